@@ -1,0 +1,38 @@
+"""Failures that a person can act on."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class ClipdbError(Exception):
+    """A failure whose message is one line: what is wrong and what to do about it."""
+
+
+class MissingExtra(ClipdbError):
+    """A command needs a part of clipdb that was not installed."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f'{module} is not installed: run  pip install "clipdb[{extra}]"')
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import a module that an extra brings.
+
+    Parameters
+    ----------
+    module
+        Name to import, for example ``"open_clip"``.
+    extra
+        The extra of clipdb that brings it, for example ``"ingest"``.
+
+    Raises
+    ------
+    MissingExtra
+        With the exact ``pip install`` line, when the module is not there.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or module, extra) from error

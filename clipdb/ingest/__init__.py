@@ -1,0 +1,1 @@
+"""What writes an index: image sources, model adapters, the decomposition, TEXTSPAN and labels."""

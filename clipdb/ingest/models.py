@@ -1,0 +1,227 @@
+"""Find and load a model: its name, weights, activation, preprocessing and device."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.factory import load_checkpoint
+
+from clipdb import demo
+from clipdb.errors import ClipdbError
+from clipdb.ingest.adapters import Adapter, adapt
+from clipdb.ingest.decode import Preprocess
+from clipdb.ingest.weights import tensor_shapes
+from clipdb.schema.names import model_slug
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model with its weights, ready to run.
+
+    Attributes
+    ----------
+    network
+        open_clip's model, in evaluation mode on ``device``.
+    weights_sha256
+        SHA-256 of the weights file, as the hub shows it and ``sha256sum`` prints it.
+    """
+
+    model_id: str
+    network: Any
+    adapter: Adapter
+    preprocess: Preprocess
+    weights_sha256: str
+    device: torch.device
+    precision: str
+
+    def pixels_to_input(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalise uint8 pixels ``[batch, S, S, 3]`` to the network's input ``[batch, 3, S, S]``."""
+        images = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
+        mean = torch.tensor(self.preprocess.mean, device=self.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.preprocess.std, device=self.device).view(1, 3, 1, 1)
+        return images.sub_(mean).div_(std).to(DTYPES[self.precision])
+
+    def row(self, reconstruction_error: float) -> dict[str, Any]:
+        """Give the model's row for the table ``models``."""
+        tower = self.adapter
+        return {
+            "model_id": self.model_id,
+            "layers": tower.layers,
+            "heads": tower.heads,
+            "head_dim": tower.head_dim,
+            "width": tower.width,
+            "embed_dim": tower.embed_dim,
+            "patch_size": tower.patch_size,
+            "image_size": tower.image_size,
+            "pooling": tower.pooling,
+            "adapter": tower.name,
+            "preprocess": self.preprocess.to_json(),
+            "weights_sha256": self.weights_sha256,
+            "logit_scale": float(self.network.logit_scale.exp()),
+            "reconstruction_error": reconstruction_error,
+        }
+
+
+def load(
+    model_id: str, checkpoint: Path | None = None, device: str = "auto", precision: str = "fp32"
+) -> Model:
+    """Load a model by its name.
+
+    Parameters
+    ----------
+    model_id
+        ``ARCH/PRETRAINED`` as open_clip names them, or ``clipdb-tiny/scenes``, which ships with clipdb.
+    checkpoint
+        A safetensors file, or a torch file without code in it, to use instead of the weights that the name stands
+        for; PRETRAINED is then a free name.
+    device
+        ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    precision
+        ``fp32``, ``bf16`` or ``fp16``.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no such model, its weights can't be had or don't fit, or it can't be decomposed.
+    """
+    arch, tag = split_name(model_id)
+    known = open_clip.get_pretrained_cfg(arch, tag)
+    if checkpoint is None and not known and model_id != demo.MODEL_ID:
+        raise ClipdbError(_no_such_tag(arch, tag))
+    target = pick_device(device)
+    weights = _weights_file(model_id, known, checkpoint)
+    wanted = {k: v for k, v in known.items() if k in ("mean", "std", "interpolation", "resize_mode")}
+    network = open_clip.create_model(
+        arch,
+        load_weights=False,
+        pretrained_text=False,
+        precision=precision,
+        # What a tag was trained with is a fact about its weights: the same architecture's name stands for both.
+        force_quick_gelu=bool(known.get("quick_gelu")),
+        force_preprocess_cfg=wanted or None,
+    )
+    _fill(network, weights, arch)
+    return Model(
+        model_id=model_id,
+        network=network.eval().requires_grad_(False).to(target),
+        adapter=adapt(network, model_id),
+        preprocess=Preprocess.from_json(json.dumps(_preprocess_config(network))),
+        weights_sha256=_sha256(weights),
+        device=target,
+        precision=precision,
+    )
+
+
+def split_name(model_id: str) -> tuple[str, str]:
+    """Split ``ARCH/PRETRAINED`` and check that open_clip knows the architecture.
+
+    Raises
+    ------
+    ClipdbError
+        Naming the nearest architectures where there is none of that name.
+    """
+    model_slug(model_id)
+    arch, tag = model_id.split("/")
+    if demo.MODEL_ID.split("/")[0] not in open_clip.list_models():
+        open_clip.add_model_config(demo.MODEL_CONFIG)
+    if arch not in open_clip.list_models():
+        near = _nearest(arch, open_clip.list_models())
+        raise ClipdbError(f"open_clip has no architecture {arch!r}{near}: see `clipdb models`")
+    return arch, tag
+
+
+def pick_device(name: str) -> torch.device:
+    """Choose where to run; a GPU that is there and unused is named on stderr.
+
+    Raises
+    ------
+    ClipdbError
+        If the device is not there.
+    """
+    gpu = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else None
+    chosen = (gpu or "cpu") if name == "auto" else name
+    try:
+        device = torch.device(chosen)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ClipdbError(f"--device {name} is not to be had: {_first_line(error)}: try --device cpu") from error
+    if device.type == "cuda":
+        print(f"device: {torch.cuda.get_device_name(device)}", file=sys.stderr)
+    elif gpu == "cuda":
+        print(f"note: {torch.cuda.get_device_name()} is here and not used: --device cuda uses it", file=sys.stderr)
+    elif gpu and device.type == "cpu":
+        print(f"note: a GPU ({gpu}) is here and not used: --device {gpu} uses it", file=sys.stderr)
+    elif Path("/proc/driver/nvidia/version").exists():
+        print("note: an NVIDIA GPU is here but this torch can't use it: install a CUDA build of torch", file=sys.stderr)
+    return device
+
+
+def _weights_file(model_id: str, known: dict[str, Any], checkpoint: Path | None) -> Path:
+    if checkpoint is not None:
+        if not checkpoint.is_file():
+            raise ClipdbError(f"no checkpoint at {checkpoint}: give a .safetensors file or a torch file")
+        return checkpoint
+    if model_id == demo.MODEL_ID:
+        return demo.WEIGHTS
+    try:
+        return Path(open_clip.download_pretrained(known))
+    except Exception as error:  # the hub's client raises its own, requests' and OS errors
+        raise ClipdbError(
+            f"can't get the weights of {model_id} ({_first_line(error)}): check the network, or give a local file with "
+            f"--checkpoint FILE; `clipdb demo` needs no network"
+        ) from error
+
+
+def _fill(network: Any, weights: Path, arch: str) -> None:
+    """Load weights into a network, strictly: open_clip alone would resize position embeddings that don't fit."""
+    shapes = tensor_shapes(weights)
+    own = network.state_dict()
+    for name, shape in shapes.items():
+        if name in own and own[name].numel() != 1 and tuple(own[name].shape) != shape:
+            raise ClipdbError(
+                f"{weights} doesn't hold {arch}: {name} is {shape} there and {tuple(own[name].shape)} in {arch}: "
+                f"give the architecture that it was trained with"
+            )
+    try:
+        load_checkpoint(network, str(weights), strict=True, weights_only=True)
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise ClipdbError(
+            f"{weights} doesn't hold {arch}: {_first_line(error)} of {len(shapes)} tensors there, the first "
+            f"{next(iter(shapes), 'none')!r}: give the architecture that it was trained with"
+        ) from error
+
+
+def _preprocess_config(network: Any) -> dict[str, Any]:
+    return asdict(open_clip.transform.PreprocessCfg(**open_clip.get_model_preprocess_cfg(network)))
+
+
+def _no_such_tag(arch: str, tag: str) -> str:
+    tags = open_clip.list_pretrained_tags_by_model(arch)
+    if not tags:
+        return f"open_clip has no weights for {arch}: give a local file with --checkpoint FILE"
+    return f"{arch} has no weights {tag!r}{_nearest(tag, tags)}: it has {', '.join(tags)}; or give --checkpoint FILE"
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    by_lower = {known.lower(): known for known in names}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+    return f" (did you mean {', '.join(by_lower[n] for n in near)}?)" if near else ""
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(":.")

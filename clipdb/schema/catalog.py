@@ -1,0 +1,192 @@
+"""Make and open the catalog of an index. Needs duckdb only; SQLAlchemy is imported where an index is made."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import duckdb
+
+from clipdb.errors import ClipdbError
+from clipdb.schema import migrations, views
+
+CATALOG = "catalog.duckdb"
+SCHEMA_VERSION = migrations.SCHEMA_VERSION
+
+# One configuration for every connection: DuckDB refuses to open a file twice in one process with two of them.
+# Without autoinstall a query that names an unknown function fails at once, where it would reach for the network.
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
+_LOCKED = re.compile(r"Could not set lock on file|being used by another process")
+_HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
+_HELD_HERE = "with a different configuration"
+_RETRY_SECONDS = 0.05
+
+
+def exists(index: Path) -> bool:
+    """Say whether a directory holds a catalog."""
+    return (index / CATALOG).is_file()
+
+
+def create(index: Path) -> None:
+    """Make an empty index: the directory with its tables, comments, views and version.
+
+    The index is built under a temporary name beside its place and renamed, so it is there whole or not at all.
+
+    Raises
+    ------
+    ClipdbError
+        If something else is in the way, or the place cannot be written.
+    """
+    if exists(index):
+        raise ClipdbError(f"{index} is an index already: choose another name")
+    if index.exists() and not (index.is_dir() and not any(index.iterdir())):
+        raise ClipdbError(f"{index} is there and is not an index: choose another name")
+    # Not at the top: most commands only read, and these take longer to import than the rest of this module.
+    import shutil
+    import tempfile
+
+    from clipdb.schema import tables
+
+    building: Path | None = None
+    try:
+        index.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f".{index.name}.", dir=index.parent))
+        # mkdtemp makes a private directory; an index is as open as any other directory of its owner.
+        building.chmod(index.parent.stat().st_mode & 0o777)
+        (building / "vectors").mkdir()
+        with duckdb.connect(str(building / CATALOG), config=_CONFIG) as connection:
+            connection.begin()
+            for statement in tables.ddl():
+                connection.execute(statement)
+            views.create(connection)
+            migrations.stamp(connection, SCHEMA_VERSION)
+            connection.commit()
+        building.rename(index)
+    except (OSError, duckdb.Error) as error:
+        raise ClipdbError(f"cannot make an index at {index}: {_reason(error)}") from error
+    finally:
+        if building is not None and building.exists():
+            shutil.rmtree(building, ignore_errors=True)
+
+
+def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.DuckDBPyConnection:
+    """Open the catalog of an index.
+
+    Many processes may read at once, or one may write: keep a writing connection open for a commit, no longer.
+
+    Parameters
+    ----------
+    index
+        Directory of the index.
+    read_only
+        Open for reading. Opening for writing brings a catalog of an older schema version up to date.
+    wait
+        Seconds to keep trying while another process has the catalog open in the other way.
+
+    Returns
+    -------
+    duckdb.DuckDBPyConnection
+        The caller closes it. Times are rendered in UTC.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no index, it cannot be read, it is of another schema version, or it stays in use.
+    """
+    _require_index(index)
+    connection = _open(index, read_only, time.monotonic() + wait)
+    try:
+        connection.execute("set global TimeZone = 'UTC'")
+        _check_version(connection, index, read_only)
+    except ClipdbError:
+        connection.close()
+        raise
+    except duckdb.Error as error:
+        connection.close()
+        raise _unreadable(index, error) from error
+    return connection
+
+
+def upgrade(index: Path) -> tuple[int, int]:
+    """Bring the catalog of an index to this clipdb's schema version.
+
+    Returns
+    -------
+    tuple of int
+        The version before and after.
+
+    Raises
+    ------
+    ClipdbError
+        As `connect` does.
+    """
+    with connect(index, read_only=False) as connection:
+        versions = connection.execute("select version from clipdb_schema order by upgraded_at, version").fetchall()
+    return versions[-2 if len(versions) > 1 else -1][0], versions[-1][0]
+
+
+def _require_index(index: Path) -> None:
+    if not index.exists():
+        raise ClipdbError(f"no index at {index}: make one with `clipdb ingest images ...` or `clipdb demo`")
+    if not index.is_dir():
+        raise ClipdbError(f"{index} is a file, not an index: an index is a directory, by convention NAME.clipdb")
+    # Only asks whether the file is there: opening and closing it here would drop the locks that DuckDB holds on it.
+    if not exists(index):
+        raise ClipdbError(f"{index} is not an index: it has no {CATALOG}")
+
+
+def _open(index: Path, read_only: bool, deadline: float) -> duckdb.DuckDBPyConnection:
+    while True:
+        try:
+            return duckdb.connect(str(index / CATALOG), read_only=read_only, config=_CONFIG)
+        except duckdb.Error as error:
+            if not (_LOCKED.search(str(error)) or _HELD_HERE in str(error)):
+                raise _unreadable(index, error) from error
+            if time.monotonic() >= deadline:
+                raise ClipdbError(_in_use(index, str(error))) from error
+        time.sleep(_RETRY_SECONDS)
+
+
+def _in_use(index: Path, message: str) -> str:
+    if _HELD_HERE in message:
+        return f"{index} is open in this process for another use: close that connection first"
+    holder = _HOLDER.search(message)
+    who = f"process {holder['pid']} ({holder['program']})" if holder else "another process"
+    return f"{index} is in use by {who}: try again when it is done"
+
+
+def _unreadable(index: Path, error: duckdb.Error) -> ClipdbError:
+    reason = _reason(error)
+    path = index / CATALOG
+    if "not a valid DuckDB database" in reason:
+        return ClipdbError(f"{path} is not a DuckDB file: restore it from a copy, or ingest into a new index")
+    if "version number" in reason:
+        return ClipdbError(f"{path} was written by another version of DuckDB: upgrade clipdb ({reason})")
+    if isinstance(error, duckdb.PermissionException) or "ermission denied" in reason or "ead-only file" in reason:
+        return ClipdbError(f"{path} cannot be opened: no permission ({reason})")
+    return ClipdbError(f"{path} is damaged: restore it from a copy, or ingest into a new index ({reason})")
+
+
+def _check_version(connection: duckdb.DuckDBPyConnection, index: Path, read_only: bool) -> None:
+    version = migrations.version(connection)
+    if version is None:
+        raise ClipdbError(f"{index / CATALOG} is a DuckDB file that clipdb did not make: choose another index")
+    if version > SCHEMA_VERSION:
+        raise ClipdbError(
+            f"{index} has schema version {version} and this clipdb knows {SCHEMA_VERSION}: "
+            "upgrade clipdb with `pip install --upgrade clipdb`"
+        )
+    if version < SCHEMA_VERSION:
+        if read_only:
+            raise ClipdbError(
+                f"{index} has schema version {version}, older than this clipdb's {SCHEMA_VERSION}: "
+                f"run `clipdb upgrade {index}`"
+            )
+        migrations.upgrade(connection)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,49 @@
+"""How heads and models are spelled: to people, in Lance columns and in file names."""
+
+from __future__ import annotations
+
+import re
+
+from clipdb.errors import ClipdbError
+
+_HEAD = re.compile(r"l(\d+)\.?h(\d+)", re.IGNORECASE)
+_MODEL = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
+
+
+def head_name(layer: int, head: int) -> str:
+    """Spell a head as people see it: ``L11.H3``, both counted from 0."""
+    return f"L{layer}.H{head}"
+
+
+def head_column(layer: int, head: int) -> str:
+    """Name a head's vector column in Lance: ``l11h3``."""
+    return f"l{layer}h{head}"
+
+
+def parse_head(name: str) -> tuple[int, int]:
+    """Read ``L11.H3`` (or ``l11h3``) as ``(layer, head)``.
+
+    Raises
+    ------
+    ClipdbError
+        If the text is not a head's name.
+    """
+    match = _HEAD.fullmatch(name.strip())
+    if match is None:
+        raise ClipdbError(f"{name!r} is not a head: write it as L11.H3 (layer 11, head 3, counted from 0)")
+    return int(match[1]), int(match[2])
+
+
+def model_slug(model_id: str) -> str:
+    """Turn ``ARCH/PRETRAINED`` into the stem of its Lance tables, ``ARCH__PRETRAINED``.
+
+    Raises
+    ------
+    ClipdbError
+        If the name has characters that a file name can't hold, or a double underscore, which separates its parts.
+    """
+    if not _MODEL.fullmatch(model_id) or "__" in model_id:
+        raise ClipdbError(
+            f"{model_id!r} is not a model name: write ARCH/PRETRAINED with letters, digits, '-', '.' and single '_'"
+        )
+    return model_id.replace("/", "__")

@@ -1,0 +1,123 @@
+"""The Lance tables of an index: their columns, and where they lie. Needs pyarrow, not Lance."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from clipdb.schema.names import head_column, model_slug
+
+VECTORS = "vectors"
+
+# Lance refuses to insert one id twice from concurrent merges only where the field says that it is the key.
+_PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
+_HEAD_COLUMN = re.compile(r"l(\d+)h(\d+)")
+
+
+def vectors_path(index: Path) -> Path:
+    """Give the LanceDB database of an index: ``INDEX/vectors``."""
+    return index / VECTORS
+
+
+def images_path(index: Path, model_id: str) -> Path:
+    """Give the Lance table of a model's image vectors: ``INDEX/vectors/MODEL_SLUG.images.lance``."""
+    return vectors_path(index) / f"{model_slug(model_id)}.images.lance"
+
+
+def texts_path(index: Path, model_id: str) -> Path:
+    """Give the Lance table of a model's text vectors: ``INDEX/vectors/MODEL_SLUG.texts.lance``."""
+    return vectors_path(index) / f"{model_slug(model_id)}.texts.lance"
+
+
+def images_schema(embed_dim: int, head_dims: Mapping[tuple[int, int], int]) -> pa.Schema:
+    """Lay out a model's image vectors: a row an image, a column a head.
+
+    Parameters
+    ----------
+    embed_dim
+        Size of the joint embedding, D.
+    head_dims
+        ``{(layer, head): size}``, the size of each head's vectors. The columns are in order of layer, then head.
+
+    Returns
+    -------
+    pyarrow.Schema
+        ``image_id``; ``embedding`` float16 [D], unit length; ``norm`` float32, its length before normalisation;
+        ``_run``, ``_batch`` (the batch that wrote the row); then ``l11h3`` float16 [size] a head: y, with Q y the
+        head's contribution as a fraction of the norm. Null: the image has not been through this head yet.
+    """
+    return pa.schema(
+        [
+            _key("image_id"),
+            pa.field("embedding", pa.list_(pa.float16(), embed_dim), nullable=False),
+            pa.field("norm", pa.float32(), nullable=False),
+            *_batch(),
+            *_heads(head_dims),
+        ]
+    )
+
+
+def texts_schema(embed_dim: int, head_dims: Mapping[tuple[int, int], int]) -> pa.Schema:
+    """Lay out a model's text vectors: a row a text, a column a head.
+
+    Parameters
+    ----------
+    embed_dim
+        Size of the joint embedding, D.
+    head_dims
+        ``{(layer, head): size}``, the size of each head's vectors. The columns are in order of layer, then head.
+
+    Returns
+    -------
+    pyarrow.Schema
+        ``text_id``; ``embedding`` float32 [D], unit length; ``_run``, ``_batch`` (the batch that wrote the row);
+        then ``l11h3`` float16 [size] a head: Q^T t. Null: not computed for this head yet.
+    """
+    return pa.schema(
+        [
+            _key("text_id"),
+            pa.field("embedding", pa.list_(pa.float32(), embed_dim), nullable=False),
+            *_batch(),
+            *_heads(head_dims),
+        ]
+    )
+
+
+def head_columns(schema: pa.Schema) -> dict[tuple[int, int], str]:
+    """Find the head columns of a Lance table.
+
+    Returns
+    -------
+    dict
+        ``{(layer, head): column name}``, in order of layer, then head.
+    """
+    found = ((_HEAD_COLUMN.fullmatch(name), name) for name in schema.names)
+    return dict(sorted(((int(match[1]), int(match[2])), name) for match, name in found if match))
+
+
+def head_dims(schema: pa.Schema) -> dict[tuple[int, int], int]:
+    """Read back the size of each head's vectors: ``{(layer, head): size}``, in order of layer, then head."""
+    return {key: schema.field(name).type.list_size for key, name in head_columns(schema).items()}
+
+
+def embed_dim(schema: pa.Schema) -> int:
+    """Read back the size of the joint embedding, D."""
+    size: int = schema.field("embedding").type.list_size
+    return size
+
+
+def _key(name: str) -> pa.Field:
+    return pa.field(name, pa.utf8(), nullable=False, metadata=_PRIMARY_KEY)
+
+
+def _batch() -> list[pa.Field]:
+    return [pa.field("_run", pa.utf8(), nullable=False), pa.field("_batch", pa.int32(), nullable=False)]
+
+
+def _heads(sizes: Mapping[tuple[int, int], int]) -> list[pa.Field]:
+    return [
+        pa.field(head_column(layer, head), pa.list_(pa.float16(), size)) for (layer, head), size in sorted(sizes.items())
+    ]
