@@ -1,0 +1,68 @@
+"""The offline demo: a tiny CLIP and the scenes that it was trained on.
+
+Importing this package loads neither torch nor pillow.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .scenes import Scene
+
+MODEL_ID: Final = "clipdb-tiny/scenes"
+"""The demo model's name: architecture and weights, as open_clip spells them."""
+
+MODEL_CONFIG: Final = Path(__file__).parent / "model" / "clipdb-tiny.json"
+"""The architecture, for `open_clip.add_model_config`."""
+
+WEIGHTS: Final = Path(__file__).parent / "model" / "scenes.safetensors"
+"""The weights: a plain open_clip state dict in float16."""
+
+GROUND_TRUTH: Final = "scenes.csv"
+"""Name of the table of properties that `write_scenes` leaves beside the pictures."""
+
+
+def write_scenes(folder: Path, count: int, seed: int) -> list[tuple[Path, Scene]]:
+    """Write pictures of random scenes, and a table of what they show.
+
+    Parameters
+    ----------
+    folder
+        Where to write ``scene-00000.png`` and so on, and ``scenes.csv``; made if it does not exist. Files of these
+        names are replaced.
+    count
+        Number of scenes.
+    seed
+        Decides the scenes: the same seed gives the same pictures, and a longer run begins with the shorter one.
+
+    Returns
+    -------
+    list of (path of the picture, what it shows), in order.
+
+    Raises
+    ------
+    MissingExtra
+        When pillow is not installed.
+    """
+    from clipdb.errors import require
+
+    require("PIL", "ingest")
+    from .scenes import PROPERTIES, generator, render, sample
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[tuple[Path, Scene]] = []
+    with (folder / GROUND_TRUTH).open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, ["file", *PROPERTIES])
+        table.writeheader()
+        for index in range(count):
+            rng = generator(seed, index)
+            scene = sample(rng)
+            path = folder / f"scene-{index:05d}.png"
+            render(scene, rng).save(path)
+            table.writerow({"file": path.name, **asdict(scene)})
+            written.append((path, scene))
+    return written

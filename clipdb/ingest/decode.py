@@ -1,7 +1,8 @@
 """Turns the bytes of an image file into the uint8 pixels that a CLIP image tower was trained on.
 
-The geometry is open_clip's ``image_transform_v2(is_train=False)``, bit for bit, without torch: decoding runs in worker
-processes that have to start fast. The rest of that transform, ``(x / 255 - mean) / std``, runs on the device.
+The geometry is open_clip's ``image_transform_v2(is_train=False)``, bit for bit, without torch: decoding runs
+in worker processes that have to start fast. The rest of that transform, ``(x / 255 - mean) / std``, runs on
+the device.
 """
 
 from __future__ import annotations
@@ -20,8 +21,13 @@ from clipdb.errors import ClipdbError
 MAX_BYTES = 512 * 2**20
 """Largest image file that is read, in bytes."""
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000")
-"""Formats that are tried, by Pillow's names; others of Pillow's start programs (EPS) or guess without a signature (TGA)."""
+Image.init()
+FORMATS = tuple(
+    name
+    for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000")
+    if name in Image.OPEN  # AVIF, for one, is not in every Pillow
+)
+"""Formats that are tried, by Pillow's names; some others start programs (EPS) or lack a signature (TGA)."""
 
 _ASPECT = 32  # longer pictures are resampled only where the crop is: a 1 x N one would become S x (N S) first
 _SIDE = 100_000  # the resampling table takes about 32 bytes a source pixel of a side: reduce such sides first
@@ -36,7 +42,7 @@ _UPRIGHT = {
 }
 
 
-class Undecodable(Exception):
+class Undecodable(Exception):  # noqa: N818
     """The bytes are not an image that can be decoded; the message says why in one line."""
 
 
@@ -50,7 +56,7 @@ class ImageFacts(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A decoded image: ``pixels`` uint8 [S, S, 3] RGB; upright ``width`` and ``height`` in pixels; ``format``."""
+    """A decoded image: ``pixels`` uint8 [S, S, 3] RGB, and the facts as in `ImageFacts`."""
 
     pixels: np.ndarray
     width: int
@@ -71,7 +77,8 @@ class Preprocess:
     interpolation
         ``"bicubic"`` or ``"bilinear"``.
     resize_mode
-        ``"shortest"`` (shortest side to S, centre crop), ``"longest"`` (longest side to S, pad) or ``"squash"``.
+        ``"shortest"`` (shortest side to S, centre crop), ``"longest"`` (longest side to S, padding) or
+        ``"squash"``.
     fill_color
         Grey level 0..255 of the padding.
     """
@@ -118,8 +125,8 @@ class Preprocess:
 def decode(data: bytes, preprocess: Preprocess) -> Decoded:
     """Decode an image file, turn it upright, resize and crop it.
 
-    Files that are not 8-bit RGB are converted: animations give their first frame, deep greys are scaled to 8 bits,
-    transparency is dropped as open_clip drops it, an EXIF orientation is applied.
+    Files that are not 8-bit RGB are converted: animations give their first frame, deep greys are scaled to
+    8 bits, transparency is dropped as open_clip drops it, an EXIF orientation is applied.
 
     Parameters
     ----------
@@ -152,7 +159,7 @@ def decode(data: bytes, preprocess: Preprocess) -> Decoded:
         raise Undecodable(f"not an image that can be read: it begins with {data[:12]!r}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Undecodable(f"a decompression bomb? {error}") from None
-    except Exception as error:  # decoders raise nearly anything on damaged bytes: one bad file must not end a run
+    except Exception as error:  # decoders raise nearly anything: one damaged file must not end a run
         text = " ".join(str(error).split()) or type(error).__name__
         raise Undecodable(text if isinstance(error, OSError) else f"{type(error).__name__}: {text}") from None
     return Decoded(pixels, upright.width, upright.height, kind)
@@ -182,10 +189,16 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _scale(values: np.ndarray) -> np.ndarray:
-    """Map 32-bit samples [H, W] of unstated range to uint8: 0..1 (floats), 0..255, 0..65535, else their own extent."""
+    """Map 32-bit samples [H, W] to uint8.
+
+    Their range is not stated: 0..1 is taken for floats that fit in it, then 0..255, 0..65535, else their own.
+    """
+    floats = values.dtype.kind == "f"
     values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
-    if low < 0 or high > 65535:
+    if low >= 0 and high <= 1 and floats:
+        values = values * 255
+    elif low < 0 or high > 65535:
         values, high = (values - low) / (high - low) * 255, 255.0
     elif high > 255:
         values = np.floor(values / 256)
@@ -195,7 +208,9 @@ def _scale(values: np.ndarray) -> np.ndarray:
 def _fit(image: Image.Image, preprocess: Preprocess) -> Image.Image:
     """Resize, convert to RGB and crop or pad to S x S, in open_clip's order and with its rounding."""
     side, (width, height) = preprocess.image_size, image.size
-    resample = Image.Resampling.BILINEAR if preprocess.interpolation == "bilinear" else Image.Resampling.BICUBIC
+    resample = (
+        Image.Resampling.BILINEAR if preprocess.interpolation == "bilinear" else Image.Resampling.BICUBIC
+    )
     gap = 3.0 if max(width, height) > _SIDE else None
     if preprocess.resize_mode == "squash":
         return image.resize((side, side), resample, reducing_gap=gap).convert("RGB")

@@ -57,7 +57,10 @@ class Decomposer:
     """
 
     def __init__(
-        self, adapter: Adapter, layers: Sequence[int], bases: Mapping[tuple[int, int], np.ndarray] | None = None
+        self,
+        adapter: Adapter,
+        layers: Sequence[int],
+        bases: Mapping[tuple[int, int], np.ndarray] | None = None,
     ) -> None:
         self.adapter = adapter
         self.layers = list(layers)
@@ -93,7 +96,9 @@ class Decomposer:
 
     def contributions(self, norm: torch.Tensor, heads: torch.Tensor) -> torch.Tensor:
         """Sum the kept heads' contributions in the joint space, ``sum ||embedding|| Q y``: float32 ``[batch, D]``."""
-        bases = np.stack([[self.bases[layer, head] for head in range(self.adapter.heads)] for layer in self.layers])
+        bases = np.stack(
+            [[self.bases[layer, head] for head in range(self.adapter.heads)] for layer in self.layers]
+        )
         q = torch.from_numpy(bases).to(heads.device, torch.float32)
         return torch.einsum("lhdk,blhk->bd", q, heads) * norm[:, None]
 
@@ -125,7 +130,9 @@ def reconstruction_error(adapter: Adapter, images: torch.Tensor, reference: torc
     return float(((total - reference).norm(dim=-1) / reference.norm(dim=-1)).max())
 
 
-def prove(adapter: Adapter, images: torch.Tensor, reference: torch.Tensor, precision: str, model_id: str) -> float:
+def prove(
+    adapter: Adapter, images: torch.Tensor, reference: torch.Tensor, precision: str, model_id: str
+) -> float:
     """Return `reconstruction_error`, or refuse a model whose components don't add up.
 
     Raises

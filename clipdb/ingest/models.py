@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
+import logging
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
 from open_clip.factory import load_checkpoint
@@ -50,6 +53,24 @@ class Model:
         mean = torch.tensor(self.preprocess.mean, device=self.device).view(1, 3, 1, 1)
         std = torch.tensor(self.preprocess.std, device=self.device).view(1, 3, 1, 1)
         return images.sub_(mean).div_(std).to(DTYPES[self.precision])
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str], batch_size: int) -> np.ndarray:
+        """Embed texts as unit vectors, float32 ``[n, D]``; how many were cut at the context length goes to stderr."""
+        tokenizer = open_clip.get_tokenizer(self.model_id.split("/")[0])
+        parts = []
+        cut = 0
+        for start in range(0, len(texts), batch_size):
+            batch = list(texts[start : start + batch_size])
+            cut += sum(len(tokenizer.encode(text)) + 2 > tokenizer.context_length for text in batch)
+            embeddings = self.network.encode_text(tokenizer(batch).to(self.device)).float()
+            parts.append(torch.nn.functional.normalize(embeddings, dim=-1).cpu().numpy())
+        if cut:
+            print(
+                f"note: {cut} texts are longer than {tokenizer.context_length - 2} tokens and were cut",
+                file=sys.stderr,
+            )
+        return np.concatenate(parts)
 
     def row(self, reconstruction_error: float) -> dict[str, Any]:
         """Give the model's row for the table ``models``."""
@@ -101,21 +122,25 @@ def load(
     target = pick_device(device)
     weights = _weights_file(model_id, known, checkpoint)
     wanted = {k: v for k, v in known.items() if k in ("mean", "std", "interpolation", "resize_mode")}
-    network = open_clip.create_model(
-        arch,
-        load_weights=False,
-        pretrained_text=False,
-        precision=precision,
-        # What a tag was trained with is a fact about its weights: the same architecture's name stands for both.
-        force_quick_gelu=bool(known.get("quick_gelu")),
-        force_preprocess_cfg=wanted or None,
-    )
+    logging.disable(logging.WARNING)  # it would warn that the weights, which come next, are random
+    try:
+        network = open_clip.create_model(
+            arch,
+            load_weights=False,
+            pretrained_text=False,
+            precision=precision,
+            # What a tag was trained with is a fact about its weights: the same architecture's name stands for both.
+            force_quick_gelu=bool(known.get("quick_gelu")),
+            force_preprocess_cfg=wanted or None,
+        )
+    finally:
+        logging.disable(logging.NOTSET)
     _fill(network, weights, arch)
     return Model(
         model_id=model_id,
         network=network.eval().requires_grad_(False).to(target),
         adapter=adapt(network, model_id),
-        preprocess=Preprocess.from_json(json.dumps(_preprocess_config(network))),
+        preprocess=Preprocess.from_open_clip(network.visual.preprocess_cfg),
         weights_sha256=_sha256(weights),
         device=target,
         precision=precision,
@@ -154,16 +179,40 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(chosen)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ClipdbError(f"--device {name} is not to be had: {_first_line(error)}: try --device cpu") from error
+        raise ClipdbError(
+            f"--device {name} is not to be had: {_first_line(error)}: try --device cpu"
+        ) from error
     if device.type == "cuda":
         print(f"device: {torch.cuda.get_device_name(device)}", file=sys.stderr)
     elif gpu == "cuda":
-        print(f"note: {torch.cuda.get_device_name()} is here and not used: --device cuda uses it", file=sys.stderr)
+        print(
+            f"note: {torch.cuda.get_device_name()} is here and not used: --device cuda uses it",
+            file=sys.stderr,
+        )
     elif gpu and device.type == "cpu":
         print(f"note: a GPU ({gpu}) is here and not used: --device {gpu} uses it", file=sys.stderr)
     elif Path("/proc/driver/nvidia/version").exists():
-        print("note: an NVIDIA GPU is here but this torch can't use it: install a CUDA build of torch", file=sys.stderr)
+        print(
+            "note: an NVIDIA GPU is here but this torch can't use it: install a CUDA build of torch",
+            file=sys.stderr,
+        )
     return device
+
+
+def device_name(device: torch.device) -> str:
+    """Name the device as the table ``runs`` records it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+@contextmanager
+def out_of_memory(batch_size: int) -> Iterator[None]:
+    """Turn a device that runs out of memory into a sentence."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ClipdbError(
+            f"the device is out of memory: run again with a --batch-size under {batch_size}; what was committed is kept"
+        ) from error
 
 
 def _weights_file(model_id: str, known: dict[str, Any], checkpoint: Path | None) -> Path:
@@ -199,10 +248,6 @@ def _fill(network: Any, weights: Path, arch: str) -> None:
             f"{weights} doesn't hold {arch}: {_first_line(error)} of {len(shapes)} tensors there, the first "
             f"{next(iter(shapes), 'none')!r}: give the architecture that it was trained with"
         ) from error
-
-
-def _preprocess_config(network: Any) -> dict[str, Any]:
-    return asdict(open_clip.transform.PreprocessCfg(**open_clip.get_model_preprocess_cfg(network)))
 
 
 def _no_such_tag(arch: str, tag: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from clipdb.ingest.arrow import vector_matrix
+
 ROWS_AT_ONCE = 8192
 
 
@@ -77,8 +79,6 @@ def head_moments(dataset: Any, columns: Iterable[str]) -> Mapping[str, Moments]:
     sums: dict[str, Moments] = {}
     for batch in dataset.to_batches(columns=names, batch_size=ROWS_AT_ONCE):
         for name in names:
-            column = batch.column(name)
-            vectors = column.flatten().to_numpy().reshape(-1, column.type.list_size)
-            moments = Moments.of(vectors)
+            moments = Moments.of(vector_matrix(batch.column(name)))
             sums[name] = sums[name] + moments if name in sums else moments
     return sums

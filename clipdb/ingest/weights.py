@@ -56,5 +56,7 @@ def _torch(path: Path) -> dict[str, tuple[int, ...]]:
     tensors = content.get("state_dict", content) if isinstance(content, dict) else {}
     shapes = {name: tuple(t.shape) for name, t in tensors.items() if isinstance(t, torch.Tensor)}
     if not shapes:
-        raise ClipdbError(f"{path} holds no tensors: give a state_dict saved with torch.save, or .safetensors")
+        raise ClipdbError(
+            f"{path} holds no tensors: give a state_dict saved with torch.save, or .safetensors"
+        )
     return shapes

@@ -25,6 +25,7 @@ from clipdb.schema.names import head_column, head_name, parse_head
 from clipdb.schema.vectors import head_columns
 
 _SCORES = 8_000_000  # scores held at once while many images are searched, 32 MB
+_WHOLE = 64  # letters of an image_id
 
 _RESULT = pa.list_(pa.struct([("image_id", pa.utf8()), ("score", pa.float32()), ("rank", pa.int32())]))
 _MACRO = """
@@ -88,25 +89,27 @@ class NeighbourSearch:
         Returns
         -------
         list
-            For each image ``(image_id, cosine, rank)``, best first, ranks from 1; equal scores in order of id.
+            For each image ``(image_id, cosine, rank)``, best first, ranks from 1; equal scores in order of id. Empty
+            for a whole image_id that has no vector of this head, as before a layer is added for all images.
 
         Raises
         ------
         ClipdbError
-            If the model, the head or an image is not in the index, or k is under 1.
+            If the model or the head is not in the index, no one image begins so, or k is under 1.
         """
         if k < 1:
             raise ClipdbError(f"k is {k}: ask for at least 1 neighbour")
         held = self._head(one_model([name for name, kind in self._versions if kind == "images"], model), head)
-        rows = np.array([self._row(held, head, image) for image in images], dtype=np.int64)
+        rows = [_row(held.ids, head, image) for image in images]
+        found: list[list[tuple[str, float, int]]] = [[] for _ in images]
+        places = [place for place, row in enumerate(rows) if row is not None]
         step = max(1, _SCORES // len(held.ids))
-        return [
-            _best(held.ids, scores, row, k)
-            for start in range(0, len(rows), step)
-            for row, scores in zip(
-                rows[start : start + step], _cosines(held, rows[start : start + step]), strict=True
-            )
-        ]
+        for start in range(0, len(places), step):
+            some = places[start : start + step]
+            chosen = np.array([rows[place] for place in some])
+            for place, row, scores in zip(some, chosen, _cosines(held, chosen), strict=True):
+                found[place] = _best(held.ids, scores, row, k)
+        return found
 
     def register(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Give a connection the macro ``neighbours(model, head, image, k := 10)``; it vanishes with the connection."""
@@ -120,9 +123,9 @@ class NeighbourSearch:
         )
         connection.execute(_MACRO)
 
-    def _in_sql(self, *arguments: Any) -> pa.Array:
+    def _in_sql(self, model: pa.Array, head: pa.Array, image: pa.Array, k: pa.Array) -> pa.Array:
         try:
-            return self._batch(list(zip(*(column.to_pylist() for column in arguments), strict=True)))
+            return self._batch(list(zip(*(one.to_pylist() for one in (model, head, image, k)), strict=True)))
         except ClipdbError as error:
             self.error = error  # DuckDB wraps what a function raises in a traceback; the caller shows this instead
             raise
@@ -174,13 +177,14 @@ class NeighbourSearch:
             norms=np.where(norms > 0, norms, np.float32(np.inf)),
         )
 
-    @staticmethod
-    def _row(held: HeadVectors, head: str, image: str) -> int:
-        prefix = image.strip().lower().encode("ascii", "replace")
-        first, last = np.searchsorted(held.ids, [prefix, prefix + b"~"])
-        place = f"among the images of head {head}"
-        chosen = one_image(image, [one.decode() for one in held.ids[first : min(last, first + 9)]], place)
-        return int(first) if chosen else -1
+
+def _row(ids: np.ndarray, head: str, image: str) -> int | None:
+    prefix = image.strip().lower().encode("ascii", "replace")
+    first, last = np.searchsorted(ids, [prefix, prefix + b"~"])
+    if first == last and len(prefix) == _WHOLE:
+        return None
+    one_image(image, [one.decode() for one in ids[first : min(last, first + 9)]], f"among the images of head {head}")
+    return int(first)
 
 
 def _cosines(held: HeadVectors, rows: np.ndarray) -> np.ndarray:

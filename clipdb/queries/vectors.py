@@ -6,7 +6,6 @@ has one model, or one was chosen, also ``image_vectors`` and ``text_vectors``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -22,13 +21,7 @@ from clipdb.schema.vectors import images_path, texts_path
 Kind = Literal["images", "texts"]
 Versions = Mapping[tuple[str, Kind], int]
 
-_NAMES = re.compile(r"vectors|neighbours", re.IGNORECASE)
 _SHORT: dict[Kind, str] = {"images": "image_vectors", "texts": "text_vectors"}
-
-
-def mentions_vectors(sql: str) -> bool:
-    """Whether a statement may read vectors, so that they have to be opened before it runs."""
-    return _NAMES.search(sql) is not None
 
 
 def committed_versions(connection: duckdb.DuckDBPyConnection) -> Versions:
@@ -101,7 +94,7 @@ def register_vectors(
     model_id
         The model that ``image_vectors`` and ``text_vectors`` stand for; none of them where this is None.
     """
-    connection.execute("attach if not exists ':memory:' as vectors")
+    connection.execute("attach if not exists ':memory:' as vectors (read_write)")
     for number, ((model, kind), version) in enumerate(versions.items()):
         source = f"clipdb_vectors_{number}"
         connection.register(source, VectorTable(open_vectors(index, model, kind, version)))

@@ -15,10 +15,13 @@ CATALOG = "catalog.duckdb"
 SCHEMA_VERSION = migrations.SCHEMA_VERSION
 
 # One configuration for every connection: DuckDB refuses to open a file twice in one process with two of them.
-# Without autoinstall a query that names an unknown function fails at once, where it would reach for the network.
+# Without autoinstall a query that names an unknown function fails at once; with it, DuckDB tries the network.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
 _LOCKED = re.compile(r"Could not set lock on file|being used by another process")
 _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
+_DAMAGED = re.compile(
+    r"Corrupt|Could not read enough bytes|replaying WAL|Serialization Error|INTERNAL Error|FATAL Error"
+)
 _HELD_HERE = "with a different configuration"
 _RETRY_SECONDS = 0.05
 
@@ -31,7 +34,7 @@ def exists(index: Path) -> bool:
 def create(index: Path) -> None:
     """Make an empty index: the directory with its tables, comments, views and version.
 
-    The index is built under a temporary name beside its place and renamed, so it is there whole or not at all.
+    It is built under a temporary name beside its place and renamed: it is there whole or not at all.
 
     Raises
     ------
@@ -44,17 +47,13 @@ def create(index: Path) -> None:
         raise ClipdbError(f"{index} is there and is not an index: choose another name")
     # Not at the top: most commands only read, and these take longer to import than the rest of this module.
     import shutil
-    import tempfile
+    from uuid import uuid4
 
     from clipdb.schema import tables
 
-    building: Path | None = None
+    building = index.with_name(f".{index.name}.{uuid4().hex}")
     try:
-        index.parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".{index.name}.", dir=index.parent))
-        # mkdtemp makes a private directory; an index is as open as any other directory of its owner.
-        building.chmod(index.parent.stat().st_mode & 0o777)
-        (building / "vectors").mkdir()
+        (building / "vectors").mkdir(parents=True)
         with duckdb.connect(str(building / CATALOG), config=_CONFIG) as connection:
             connection.begin()
             for statement in tables.ddl():
@@ -66,8 +65,7 @@ def create(index: Path) -> None:
     except (OSError, duckdb.Error) as error:
         raise ClipdbError(f"cannot make an index at {index}: {_reason(error)}") from error
     finally:
-        if building is not None and building.exists():
-            shutil.rmtree(building, ignore_errors=True)
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.DuckDBPyConnection:
@@ -94,8 +92,7 @@ def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.D
     ClipdbError
         If there is no index, it cannot be read, it is of another schema version, or it stays in use.
     """
-    _require_index(index)
-    connection = _open(index, read_only, time.monotonic() + wait)
+    connection = _open(index, read_only, wait)
     try:
         connection.execute("set global TimeZone = 'UTC'")
         _check_version(connection, index, read_only)
@@ -108,35 +105,21 @@ def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.D
     return connection
 
 
-def upgrade(index: Path) -> tuple[int, int]:
-    """Bring the catalog of an index to this clipdb's schema version.
-
-    Returns
-    -------
-    tuple of int
-        The version before and after.
-
-    Raises
-    ------
-    ClipdbError
-        As `connect` does.
-    """
-    with connect(index, read_only=False) as connection:
-        versions = connection.execute("select version from clipdb_schema order by upgraded_at, version").fetchall()
-    return versions[-2 if len(versions) > 1 else -1][0], versions[-1][0]
-
-
 def _require_index(index: Path) -> None:
     if not index.exists():
         raise ClipdbError(f"no index at {index}: make one with `clipdb ingest images ...` or `clipdb demo`")
     if not index.is_dir():
-        raise ClipdbError(f"{index} is a file, not an index: an index is a directory, by convention NAME.clipdb")
-    # Only asks whether the file is there: opening and closing it here would drop the locks that DuckDB holds on it.
+        raise ClipdbError(
+            f"{index} is a file, not an index: an index is a directory, by convention NAME.clipdb"
+        )
+    # Only asks whether the file is there: opening and closing it here would drop DuckDB's own locks on it.
     if not exists(index):
         raise ClipdbError(f"{index} is not an index: it has no {CATALOG}")
 
 
-def _open(index: Path, read_only: bool, deadline: float) -> duckdb.DuckDBPyConnection:
+def _open(index: Path, read_only: bool, wait: float) -> duckdb.DuckDBPyConnection:
+    _require_index(index)
+    deadline = time.monotonic() + wait
     while True:
         try:
             return duckdb.connect(str(index / CATALOG), read_only=read_only, config=_CONFIG)
@@ -163,15 +146,19 @@ def _unreadable(index: Path, error: duckdb.Error) -> ClipdbError:
         return ClipdbError(f"{path} is not a DuckDB file: restore it from a copy, or ingest into a new index")
     if "version number" in reason:
         return ClipdbError(f"{path} was written by another version of DuckDB: upgrade clipdb ({reason})")
-    if isinstance(error, duckdb.PermissionException) or "ermission denied" in reason or "ead-only file" in reason:
-        return ClipdbError(f"{path} cannot be opened: no permission ({reason})")
-    return ClipdbError(f"{path} is damaged: restore it from a copy, or ingest into a new index ({reason})")
+    if _DAMAGED.search(reason):
+        return ClipdbError(
+            f"{path} is damaged: restore it from a copy, or ingest into a new index ({reason})"
+        )
+    return ClipdbError(f"{path} cannot be opened: {reason}")
 
 
 def _check_version(connection: duckdb.DuckDBPyConnection, index: Path, read_only: bool) -> None:
     version = migrations.version(connection)
     if version is None:
-        raise ClipdbError(f"{index / CATALOG} is a DuckDB file that clipdb did not make: choose another index")
+        raise ClipdbError(
+            f"{index / CATALOG} is a DuckDB file that clipdb did not make: choose another index"
+        )
     if version > SCHEMA_VERSION:
         raise ClipdbError(
             f"{index} has schema version {version} and this clipdb knows {SCHEMA_VERSION}: "

@@ -21,5 +21,7 @@ def engine(index: Path, read_only: bool = True) -> Engine:
         As `clipdb.schema.catalog.connect` does, when a connection is opened.
     """
     return create_engine(
-        "duckdb://", creator=lambda: ConnectionWrapper(connect(index, read_only=read_only)), poolclass=NullPool
+        "duckdb://",
+        creator=lambda: ConnectionWrapper(connect(index, read_only=read_only)),
+        poolclass=NullPool,
     )

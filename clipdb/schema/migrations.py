@@ -65,9 +65,9 @@ def upgrade(connection: duckdb.DuckDBPyConnection, steps: Sequence[Migration] = 
     """
     connection.begin()
     try:
-        current = version(connection)
+        current = version(connection) or 0
         for step in steps:
-            if current is None or step.version > current:
+            if step.version > current:
                 for statement in step.statements:
                     connection.execute(statement)
         views.create(connection)

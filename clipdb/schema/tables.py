@@ -1,4 +1,4 @@
-"""The relations of an index: the one source of the DDL, the comments in the catalog and the data dictionary."""
+"""The relations of an index: the one source of the DDL, the catalog's comments and the data dictionary."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _error() -> Column[Any]:
 
 
 def _prompt() -> Column[Any]:
-    return _may("prompt_sha256", Text, "Lower-case hex SHA-256 of the prompt; null where none was sent")
+    return _may("prompt_sha256", Text, "Hex SHA-256 of the prompt; null where none was sent")
 
 
 clipdb_schema = _table(
@@ -92,7 +92,7 @@ models = _table(
     _may("pooling", Text, "How the tower pools its tokens: 'tok' is the class token"),
     _may("adapter", Text, "Adapter of clipdb that captured the heads"),
     _may("preprocess", JSON, "Resizing and normalisation of the input image, as open_clip configures them"),
-    _may("weights_sha256", Text, "Lower-case hex SHA-256 of the weights; ingest refuses others under this model_id"),
+    _may("weights_sha256", Text, "Hex SHA-256 of the weights; ingest refuses others under this name"),
     _may("logit_scale", Double, "Factor of the cosine in the model's logits (exponentiated)"),
     _may(
         "reconstruction_error",
@@ -113,17 +113,17 @@ heads = _table(
         "basis",
         ARRAY(REAL),
         "Q, orthonormal columns (zero in null directions), flattened row-major, shape [embed_dim, head_dim]: "
-        "a head vector y stands for the contribution Q y in the joint space, as a fraction of the embedding's norm",
+        "a head vector y stands for the contribution Q y in joint space, relative to the embedding's norm",
     ),
     _may("mean", ARRAY(REAL), "Mean of the head's vectors over the model's images, shape [head_dim]"),
     _may("total_variance", Double, "Trace of the covariance of the head's vectors over the model's images"),
-    _may("effective_rank", Double, "exp(entropy of the covariance's eigenvalues as fractions of their sum), 1..head_dim"),
+    _may("effective_rank", Double, "exp(entropy of the covariance's normalised eigenvalues), 1..head_dim"),
 )
 
 images = _table(
     "images",
     "An image, known by its content: the same bytes under two names are one row.",
-    _key("image_id", Text, "Lower-case hex SHA-256 of the file's bytes"),
+    _key("image_id", Text, "Hex SHA-256 of the file's bytes"),
     _need("uri", Text, "Where the image was found: a path, or an archive and the member in it"),
     _may("width", Integer, "Width as displayed (after EXIF rotation), pixels"),
     _may("height", Integer, "Height as displayed (after EXIF rotation), pixels"),
@@ -144,7 +144,7 @@ image_failures = _table(
 texts = _table(
     "texts",
     "A text that was embedded, known by its content.",
-    _key("text_id", Text, "Lower-case hex SHA-256 of the text in UTF-8"),
+    _key("text_id", Text, "Hex SHA-256 of the text in UTF-8"),
     _need("text", Text, "The text"),
 )
 
@@ -176,8 +176,8 @@ spans = _table(
     _key("rank", Integer, "Order of the pick, counted from 1"),
     _need("text_id", Text, "The description (texts.text_id)"),
     _need("text", Text, "The description itself"),
-    _may("variance_explained", Double, "Variance of the head's vectors that this pick explains, fraction 0..1"),
-    _may("cumulative_variance", Double, "Variance that this pick and those before it explain, fraction 0..1"),
+    _may("variance_explained", Double, "Variance of the head that this pick explains, fraction 0..1"),
+    _may("cumulative_variance", Double, "Variance that the picks up to this one explain, fraction 0..1"),
     _run(),
 )
 
@@ -190,11 +190,11 @@ labels = _table(
     _key("pool", Text, "Pool whose spans the labeller saw (pools.pool)"),
     _key("labeller", Text, "Who named it: vote, llm:MODEL, human:NAME or import:SOURCE"),
     _run_key(),
-    _may("property", Text, "The property as the labeller wrote it; null where there is none or the call failed"),
+    _may("property", Text, "The property as the labeller wrote it; null where there is none"),
     _may("confidence", Double, "The labeller's confidence, 0..1; null where it gave none"),
     _may("rationale", Text, "The labeller's reason; null where it gave none"),
     _prompt(),
-    _may("examples_sha256", Text, "Lower-case hex SHA-256 of the examples in the prompt; null where none were sent"),
+    _may("examples_sha256", Text, "Hex SHA-256 of the examples in the prompt; null where none were sent"),
     _need("status", Text, "ok, rejected (an answer that does not hold) or error (no answer)"),
     _error(),
     _need("created_at", _INSTANT, "When the label was given (UTC)"),
@@ -208,9 +208,9 @@ judgements = _table(
     _head(),
     _key("text_id", Text, "The description judged (texts.text_id)"),
     _key("property", Text, "The property it was judged against"),
-    _key("judge", Text, "Who judged: vote (not independent of vote's labels), llm:MODEL, human:NAME or import:SOURCE"),
+    _key("judge", Text, "Who judged: vote, llm:MODEL, human:NAME or import:SOURCE"),
     _run_key(),
-    _may("verdict", Boolean, "true: it fits, false: it does not, null: the judge could not say or the call failed"),
+    _may("verdict", Boolean, "true: it fits, false: it does not, null: no answer to that"),
     _need("status", Text, "ok, rejected (an answer that does not hold) or error (no answer)"),
     _error(),
     _prompt(),
@@ -223,7 +223,7 @@ runs = _table(
     _need("command", Text, "The command: ingest images, span, label, ..."),
     _may("arguments", JSON, "Arguments of the command, by name"),
     _may("versions", JSON, "Versions of clipdb and of the libraries that computed, by name"),
-    _may("device", Text, "Device that computed: cpu or the accelerator's name; null where nothing was computed"),
+    _may("device", Text, "cpu or the accelerator's name; null where no device computed"),
     _need("started_at", _INSTANT, "When the command started (UTC)"),
     _may("finished_at", _INSTANT, "When it finished (UTC); null while it runs and after it was killed"),
     _may("added", BigInteger, "Items added"),
@@ -238,7 +238,7 @@ batches = _table(
     _key("kind", Text, "Which vectors: images or texts"),
     _run_key(),
     _key("batch", Integer, "Batch within the run, counted from 0"),
-    _need("lance_version", BigInteger, "Version of the Lance table that holds the batch; readers open the highest"),
+    _need("lance_version", BigInteger, "Version of the Lance table with the batch; readers open the highest"),
     _need("added", BigInteger, "Rows that the batch added"),
     _need("committed_at", _INSTANT, "When the batch was committed (UTC)"),
 )

@@ -17,6 +17,23 @@ _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
 _HEAD_COLUMN = re.compile(r"l(\d+)h(\d+)")
 
 
+# What each column means, and what a head column means in the table of this key.
+COMMENTS = {
+    "image_id": "Hex SHA-256 of the file's bytes (images.image_id)",
+    "text_id": "Hex SHA-256 of the text in UTF-8 (texts.text_id)",
+    "embedding": "Embedding in the joint space, shape [D], unit length",
+    "norm": "Length of the image embedding before it was normalised",
+    "_run": "Run that wrote the row (runs.run)",
+    "_batch": "Batch within the run (batches.batch)",
+}
+HEAD_COMMENTS = {
+    "image_id": "Vector y of head L11.H3, shape [k]: Q y is its contribution as a fraction of norm, with Q "
+    "from heads.basis; null where the image has not been through this head",
+    "text_id": "Q^T t, the text embedding in the space of head L11.H3, shape [k]: its inner product with y "
+    "is the head's share of the cosine; null where it was not computed",
+}
+
+
 def vectors_path(index: Path) -> Path:
     """Give the LanceDB database of an index: ``INDEX/vectors``."""
     return index / VECTORS
@@ -40,14 +57,13 @@ def images_schema(embed_dim: int, head_dims: Mapping[tuple[int, int], int]) -> p
     embed_dim
         Size of the joint embedding, D.
     head_dims
-        ``{(layer, head): size}``, the size of each head's vectors. The columns are in order of layer, then head.
+        ``{(layer, head): size}``, the size of each head's vectors. Columns are in order of layer, then head.
 
     Returns
     -------
     pyarrow.Schema
-        ``image_id``; ``embedding`` float16 [D], unit length; ``norm`` float32, its length before normalisation;
-        ``_run``, ``_batch`` (the batch that wrote the row); then ``l11h3`` float16 [size] a head: y, with Q y the
-        head's contribution as a fraction of the norm. Null: the image has not been through this head yet.
+        ``image_id``, ``embedding`` float16 [D], ``norm`` float32, ``_run``, ``_batch``, then a column
+        ``l11h3`` float16 [size] a head, which may be null. `COMMENTS` and `HEAD_COMMENTS` say what they mean.
     """
     return pa.schema(
         [
@@ -68,13 +84,13 @@ def texts_schema(embed_dim: int, head_dims: Mapping[tuple[int, int], int]) -> pa
     embed_dim
         Size of the joint embedding, D.
     head_dims
-        ``{(layer, head): size}``, the size of each head's vectors. The columns are in order of layer, then head.
+        ``{(layer, head): size}``, the size of each head's vectors. Columns are in order of layer, then head.
 
     Returns
     -------
     pyarrow.Schema
-        ``text_id``; ``embedding`` float32 [D], unit length; ``_run``, ``_batch`` (the batch that wrote the row);
-        then ``l11h3`` float16 [size] a head: Q^T t. Null: not computed for this head yet.
+        ``text_id``, ``embedding`` float32 [D], ``_run``, ``_batch``, then a column ``l11h3`` float16 [size] a
+        head, which may be null. `COMMENTS` and `HEAD_COMMENTS` say what they mean.
     """
     return pa.schema(
         [
@@ -119,5 +135,6 @@ def _batch() -> list[pa.Field]:
 
 def _heads(sizes: Mapping[tuple[int, int], int]) -> list[pa.Field]:
     return [
-        pa.field(head_column(layer, head), pa.list_(pa.float16(), size)) for (layer, head), size in sorted(sizes.items())
+        pa.field(head_column(layer, head), pa.list_(pa.float16(), size))
+        for (layer, head), size in sorted(sizes.items())
     ]

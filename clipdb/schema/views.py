@@ -5,8 +5,8 @@ Each is a file in ``views/``: a header in comments, then one select. The header 
     -- param NAME = DEFAULT: meaning
     -- column NAME: meaning
 
-With parameters the select becomes a table macro, called ``NAME(parameter := value)``, and the view of the same
-name is the macro with its defaults. Without columns it is an expression, and becomes a scalar macro.
+With parameters the select becomes a table macro, called ``NAME(parameter := value)``, and the view of the
+same name is the macro with its defaults. Without columns it is an expression, and becomes a scalar macro.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class View:
                 f"create or replace view {self.name} as from {self.name}()",
             ]
         made.append(f"comment on view {self.name} is {_quote(self.comment)}")
-        made += [f"comment on column {self.name}.{name} is {_quote(text)}" for name, text in self.columns.items()]
+        for column, text in self.columns.items():
+            made.append(f"comment on column {self.name}.{column} is {_quote(text)}")
         return made
 
 

@@ -9,13 +9,17 @@
 -- column text: The description itself
 -- column variance_explained: Variance of the head that this pick explains, fraction 0..1
 -- column cumulative_variance: Variance of the head that this pick and those before it explain, fraction 0..1
-with pool_of_head as (
-    select spans.model_id, spans.layer, spans.head, spans.pool
-    from spans left join head_properties using (model_id, layer, head)
-    group by spans.model_id, spans.layer, spans.head, spans.pool
+with pools_of_head as (
+    select model_id, layer, head, pool, max(run) as run
+    from spans
+    group by model_id, layer, head, pool
+),
+pool_of_head as (
+    select pools_of_head.*
+    from pools_of_head left join head_properties using (model_id, layer, head)
     qualify row_number() over (
-        partition by spans.model_id, spans.layer, spans.head
-        order by coalesce(bool_or(spans.pool = head_properties.pool), false) desc, max(spans.run) desc, spans.pool
+        partition by pools_of_head.model_id, pools_of_head.layer, pools_of_head.head
+        order by pools_of_head.pool = head_properties.pool desc nulls last, pools_of_head.run desc, pools_of_head.pool
     ) = 1
 )
 select model_id, layer, head, pool, rank, text_id, text, variance_explained, cumulative_variance

@@ -1,0 +1,53 @@
+"""The command line: one module a verb, imported when the verb is used."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from clipdb import __version__
+from clipdb.cli.common import Group
+
+# Verb -> its line in `clipdb --help`. Each is the attribute `command` of the module clipdb.cli.VERB.
+VERBS = {
+    "demo": "Build an index from packaged scenes, offline, and show what it found.",
+    "ingest": "Put images and texts into an index.",
+    "span": "Find the descriptions that explain each head.",
+    "label": "Name the heads.",
+    "judge": "Judge how well spans fit the names.",
+    "query": "Ask: named queries, or SQL.",
+    "info": "Show what an index holds.",
+    "models": "List the models that can be ingested.",
+    "verify": "Check that catalog and vectors are whole and agree.",
+    "upgrade": "Bring an index to this version's schema.",
+}
+
+
+class Verbs(Group):
+    """The verbs; help lists them without importing any."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the verbs in the order in which they are used."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import a verb."""
+        if name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"clipdb.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs with their lines."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="clipdb")
+def main() -> None:
+    """Which attention heads of a CLIP model respond to what: an index of them, and questions in SQL.
+
+    Start with `clipdb demo`, then `clipdb query --list`.
+    """

@@ -1,0 +1,96 @@
+"""Exact forms of results: JSON, JSON lines, CSV and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import decimal
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any
+
+Row = tuple[Any, ...]
+
+
+def _plain(value: Any) -> Any:
+    """Turn a value of DuckDB's into one that JSON has; what is not a number (NaN, infinity) is null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    return str(value)
+
+
+def _objects(names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[bool]) -> Iterator[str]:
+    for row in rows:
+        values = [
+            json.loads(value) if is_json and value is not None else _plain(value)
+            for value, is_json in zip(row, json_columns, strict=True)
+        ]
+        yield json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False)
+
+
+def write_json(names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[bool], stream: IO[str]) -> None:
+    """Write one array of objects, an object a line."""
+    start = "["
+    for line in _objects(names, rows, json_columns):
+        stream.write(f"{start}{line}")
+        start = ",\n "
+    stream.write("]\n" if start != "[" else "[]\n")
+
+
+def write_jsonl(names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[bool], stream: IO[str]) -> None:
+    """Write an object a line."""
+    for line in _objects(names, rows, json_columns):
+        stream.write(f"{line}\n")
+
+
+def write_csv(names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[bool], stream: IO[str]) -> None:
+    """Write a header and rows; nulls are empty, lists and structs are JSON."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_csv_cell(value) for value in row])
+
+
+def write_markdown(names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[bool], stream: IO[str]) -> None:
+    """Write a Markdown table, values as a terminal shows them but whole."""
+    from clipdb.cli.table import texts
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |\n"
+
+    cells, numeric = texts(names, list(rows))
+    stream.write(line(names))
+    stream.write(line(["---:" if right else "---" for right in numeric]))
+    for row in cells:
+        stream.write(line(row))
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(_plain(value), ensure_ascii=False)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, decimal.Decimal) else _plain(value)
+
+
+WRITERS: dict[str, Callable[[Sequence[str], Iterator[Row], Sequence[bool], IO[str]], None]] = {
+    "json": write_json,
+    "jsonl": write_jsonl,
+    "csv": write_csv,
+    "markdown": write_markdown,
+}

@@ -1,0 +1,128 @@
+"""`clipdb ingest`: put images and texts into an index."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from clipdb.cli.common import Group, index_option
+from clipdb.errors import require
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def check_installed() -> None:
+    """Say which extra is missing before anything is imported that needs it."""
+    require("torch", "ingest")
+    require("open_clip", "ingest")
+
+
+def device_option(function):  # type: ignore[no-untyped-def]
+    """Give a command ``--device``."""
+    return click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        help="auto (a GPU where there is one), cpu, cuda, cuda:1, mps.",
+    )(function)
+
+
+def checkpoint_option(function):  # type: ignore[no-untyped-def]
+    """Give a command ``--checkpoint``."""
+    return click.option(
+        "--checkpoint",
+        type=_FILE,
+        help="Weights to use: .safetensors, or a torch file without code in it. PRETRAINED is then a free name. Weights "
+        "that were trained with QuickGELU need an architecture whose name ends in -quickgelu.",
+    )(function)
+
+
+@click.group(cls=Group)
+def command() -> None:
+    """Put images and texts into an index."""
+
+
+@command.command("images")
+@click.argument("sources", metavar="SRC...", nargs=-1, required=True)
+@click.option("--model", required=True, metavar="ARCH/PRETRAINED", help="The model, as open_clip names it.")
+@click.option(
+    "--layers", default="last4", show_default=True, help="Whose heads to keep: last4, all, 8-11, 0,5,10-11."
+)
+@checkpoint_option
+@device_option
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), help="Images a forward pass [default: 32, on a GPU 256]."
+)
+@click.option(
+    "--workers", type=click.IntRange(min=0), help="Processes that decode; 0: threads [default: one a core]."
+)
+@click.option("--split", help="Name of the split that these images are of.")
+@click.option(
+    "--label-from", type=click.Choice(["parent"]), help="Label images by the folder that they lie in."
+)
+@index_option
+def images(
+    index: Path,
+    sources: tuple[str, ...],
+    model: str,
+    layers: str,
+    checkpoint: Path | None,
+    device: str,
+    precision: str,
+    batch_size: int | None,
+    workers: int | None,
+    split: str | None,
+    label_from: str | None,
+) -> None:
+    """Run a model over images and store its heads' vectors.
+
+    SRC is a folder, an image, a text file of paths (- for standard input), a tar shard (WebDataset) or a Parquet file with
+    an image column; any number and mixture of them. Stop it whenever you like: the same command goes on where it was.
+    """
+    check_installed()
+    from clipdb.cli.progress import ingest_progress
+    from clipdb.ingest.images import ImageOptions, ingest_images
+
+    options = ImageOptions(
+        layers=layers,
+        checkpoint=checkpoint,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        workers=os.cpu_count() or 1 if workers is None else workers,
+        split=split,
+        label_from=label_from,
+    )
+    with ingest_progress() as progress:
+        counts = ingest_images(index, sources, model, options, progress)
+    click.echo(f"{index}: added {counts.added}, skipped {counts.skipped}, failed {counts.failed}")
+    if counts.failed:
+        click.echo('failed files: clipdb query "select uri, error from image_failures"', err=True)
+
+
+@command.command("texts")
+@click.argument("file", type=_FILE, required=False)
+@click.option("--pool", required=True, help="Name of the pool; one of that name is replaced.")
+@checkpoint_option
+@device_option
+@index_option
+def texts(index: Path, file: Path | None, pool: str, checkpoint: Path | None, device: str) -> None:
+    """Store a pool of descriptions and embed it for every model of the index.
+
+    FILE has a line a description, or is CSV or Parquet with a column text and perhaps property. Without FILE, the pool of
+    that name that ships with clipdb is taken: general or scenes.
+    """
+    check_installed()
+    from clipdb.ingest.pools import ingest_texts
+
+    counts = ingest_texts(index, pool, file, checkpoint, device)
+    for model_id, reason in counts.unavailable.items():
+        click.echo(f"note: not embedded for {model_id}: {reason}", err=True)
+    if counts.duplicates or counts.empty:
+        click.echo(f"note: left out {counts.duplicates} duplicates and {counts.empty} empty rows", err=True)
+    click.echo(
+        f"{index}: pool {pool} has {counts.texts} texts; embedded {counts.added}, skipped {counts.skipped}"
+    )

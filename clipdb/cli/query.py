@@ -1,0 +1,163 @@
+"""`clipdb query`: named queries, each a command made from its file's header, and SQL."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from clipdb.cli.common import Group, Output, index_option, output_options
+from clipdb.errors import ClipdbError
+from clipdb.queries.index import Index, reads_vectors
+from clipdb.queries.named import NamedQuery, find_query, query_names
+from clipdb.queries.parameters import Parameter
+
+_WORD = re.compile(r"[\w-]+")
+_STARTS_SQL = {
+    "select", "from", "with", "values", "table", "show", "describe", "desc", "explain", "summarize", "pragma", "pivot",
+    "unpivot", "copy", "attach", "call", "set",
+}  # fmt: skip
+
+
+class Questions(Group):
+    """Named queries as commands; an argument that is no word is SQL."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the queries."""
+        return [name.replace("_", "-") for name in query_names(ctx.params.get("queries", ()))]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Make a command from a query's header.
+
+        Raises
+        ------
+        ClipdbError
+            If no query has the name, or its header is malformed.
+        """
+        return _named(find_query(name, ctx.params.get("queries", ())))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Tell SQL from a query's name."""
+        first = args[0]
+        if _WORD.fullmatch(first) and first != "-" and first.lower() not in _STARTS_SQL:
+            return first, self.get_command(ctx, first), args[1:]
+        return "SQL", _sql, args
+
+
+@click.group(cls=Questions, invoke_without_command=True, subcommand_metavar="[NAME [VALUE] | SQL | -] [OPTIONS]...")
+@index_option
+@output_options
+@click.option(
+    "--queries",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    envvar="CLIPDB_QUERIES",
+    is_eager=True,
+    metavar="DIR",
+    help="A folder of your own .sql queries; more than one may be given.",
+)
+@click.option("--list", "listing", is_flag=True, help="List the named queries.")
+@click.pass_context
+def command(ctx: click.Context, index: Path, output: Output, queries: tuple[Path, ...], listing: bool) -> None:
+    """Ask an index, by the name of a query or in SQL.
+
+    A word is a query's name (`clipdb query heads`, `clipdb query heads --help`); its first parameter may follow without
+    its option (`clipdb query property colour`). Anything else is SQL, which DuckDB runs on the index opened for reading
+    (`clipdb query "select * from heads"`); `-` reads the SQL from stdin. SQL has no row limit of its own.
+
+    Options may stand before the name or after it, --queries only before.
+    """
+    if listing or ctx.invoked_subcommand is None:
+        from clipdb.cli.output import write_rows
+
+        found = [find_query(name, queries) for name in query_names(queries)]
+        write_rows(("query", "answers"), [(_usage(query), query.title) for query in found], output)
+        ctx.exit()
+
+
+@click.command("SQL", short_help="Run SQL.")
+@click.argument("sql")
+@index_option
+@output_options
+@click.option("--model", metavar="MODEL", help="The model that image_vectors and text_vectors stand for.")
+def _sql(sql: str, index: Path, output: Output, model: str | None) -> None:
+    """Run SQL on the index, opened for reading; `-` reads it from stdin."""
+    from clipdb.cli.output import write_result
+
+    if sql == "-":
+        sql = click.get_text_stream("stdin").read()
+    if not sql.strip():
+        raise ClipdbError('the SQL is empty: try `clipdb query "select * from heads limit 5"`')
+    with Index(index, model=model) as opened:
+        write_result(opened.execute(sql), output)
+
+
+def _named(query: NamedQuery) -> click.Command:
+    def ask(index: Path, output: Output, first: str | None = None, **given: Any) -> None:
+        from clipdb.cli.output import write_result
+
+        if first is not None:
+            name = query.parameters[0].name
+            if given[name] is not None:
+                raise click.UsageError(f"{query.parameters[0].option} is given twice: {given[name]!r} and {first!r}")
+            given[name] = first
+        with _pandas_unseen(query.sql), Index(index) as opened:
+            write_result(opened.execute(query.sql, opened.bind(query, given)), output, query.limit)
+
+    options: list[click.Parameter] = [
+        click.Option(
+            [parameter.option, parameter.name],
+            metavar=parameter.metavar,
+            help=_help(parameter),
+        )
+        for parameter in query.parameters
+    ]
+    if query.parameters:
+        main = query.parameters[0]
+        options.insert(0, click.Argument(["first"], required=False, metavar=f"[{main.name.upper()}]"))
+    made = click.Command(
+        query.command,
+        callback=ask,
+        params=options,
+        help=f"{query.title}.\n\n{query.description}".strip(),
+        short_help=query.title,
+    )
+    # The shared options are decorators of functions; a command that is made, not written, takes theirs over.
+    shared = click.command()(index_option(output_options(ask)))
+    made.callback = shared.callback
+    made.params += [option for option in shared.params if option.name not in {one.name for one in options}]
+    return made
+
+
+@contextmanager
+def _pandas_unseen(sql: str) -> Iterator[None]:
+    """Keep DuckDB from importing pandas, 0.3 s, to see whether the first value that is bound is one of its kind."""
+    if "pandas" in sys.modules or reads_vectors(sql):  # pyarrow, too, looks for pandas, and remembers
+        yield
+        return
+    sys.modules["pandas"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["pandas"]
+
+
+def _help(parameter: Parameter) -> str:
+    if parameter.default is not None:
+        return f"{parameter.help} [default: {parameter.default}]"
+    return f"{parameter.help} [required]" if parameter.required and parameter.type != "model" else parameter.help
+
+
+def _usage(query: NamedQuery) -> str:
+    def one(place: int, parameter: Parameter) -> str:
+        text = parameter.name.upper() if place == 0 else f"{parameter.option} {parameter.metavar}"
+        return text if parameter.required and parameter.type != "model" else f"[{text}]"
+
+    return " ".join([query.command, *(one(place, parameter) for place, parameter in enumerate(query.parameters))])

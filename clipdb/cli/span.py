@@ -1,0 +1,32 @@
+"""`clipdb span`: find the descriptions that explain each head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from clipdb.cli.common import index_option
+from clipdb.cli.ingest import check_installed, checkpoint_option, device_option
+
+
+@click.command()
+@click.option("--pool", default="general", show_default=True, help="Pool of descriptions to pick from.")
+@click.option("--model", help="Only this model; else all models of the index.")
+@click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Spans a head.")
+@checkpoint_option
+@device_option
+@index_option
+def command(
+    index: Path, pool: str, model: str | None, count: int, checkpoint: Path | None, device: str
+) -> None:
+    """Find the descriptions that explain each head (TEXTSPAN, arXiv 2310.05916), over all images of the index.
+
+    Earlier spans of the same model and pool are replaced. The pools general and scenes ship with clipdb; others come with
+    `clipdb ingest texts FILE --pool NAME`.
+    """
+    check_installed()
+    from clipdb.ingest.spans import span
+
+    for model_id, heads in span(index, pool, model, count, checkpoint, device).items():
+        click.echo(f"{model_id}: {heads} heads spanned from the pool {pool}")

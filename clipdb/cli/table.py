@@ -1,0 +1,142 @@
+"""Tables for people: aligned columns that fit the width, numbers at a readable precision.
+
+Own code, because importing rich takes as long as the whole of a query may.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import os
+import shutil
+from collections.abc import Sequence
+from typing import IO, Any
+
+Row = tuple[Any, ...]
+
+PIPE_WIDTH = 120
+_GAP = "  "
+_NARROWEST = 10  # a column of text is not cut shorter than this; columns that then don't fit are left out
+_LONGEST_LIST = 12
+
+
+def terminal_width(stream: IO[str]) -> int:
+    """Columns to fill: the terminal's, or `PIPE_WIDTH` where there is no terminal; ``COLUMNS`` goes before both."""
+    if stream.isatty() or os.environ.get("COLUMNS", "").isdecimal():
+        return shutil.get_terminal_size((PIPE_WIDTH, 24)).columns
+    return PIPE_WIDTH
+
+
+def render(names: Sequence[str], rows: Sequence[Row], width: int) -> str:
+    """Draw a table no wider than ``width``: long texts are cut with an ellipsis, then columns are left out."""
+    cells, numeric = texts(names, rows)
+    natural = [
+        max([_wide(name), *(_wide(row[place]) for row in cells)]) for place, name in enumerate(names)
+    ]
+    shown, widths = _fit(natural, numeric, width)
+    heading = [_cut(names[place], widths[place]) for place in shown]
+
+    def line(row: Sequence[str]) -> str:
+        drawn = (_pad(_cut(row[place], widths[place]), widths[place], numeric[place]) for place in shown)
+        return _GAP.join(drawn).rstrip() + "\n"
+
+    rule = _GAP.join("-" * widths[place] for place in shown) + "\n"
+    head = _GAP.join(_pad(text, widths[place], numeric[place]) for place, text in zip(shown, heading, strict=True))
+    left_out = len(names) - len(shown)
+    note = f"(columns left out: {left_out}; choose some, or use -f json)\n" if left_out else ""
+    return head.rstrip() + "\n" + rule + "".join(map(line, cells)) + note
+
+
+def texts(names: Sequence[str], rows: Sequence[Row]) -> tuple[list[list[str]], list[bool]]:
+    """Write every value for a person.
+
+    Returns
+    -------
+    tuple
+        The cells, a list a row, and for each column whether it holds numbers.
+    """
+    columns = [[row[place] for row in rows] for place in range(len(names))]
+    numeric = [
+        any(value is not None for value in column) and all(value is None or _is_number(value) for value in column)
+        for column in columns
+    ]
+    written = [_write_column(column) for column in columns]
+    return [list(row) for row in zip(*written, strict=True)], numeric
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | decimal.Decimal) and not isinstance(value, bool)
+
+
+def _write_column(column: Sequence[Any]) -> list[str]:
+    fractions = [abs(value) for value in column if isinstance(value, float | decimal.Decimal)]
+    largest = max((value for value in fractions if value < float("inf")), default=0)
+    places = 4 if largest < 0.1 else 3 if largest < 10 else 2 if largest < 1000 else 1
+    return [_write(value, places) for value in column]
+
+
+def _write(value: Any, places: int) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float | decimal.Decimal):
+        small = 0 < abs(value) < 0.5 * 10**-places
+        return f"{value:.1e}" if small else f"{value:.{places}f}"
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(" ", "seconds")
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_write(item, 3)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return _write_list(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    return " ".join(str(value).split())
+
+
+def _write_list(value: Sequence[Any]) -> str:
+    joint = "; " if any(isinstance(item, str) and (" " in item or "," in item) for item in value) else ", "
+    if all(item is None or _is_number(item) for item in value) and len(value) > _LONGEST_LIST:
+        return joint.join(_write(item, 3) for item in value[:3]) + f", ... ({len(value)} numbers)"
+    return joint.join(_write(item, 3) for item in value)
+
+
+def _fit(natural: Sequence[int], numeric: Sequence[bool], width: int) -> tuple[list[int], list[int]]:
+    """Choose the columns that fit and how wide each is: the widest texts give way first."""
+    least = [size if right else min(size, _NARROWEST) for size, right in zip(natural, numeric, strict=True)]
+    shown: list[int] = []
+    used = -len(_GAP)
+    for place, size in enumerate(least):
+        used += size + len(_GAP)
+        if used > width and shown:
+            break
+        shown.append(place)
+    room = width - len(_GAP) * (len(shown) - 1)
+    cap = max((natural[place] for place in shown), default=0)
+    while cap > _NARROWEST and sum(max(least[place], min(natural[place], cap)) for place in shown) > room:
+        cap -= 1
+    return shown, [max(small, min(size, cap)) for small, size in zip(least, natural, strict=True)]
+
+
+def _wide(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    import unicodedata
+
+    return sum(
+        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        for letter in text
+    )
+
+
+def _cut(text: str, width: int) -> str:
+    if _wide(text) <= width:
+        return text
+    while _wide(text) > width - 1:
+        text = text[: -max(1, (_wide(text) - width) // 2)]
+    return text.rstrip() + "…"
+
+
+def _pad(text: str, width: int, right: bool) -> str:
+    space = " " * (width - _wide(text))
+    return space + text if right else text + space

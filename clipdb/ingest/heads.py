@@ -1,0 +1,83 @@
+"""Rows of the table ``heads``: each head's basis, and the statistics of its vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from clipdb.ingest.moments import Moments, head_moments
+from clipdb.ingest.vector_table import VectorTable
+from clipdb.ingest.writer import Writer
+from clipdb.schema.names import head_name
+from clipdb.schema.vectors import head_columns
+
+Head = tuple[int, int]
+
+
+def head_rows(model_id: str, bases: Mapping[Head, np.ndarray]) -> list[dict[str, Any]]:
+    """Make the rows of heads from their bases Q, ``{(layer, head): [D, k]}``."""
+    return [
+        {
+            "model_id": model_id,
+            "layer": layer,
+            "head": head,
+            "name": head_name(layer, head),
+            "basis": basis.astype(np.float32).ravel(),
+        }
+        for (layer, head), basis in bases.items()
+    ]
+
+
+def stored_bases(writer: Writer, model_id: str) -> dict[Head, np.ndarray]:
+    """Read the bases of a model's heads from the catalog, float64 ``[D, k]`` each."""
+    rows = writer.read(
+        "select layer, head, basis, embed_dim from heads join models using (model_id) "
+        "where model_id = ? and basis is not null order by layer, head",
+        model_id,
+    )
+    return {(layer, head): np.array(basis, np.float64).reshape(dim, -1) for layer, head, basis, dim in rows}
+
+
+def refresh_statistics(writer: Writer, table: VectorTable) -> dict[Head, Moments]:
+    """Take the moments of all the model's head vectors, and store each head's mean, variance and rank.
+
+    Returns
+    -------
+    dict
+        ``{(layer, head): Moments}`` of the heads that have vectors.
+    """
+    if table.dataset is None:
+        return {}
+    columns = head_columns(table.dataset.schema)
+    by_column = head_moments(table.dataset, columns.values())
+    moments = {head: by_column[column] for head, column in columns.items() if by_column[column].count}
+    with writer.transaction() as connection:
+        store_statistics(connection, table.model_id, moments)
+    return moments
+
+
+def store_statistics(
+    connection: duckdb.DuckDBPyConnection, model_id: str, moments: Mapping[Head, Moments]
+) -> None:
+    """Write heads' mean, total variance and effective rank."""
+    rows = [
+        {
+            "layer": layer,
+            "head": head,
+            "mean": m.mean.astype(np.float32),
+            "total_variance": m.total_variance,
+            "effective_rank": m.effective_rank,
+        }
+        for (layer, head), m in moments.items()
+    ]
+    connection.register("clipdb_statistics", pa.Table.from_pylist(rows))
+    connection.execute(
+        "update heads set mean = s.mean, total_variance = s.total_variance, effective_rank = s.effective_rank "
+        "from clipdb_statistics s where heads.model_id = ? and heads.layer = s.layer and heads.head = s.head",
+        [model_id],
+    )
+    connection.unregister("clipdb_statistics")

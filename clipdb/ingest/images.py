@@ -1,0 +1,264 @@
+"""Ingest images: run the model once over what is new, and commit heads and embeddings as it goes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import torch
+
+from clipdb.errors import ClipdbError
+from clipdb.ingest.arrow import vector_column
+from clipdb.ingest.decomposition import Decomposer, prove
+from clipdb.ingest.heads import head_rows, refresh_statistics, stored_bases
+from clipdb.ingest.known_models import require_same_model
+from clipdb.ingest.layers import parse_layers
+from clipdb.ingest.models import Model, device_name, load, out_of_memory
+from clipdb.ingest.rows import put
+from clipdb.ingest.sources import open_sources
+from clipdb.ingest.stream import Chunk, ImageStream
+from clipdb.ingest.texts import refresh_text_heads
+from clipdb.ingest.vector_table import VectorTable
+from clipdb.ingest.workers import DecodePool
+from clipdb.ingest.writer import Writer
+from clipdb.schema.names import head_column
+from clipdb.schema.vectors import head_columns, images_schema
+
+BATCH_ON_CPU, BATCH_ON_GPU = 32, 256
+PROOF_IMAGES = 8
+# Rows under way are lost to a kill, and every commit costs some 50 ms: a second or two of work is a fair stake.
+COMMIT_SECONDS = 2.0
+COMMIT_BATCHES = 16
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """How to ingest images: the flags of ``clipdb ingest images``."""
+
+    layers: str = "last4"
+    checkpoint: Path | None = None
+    device: str = "auto"
+    precision: str = "fp32"
+    batch_size: int | None = None
+    workers: int = 2
+    split: str | None = None
+    label_from: str | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many images a run added, skipped because they were known, and could not read."""
+
+    added: int
+    skipped: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an ingest tells how it goes: a total when it is known, then counts as they grow."""
+
+    total: Callable[[int | None], None] = lambda total: None
+    counts: Callable[[Counts], None] = lambda counts: None
+
+
+def ingest_images(
+    index: Path,
+    paths: Sequence[str],
+    model_id: str,
+    options: ImageOptions | None = None,
+    progress: Progress | None = None,
+) -> Counts:
+    """Run a model over images that the index lacks and store its heads' vectors.
+
+    The same call finishes what an earlier one began, however that one ended: images are known by their content.
+
+    Parameters
+    ----------
+    index
+        Directory of the index; made where there is none.
+    paths
+        Folders, file lists, tar shards, Parquet files, images.
+    model_id
+        ``ARCH/PRETRAINED``.
+    options, progress
+        How, and whom to tell.
+
+    Raises
+    ------
+    ClipdbError
+        One line that says what to do; nothing is half-written.
+    """
+    options, progress = options or ImageOptions(), progress or Progress()
+    sources = open_sources(paths)
+    arguments = {"sources": list(paths), "model": model_id, **asdict(options)}
+    with Writer(index, "ingest images", arguments, create=True) as writer:
+        model = load(model_id, options.checkpoint, options.device, options.precision)
+        writer.device = device_name(model.device)
+        session = _Session(writer, model, options, progress)
+        progress.total(sources.total)
+        with (
+            DecodePool(model.preprocess, options.workers) as decoders,
+            ImageStream(sources, decoders, session.known, session.batch_size) as stream,
+        ):
+            session.run(stream)
+        session.close()
+        return session.counts
+
+
+class _Session:
+    """One run over one model's table."""
+
+    def __init__(self, writer: Writer, model: Model, options: ImageOptions, progress: Progress) -> None:
+        self.writer, self.model, self.options, self.progress = writer, model, options, progress
+        require_same_model(writer, model)
+        self.table = VectorTable(writer, model.model_id, "images")
+        stored = {layer for layer, _ in head_columns(self.table.schema)} if self.table.schema else set()
+        layers = sorted(stored | set(parse_layers(options.layers, model.adapter.layers)))
+        self.decomposer = Decomposer(model.adapter, layers, stored_bases(writer, model.model_id))
+        self.schema = images_schema(
+            model.adapter.embed_dim, dict.fromkeys(self.decomposer.bases, model.adapter.head_dim)
+        )
+        self.table.add_columns(self.schema)
+        self.batch_size = options.batch_size or (BATCH_ON_CPU if model.device.type == "cpu" else BATCH_ON_GPU)
+        self.error: float | None = None
+        self.rows: list[dict[str, Any]] = []
+        self.vectors: list[dict[str, np.ndarray]] = []
+        self.failures: dict[str, str] = {}
+        self.committed_at = time.monotonic()
+
+    @property
+    def counts(self) -> Counts:
+        return Counts(self.writer.added, self.writer.skipped, self.writer.failed)
+
+    def known(self, ids: Sequence[str]) -> set[str]:
+        """Say which images have a vector in every layer."""
+        first_heads = [head_column(layer, 0) for layer in self.decomposer.layers]
+        return self.table.known(ids, first_heads)
+
+    def run(self, stream: ImageStream) -> None:
+        try:
+            for chunk in stream:
+                self._take(chunk)
+                full = len(self.vectors) >= COMMIT_BATCHES
+                if full or time.monotonic() - self.committed_at > COMMIT_SECONDS:
+                    self._commit(stream)
+        finally:  # Ctrl-C keeps what was computed
+            self._commit(stream)
+
+    def _take(self, chunk: Chunk) -> None:
+        self.failures |= dict(chunk.failures)
+        self.writer.failed += len(chunk.failures)
+        self.writer.skipped += chunk.skipped
+        if chunk.candidates:
+            self._embed(chunk)
+        waiting = sum(len(vectors["norm"]) for vectors in self.vectors)
+        self.progress.counts(replace(self.counts, added=self.writer.added + waiting))
+
+    def _embed(self, chunk: Chunk) -> None:
+        images = self.model.pixels_to_input(torch.from_numpy(chunk.pixels))
+        if self.error is None:
+            self.error = self._prove(images[:PROOF_IMAGES])
+        embedding, norm, heads = (part.cpu().numpy() for part in self._decompose(images))
+        good = np.isfinite(heads).all(axis=(1, 2, 3)) & np.isfinite(embedding).all(axis=1) & np.isfinite(norm)
+        for candidate, facts, fine in zip(chunk.candidates, chunk.facts, good, strict=True):
+            if fine:
+                item, options = candidate.item, self.options
+                label = item.parent if options.label_from == "parent" else item.label
+                self.rows.append(
+                    {
+                        "image_id": candidate.image_id,
+                        "uri": item.uri,
+                        "width": facts.width,
+                        "height": facts.height,
+                        "format": facts.format,
+                        "split": options.split or item.split,
+                        "label": label,
+                        "metadata": json.dumps(item.metadata) if item.metadata else None,
+                    }
+                )
+            else:
+                self.failures[candidate.item.uri] = "the model's output is not finite: try --precision fp32"
+                self.writer.failed += 1
+        ids = np.array([candidate.image_id for candidate in chunk.candidates])
+        self.vectors.append(
+            {"id": ids[good], "embedding": embedding[good], "norm": norm[good], "heads": heads[good]}
+        )
+
+    def _decompose(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        with out_of_memory(self.batch_size):
+            return self.decomposer(images)
+
+    def _prove(self, images: torch.Tensor) -> float:
+        with torch.inference_mode():
+            reference = self.model.network.encode_image(images)
+        return prove(self.model.adapter, images, reference, self.model.precision, self.model.model_id)
+
+    def _commit(self, stream: ImageStream) -> None:
+        if self.vectors:
+            rows, vectors = self.rows, self.vectors
+            self.rows, self.vectors = [], []
+            self.writer.added += len(rows)
+            ids = [row["image_id"] for row in rows]
+            # Images that are in already come again for a layer that was added later.
+            again = bool(self.table.known(ids))
+            self.table.commit(self._arrow(vectors), partial(self._record, rows), merge=again)
+            stream.committed(ids)
+        self.committed_at = time.monotonic()
+
+    def _record(self, rows: list[dict[str, Any]], connection: duckdb.DuckDBPyConnection) -> None:
+        assert self.error is not None
+        put(connection, "models", [self.model.row(self.error)], replace=True)
+        put(connection, "heads", head_rows(self.model.model_id, self.decomposer.bases))
+        put(connection, "images", rows)
+        connection.execute(
+            "delete from image_failures where uri in (select unnest(?))", [[r["uri"] for r in rows]]
+        )
+        self._record_failures(connection)
+
+    def _record_failures(self, connection: duckdb.DuckDBPyConnection) -> None:
+        failures = [{"uri": uri, "error": e, "run": self.writer.run} for uri, e in self.failures.items()]
+        put(connection, "image_failures", failures, replace=True)
+        self.failures = {}
+
+    def _arrow(self, vectors: list[dict[str, np.ndarray]]) -> pa.Table:
+        joined = {name: np.concatenate([part[name] for part in vectors]) for name in vectors[0]}
+        columns = {
+            "image_id": pa.array(joined["id"].tolist(), pa.utf8()),
+            "embedding": vector_column(joined["embedding"]),
+            "norm": pa.array(joined["norm"], pa.float32()),
+        }
+        for row, layer in enumerate(self.decomposer.layers):
+            for head in range(self.model.adapter.heads):
+                columns[head_column(layer, head)] = vector_column(joined["heads"][:, row, head])
+        fields = [self.schema.field(name) for name in columns]
+        return pa.table(list(columns.values()), schema=pa.schema(fields))
+
+    def close(self) -> None:
+        """Record failures, leave the table compact, and bring what depends on the vectors up to date.
+
+        Raises
+        ------
+        ClipdbError
+            If there were files and none of them could be read; a new index is not made for that.
+        """
+        nothing = self.writer.failed and not self.writer.added and not self.writer.skipped
+        if nothing:
+            uri, reason = next(iter(self.failures.items()))
+        if self.failures and not (nothing and self.writer.made):
+            with self.writer.transaction() as connection:
+                self._record_failures(connection)
+        if nothing:
+            raise ClipdbError(f"none of the {self.writer.failed} files could be read: {uri}: {reason}")
+        if self.writer.added:
+            self.table.compact()
+            refresh_statistics(self.writer, self.table)
+            refresh_text_heads(self.writer, self.model.model_id)

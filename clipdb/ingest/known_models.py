@@ -1,0 +1,78 @@
+"""Models that an index has already: the same name must stay the same weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from clipdb.errors import ClipdbError
+from clipdb.ingest.models import Model, load
+from clipdb.ingest.writer import Writer
+
+
+def require_same_model(writer: Writer, model: Model) -> None:
+    """Refuse a model whose name the index has with other weights, preprocessing or embedding size.
+
+    Raises
+    ------
+    ClipdbError
+        Naming what differs.
+    """
+    rows = writer.read(
+        "select embed_dim, weights_sha256, preprocess::varchar from models where model_id = ?", model.model_id
+    )
+    for embed_dim, weights, preprocess in rows:
+        ours = model.adapter.embed_dim
+        if embed_dim != ours:
+            difference = f"embeddings of size {embed_dim}, not {ours}"
+        elif weights is not None and weights != model.weights_sha256:
+            difference = f"other weights (sha256 {weights[:12]}..., not {model.weights_sha256[:12]}...)"
+        elif preprocess is not None and json.loads(preprocess) != json.loads(model.preprocess.to_json()):
+            difference = "another preprocessing"
+        else:
+            continue
+        raise ClipdbError(
+            f"{writer.index} has a {model.model_id} with {difference}: give this one another name "
+            f"(--model ARCH/NAME --checkpoint FILE) or another index"
+        )
+
+
+def model_ids(writer: Writer, chosen: str | None = None) -> list[str]:
+    """List the models of an index that have image vectors, or check that one is among them.
+
+    Raises
+    ------
+    ClipdbError
+        If the index has none, or not the chosen one.
+    """
+    known = [
+        row[0]
+        for row in writer.read("select distinct model_id from batches where kind = 'images' order by 1")
+    ]
+    if not known:
+        raise ClipdbError(
+            f"{writer.index} has no images yet: run `clipdb ingest images SRC --model ARCH/PRETRAINED`"
+        )
+    if chosen is not None and chosen not in known:
+        raise ClipdbError(f"{writer.index} has no images of model {chosen}: it has {', '.join(known)}")
+    return known if chosen is None else [chosen]
+
+
+def reload(writer: Writer, model_id: str, checkpoint: Path | None, device: str) -> Model:
+    """Load a model of the index again, from where its ingest had the weights unless another file is given.
+
+    Raises
+    ------
+    ClipdbError
+        If the weights can't be had or are not those of the index.
+    """
+    if checkpoint is None:
+        runs = writer.read(
+            "select arguments->>'$.checkpoint' from runs "
+            "where command = 'ingest images' and (arguments->>'$.model') = ? order by run desc limit 1",
+            model_id,
+        )
+        checkpoint = Path(runs[0][0]) if runs and runs[0][0] else None
+    model = load(model_id, checkpoint, device)
+    require_same_model(writer, model)
+    return model

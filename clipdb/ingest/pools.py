@@ -1,0 +1,100 @@
+"""Put pools of descriptions into an index: a person's file, or one that ships with clipdb."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from clipdb import pools
+from clipdb.errors import ClipdbError
+from clipdb.ingest.known_models import model_ids, reload
+from clipdb.ingest.texts import embed_missing, pool_members, store_pool
+from clipdb.ingest.writer import Writer
+
+
+@dataclass(frozen=True)
+class PoolCounts:
+    """What came of a pool's file.
+
+    Attributes
+    ----------
+    texts
+        Descriptions in the pool.
+    duplicates, empty
+        Rows of the file that were left out.
+    added, skipped
+        Embeddings computed, and found in the index, over all models.
+    unavailable
+        Why a model's texts could not be embedded now, by model.
+    """
+
+    texts: int
+    duplicates: int
+    empty: int
+    added: int
+    skipped: int
+    unavailable: dict[str, str]
+
+
+def ingest_texts(
+    index: Path, pool: str, file: Path | None = None, checkpoint: Path | None = None, device: str = "auto"
+) -> PoolCounts:
+    """Store a pool and embed it for every model of the index.
+
+    A model whose weights can't be had now is left out and named; `clipdb span` embeds what is missing.
+
+    Parameters
+    ----------
+    index
+        Directory of the index; made where there is none.
+    pool
+        Name of the pool; one of that name is replaced.
+    file
+        ``.txt`` (a line a description), ``.csv`` or ``.parquet`` (``text`` and perhaps ``property``); a pool that ships
+        with clipdb where it is None.
+    checkpoint, device
+        Where the text tower's weights are and where it runs.
+
+    Raises
+    ------
+    ClipdbError
+        If the file can't be read or nothing ships under that name.
+    """
+    reading = pools.Reading(pools.load(pool), 0, 0) if file is None else pools.read_counted(file)
+    source = "" if file is None else str(file)
+    with Writer(index, "ingest texts", {"file": source, "pool": pool}, create=True) as writer:
+        store_pool(writer, _about(pool, source), reading.texts)
+        unavailable = _embed(
+            writer, pool, lambda model_id: partial(reload, writer, model_id, checkpoint, device)
+        )
+        return PoolCounts(
+            len(reading.texts), reading.duplicates, reading.empty, writer.added, writer.skipped, unavailable
+        )
+
+
+def ensure_pool(writer: Writer, pool: str) -> None:
+    """Store a pool that ships with clipdb, unless the index has one of that name."""
+    stored = writer.read("select 1 from pools where pool = ?", pool)
+    if not stored and pool in pools.shipped():
+        store_pool(writer, _about(pool, ""), pools.load(pool))
+
+
+def _embed(writer: Writer, pool: str, loader: Callable[[str], Callable[[], object]]) -> dict[str, str]:
+    members = pool_members(writer, pool)
+    unavailable = {}
+    has_images = writer.read("select 1 from batches where kind = 'images' limit 1")
+    for model_id in model_ids(writer) if has_images else []:
+        try:
+            embed_missing(writer, model_id, members, loader(model_id))
+        except ClipdbError as error:
+            unavailable[model_id] = str(error)
+    return unavailable
+
+
+def _about(pool: str, source: str) -> dict[str, str | None]:
+    shipped = pools.shipped().get(pool)
+    if source or shipped is None:
+        return {"pool": pool, "name": pool, "source": source, "licence": None}
+    return {"pool": pool, "name": shipped.title, "source": shipped.source, "licence": shipped.licence}

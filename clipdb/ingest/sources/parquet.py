@@ -1,0 +1,151 @@
+"""Parquet files with an image column, as Hugging Face datasets writes them; streamed in row batches."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clipdb.errors import ClipdbError
+from clipdb.ingest.sources.expand import absolute
+from clipdb.ingest.sources.item import (
+    SourceItem,
+    bytes_item,
+    clean,
+    failed_item,
+    file_item,
+    parent_of,
+    split_of,
+)
+
+SUFFIXES = (".parquet", ".pq")
+"""Endings of Parquet files, in lower case."""
+
+_NAMES = ("image", "img", "jpg", "jpeg", "png", "bytes", "image_bytes", "picture", "photo")
+_LABELS = ("label", "labels", "class", "cls", "category", "fine_label")
+_ROWS = 16  # a batch: a few MB of photographs
+_BUFFER = 2**20
+
+
+class ParquetFile:
+    """The images in the Parquet file `path`.
+
+    The image column is binary or ``struct<bytes, path>``, found by Hugging Face's own schema, by name or by
+    type. A label column gives labels (class names where the schema has them), ``split`` the split; other scalar
+    columns are metadata.
+
+    Raises
+    ------
+    ClipdbError
+        When the file is no Parquet file or has no image column.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            with pq.ParquetFile(path) as file:
+                self.total: int = file.metadata.num_rows
+                schema = file.schema_arrow
+        except (pa.ArrowException, OSError) as error:
+            raise ClipdbError(f"{path} is not a readable Parquet file: {_line(error)}") from None
+        features = _features(schema)
+        self._image = _image_column(schema, features, path)
+        self._label = next((n for n, f in features.items() if f.get("_type") == "ClassLabel"), None) or next(
+            (n for n in _LABELS if n in schema.names and _is_scalar(schema.field(n).type)), None
+        )
+        self._classes: list[str] = features.get(self._label or "", {}).get("names") or []
+        self._columns = [f.name for f in schema if _is_scalar(f.type) or f.name == self._image]
+
+    def __iter__(self) -> Iterator[SourceItem]:
+        """Yield the images in row order; damage is an item that fails, after all images before it."""
+        row = 0
+        uri, split = clean(self.path), split_of(PurePosixPath(self.path).name)
+        try:
+            # unbuffered reads would hold a whole column chunk, often the whole file
+            with pq.ParquetFile(self.path, buffer_size=_BUFFER) as file:
+                for batch in file.iter_batches(batch_size=_ROWS, columns=self._columns, use_threads=False):
+                    for values in batch.to_pylist():
+                        yield self._item(f"{uri}#row={row}", values, split)
+                        row += 1
+        except (pa.ArrowException, OSError) as error:
+            yield failed_item(uri, f"the file cannot be read after row {row - 1}: {_line(error)}")
+
+    def _item(self, uri: str, values: dict[str, Any], split: str | None) -> SourceItem:
+        """Return one row's image."""
+        image, label = values.pop(self._image), values.pop(self._label, None) if self._label else None
+        split = str(values.pop("split", None) or split or "") or None
+        metadata = {name: _plain(value) for name, value in values.items() if value is not None}
+        data, path = (image.get("bytes"), image.get("path")) if isinstance(image, dict) else (image, None)
+        facts: dict[str, Any] = {"label": self._name(label), "split": split, "metadata": metadata or None}
+        if data is not None:
+            if path:
+                facts["metadata"] = {"path": path, **metadata}
+            return bytes_item(uri, data, parent=parent_of(path) if path else None, **facts)
+        if path is None:
+            return failed_item(uri, "the row has no image")
+        outside = file_item(absolute(path, str(PurePosixPath(self.path).parent)))
+        return SourceItem(outside.uri, outside.read, parent=outside.parent, **facts)
+
+    def _name(self, label: Any) -> str | None:
+        """Return a label as text; Hugging Face writes -1 for an unknown class."""
+        if isinstance(label, int) and not isinstance(label, bool) and self._classes:
+            return self._classes[label] if 0 <= label < len(self._classes) else None
+        return None if label is None else str(label)
+
+
+def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
+    """Return Hugging Face's description of the columns, by name; empty where there is none."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _image_column(schema: pa.Schema, features: dict[str, dict[str, Any]], path: str) -> str:
+    """Name the column that holds image bytes."""
+    fit = [field.name for field in schema if _holds_bytes(field.type)]
+    for name in [n for n, f in features.items() if f.get("_type") == "Image"] + [
+        n for wanted in _NAMES for n in fit if n.lower() == wanted
+    ]:
+        if name in fit:
+            return name
+    structs = [name for name in fit if pa.types.is_struct(schema.field(name).type)]
+    if len(structs) == 1 or len(fit) == 1:
+        return (structs if len(structs) == 1 else fit)[0]
+    raise ClipdbError(
+        f"{path} has no column that is plainly the image (its columns: {', '.join(schema.names)}): "
+        "name the column of image bytes `image`"
+    )
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    """Tell whether a column is binary or a struct with a binary field ``bytes``."""
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0 and _holds_bytes(kind.field("bytes").type)
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+
+
+def _is_scalar(kind: pa.DataType) -> bool:
+    """Tell whether a column's values go into JSON as they are."""
+    return not (pa.types.is_nested(kind) or _holds_bytes(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def _plain(value: Any) -> Any:
+    """Return a scalar as JSON has it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, (str, int, float, bool)):
+        return value
+    return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else str(value)
+
+
+def _line(error: Exception) -> str:
+    """Return an error's text on one line."""
+    return " ".join(str(error).split())

@@ -1,0 +1,99 @@
+"""Describe heads: run TEXTSPAN for every head of a model over a pool, and store what it picks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clipdb.ingest.heads import refresh_statistics, stored_bases
+from clipdb.ingest.known_models import model_ids, reload
+from clipdb.ingest.pools import ensure_pool
+from clipdb.ingest.rows import put
+from clipdb.ingest.texts import embed_missing, pool_members, text_embeddings
+from clipdb.ingest.textspan import textspan
+from clipdb.ingest.vector_table import VectorTable
+from clipdb.ingest.writer import Writer
+
+
+def span(
+    index: Path,
+    pool: str,
+    model_id: str | None = None,
+    count: int = 20,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+) -> dict[str, int]:
+    """Span the heads of one model, or of all models of an index, over all their images.
+
+    Spans of the same model and pool are replaced in one transaction. Texts that the model has not embedded yet are
+    embedded first; a pool that ships with clipdb is stored first.
+
+    Parameters
+    ----------
+    index
+        Directory of the index.
+    pool
+        Name of the pool.
+    model_id
+        Only this model.
+    count
+        Spans a head.
+    checkpoint, device
+        Where the text tower's weights are and where it runs, if it is needed.
+
+    Returns
+    -------
+    dict
+        How many heads each model has spans for.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no index, no image, no such pool or model, or the weights for missing texts can't be had.
+    """
+    with Writer(index, "span", {"pool": pool, "model": model_id, "count": count}) as writer:
+        chosen = model_ids(writer, model_id)
+        ensure_pool(writer, pool)
+        members = pool_members(writer, pool)
+        return {
+            name: _span_model(
+                writer, name, pool, members, count, partial(reload, writer, name, checkpoint, device)
+            )
+            for name in chosen
+        }
+
+
+def _span_model(
+    writer: Writer, model_id: str, pool: str, members: Sequence[tuple[str, str]], count: int, load: Any
+) -> int:
+    texts = embed_missing(writer, model_id, members, load)
+    embeddings = text_embeddings(texts, [key for key, _ in members])
+    moments = refresh_statistics(writer, VectorTable(writer, model_id, "images"))
+    bases = stored_bases(writer, model_id)
+    rows: list[dict[str, Any]] = []
+    for (layer, head), m in moments.items():
+        picks = textspan(m.covariance, embeddings @ bases[layer, head], count)
+        cumulative = np.cumsum(picks.variance_explained)
+        for rank, (row, explained, so_far) in enumerate(zip(*picks, cumulative, strict=True), start=1):
+            rows.append(
+                {
+                    "model_id": model_id,
+                    "layer": layer,
+                    "head": head,
+                    "pool": pool,
+                    "rank": rank,
+                    "text_id": members[row][0],
+                    "text": members[row][1],
+                    "variance_explained": float(explained),
+                    "cumulative_variance": float(so_far),
+                    "run": writer.run,
+                }
+            )
+    with writer.transaction() as connection:
+        connection.execute("delete from spans where model_id = ? and pool = ?", [model_id, pool])
+        put(connection, "spans", rows)
+    return len(moments)

@@ -1,0 +1,132 @@
+"""Ingest texts: store a pool of descriptions, and embed what a model has not embedded yet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from clipdb.errors import ClipdbError
+from clipdb.ingest.arrow import vector_column, vector_matrix
+from clipdb.ingest.heads import Head, stored_bases
+from clipdb.ingest.rows import put
+from clipdb.ingest.vector_table import VectorTable
+from clipdb.ingest.writer import Writer
+from clipdb.pools import PoolText
+from clipdb.schema.names import head_column
+from clipdb.schema.vectors import head_columns, texts_schema
+
+TEXTS_AT_ONCE = 256
+IDS_AT_ONCE = 4096
+
+
+def text_id(text: str) -> str:
+    """Give a text's id: the SHA-256 of its UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def store_pool(writer: Writer, about: Mapping[str, Any], texts: Sequence[PoolText]) -> None:
+    """Store a pool in place of the one of its name.
+
+    Parameters
+    ----------
+    about
+        Its row in ``pools``: pool, name, source, licence.
+    texts
+        Distinct descriptions in order, with the property where one is known.
+    """
+    rows = [{"text_id": text_id(entry.text), "text": entry.text} for entry in texts]
+    members = [
+        {"pool": about["pool"], "text_id": row["text_id"], "position": position, "property": entry.property}
+        for position, (row, entry) in enumerate(zip(rows, texts, strict=True))
+    ]
+    with writer.transaction() as connection:
+        put(connection, "texts", rows)
+        put(connection, "pools", [about], replace=True)
+        connection.execute("delete from pool_texts where pool = ?", [about["pool"]])
+        put(connection, "pool_texts", members)
+
+
+def pool_members(writer: Writer, pool: str) -> list[tuple[str, str]]:
+    """List a pool's ``(text_id, text)`` in its order.
+
+    Raises
+    ------
+    ClipdbError
+        If the index has no such pool.
+    """
+    rows = writer.read(
+        "select text_id, text from pool_texts join texts using (text_id) where pool = ? order by position",
+        pool,
+    )
+    if not rows:
+        known = ", ".join(row[0] for row in writer.read("select pool from pools order by 1")) or "none yet"
+        raise ClipdbError(
+            f"no pool {pool!r} in {writer.index} (it has {known}): run `clipdb ingest texts FILE --pool {pool}`"
+        )
+    return [(row[0], row[1]) for row in rows]
+
+
+def embed_missing(
+    writer: Writer, model_id: str, texts: Sequence[tuple[str, str]], load: Callable[[], Any]
+) -> VectorTable:
+    """Embed the texts that a model has not embedded yet.
+
+    Parameters
+    ----------
+    texts
+        ``(text_id, text)``.
+    load
+        Loads the `Model`; called only if a text is missing, since loading takes seconds.
+
+    Returns
+    -------
+    VectorTable
+        The model's texts, with all of these in it.
+    """
+    table = VectorTable(writer, model_id, "texts")
+    known: set[str] = set()
+    for start in range(0, len(texts), IDS_AT_ONCE):
+        known |= table.known([key for key, _ in texts[start : start + IDS_AT_ONCE]])
+    missing = [(key, text) for key, text in texts if key not in known]
+    writer.skipped += len(texts) - len(missing)
+    if missing:
+        embeddings = load().embed_texts([text for _, text in missing], TEXTS_AT_ONCE)
+        rows = _rows([key for key, _ in missing], embeddings, stored_bases(writer, model_id))
+        writer.added += len(missing)
+        table.commit(rows, record=lambda connection: None)
+        table.compact()
+    return table
+
+
+def refresh_text_heads(writer: Writer, model_id: str) -> None:
+    """Give texts a vector in heads that were ingested after them; it takes their embeddings, not the model."""
+    table = VectorTable(writer, model_id, "texts")
+    bases = stored_bases(writer, model_id)
+    if table.dataset is None or set(head_columns(table.dataset.schema)) == set(bases):
+        return
+    stored = table.dataset.to_table(columns=["text_id", "embedding"])
+    rows = _rows(stored.column("text_id").to_pylist(), vector_matrix(stored.column("embedding")), bases)
+    table.commit(rows, record=lambda connection: None, overwrite=True)
+    table.compact()
+
+
+def text_embeddings(table: VectorTable, ids: Sequence[str]) -> np.ndarray:
+    """Read unit text embeddings in the order of some ids, float64 ``[n, D]``."""
+    assert table.dataset is not None
+    stored = table.dataset.to_table(columns=["text_id", "embedding"])
+    place = {key: row for row, key in enumerate(stored.column("text_id").to_pylist())}
+    return vector_matrix(stored.column("embedding"))[[place[key] for key in ids]].astype(np.float64)
+
+
+def _rows(ids: Sequence[str], embeddings: np.ndarray, bases: Mapping[Head, np.ndarray]) -> pa.Table:
+    """Lay out rows of the texts table: unit embeddings and ``Q^T t`` a head."""
+    columns = {"text_id": pa.array(ids, pa.utf8()), "embedding": vector_column(embeddings, np.float32)}
+    for (layer, head), basis in bases.items():
+        columns[head_column(layer, head)] = vector_column(embeddings @ basis)
+    sizes = {head: basis.shape[1] for head, basis in bases.items()}
+    schema = texts_schema(embeddings.shape[1], sizes)
+    return pa.table(list(columns.values()), schema=pa.schema([schema.field(name) for name in columns]))

@@ -1,0 +1,110 @@
+"""Label heads by the tags of the pool, and judge spans by the same tags: deterministic, and no network.
+
+The judge ``vote`` sees what the labeller ``vote`` saw, so its verdicts are not independent of those labels; the views
+keep them apart from other judges'.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from clipdb.errors import ClipdbError
+from clipdb.ingest.writer import Writer
+
+VOTE = "vote"
+
+# A property's weight is the variance that its spans explain; of equal weights the one picked first wins.
+_LABEL = """
+insert into labels by name
+with tagged as (
+    select s.model_id, s.layer, s.head, s.pool, p.property, count(*) as n, min(s.rank) as first,
+           sum(s.variance_explained) as weight
+    from spans s join pool_texts p using (pool, text_id)
+    where s.pool = $pool and p.property is not null and s.model_id = coalesce($model, s.model_id)
+    group by all
+)
+select model_id, layer, head, pool, 'vote' as labeller, $run as run, arg_min(property, (-weight, first)) as property,
+       max(weight) / sum(weight) as confidence,
+       format('{} of {} tagged spans, {:.0f}% of the variance that they explain',
+              arg_min(n, (-weight, first)), sum(n), 100 * max(weight) / sum(weight)) as rationale,
+       'ok' as status, $now as created_at
+from tagged
+group by model_id, layer, head, pool
+having sum(weight) > 0
+"""
+
+_JUDGE = """
+insert into judgements by name
+select s.model_id, s.layer, s.head, s.text_id, h.property, 'vote' as judge, $run as run,
+       normal_property(p.property) = normal_property(h.property) as verdict, 'ok' as status
+from spans s
+join head_properties h using (model_id, layer, head, pool)
+join pool_texts p using (pool, text_id)
+where s.rank <= $top and p.property is not null and s.model_id = coalesce($model, s.model_id)
+"""
+
+
+def label_by_vote(index: Path, pool: str, model_id: str | None = None) -> tuple[int, int]:
+    """Name each head by the property whose spans explain most of its variance.
+
+    Parameters
+    ----------
+    index
+        Directory of the index.
+    pool
+        Pool whose spans and tags vote.
+    model_id
+        Only this model.
+
+    Returns
+    -------
+    tuple of int
+        Heads labelled, and heads with spans but no tagged one, which stay without a label.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no index, or no spans of this pool.
+    """
+    with Writer(index, "label", {"labeller": VOTE, "pool": pool, "model": model_id}) as writer:
+        heads = _heads_with_spans(writer, pool, model_id)
+        with writer.transaction() as connection:
+            values = {"pool": pool, "model": model_id, "run": writer.run, "now": datetime.now(UTC)}
+            writer.added = connection.execute(_LABEL, values).fetchall()[0][0]
+        return writer.added, heads - writer.added
+
+
+def judge_by_vote(index: Path, pool: str, model_id: str | None = None, top: int = 5) -> int:
+    """Judge each labelled head's first spans: does the pool's tag equal the head's property?
+
+    Returns
+    -------
+    int
+        Number of verdicts.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no index, or no spans of this pool.
+    """
+    with Writer(index, "judge", {"judge": VOTE, "pool": pool, "model": model_id, "top": top}) as writer:
+        _heads_with_spans(writer, pool, model_id)
+        with writer.transaction() as connection:
+            values = {"model": model_id, "run": writer.run, "top": top}
+            writer.added = connection.execute(_JUDGE, values).fetchall()[0][0]
+        return writer.added
+
+
+def _heads_with_spans(writer: Writer, pool: str, model_id: str | None) -> int:
+    count: int = writer.read(
+        "select count(distinct (model_id, layer, head)) from spans where pool = ? and model_id = coalesce(?, model_id)",
+        pool,
+        model_id,
+    )[0][0]
+    if not count:
+        of = f" of {model_id}" if model_id else ""
+        raise ClipdbError(
+            f"{writer.index} has no spans{of} from the pool {pool!r}: run `clipdb span --pool {pool}`"
+        )
+    return count

@@ -1,0 +1,149 @@
+"""Write to an index: one writer, one run, transactions that hold the catalog only for a moment."""
+
+from __future__ import annotations
+
+import errno
+import json
+import platform
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+
+from clipdb.errors import ClipdbError
+from clipdb.ingest.lock import writer_lock
+from clipdb.ingest.rows import put
+from clipdb.schema import catalog
+
+# A reader may be at a long query; a writer that has done an hour's work waits for it rather than give up.
+PATIENCE_SECONDS = 600.0
+PACKAGES = ("clipdb", "duckdb", "pylance", "torch", "open_clip_torch")
+
+
+class Writer:
+    """The one process that writes to an index, and the run that it records.
+
+    Parameters
+    ----------
+    index
+        Directory of the index; it is made where there is none, and taken away again if the run commits nothing.
+    command
+        Verb that writes, for the table ``runs``.
+    arguments
+        Its arguments, as JSON can hold them.
+    create
+        Whether a missing index is made.
+
+    Attributes
+    ----------
+    run
+        Id of the run.
+    made
+        Whether this writer made the index.
+    added, skipped, failed, device
+        What the run's row says; set as the work goes on.
+
+    Raises
+    ------
+    ClipdbError
+        On entering: no index (and not ``create``), another writer, or a catalog that can't be opened.
+    """
+
+    def __init__(self, index: Path, command: str, arguments: Mapping[str, Any], create: bool = False) -> None:
+        self.index = index
+        self.run = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
+        self.device: str | None = None
+        self.added = self.skipped = self.failed = 0
+        self._row: dict[str, Any] = {
+            "run": self.run,
+            "command": command,
+            "arguments": json.dumps(arguments, default=str),
+            "versions": json.dumps(_versions()),
+            "started_at": datetime.now(UTC),
+            "finished_at": None,
+        }
+        self._create = create
+        self.made = False
+        self._committed = False
+        self._held = ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._create and not catalog.exists(self.index):
+            catalog.create(self.index)
+            self.made = True
+        else:
+            catalog.connect(self.index, read_only=True).close()
+        self._held.enter_context(writer_lock(self.index))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._held:
+            if self.made and not self._committed:
+                shutil.rmtree(self.index)
+            elif kind is None or self._committed:
+                self._row["finished_at"] = datetime.now(UTC)
+                with self.transaction():
+                    pass  # which writes the run's row
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the catalog for one transaction, which also brings the run's own row up to date.
+
+        Raises
+        ------
+        ClipdbError
+            If the disk is full, or a reader doesn't let go of the catalog.
+        """
+        with (
+            disk_errors(self.index),
+            catalog.connect(self.index, read_only=False, wait=PATIENCE_SECONDS) as connection,
+        ):
+            connection.begin()
+            yield connection
+            counts = {
+                "added": self.added,
+                "skipped": self.skipped,
+                "failed": self.failed,
+                "device": self.device,
+            }
+            put(connection, "runs", [self._row | counts], replace=True)
+            connection.commit()
+        self._committed = True
+
+    def read(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run one query on the catalog."""
+        with catalog.connect(self.index) as connection:
+            return connection.execute(sql, list(parameters)).fetchall()
+
+
+@contextmanager
+def disk_errors(index: Path) -> Iterator[None]:
+    """Turn a full disk, as Lance, DuckDB and the operating system report it, into a sentence."""
+    try:
+        yield
+    except (OSError, duckdb.Error) as error:
+        full = getattr(error, "errno", None) == errno.ENOSPC or "no space left" in str(error).lower()
+        if not full:
+            raise
+        raise ClipdbError(
+            f"the disk of {index} is full: what was committed is kept; free some space and run the same command again"
+        ) from error
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,176 @@
+"""Read a person's own file of descriptions: text, CSV or Parquet, with errors that say what to change."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from clipdb.errors import ClipdbError
+
+Row = tuple[str | None, str | None]
+
+
+class PoolText(NamedTuple):
+    """A description, and the property that it is about where that is known."""
+
+    text: str
+    property: str | None = None
+
+
+class Reading(NamedTuple):
+    """What a file gave: the descriptions in file order, and how many rows were left out and why."""
+
+    texts: list[PoolText]
+    duplicates: int
+    empty: int
+
+
+def read_counted(path: str | Path) -> Reading:
+    """Read descriptions from a file, counting what was left out.
+
+    The ending says the format: ``.csv``, ``.parquet`` (or ``.pq``), and ``.txt`` or no ending at all for a
+    line a description. Text and property lose the white space around them. A text that occurred before is
+    left out, with its property, and so is an empty one.
+
+    Parameters
+    ----------
+    path
+        The file. CSV and Parquet need a column ``text`` and may have ``property``; other columns are ignored.
+
+    Raises
+    ------
+    ClipdbError
+        No such file, a directory, an ending that says nothing, not UTF-8, damaged, no ``text`` column, or no
+        description in it.
+    """
+    path = Path(path)
+    ending = path.suffix.lower()
+    if ending not in {"", ".txt", ".csv", ".parquet", ".pq"}:
+        raise ClipdbError(f"cannot tell what {path} holds: give a .txt, .csv or .parquet file")
+    if path.is_dir():
+        raise ClipdbError(f"{path} is a directory: give a .txt, .csv or .parquet file of descriptions")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ClipdbError(f"no file {path}: give a .txt, .csv or .parquet file of descriptions") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ClipdbError(f"cannot read {path}: {reason}") from error
+    if not data:
+        raise ClipdbError(f"{path} is empty: write a description a line into it")
+    if ending in {".parquet", ".pq"}:
+        rows = _parquet_rows(path, data)
+    elif ending == ".csv":
+        rows = _csv_rows(path, _decode(path, data))
+    else:
+        rows = ((line, None) for line in io.StringIO(_decode(path, data), newline=None))
+    reading = _collect(rows)
+    if not reading.texts:
+        raise ClipdbError(f"{path} holds no description: every row of it is empty")
+    return reading
+
+
+def read(path: str | Path) -> list[PoolText]:
+    """Read descriptions from a file: `read_counted` without the counts.
+
+    Raises
+    ------
+    ClipdbError
+        As `read_counted`.
+    """
+    return read_counted(path).texts
+
+
+def _collect(rows: Iterable[Row]) -> Reading:
+    kept: dict[str, PoolText] = {}
+    duplicates = empty = 0
+    for raw, raw_property in rows:
+        text = (raw or "").strip()
+        if not text:
+            empty += 1
+        elif text in kept:
+            duplicates += 1
+        else:
+            kept[text] = PoolText(text, (raw_property or "").strip() or None)
+    return Reading(list(kept.values()), duplicates, empty)
+
+
+def _decode(path: Path, data: bytes) -> str:
+    """Decode UTF-8, with or without a byte order mark."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # `object` is what was decoded: without the mark, which holds no line break.
+        line = error.object[: error.start].count(b"\n") + 1
+        byte = error.object[error.start]
+        raise ClipdbError(
+            f"{path} is not UTF-8: line {line} holds the byte 0x{byte:02x}; save it as UTF-8"
+        ) from None
+    if "\0" in text:
+        # UTF-16 without its mark decodes as UTF-8 when it holds ASCII only.
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ClipdbError(f"{path} is not text: line {line} holds a zero byte; save it as UTF-8")
+    return text
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[Row]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = next(reader, [])
+        text_at, property_at = _columns(path, header)
+        for fields in reader:
+            if len(fields) > len(header):
+                # A comma in a text that is not quoted: reading on would cut the text and invent a property.
+                raise ClipdbError(
+                    f"{path} line {reader.line_num} has {len(fields)} fields, its header {len(header)}: "
+                    "put texts that hold commas in double quotes"
+                )
+            yield _field(fields, text_at), _field(fields, property_at)
+    except csv.Error as error:
+        raise ClipdbError(
+            f"{path} line {reader.line_num} is not CSV ({error}): repair or quote it"
+        ) from error
+
+
+def _field(fields: Sequence[str], at: int | None) -> str | None:
+    return fields[at] if at is not None and at < len(fields) else None
+
+
+def _parquet_rows(path: Path, data: bytes) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        names = file.schema_arrow.names
+        text_at, property_at = _columns(path, names)
+        wanted = [names[at] for at in (text_at, property_at) if at is not None]
+        table = file.read(columns=wanted)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(". ")
+        raise ClipdbError(f"{path} is not a whole Parquet file ({reason}): write it again") from error
+    columns: list[list[str | None]] = []
+    for name in wanted:
+        kind = table.schema.field(name).type
+        value = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not (
+            pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value)
+        ):
+            raise ClipdbError(f"{path}: column {name!r} is {kind}, not text: store it as a string column")
+        columns.append(table.column(name).to_pylist())
+    properties = columns[1] if len(columns) > 1 else [None] * table.num_rows
+    yield from zip(columns[0], properties, strict=True)
+
+
+def _columns(path: Path, header: Sequence[str]) -> tuple[int, int | None]:
+    """Return the places of ``text`` and ``property`` in a header, case and white space aside."""
+    names = [name.strip().casefold() for name in header]
+    if "text" not in names:
+        found = ", ".join(header) or "none"
+        raise ClipdbError(
+            f"{path} has no column 'text' (its columns: {found}): name the descriptions' column 'text'"
+        )
+    return names.index("text"), names.index("property") if "property" in names else None

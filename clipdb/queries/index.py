@@ -1,0 +1,256 @@
+"""An index, open for questions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import duckdb
+
+from clipdb.errors import ClipdbError
+from clipdb.queries.named import NamedQuery, find_query, query_names
+from clipdb.queries.parameters import convert
+from clipdb.queries.resolve import one_model, require_rows, resolve
+from clipdb.schema import catalog
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from clipdb.queries.neighbours import NeighbourSearch
+
+_VECTORS = re.compile(r"vectors|neighbours", re.IGNORECASE)
+_SHORT_NAMES = re.compile(r"\b(image|text)_vectors\b", re.IGNORECASE)
+_T = TypeVar("_T")
+
+# A person may write 'color' and mean 'colour'. `clipdb.queries.resolve` folds its suggestions in the same way.
+_SAME_SPELLING = """
+create or replace temp macro same_spelling(text) as
+    replace(replace(trim(lower(text)), 'our', 'or'), 'grey', 'gray')
+"""
+
+
+class Index:
+    """An index on disk, open for reading.
+
+    Parameters
+    ----------
+    path
+        The index's directory.
+    queries
+        Folders of named queries of your own.
+    model
+        The model that ``image_vectors`` and ``text_vectors`` stand for in SQL; not needed where there is one.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no index, or it can't be opened.
+
+    Notes
+    -----
+    While an index is open for reading no command can write to it: close it, or use it in a ``with`` block.
+    """
+
+    def __init__(self, path: str | Path, queries: Sequence[str | Path] = (), model: str | None = None) -> None:
+        self.path = Path(path)
+        self.folders = tuple(Path(folder) for folder in queries)
+        self.connection = catalog.connect(self.path)
+        self.connection.execute(_SAME_SPELLING)
+        self._model = model
+        self._models: list[str] = []
+        self._search: NeighbourSearch | None = None
+        self._engine: Engine | None = None
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"clipdb.open({str(self.path)!r})"
+
+    def close(self) -> None:
+        """Close the index; results that were not fetched are lost."""
+        self.connection.close()
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def sql(self, query: str, **params: Any) -> duckdb.DuckDBPyRelation:
+        """Ask in SQL.
+
+        Parameters
+        ----------
+        query
+            SQL with ``$name`` for each parameter.
+        **params
+            Their values.
+
+        Returns
+        -------
+        duckdb.DuckDBPyRelation
+            ``.df()``, ``.pl()``, ``.arrow()`` and ``.fetchall()`` give its rows.
+
+        Raises
+        ------
+        duckdb.Error
+            If DuckDB does not accept the SQL.
+        ClipdbError
+            If the SQL reads vectors that are not as the catalog says.
+        """
+        self._prepare(query)
+        return self._explained(lambda: self.connection.sql(query, params=params or None))
+
+    def execute(self, query: str, params: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
+        """Run SQL and return the connection, to fetch rows from as they come.
+
+        Raises
+        ------
+        duckdb.Error
+            If DuckDB does not accept the SQL.
+        ClipdbError
+            If the SQL reads vectors that are not as the catalog says.
+        """
+        self._prepare(query)
+        return self._explained(lambda: self.connection.execute(query, dict(params) if params else None))
+
+    @property
+    def query(self) -> Queries:
+        """The named queries, each a method: ``index.query.property(property="colour")``."""
+        return Queries(self)
+
+    @property
+    def engine(self) -> Engine:
+        """A SQLAlchemy engine over the catalog; its tables are ``clipdb.schema.heads`` and so on."""
+        if self._engine is None:
+            from clipdb.schema.engine import engine
+
+            self._engine = engine(self.path)
+        return self._engine
+
+    def bind(self, query: NamedQuery, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Work out the value of each of a named query's parameters.
+
+        Parameters
+        ----------
+        query
+            The query.
+        given
+            Values by parameter name; None counts as left out.
+
+        Raises
+        ------
+        ClipdbError
+            If a value is missing, unknown, of the wrong type or not in the index, or a table is still empty.
+        """
+        names = [parameter.name for parameter in query.parameters]
+        if unknown := sorted(set(given) - set(names)):
+            raise ClipdbError(f"{query.command} has no parameter {unknown[0]!r}: it takes {', '.join(names) or 'none'}")
+        values = {parameter.name: convert(parameter, given.get(parameter.name)) for parameter in query.parameters}
+        for parameter in query.parameters:
+            if values[parameter.name] is None:
+                values[parameter.name] = self._model if parameter.type == "model" else parameter.default
+            if values[parameter.name] is None and parameter.required and parameter.type != "model":
+                raise ClipdbError(f"{query.command} needs {parameter.option}: {parameter.help}")
+        require_rows(self.connection, query.needs)
+        # The model comes first: heads and properties are looked up in it.
+        for parameter in sorted(query.parameters, key=lambda parameter: parameter.type != "model"):
+            value = values[parameter.name]
+            if value is not None or parameter.required:
+                values[parameter.name] = resolve(self.connection, parameter.type, value, values.get("model"))
+        return values
+
+    def _prepare(self, query: str) -> None:
+        """Open the vectors before the first statement that may read them: Lance is slow to import."""
+        if not reads_vectors(query):
+            return
+        if self._search is None:
+            self._search = self._open_vectors()
+        if _SHORT_NAMES.search(query) and self._model is None:
+            one_model(self._models, None)
+
+    def _open_vectors(self) -> NeighbourSearch:
+        from clipdb.queries.neighbours import NeighbourSearch
+        from clipdb.queries.vectors import committed_versions, register_vectors
+
+        versions = committed_versions(self.connection)
+        self._models = sorted({model for model, _ in versions})
+        if self._model is not None or len(self._models) == 1:
+            self._model = one_model(self._models, self._model)
+        register_vectors(self.connection, self.path, versions, self._model)
+        search = NeighbourSearch(self.path, versions)
+        search.register(self.connection)
+        return search
+
+    def _explained(self, run: Callable[[], _T]) -> _T:
+        try:
+            return run()
+        except duckdb.InvalidInputException as error:
+            if self._search is not None and self._search.error is not None:
+                cause, self._search.error = self._search.error, None
+                raise cause from error
+            raise
+
+
+class Queries:
+    """The named queries of an index, each a method that takes its parameters by name or in order."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def __dir__(self) -> list[str]:
+        return query_names(self._index.folders)
+
+    def __getattr__(self, name: str) -> Callable[..., duckdb.DuckDBPyRelation]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        query = find_query(name, self._index.folders)
+
+        def ask(*values: Any, **params: Any) -> duckdb.DuckDBPyRelation:
+            names = [parameter.name for parameter in query.parameters]
+            if len(values) > len(names):
+                raise ClipdbError(f"{query.command} takes {len(names)} parameters and {len(values)} were given")
+            bound = self._index.bind(query, {**dict(zip(names, values, strict=False)), **params})
+            return self._index.sql(query.sql, **bound)
+
+        ask.__name__ = ask.__qualname__ = query.name
+        ask.__doc__ = "\n\n".join(
+            part
+            for part in (
+                query.title,
+                query.description,
+                "\n".join(f"{parameter.name}: {parameter.help}" for parameter in query.parameters),
+            )
+            if part
+        )
+        return ask
+
+
+def reads_vectors(sql: str) -> bool:
+    """Whether a statement may read vectors, so that they have to be opened before it runs."""
+    return _VECTORS.search(sql) is not None
+
+
+def open(path: str | Path, *, queries: Sequence[str | Path] = (), model: str | None = None) -> Index:
+    """Open an index for reading.
+
+    Parameters
+    ----------
+    path
+        The index's directory.
+    queries
+        Folders of named queries of your own.
+    model
+        The model that ``image_vectors`` and ``text_vectors`` stand for in SQL.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no index, or it can't be opened.
+    """
+    return Index(path, queries, model)

@@ -1,0 +1,187 @@
+"""Names that people write, found in the index: models, heads, images, pools, properties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from clipdb.errors import ClipdbError
+from clipdb.schema.names import parse_head
+
+_SHOWN = 8  # how many candidates an ambiguous beginning lists
+_FILLED_BY = {
+    "models": "clipdb ingest images SRC --model ARCH/PRETRAINED",
+    "heads": "clipdb ingest images SRC --model ARCH/PRETRAINED",
+    "images": "clipdb ingest images SRC --model ARCH/PRETRAINED",
+    "texts": "clipdb ingest texts FILE --pool NAME",
+    "spans": "clipdb span",
+    "labels": "clipdb label",
+    "judgements": "clipdb judge",
+}
+
+
+def require_rows(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> None:
+    """Check that tables have rows.
+
+    Raises
+    ------
+    ClipdbError
+        With the command that fills the first one that has none.
+    """
+    for table in tables:
+        if table not in _FILLED_BY:
+            raise ClipdbError(f"`needs: {table}` is not one of {', '.join(_FILLED_BY)}")
+        if not _column(connection, f"select 1 from {table} limit 1"):
+            raise ClipdbError(f"this index has no {table} yet: run `{_FILLED_BY[table]}`")
+
+
+def one_model(known: Sequence[str], wanted: str | None) -> str:
+    """Choose a model: the one that was asked for, or the only one.
+
+    Raises
+    ------
+    ClipdbError
+        If it is not there, or none was asked for and there are several: the message lists them.
+    """
+    if not known:
+        raise ClipdbError(f"this index has no models yet: run `{_FILLED_BY['models']}`")
+    listed = ", ".join(known)
+    if wanted is None:
+        if len(known) > 1:
+            raise ClipdbError(f"this index has several models: choose one with --model ({listed})")
+        return known[0]
+    for model in known:
+        if model.casefold() == wanted.casefold():
+            return model
+    raise ClipdbError(f"no model {wanted!r} in this index: it has {listed}")
+
+
+def one_image(wanted: str, found: Sequence[str], place: str = "in this index") -> str:
+    """Choose an image by its id or an unambiguous beginning of it.
+
+    Parameters
+    ----------
+    wanted
+        What was written.
+    found
+        Ids that begin so.
+    place
+        Where they were looked for, for the message.
+
+    Raises
+    ------
+    ClipdbError
+        If there is none, or several: the message lists them.
+    """
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ClipdbError(
+            f"no image {wanted!r} {place}: give a file's path or the beginning of an image_id "
+            "(`clipdb query \"select image_id, uri from images\"`)"
+        )
+    listed = ", ".join(one[:16] for one in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+    raise ClipdbError(f"{wanted!r} begins several image ids {place}: {listed}: give more of it")
+
+
+def resolve(connection: duckdb.DuckDBPyConnection, kind: str, value: Any, model: str | None) -> Any:
+    """Find a parameter's value in the index, as the index spells it.
+
+    Parameters
+    ----------
+    connection
+        An open catalog.
+    kind
+        The parameter's type; types that name nothing in an index pass unchanged.
+    value
+        What was written.
+    model
+        The model asked for, if any.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no such thing, or several could be meant: the message lists candidates.
+    """
+    finder = _FINDERS.get(kind)
+    return value if finder is None else finder(connection, value, model)
+
+
+def _model(connection: duckdb.DuckDBPyConnection, value: str | None, _: str | None) -> str:
+    return one_model(_column(connection, "select model_id from models order by model_id"), value)
+
+
+def _head(connection: duckdb.DuckDBPyConnection, value: str, model: str | None) -> str:
+    of_model = "($model is null or model_id = $model)"
+    layer, head = parse_head(value)
+    query = f"select name from heads where layer = $layer and head = $head and {of_model}"
+    if found := _column(connection, query, layer=layer, head=head, model=model):
+        return str(found[0])
+    layers = _column(connection, f"select distinct layer from heads where {of_model} order by layer", model=model)
+    heads = _column(connection, f"select max(head) + 1 from heads where {of_model}", model=model)[0]
+    if not layers:
+        raise ClipdbError(f"this index has no heads yet: run `{_FILLED_BY['heads']}`")
+    raise ClipdbError(
+        f"no head {value} in this index: it has layers {', '.join(map(str, layers))} with {heads} heads each"
+    )
+
+
+def _image(connection: duckdb.DuckDBPyConnection, value: str, _: str | None) -> str:
+    path = Path(value)
+    if path.is_file():
+        import hashlib
+
+        try:
+            with path.open("rb") as file:
+                image_id = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise ClipdbError(f"{value} can't be read: {error.strerror}") from error
+        if not _column(connection, "select 1 from images where image_id = $image", image=image_id):
+            raise ClipdbError(f"{value} is not in this index: add it with `clipdb ingest images {value} --model MODEL`")
+        return image_id
+    query = "select image_id from images where starts_with(image_id, $image) order by image_id limit $most"
+    return one_image(value, _column(connection, query, image=value.strip().lower(), most=_SHOWN + 1))
+
+
+def _pool(connection: duckdb.DuckDBPyConnection, value: str, _: str | None) -> str:
+    known = _column(connection, "select pool from pools union select pool from spans order by pool")
+    if value not in known:
+        raise ClipdbError(f"no pool {value!r} in this index: it has {', '.join(known) or 'none'}")
+    return value
+
+
+def _property(connection: duckdb.DuckDBPyConnection, value: str, model: str | None) -> str:
+    of_model = "($model is null or model_id = $model)"
+    query = f"select distinct property from head_properties where property is not null and {of_model} order by property"
+    known = _column(connection, query, model=model)
+    if not any(_spelled(value) in _spelled(one) for one in known):
+        from difflib import get_close_matches
+
+        near = get_close_matches(_spelled(value), [_spelled(one) for one in known], n=3, cutoff=0.4)
+        listed = [one for one in known if _spelled(one) in near] or known
+        raise ClipdbError(
+            f"no head carries the property {value!r}: "
+            + (f"the nearest are {', '.join(listed[:_SHOWN])}" if known else f"run `{_FILLED_BY['labels']}`")
+        )
+    return value
+
+
+def _spelled(text: str) -> str:
+    """Fold case and British spelling, as the queries do."""
+    return text.strip().lower().replace("our", "or").replace("grey", "gray")
+
+
+def _column(connection: duckdb.DuckDBPyConnection, query: str, **values: Any) -> list[Any]:
+    return [row[0] for row in connection.execute(query, values or None).fetchall()]
+
+
+_FINDERS: dict[str, Callable[[duckdb.DuckDBPyConnection, Any, str | None], Any]] = {
+    "model": _model,
+    "head": _head,
+    "image": _image,
+    "pool": _pool,
+    "property": _property,
+}

@@ -1,0 +1,18 @@
+-- Heads and what they respond to
+--
+-- A row a head: its current property, who named it and how surely, and the descriptions that explain most of what
+-- varies in it, with the share of its variance that these explain together.
+--
+-- $property property optional: Only heads whose property is this, or has it as a part.
+-- $layer integer optional: Only heads of this layer, counted from 0.
+-- $top integer = 3: How many spans of each head to list.
+-- $model model optional: Only heads of this model.
+-- needs: heads
+
+select
+    model_id, name as head, property, labeller, confidence, spans, cumulative_variance as variance
+from head_cards(top_n := $top) as cards
+where ($model is null or model_id = $model)
+    and ($layer is null or layer = $layer)
+    and ($property is null or contains(same_spelling(property), same_spelling($property)))
+order by model_id, layer, cards.head

@@ -1,0 +1,14 @@
+-- Properties and the heads that carry them
+--
+-- A row a property: how many heads carry it, and which, by layer and head.
+--
+-- $model model optional: Only this model.
+-- needs: labels
+
+select
+    model_id, property_key as property, count(*) as heads, list(name order by layer, head) as carried_by,
+    avg(confidence) as mean_confidence
+from head_properties
+where $model is null or model_id = $model
+group by model_id, property_key
+order by model_id, heads desc, property_key

@@ -1,0 +1,123 @@
+"""Write the data dictionary, docs/schema.md:  python -m clipdb.schema.document [FILE]."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from clipdb.schema import tables, vectors, views
+from clipdb.schema.migrations import SCHEMA_VERSION
+from clipdb.schema.names import head_column
+
+_INTRODUCTION = f"""# What an index stores
+
+<!-- Written by `python -m clipdb.schema.document`. Change the comments in clipdb/schema, not this file. -->
+
+Schema version {SCHEMA_VERSION}. An index is a directory, by convention `NAME.clipdb`, and nothing outside it:
+
+```
+NAME.clipdb/
+  catalog.duckdb              the tables, views and macros below
+  vectors/                    a LanceDB database
+    MODEL_SLUG.images.lance   a row an image, a column a head
+    MODEL_SLUG.texts.lance    a row a text, a column a head
+  writer.lock                 held by the process that writes
+```
+
+`MODEL_SLUG` is `model_id` with `__` for the slash: `ViT-B-32/openai` makes `ViT-B-32__openai.images.lance`.
+Views and macros are stored in the catalog: any DuckDB client has them; `duckdb_columns()` has the comments.
+Keys are natural and there are no foreign keys. Times are UTC. `run` ids sort by time.
+"""
+
+_VIEWS = """## Views and macros
+
+A view with parameters is also a table macro of the same name: `from association` uses the defaults,
+`from association(min_agree := 4)` does not.
+"""
+
+_VECTORS = """## Vectors
+
+`D` is `models.embed_dim`, `k` the size of the head's vectors (`models.head_dim`). Readers open a Lance table
+at the highest `lance_version` of its rows in `batches`: later rows belong to a batch that was not committed.
+"""
+
+# Sizes that stand for their letters while a layout is rendered.
+_EMBED_DIM, _HEAD_DIM = 2, 1
+_LETTERS = {_EMBED_DIM: "D", _HEAD_DIM: "k"}
+
+
+def render() -> str:
+    """Render the data dictionary as Markdown, from an empty catalog: it describes what DuckDB made."""
+    with duckdb.connect() as connection:
+        for statement in tables.ddl():
+            connection.execute(statement)
+        views.create(connection)
+        parts = [_INTRODUCTION, "## Tables\n"]
+        parts += [_table(connection, name) for name in tables.metadata.tables]
+        parts.append(_VIEWS)
+        parts += [_view(connection, view) for view in views.load()]
+    sizes = {(11, 3): _HEAD_DIM}
+    parts.append(_VECTORS)
+    parts.append(_layout("MODEL_SLUG.images.lance", vectors.images_schema(_EMBED_DIM, sizes)))
+    parts.append(_layout("MODEL_SLUG.texts.lance", vectors.texts_schema(_EMBED_DIM, sizes)))
+    return "\n".join(parts)
+
+
+def _table(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    table = tables.metadata.tables[name]
+    keys = [column.name for column in table.primary_key]
+    return f"### `{name}`\n\n{table.comment}\n\nKey: {', '.join(f'`{key}`' for key in keys)}.\n\n" + _columns(
+        connection, name
+    )
+
+
+def _view(connection: duckdb.DuckDBPyConnection, view: views.View) -> str:
+    signature = f"({view.signature})" if view.parameters else ""
+    text = f"### `{view.name}{signature}`\n\n{view.comment}\n\n"
+    if view.parameters:
+        text += (
+            "\n".join(f"- `{parameter.name}`: {parameter.comment}" for parameter in view.parameters) + "\n"
+        )
+    if view.is_scalar:
+        return text
+    return text + ("\n" if view.parameters else "") + _columns(connection, view.name)
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, relation: str) -> str:
+    rows = connection.execute(
+        "select column_name, data_type, comment from duckdb_columns() "
+        "where table_name = ? order by column_index",
+        [relation],
+    ).fetchall()
+    return _markdown(rows)
+
+
+def _layout(title: str, schema: pa.Schema) -> str:
+    comments = {head_column(11, 3): vectors.HEAD_COMMENTS[schema.names[0]], **vectors.COMMENTS}
+    return f"### `{title}`\n\n" + _markdown(
+        [(field.name, _arrow(field.type), comments[field.name]) for field in schema]
+    )
+
+
+def _arrow(kind: pa.DataType) -> str:
+    if pa.types.is_fixed_size_list(kind):
+        return f"{_arrow(kind.value_type)}[{_LETTERS[kind.list_size]}]"
+    return {"halffloat": "float16", "float": "float32"}.get(str(kind), str(kind))
+
+
+def _markdown(rows: list[tuple[str, str, str]]) -> str:
+    lines = ["| column | type | meaning |", "|---|---|---|"]
+    lines += [f"| `{name}` | {kind} | {comment} |" for name, kind, comment in rows]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write the data dictionary to the file named on the command line, or to docs/schema.md."""
+    Path(*(sys.argv[1:2] or ["docs/schema.md"])).write_text(render(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

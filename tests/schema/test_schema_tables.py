@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+import clipdb.schema
+from clipdb.schema import catalog
+from clipdb.schema.engine import engine
+
+KEYS = {
+    "clipdb_schema": ["version"],
+    "models": ["model_id"],
+    "heads": ["model_id", "layer", "head"],
+    "images": ["image_id"],
+    "image_failures": ["uri"],
+    "texts": ["text_id"],
+    "pools": ["pool"],
+    "pool_texts": ["pool", "text_id"],
+    "spans": ["model_id", "layer", "head", "pool", "rank"],
+    "labels": ["model_id", "layer", "head", "pool", "labeller", "run"],
+    "judgements": ["model_id", "layer", "head", "text_id", "property", "judge", "run"],
+    "runs": ["run"],
+    "batches": ["model_id", "kind", "run", "batch"],
+}
+
+
+def test_reflection_gives_back_tables_keys_types_and_comments(index: Path) -> None:
+    reflected = sa.MetaData()
+    reflected.reflect(engine(index))
+    written = clipdb.schema.metadata
+    assert set(reflected.tables) == set(written.tables) == set(KEYS)
+    for name, table in written.tables.items():
+        mirror = reflected.tables[name]
+        assert mirror.comment == table.comment
+        assert [c.name for c in mirror.primary_key] == KEYS[name]
+        assert not mirror.foreign_keys
+        assert [(c.name, c.comment, c.nullable) for c in mirror.columns] == [
+            (c.name, c.comment, c.nullable) for c in table.columns
+        ]
+
+
+def test_every_table_and_column_has_a_comment_for_any_duckdb_client(index: Path) -> None:
+    with catalog.connect(index) as connection:
+        silent = connection.execute(
+            "select table_name, column_name from duckdb_columns() where not internal and trim(comment) is null "
+            "union all select table_name, null from duckdb_tables() where not internal and trim(comment) is null "
+            "union all select view_name, null from duckdb_views() where not internal and trim(comment) is null "
+            "union all select function_name, null from duckdb_functions() where not internal and comment is null"
+        ).fetchall()
+        count = connection.execute("select count(*) from duckdb_columns() where not internal").fetchone()
+    assert silent == []
+    assert count is not None and count[0] > 150
+
+
+def test_rows_go_in_and_come_out_through_sqlalchemy(index: Path) -> None:
+    heads, runs = clipdb.schema.heads, clipdb.schema.runs
+    now = datetime.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
+    with engine(index, read_only=False).begin() as connection:
+        head = {
+            "model_id": "m/w",
+            "layer": 1,
+            "head": 2,
+            "name": "L1.H2",
+            "basis": [0.5, -0.25],
+            "mean": [1.0],
+        }
+        connection.execute(heads.insert(), [head])
+        run = {"run": "r", "command": "span", "arguments": {"pool": "it's"}, "started_at": now}
+        connection.execute(runs.insert(), [run])
+    with engine(index).connect() as connection:
+        assert connection.execute(sa.select(heads.c.basis, heads.c.mean)).all() == [([0.5, -0.25], [1.0])]
+        assert connection.execute(sa.select(runs.c.arguments, runs.c.started_at)).all() == [
+            ({"pool": "it's"}, now)
+        ]
+
+
+def test_an_upsert_replaces_the_row_of_a_key(index: Path) -> None:
+    with catalog.connect(index, read_only=False) as connection:
+        for source in ("old", "new"):
+            connection.execute("insert or replace into pools (pool, source) values ('p', ?)", [source])
+        assert connection.execute("select pool, source from pools").fetchall() == [("p", "new")]
+
+
+def test_an_idle_engine_keeps_nobody_from_writing(index: Path) -> None:
+    idle = engine(index)
+    with idle.connect() as connection:
+        assert connection.execute(sa.text("select count(*) from images")).scalar() == 0
+    with catalog.connect(index, read_only=False, wait=0) as connection:
+        connection.execute("insert into texts values ('a', 'b')")
+    with idle.connect() as connection:
+        assert connection.execute(sa.text("select count(*) from texts")).scalar() == 1
+
+
+def test_times_are_rendered_in_utc(index: Path) -> None:
+    with catalog.connect(index) as connection:
+        row = connection.execute("select cast(timestamptz '2026-01-01 01:00:00+02' as varchar)").fetchone()
+        assert row == ("2025-12-31 23:00:00+00",)
+        assert connection.cursor().execute("select current_setting('TimeZone')").fetchone() == ("UTC",)

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from clipdb.schema import views
+from clipdb.schema.catalog import CATALOG
+
+from schema_rows import catalog, head, insert, judgement, label, span
+
+
+@pytest.fixture
+def db() -> Iterator[duckdb.DuckDBPyConnection]:
+    with catalog() as connection:
+        yield connection
+
+
+def named(db: duckdb.DuckDBPyConnection, select: str = "model_id, layer, head, property") -> list[tuple]:
+    return db.execute(f"select {select} from head_properties order by all").fetchall()
+
+
+def test_every_file_is_a_view_and_says_what_it_gives(db: duckdb.DuckDBPyConnection) -> None:
+    folder = Path(views.__file__).parent / "views"
+    assert sorted(path.stem for path in folder.glob("*.sql")) == sorted(views.NAMES)
+    for view in views.load():
+        assert view.comment
+        if not view.is_scalar:
+            assert [row[0] for row in db.execute(f"describe {view.name}").fetchall()] == list(view.columns)
+        if view.parameters and not view.is_scalar:
+            defaults = db.execute(f"describe from {view.name}()").fetchall()
+            assert defaults == db.execute(f"describe {view.name}").fetchall()
+
+
+def test_an_empty_catalog_gives_no_rows(db: duckdb.DuckDBPyConnection) -> None:
+    relations = [view.name for view in views.load() if not view.is_scalar]
+    assert {name: db.execute(f"from {name}").fetchall() for name in relations} == {
+        name: [] for name in relations
+    }
+
+
+def test_views_are_there_for_any_duckdb_client(index: Path, python) -> None:
+    done = python(
+        "import sys, duckdb; connection = duckdb.connect(sys.argv[1], read_only=True)\n"
+        "print(connection.execute('from entanglement').fetchall(), "
+        "connection.execute('from association(min_agree := 1, top_n := 2)').fetchall())",
+        index / CATALOG,
+    )
+    assert (done.stdout, done.stderr) == ("[] []\n", "")
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ("Colour", "colour"),
+        ("  colour. ", "colour"),
+        ("COLOUR ?!", "colour"),
+        ("colour\n", "colour"),
+        ("time of day;", "time of day"),
+        ("Été,", "été"),
+        ("3.5 mm", "3.5 mm"),
+        ("shape (2d)", "shape (2d)"),
+        (" .", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_how_properties_compare(db: duckdb.DuckDBPyConnection, written: str | None, key: str | None) -> None:
+    assert db.execute("select normal_property(?)", [written]).fetchone() == (key,)
+
+
+def test_a_human_goes_before_an_llm_before_an_import_before_the_vote(db: duckdb.DuckDBPyConnection) -> None:
+    expected = []
+    for labeller, run in [
+        ("someone", "9"),
+        ("vote", "8"),
+        ("import:paper", "7"),
+        ("llm:x", "6"),
+        ("human:ann", "5"),
+    ]:
+        insert(db, "labels", [label("m/w", 0, 0, f"by {labeller}", labeller, run)])
+        expected.append([("m/w", 0, 0, f"by {labeller}")])
+        assert named(db) == expected[-1]
+    assert len(expected) == 5
+
+
+def test_among_equals_the_newest_counts(db: duckdb.DuckDBPyConnection) -> None:
+    insert(db, "labels", [label("m/w", 0, 0, "old", "llm:x", "1"), label("m/w", 0, 0, "new", "llm:y", "2")])
+    insert(
+        db,
+        "labels",
+        [label("m/w", 0, 1, "new", "llm:x", "1", minute=9), label("m/w", 0, 1, "old", "llm:x", "2")],
+    )
+    insert(db, "labels", [label("m/w", 0, 2, "one"), label("m/w", 0, 2, "two", run="2", minute=1)])
+    assert named(db) == [("m/w", 0, 0, "new"), ("m/w", 0, 1, "new"), ("m/w", 0, 2, "two")]
+
+
+def test_a_call_that_failed_is_no_label(db: duckdb.DuckDBPyConnection) -> None:
+    rows = [label("m/w", 0, 0, "kept", "llm:x", "1"), label("m/w", 0, 0, None, "llm:x", "2", "error")]
+    rows += [
+        label("m/w", 0, 0, "wrong", "human:ann", "3", "rejected"),
+        label("m/w", 0, 0, " . ", "human:ann", "4"),
+    ]
+    rows += [label("m/w", 0, 1, None, "llm:x", "1", "error"), label("m/w", 0, 2, None, "vote", "1")]
+    insert(db, "labels", rows)
+    assert named(db) == [("m/w", 0, 0, "kept")]
+
+
+def test_a_card_has_the_first_spans_of_the_pool_that_the_label_is_from(db: duckdb.DuckDBPyConnection) -> None:
+    insert(db, "heads", [head("m/w", 1, number) for number in range(4)])
+    for number in range(3):
+        insert(db, "spans", [span("m/w", 1, number, rank, f"p{rank}", "p", "1") for rank in (3, 1, 2)])
+        insert(db, "spans", [span("m/w", 1, number, rank, f"q{rank}", "q", "2") for rank in (1, 2)])
+    insert(
+        db,
+        "labels",
+        [label("m/w", 1, 0, "Colour", pool="p"), label("m/w", 1, 1, "shape", pool="never spanned")],
+    )
+    cards = db.execute("select name, property, pool, spans from head_cards order by head").fetchall()
+    assert cards == [
+        ("L1.H0", "Colour", "p", ["p1", "p2", "p3"]),
+        ("L1.H1", "shape", "q", ["q1", "q2"]),
+        ("L1.H2", None, "q", ["q1", "q2"]),
+        ("L1.H3", None, None, None),
+    ]
+    top = "select spans, variance_explained, round(cumulative_variance, 6) from head_cards(top_n := ?) where head = 0"
+    assert db.execute(top, [2]).fetchone() == (["p1", "p2"], [0.1, 0.1], 0.2)
+
+
+def test_verdicts_on_a_property_that_the_head_no_longer_has_do_not_count(
+    db: duckdb.DuckDBPyConnection,
+) -> None:
+    insert(db, "labels", [label("m/w", 0, 0, "shape")])
+    insert(db, "spans", [span("m/w", 0, 0, rank, f"t{rank}") for rank in range(1, 6)])
+    insert(db, "judgements", [judgement("m/w", 0, 0, f"t{rank}", "colour", True) for rank in range(1, 6)])
+    select = "select judged_heads, unjudged_heads, associated_heads, association from association"
+    assert db.execute(select).fetchall() == [(0, 1, 0, None)]
+    insert(db, "judgements", [judgement("m/w", 0, 0, f"t{rank}", "Shape.", rank < 4) for rank in range(1, 6)])
+    assert db.execute(select).fetchall() == [(1, 0, 1, 1.0)]
+
+
+def test_the_latest_verdict_counts_and_a_failed_call_is_none(db: duckdb.DuckDBPyConnection) -> None:
+    insert(db, "labels", [label("m/w", 0, 0, "shape")])
+    insert(db, "spans", [span("m/w", 0, 0, rank, f"t{rank}") for rank in range(1, 5)])
+    rows = [judgement("m/w", 0, 0, f"t{rank}", "shape", True, run="1") for rank in range(1, 5)]
+    rows += [
+        judgement("m/w", 0, 0, "t1", "Shape", False, run="2"),
+        judgement("m/w", 0, 0, "t2", "shape", None, run="2"),
+    ]
+    rows += [judgement("m/w", 0, 0, "t3", "shape", None, run="2", status="error")]
+    insert(db, "judgements", rows)
+    verdicts = db.execute("select text, verdict from head_verdicts order by rank").fetchall()
+    assert verdicts == [("t1", False), ("t2", None), ("t3", True), ("t4", True)]
+
+
+def test_the_votes_own_verdicts_stand_apart(db: duckdb.DuckDBPyConnection) -> None:
+    insert(db, "labels", [label("m/w", 0, 0, "shape")])
+    insert(db, "spans", [span("m/w", 0, 0, rank, f"t{rank}") for rank in range(1, 6)])
+    for rank in range(1, 6):
+        insert(db, "judgements", [judgement("m/w", 0, 0, f"t{rank}", "shape", True, "vote")])
+        insert(db, "judgements", [judgement("m/w", 0, 0, f"t{rank}", "shape", False, "llm:x")])
+    for name in ("association", "association_by_layer", "association_by_property"):
+        rows = db.execute(
+            f"select judge, independent, note, association from {name} order by judge"
+        ).fetchall()
+        assert rows == [("llm:x", True, None, 0.0), ("vote", False, "not independent", 1.0)]
+    rows = db.execute("select judge, independent, note, ccs, ccs_group from ccs order by judge").fetchall()
+    assert rows == [("llm:x", True, None, 0, "low"), ("vote", False, "not independent", 5, "high")]
+
+
+def test_a_missing_verdict_is_not_a_low_score(db: duckdb.DuckDBPyConnection) -> None:
+    insert(db, "labels", [label("m/w", 0, number, "shape") for number in range(4)])
+    for number, verdicts in enumerate([[True], [False] * 4, [True, True, False, False, False], []]):
+        insert(db, "spans", [span("m/w", 0, number, rank, f"t{rank}") for rank in range(1, 7)])
+        rows = [
+            judgement("m/w", 0, number, f"t{rank}", "shape", verdict)
+            for rank, verdict in enumerate(verdicts, 1)
+        ]
+        insert(db, "judgements", rows)
+    rows = db.execute("select judged, ccs, ccs_group from ccs order by head").fetchall()
+    assert rows == [(1, 1, None), (4, 0, None), (5, 2, "moderate"), (0, None, None)]
+    counts = db.execute(
+        "select labelled_heads, judged_heads, unjudged_heads, associated_heads from association"
+    )
+    assert counts.fetchall() == [(4, 2, 2, 0)]
