@@ -10,6 +10,7 @@ same machine and library versions.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import time
 from pathlib import Path
@@ -18,7 +19,9 @@ import numpy as np
 import open_clip
 import torch
 from demo_training import losses
+from demo_training.card import tables
 from demo_training.data import PHRASE_TOKENS, Scenes, Vocabulary, build, phrase_tokens
+from demo_training.evaluate import evaluate
 from demo_training.towers import image_features, text_features
 from demo_training.weights import initialise, save
 from torch import Tensor, nn
@@ -62,9 +65,7 @@ class Trainer:
             guesses = self.classifier(pooled)
         images, texts, said = (functional.normalize(x.float(), dim=-1) for x in (images, texts, said))
         scale = self.model.logit_scale.exp()
-        clarity, uncovered = losses.head_clarity(
-            heads[:, -LAST_LAYERS:].flatten(1, 2).float(), said.detach(), labels
-        )
+        clarity, uncovered = losses.head_clarity(heads[:, -LAST_LAYERS:].flatten(1, 2).float(), said.detach(), labels)
         return (
             losses.contrastive(images, texts, scale),
             losses.by_property(scale * images @ said.T, labels),
@@ -148,9 +149,11 @@ def main() -> None:
     parser.add_argument("--clarity", type=float, default=0.2, help="weight of the head regulariser; 0 for none")
     arguments = parser.parse_args()
     path = arguments.evaluate or train(arguments)
-    from demo_training.evaluate import report
-
-    report(path)
+    evaluation = evaluate(path)
+    record = arguments.out / "evaluation.json"
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps(evaluation.to_dict(), indent=1) + "\n")
+    print(tables(evaluation))
 
 
 if __name__ == "__main__":

@@ -19,24 +19,15 @@ def check_installed() -> None:
     require("open_clip", "ingest")
 
 
-def device_option(function):  # type: ignore[no-untyped-def]
-    """Give a command ``--device``."""
-    return click.option(
-        "--device",
-        default="auto",
-        show_default=True,
-        help="auto (a GPU where there is one), cpu, cuda, cuda:1, mps.",
-    )(function)
-
-
-def checkpoint_option(function):  # type: ignore[no-untyped-def]
-    """Give a command ``--checkpoint``."""
-    return click.option(
-        "--checkpoint",
-        type=_FILE,
-        help="Weights to use: .safetensors, or a torch file without code in it. PRETRAINED is then a free name. Weights "
-        "that were trained with QuickGELU need an architecture whose name ends in -quickgelu.",
-    )(function)
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="auto (a GPU where there is one), cpu, cuda, cuda:1, mps."
+)
+checkpoint_option = click.option(
+    "--checkpoint",
+    type=_FILE,
+    help="Weights to use: .safetensors, or a torch file without code in it. PRETRAINED is then a free name. Weights "
+    "that were trained with QuickGELU need an architecture whose name ends in -quickgelu.",
+)
 
 
 @click.group(cls=Group)
@@ -79,8 +70,9 @@ def images(
 ) -> None:
     """Run a model over images and store its heads' vectors.
 
-    SRC is a folder, an image, a text file of paths (- for standard input), a tar shard (WebDataset) or a Parquet file with
-    an image column; any number and mixture of them. Stop it whenever you like: the same command goes on where it was.
+    SRC is a folder, an image, a text file of paths (- for standard input), a tar shard (WebDataset) or a Parquet file
+    with an image column; any number and mixture of them. Stop it whenever you like: the same command goes on where it
+    was.
     """
     check_installed()
     from clipdb.cli.progress import ingest_progress
@@ -112,8 +104,8 @@ def images(
 def texts(index: Path, file: Path | None, pool: str, checkpoint: Path | None, device: str) -> None:
     """Store a pool of descriptions and embed it for every model of the index.
 
-    FILE has a line a description, or is CSV or Parquet with a column text and perhaps property. Without FILE, the pool of
-    that name that ships with clipdb is taken: general or scenes.
+    FILE has a line a description, or is CSV or Parquet with a column text and perhaps property. Without FILE, the pool
+    of that name that ships with clipdb is taken: general or scenes.
     """
     check_installed()
     from clipdb.ingest.pools import ingest_texts

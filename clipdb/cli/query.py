@@ -78,7 +78,7 @@ def command(ctx: click.Context, index: Path, output: Output, queries: tuple[Path
         from clipdb.cli.output import write_rows
 
         found = [find_query(name, queries) for name in query_names(queries)]
-        write_rows(("query", "answers"), [(_usage(query), query.title) for query in found], output)
+        write_rows(("query", "answers"), [(usage(query), query.title) for query in found], output)
         ctx.exit()
 
 
@@ -155,7 +155,9 @@ def _help(parameter: Parameter) -> str:
     return f"{parameter.help} [required]" if parameter.required and parameter.type != "model" else parameter.help
 
 
-def _usage(query: NamedQuery) -> str:
+def usage(query: NamedQuery) -> str:
+    """Write how a query is called: ``property PROPERTY [--model MODEL]``."""
+
     def one(place: int, parameter: Parameter) -> str:
         text = parameter.name.upper() if place == 0 else f"{parameter.option} {parameter.metavar}"
         return text if parameter.required and parameter.type != "model" else f"[{text}]"

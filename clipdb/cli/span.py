@@ -22,8 +22,8 @@ def command(
 ) -> None:
     """Find the descriptions that explain each head (TEXTSPAN, arXiv 2310.05916), over all images of the index.
 
-    Earlier spans of the same model and pool are replaced. The pools general and scenes ship with clipdb; others come with
-    `clipdb ingest texts FILE --pool NAME`.
+    Earlier spans of the same model and pool are replaced. The pools general and scenes ship with clipdb; others come
+    with `clipdb ingest texts FILE --pool NAME`.
     """
     check_installed()
     from clipdb.ingest.spans import span

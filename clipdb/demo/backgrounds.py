@@ -63,11 +63,11 @@ def _brick(edge: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _wood(edge: int, rng: np.random.Generator) -> np.ndarray:
-    columns, rows = _grid(edge)
+    columns, _ = _grid(edge)
     shift = int(rng.integers(16))
     grain = np.repeat(rng.normal(0, 9, (1, edge)), edge, axis=0)
     seams = (columns + shift) % 16 == 0
-    return np.where(seams, 78.0, 0)[..., None] * -1 + _flat(edge, (176, 136, 92)) + grain[..., None]
+    return _flat(edge, (176, 136, 92)) + (grain - 78 * seams)[..., None]
 
 
 def _tiles(edge: int, rng: np.random.Generator) -> np.ndarray:

@@ -63,9 +63,7 @@ def place(
 
 def _grid(rows: tuple[int, ...], step: float) -> np.ndarray:
     points = [
-        ((column - (length - 1) / 2) * step, row * step)
-        for row, length in enumerate(rows)
-        for column in range(length)
+        ((column - (length - 1) / 2) * step, row * step) for row, length in enumerate(rows) for column in range(length)
     ]
     return np.array(points, dtype=float)
 

@@ -101,9 +101,7 @@ def render(scene: Scene, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(draw(scene, rng)[0])
 
 
-def _object_coverage(
-    shape: str, x: float, y: float, radius: float, edge: int, rng: np.random.Generator
-) -> np.ndarray:
+def _object_coverage(shape: str, x: float, y: float, radius: float, edge: int, rng: np.random.Generator) -> np.ndarray:
     tilt = np.deg2rad(rng.uniform(-8, 8))
     steps = (np.arange(edge * _OVERSAMPLING) + 0.5) / _OVERSAMPLING
     columns, rows = np.meshgrid((steps - x) / radius, (steps - y) / radius)

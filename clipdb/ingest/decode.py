@@ -42,7 +42,7 @@ _UPRIGHT = {
 }
 
 
-class Undecodable(Exception):  # noqa: N818
+class Undecodable(Exception):
     """The bytes are not an image that can be decoded; the message says why in one line."""
 
 
@@ -154,7 +154,7 @@ def decode(data: bytes, preprocess: Preprocess) -> Decoded:
             image.load()
             kind = image.format or "unknown"
             upright = _upright(image, _eight_bits(image))
-            pixels = np.asarray(_fit(upright, preprocess))
+            pixels = np.array(_fit(upright, preprocess))
     except Image.UnidentifiedImageError:
         raise Undecodable(f"not an image that can be read: it begins with {data[:12]!r}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -208,9 +208,7 @@ def _scale(values: np.ndarray) -> np.ndarray:
 def _fit(image: Image.Image, preprocess: Preprocess) -> Image.Image:
     """Resize, convert to RGB and crop or pad to S x S, in open_clip's order and with its rounding."""
     side, (width, height) = preprocess.image_size, image.size
-    resample = (
-        Image.Resampling.BILINEAR if preprocess.interpolation == "bilinear" else Image.Resampling.BICUBIC
-    )
+    resample = Image.Resampling.BILINEAR if preprocess.interpolation == "bilinear" else Image.Resampling.BICUBIC
     gap = 3.0 if max(width, height) > _SIDE else None
     if preprocess.resize_mode == "squash":
         return image.resize((side, side), resample, reducing_gap=gap).convert("RGB")

@@ -29,8 +29,9 @@ def writer_lock(index: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            file.seek(0)
             raise ClipdbError(
-                f"{index} is being written by {_holder(file.seek(0) or file.read())}: wait for it, or stop it; "
+                f"{index} is being written by {_holder(file.read())}: wait for it, or stop it; "
                 f"queries work meanwhile"
             ) from error
         file.truncate(0)

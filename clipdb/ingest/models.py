@@ -58,11 +58,12 @@ class Model:
     def embed_texts(self, texts: Sequence[str], batch_size: int) -> np.ndarray:
         """Embed texts as unit vectors, float32 ``[n, D]``; how many were cut at the context length goes to stderr."""
         tokenizer = open_clip.get_tokenizer(self.model_id.split("/")[0])
+        encode = getattr(tokenizer, "encode", None)  # tokenizers from the hub cut silently, and can't be asked
         parts = []
         cut = 0
         for start in range(0, len(texts), batch_size):
             batch = list(texts[start : start + batch_size])
-            cut += sum(len(tokenizer.encode(text)) + 2 > tokenizer.context_length for text in batch)
+            cut += sum(len(encode(text)) + 2 > tokenizer.context_length for text in batch) if encode else 0
             embeddings = self.network.encode_text(tokenizer(batch).to(self.device)).float()
             parts.append(torch.nn.functional.normalize(embeddings, dim=-1).cpu().numpy())
         if cut:

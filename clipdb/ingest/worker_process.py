@@ -18,9 +18,9 @@ from multiprocessing.connection import Connection, Pipe
 from clipdb.errors import ClipdbError
 from clipdb.ingest.decode import ImageFacts, Preprocess, Undecodable, decode
 
-_STARTS = 5
+_STARTS = 5  # before it is given up; the system kills processes when memory is short
 _START_S = 120.0  # to import Pillow, on a loaded machine
-_IMAGE_S = 120.0  # for one image; the largest that is let through takes about 10 s
+_IMAGE_S = 300.0  # for one image; the largest that is let through takes some ten seconds
 
 Result = tuple[ImageFacts, bytes] | tuple[str, None]
 """What became of an image: facts and pixels (uint8 [S, S, 3], C order), or a reason."""
@@ -35,8 +35,12 @@ def try_decode(data: bytes, preprocess: Preprocess) -> Result:
     return ImageFacts(decoded.width, decoded.height, decoded.format), decoded.pixels.tobytes()
 
 
-class WorkerDied(Exception):  # noqa: N818
-    """The process ended, or had to be ended, while it owed a result; the message says how."""
+class WorkerDied(Exception):
+    """The process ended while it owed a result; the message says how."""
+
+
+class WorkerHung(WorkerDied):
+    """The process did not answer in time and was ended."""
 
 
 class Worker:
@@ -67,11 +71,11 @@ class Worker:
             raise WorkerDied(self._bury()) from None
 
     def receive(self) -> Result:
-        """Wait for the next image's result; raises `WorkerDied` when the process ends or hangs."""
+        """Wait for the next image's result; raises `WorkerDied` or `WorkerHung`."""
         try:
             if not self._connection.poll(_IMAGE_S):
                 self._bury()
-                raise WorkerDied(f"no result in {_IMAGE_S:.0f} s")
+                raise WorkerHung(f"did not finish in {_IMAGE_S:.0f} s")
             facts = self._connection.recv()
             return (facts, None) if isinstance(facts, str) else (facts, self._connection.recv_bytes())
         except (EOFError, OSError):
@@ -99,16 +103,20 @@ class Worker:
             # our own import path, and no thread pools of numpy's in every worker
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
             code = f"from {__name__} import serve; serve({child.fileno()}, {self._preprocess.to_json()!r})"
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", code],
-                stdin=subprocess.PIPE,  # never written: the child sees it close when this process is no more
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=environment,
-                pass_fds=(child.fileno(),),
-                process_group=0,  # Ctrl-C in the terminal is for the parent, even while the child starts
-            )
-            child.close()
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", code],
+                    stdin=subprocess.PIPE,  # never written: the child sees it close when this process is no more
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    env=environment,
+                    pass_fds=(child.fileno(),),
+                    process_group=0,  # Ctrl-C in the terminal is for the parent, even while the child starts
+                )
+            except OSError as error:
+                raise ClipdbError(f"a decoding process could not be started ({error}): try --workers 0") from None
+            finally:
+                child.close()
             self._ready = False
 
     def _start(self) -> None:
@@ -117,9 +125,7 @@ class Worker:
             self._launch()
             if not self._ready:
                 with contextlib.suppress(EOFError, OSError):
-                    self._ready = (
-                        self._connection.poll(_START_S) and self._connection.recv_bytes() == b"ready"
-                    )
+                    self._ready = self._connection.poll(_START_S) and self._connection.recv_bytes() == b"ready"
             if self._ready:
                 return
             assert self._process and self._process.stderr

@@ -18,7 +18,7 @@ import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.decode import ImageFacts, Preprocess
-from clipdb.ingest.worker_process import Result, Worker, WorkerDied, try_decode
+from clipdb.ingest.worker_process import Result, Worker, WorkerDied, WorkerHung, try_decode
 
 # what a worker takes at a time: a batch is shared among all workers, and their memory stays small
 _CHUNK = 16
@@ -69,9 +69,7 @@ class DecodePool:
         self._closed = False
         self._queue: queue.SimpleQueue[tuple[_Batch, range] | None] = queue.SimpleQueue()
         self._workers = [Worker(preprocess) for _ in range(workers)]
-        self._threads = [
-            threading.Thread(target=self._feed, args=(worker,), daemon=True) for worker in self._workers
-        ]
+        self._threads = [threading.Thread(target=self._feed, args=(worker,), daemon=True) for worker in self._workers]
         if not workers:
             self._threads = [
                 threading.Thread(target=self._decode_here, daemon=True) for _ in range(os.cpu_count() or 1)
@@ -126,11 +124,14 @@ class DecodePool:
         """Decode chunks in this thread."""
         while task := self._queue.get():
             batch, indices = task
-            for index in indices:
-                if self._closed:
-                    batch.future.cancel()
-                    break
-                batch.put(index, try_decode(batch.images[index], self._preprocess))
+            try:
+                for index in indices:
+                    if self._closed:
+                        batch.future.cancel()
+                        break
+                    batch.put(index, try_decode(batch.images[index], self._preprocess))
+            except Exception as error:  # as below
+                batch.fail(error)
 
     def _feed(self, worker: Worker) -> None:
         """Hand chunks to one worker, and what was left of a chunk to its successor when it dies."""
@@ -144,12 +145,15 @@ class DecodePool:
                         batch.put(todo[0], worker.receive())
                         del todo[0]
                         deaths = 0
+                except WorkerHung as hang:
+                    batch.put(todo.pop(0), (f"the decoder {hang}", None))
                 except WorkerDied as death:
                     deaths += 1
                     if deaths == _LIVES and not self._closed:
                         batch.put(todo.pop(0), (f"the decoder crashed on it {_LIVES} times ({death})", None))
                         deaths = 0
-                except ClipdbError as error:
+                except Exception as error:  # a thread that ended would leave its callers waiting for ever
+                    worker.close()
                     batch.fail(error)
                     break
             if todo and self._closed:
@@ -185,9 +189,7 @@ class _Batch:
     def _finish(self) -> None:
         good = [not isinstance(result, str) for result in self._decoded]
         if self.future.set_running_or_notify_cancel():
-            self.future.set_result(
-                DecodedBatch(self._pixels if all(good) else self._pixels[good], self._decoded)
-            )
+            self.future.set_result(DecodedBatch(self._pixels if all(good) else self._pixels[good], self._decoded))
 
     def fail(self, error: Exception) -> None:
         """Answer the future with an error, once."""

@@ -7,6 +7,7 @@ import json
 import platform
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -118,6 +119,13 @@ class Writer:
             put(connection, "runs", [self._row | counts], replace=True)
             connection.commit()
         self._committed = True
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        try:
+            return catalog.connect(self.index, read_only=False)
+        except catalog.InUseError as error:
+            print(f"note: {error}; waiting up to {PATIENCE_SECONDS:.0f} s for it", file=sys.stderr)
+            return catalog.connect(self.index, read_only=False, wait=PATIENCE_SECONDS)
 
     def read(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run one query on the catalog."""

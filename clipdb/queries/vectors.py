@@ -49,6 +49,21 @@ def open_vectors(index: Path, model_id: str, kind: Kind, version: int) -> lance.
         ) from error
 
 
+def row_counts(connection: duckdb.DuckDBPyConnection, index: Path) -> dict[tuple[str, Kind], int]:
+    """Count the rows of each Lance table.
+
+    Raises
+    ------
+    ClipdbError
+        If the vectors are not as the catalog says.
+    """
+    versions = committed_versions(connection)
+    return {
+        (model, kind): open_vectors(index, model, kind, version).count_rows()
+        for (model, kind), version in versions.items()
+    }
+
+
 class VectorTable(ds.Dataset):  # type: ignore[misc]
     """A Lance table with its float16 lists as float32, which is what DuckDB can read.
 

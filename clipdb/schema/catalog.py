@@ -26,6 +26,10 @@ _HELD_HERE = "with a different configuration"
 _RETRY_SECONDS = 0.05
 
 
+class InUseError(ClipdbError):
+    """Another process, or another connection of this one, has the catalog open in the other way."""
+
+
 def exists(index: Path) -> bool:
     """Say whether a directory holds a catalog."""
     return (index / CATALOG).is_file()
@@ -61,6 +65,8 @@ def create(index: Path) -> None:
             views.create(connection)
             migrations.stamp(connection, SCHEMA_VERSION)
             connection.commit()
+            # Closing does this too, but keeps quiet when the disk is full.
+            connection.execute("checkpoint")
         building.rename(index)
     except (OSError, duckdb.Error) as error:
         raise ClipdbError(f"cannot make an index at {index}: {_reason(error)}") from error
@@ -89,8 +95,10 @@ def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.D
 
     Raises
     ------
+    InUseError
+        If it stays in use.
     ClipdbError
-        If there is no index, it cannot be read, it is of another schema version, or it stays in use.
+        If there is no index, it cannot be read, or it is of another schema version.
     """
     connection = _open(index, read_only, wait)
     try:
@@ -109,9 +117,7 @@ def _require_index(index: Path) -> None:
     if not index.exists():
         raise ClipdbError(f"no index at {index}: make one with `clipdb ingest images ...` or `clipdb demo`")
     if not index.is_dir():
-        raise ClipdbError(
-            f"{index} is a file, not an index: an index is a directory, by convention NAME.clipdb"
-        )
+        raise ClipdbError(f"{index} is a file, not an index: an index is a directory, by convention NAME.clipdb")
     # Only asks whether the file is there: opening and closing it here would drop DuckDB's own locks on it.
     if not exists(index):
         raise ClipdbError(f"{index} is not an index: it has no {CATALOG}")
@@ -127,7 +133,7 @@ def _open(index: Path, read_only: bool, wait: float) -> duckdb.DuckDBPyConnectio
             if not (_LOCKED.search(str(error)) or _HELD_HERE in str(error)):
                 raise _unreadable(index, error) from error
             if time.monotonic() >= deadline:
-                raise ClipdbError(_in_use(index, str(error))) from error
+                raise InUseError(_in_use(index, str(error))) from error
         time.sleep(_RETRY_SECONDS)
 
 
@@ -147,18 +153,14 @@ def _unreadable(index: Path, error: duckdb.Error) -> ClipdbError:
     if "version number" in reason:
         return ClipdbError(f"{path} was written by another version of DuckDB: upgrade clipdb ({reason})")
     if _DAMAGED.search(reason):
-        return ClipdbError(
-            f"{path} is damaged: restore it from a copy, or ingest into a new index ({reason})"
-        )
+        return ClipdbError(f"{path} is damaged: restore it from a copy, or ingest into a new index ({reason})")
     return ClipdbError(f"{path} cannot be opened: {reason}")
 
 
 def _check_version(connection: duckdb.DuckDBPyConnection, index: Path, read_only: bool) -> None:
     version = migrations.version(connection)
     if version is None:
-        raise ClipdbError(
-            f"{index / CATALOG} is a DuckDB file that clipdb did not make: choose another index"
-        )
+        raise ClipdbError(f"{index / CATALOG} is a DuckDB file that clipdb did not make: choose another index")
     if version > SCHEMA_VERSION:
         raise ClipdbError(
             f"{index} has schema version {version} and this clipdb knows {SCHEMA_VERSION}: "

@@ -78,9 +78,7 @@ def _view(connection: duckdb.DuckDBPyConnection, view: views.View) -> str:
     signature = f"({view.signature})" if view.parameters else ""
     text = f"### `{view.name}{signature}`\n\n{view.comment}\n\n"
     if view.parameters:
-        text += (
-            "\n".join(f"- `{parameter.name}`: {parameter.comment}" for parameter in view.parameters) + "\n"
-        )
+        text += "\n".join(f"- `{parameter.name}`: {parameter.comment}" for parameter in view.parameters) + "\n"
     if view.is_scalar:
         return text
     return text + ("\n" if view.parameters else "") + _columns(connection, view.name)
@@ -88,8 +86,7 @@ def _view(connection: duckdb.DuckDBPyConnection, view: views.View) -> str:
 
 def _columns(connection: duckdb.DuckDBPyConnection, relation: str) -> str:
     rows = connection.execute(
-        "select column_name, data_type, comment from duckdb_columns() "
-        "where table_name = ? order by column_index",
+        "select column_name, data_type, comment from duckdb_columns() where table_name = ? order by column_index",
         [relation],
     ).fetchall()
     return _markdown(rows)

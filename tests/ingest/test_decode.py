@@ -84,9 +84,9 @@ def test_photographs_equal_open_clip_bit_for_bit() -> None:
     preprocess = Preprocess(224, MEAN, STD)
     for path in sorted(PHOTOS.glob("*.JPEG"))[::10]:
         data = path.read_bytes()
-        assert torch.equal(
-            normalised(decode(data, preprocess).pixels, preprocess), by_open_clip(data, preprocess)
-        ), path.name
+        assert torch.equal(normalised(decode(data, preprocess).pixels, preprocess), by_open_clip(data, preprocess)), (
+            path.name
+        )
 
 
 def test_cmyk_jpeg_equals_open_clip() -> None:
@@ -119,9 +119,7 @@ def test_palette_with_transparency_equals_the_same_picture_in_rgba() -> None:
 
 def test_one_bit_images_are_resized_as_grey() -> None:
     bits = noise(200, 150, "L").convert("1")
-    assert np.array_equal(
-        decode(encode(bits, "PNG"), P64).pixels, decode(encode(bits.convert("L"), "PNG"), P64).pixels
-    )
+    assert np.array_equal(decode(encode(bits, "PNG"), P64).pixels, decode(encode(bits.convert("L"), "PNG"), P64).pixels)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])

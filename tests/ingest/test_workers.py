@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from clipdb.errors import ClipdbError
+from clipdb.ingest import worker_process
 from clipdb.ingest.decode import ImageFacts, Preprocess, decode
 from clipdb.ingest.workers import DecodePool
 
@@ -30,11 +31,11 @@ needs_proc = pytest.mark.skipif(not PROC.is_dir(), reason="reads /proc")
 def picture(seed: int, side: int = 48, kind: str = "PNG") -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (side, side + seed % 7, 3), np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind)
+    Image.fromarray(pixels).save(buffer, kind, **({"compress_level": 1} if kind == "PNG" else {}))
     return buffer.getvalue()
 
 
-SLOW = picture(0, 3000)  # a large fraction of a second each: a worker can be caught at it
+SLOW = picture(0, 2000)  # some tenths of a second each: a worker can be caught at it
 
 
 def children(parent: int) -> list[int]:
@@ -47,6 +48,13 @@ def children(parent: int) -> list[int]:
         if entry.name.isdigit() and int(fields[1]) == parent and fields[0] != "Z":
             found.append(int(entry.name))
     return found
+
+
+def resident(process: int) -> int:
+    try:
+        return int((PROC / str(process) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+    except (OSError, IndexError):  # it has just ended
+        return 0
 
 
 def until(condition: object, seconds: float = 30) -> bool:
@@ -97,7 +105,7 @@ def test_many_batches_at_once(pool: DecodePool) -> None:
 
 @needs_proc
 def test_a_killed_worker_costs_no_image() -> None:
-    images = [SLOW] * 24
+    images = [SLOW] * 32
     before = set(children(os.getpid()))
     with DecodePool(P, 2) as pool:
         pool.submit([picture(0)] * 40).result(60)
@@ -112,26 +120,24 @@ def test_a_killed_worker_costs_no_image() -> None:
         batch = future.result(120)
     assert killed >= 2
     assert all(isinstance(result, ImageFacts) for result in batch.decoded)
-    assert np.array_equal(batch.pixels, np.stack([decode(SLOW, P).pixels] * 24))
+    assert np.array_equal(batch.pixels, np.stack([decode(SLOW, P).pixels] * 32))
 
 
 @needs_proc
 def test_an_image_that_kills_every_worker_costs_only_itself() -> None:
     before = set(children(os.getpid()))
-    deadly = picture(9, 4500)  # whoever takes it is killed while at it, as a crashing decoder would be
+    deadly = picture(9, 4500, "BMP")  # whoever takes it is killed while at it, as a crashing decoder would be
     done = threading.Event()
 
     with DecodePool(P, 1) as pool:
         pool.submit([picture(0)]).result(60)
+        (worker,) = set(children(os.getpid())) - before
+        usual = resident(worker)
 
         def kill_whoever_is_busy() -> None:
             while not done.is_set():
                 for worker in set(children(os.getpid())) - before:
-                    try:
-                        memory = int((PROC / str(worker) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-                    except (OSError, IndexError):
-                        continue
-                    if memory > 75 * 2**20:  # only the large picture takes as much
+                    if resident(worker) > usual + 40 * 2**20:  # only the large picture takes as much
                         os.kill(worker, signal.SIGKILL)
                 time.sleep(0.002)
 
@@ -146,6 +152,20 @@ def test_an_image_that_kills_every_worker_costs_only_itself() -> None:
     assert [isinstance(result, str) for result in batch.decoded] == [False, False, True, False, False]
     assert "crashed on it 3 times (SIGKILL)" in str(batch.decoded[2])
     assert np.array_equal(batch.pixels, np.stack([decode(images[i], P).pixels for i in (0, 1, 3, 4)]))
+
+
+@needs_proc
+def test_a_worker_that_hangs_costs_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "_IMAGE_S", 1.0)
+    before = set(children(os.getpid()))
+    images = [picture(seed) for seed in range(5)]
+    with DecodePool(P, 1) as pool:
+        pool.submit(images).result(60)
+        (worker,) = set(children(os.getpid())) - before
+        os.kill(worker, signal.SIGSTOP)
+        batch = pool.submit(images).result(60)
+    assert batch.decoded[0] == "the decoder did not finish in 1 s"
+    assert np.array_equal(batch.pixels, np.stack([decode(image, P).pixels for image in images[1:]]))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -190,7 +210,7 @@ SCRIPT = textwrap.dedent(
 
     # no __main__ guard, on purpose
     buffer = io.BytesIO()
-    Image.effect_noise((3000, 3000), 90).save(buffer, "PNG")
+    Image.effect_noise((2000, 2000), 90).save(buffer, "PNG", compress_level=1)
     with DecodePool(Preprocess(32, (.5,) * 3, (.5,) * 3), 2) as pool:
         pool.submit([buffer.getvalue()] * 4).result()
         futures = [pool.submit([buffer.getvalue()] * 64) for _ in range(4)]

@@ -32,9 +32,7 @@ def head(model: str, layer: int, number: int) -> dict[str, Any]:
     return {"model_id": model, "layer": layer, "head": number, "name": f"L{layer}.H{number}"}
 
 
-def span(
-    model: str, layer: int, number: int, rank: int, text: str, pool: str = "p", run: str = "1"
-) -> dict[str, Any]:
+def span(model: str, layer: int, number: int, rank: int, text: str, pool: str = "p", run: str = "1") -> dict[str, Any]:
     row = {
         "model_id": model,
         "layer": layer,

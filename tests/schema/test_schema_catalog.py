@@ -49,9 +49,7 @@ def test_create_makes_a_whole_index_and_no_more(tmp_path: Path) -> None:
     assert sorted(path.name for path in index.iterdir()) == [CATALOG, "vectors"]
     assert [path.name for path in index.parent.iterdir()] == ["a.clipdb"]
     with connect(index) as connection:
-        assert connection.execute("select version from clipdb_schema").fetchall() == [
-            (catalog.SCHEMA_VERSION,)
-        ]
+        assert connection.execute("select version from clipdb_schema").fetchall() == [(catalog.SCHEMA_VERSION,)]
 
 
 def test_create_takes_an_empty_directory_and_nothing_else(tmp_path: Path) -> None:
@@ -73,6 +71,19 @@ def test_create_where_nothing_can_be_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+def test_create_on_a_full_disk(tmp_path: Path, python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = python(
+        "import resource, sys; from pathlib import Path; from clipdb.schema import catalog\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try: catalog.create(Path(sys.argv[1]))\n"
+        "except Exception as error: print(type(error).__name__, error)",
+        tmp_path / "a.clipdb",
+    )
+    assert done.stdout.startswith("ClipdbError cannot make an index") and len(done.stdout.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs user ids")
 def test_without_permission(index: Path, python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     closed = index / "vectors"
@@ -86,7 +97,8 @@ from clipdb.schema import catalog, tables; from clipdb.errors import ClipdbError
 tables.ddl()
 if os.getuid() == 0: os.setuid(65534)
 index = Path(sys.argv[1])
-for act in (lambda: catalog.create(index / "vectors" / "b.clipdb"), lambda: catalog.connect(index, read_only=False)):
+made = index / "vectors" / "b.clipdb"
+for act in (lambda: catalog.create(made), lambda: catalog.connect(index, read_only=False)):
     try: act()
     except ClipdbError as error: print(error)
 catalog.connect(index).close(); print("reads")
@@ -160,9 +172,7 @@ def test_readers_do_not_wait_for_each_other(index: Path) -> None:
 
 def test_a_reader_waits_for_a_short_write(index: Path) -> None:
     code = HOLD.replace("sys.stdin.readline()", "import time; time.sleep(0.5)")
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(index), "write"], stdout=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", code, str(index), "write"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         with connect(index, wait=30) as connection:

@@ -11,7 +11,8 @@ HEAVY = "{'sqlalchemy', 'duckdb_sqlalchemy', 'lance', 'lancedb', 'torch', 'pyarr
 
 def test_reading_a_catalog_imports_duckdb_only(index: Path, python) -> None:
     done = python(
-        "import sys; from pathlib import Path; import clipdb.schema; from clipdb.schema.catalog import connect\n"
+        "import sys; from pathlib import Path; import clipdb.schema\n"
+        "from clipdb.schema.catalog import connect\n"
         "connection = connect(Path(sys.argv[1])); connection.execute('from head_cards').fetchall()\n"
         f"print(sorted({HEAVY} & set(sys.modules)))",
         index,
@@ -28,9 +29,9 @@ def test_tables_come_when_they_are_asked_for(python) -> None:
 
 
 def test_all_names_what_there_is() -> None:
-    assert {
-        clipdb.schema.metadata.tables[name].name for name in clipdb.schema.__all__ if name != "metadata"
-    } == set(clipdb.schema.metadata.tables)
+    assert {clipdb.schema.metadata.tables[name].name for name in clipdb.schema.__all__ if name != "metadata"} == set(
+        clipdb.schema.metadata.tables
+    )
     assert set(clipdb.schema.__all__) <= set(dir(clipdb.schema))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = clipdb.schema.nonsense

@@ -12,7 +12,6 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from schema_rows import catalog, head, insert, judgement, label, span
 
 RANKS = {"human": 1, "llm": 2, "import": 3, "vote": 4}
@@ -22,28 +21,32 @@ layers = st.integers(0, 2)
 numbers = st.integers(0, 3)
 runs = st.sampled_from("123")
 statuses = st.sampled_from(["ok", "ok", "ok", "error", "rejected"])
-spellings = st.tuples(
-    st.sampled_from(["", " "]), st.sampled_from(["colour", "Colour", "SHAPE", "shape", "number", "."]),
-    st.sampled_from(["", ".", " ,", "!?"]),
-).map("".join)  # fmt: skip
+words = st.sampled_from(["colour", "Colour", "SHAPE", "shape", "number", "."])
+spellings = st.builds("{}{}{}".format, st.sampled_from(["", " "]), words, st.sampled_from(["", ".", " ,", "!?"]))
 texts = st.sampled_from(["t1", "t2", "t3", "t4", "t5", "t6"])
 verdicts = st.sampled_from([True, True, False, None])
+labellers = st.sampled_from(["vote", "llm:x", "llm:y", "human:z", "import:w"])
+judges = st.sampled_from(["vote", "llm:x", "human:z"])
 
-label_sets = st.lists(
-    st.builds(
-        label, models, layers, numbers, spellings | st.none(), st.sampled_from(["vote", "llm:x", "llm:y", "human:z", "import:w"]),
-        runs, statuses,
-    ),
-    max_size=30, unique_by=lambda row: tuple(row[key] for key in ("model_id", "layer", "head", "labeller", "run")),
-)  # fmt: skip
-judgement_sets = st.lists(
-    st.builds(
-        judgement, models, layers, numbers, texts, spellings, verdicts, st.sampled_from(["vote", "llm:x", "human:z"]),
-        runs, statuses,
-    ),
-    max_size=60,
-    unique_by=lambda row: tuple(row[key] for key in ("model_id", "layer", "head", "text_id", "property", "judge", "run")),
-)  # fmt: skip
+
+def rows_of(make: st.SearchStrategy[dict[str, Any]], size: int, *key: str) -> st.SearchStrategy[list[dict[str, Any]]]:
+    return st.lists(
+        make,
+        max_size=size,
+        unique_by=lambda row: tuple(row[name] for name in ("model_id", "layer", "head", *key)),
+    )
+
+
+label_sets = rows_of(
+    st.builds(label, models, layers, numbers, spellings | st.none(), labellers, runs, statuses),
+    30,
+    *("labeller", "run"),
+)
+judgement_sets = rows_of(
+    st.builds(judgement, models, layers, numbers, texts, spellings, verdicts, judges, runs, statuses),
+    60,
+    *("text_id", "property", "judge", "run"),
+)
 every_head = [(model, layer, number) for model in ("a/x", "b/y") for layer in range(3) for number in range(4)]
 
 
@@ -51,9 +54,7 @@ every_head = [(model, layer, number) for model in ("a/x", "b/y") for layer in ra
 def db() -> Iterator[duckdb.DuckDBPyConnection]:
     with catalog() as connection:
         insert(connection, "heads", [head(*key) for key in every_head])
-        spans = [
-            span(*key, rank, f"t{(rank + key[2]) % 7}") for key in every_head for rank in range(1, 7 - key[1])
-        ]
+        spans = [span(*key, rank, f"t{(rank + key[2]) % 7}") for key in every_head for rank in range(1, 7 - key[1])]
         insert(connection, "spans", spans)
         yield connection
 
@@ -124,9 +125,7 @@ def test_entanglement_is_a_count(db: duckdb.DuckDBPyConnection, labels: list[dic
             len(set(in_layer.values())),
         )
         assert (row["entanglement"], row["exclusive"]) == pytest.approx((s / n, 1 - s / n))
-    assert rows(db, "select count(*) n from entanglement_by_layer") == [
-        {"n": len({key[:2] for key in named})}
-    ]
+    assert rows(db, "select count(*) n from entanglement_by_layer") == [{"n": len({key[:2] for key in named})}]
 
     by_property = rows(db, "from entanglement_by_property")
     assert {(row["model_id"], row["property"]): row["labelled_heads"] for row in by_property} == carriers
@@ -134,9 +133,7 @@ def test_entanglement_is_a_count(db: duckdb.DuckDBPyConnection, labels: list[dic
         heads = [key for key, name in named.items() if (key[0], name) == (row["model_id"], row["property"])]
         assert row["layers"] == sorted({key[1] for key in heads})
         assert row["entanglement"] == 1 - row["exclusive"] == (len(heads) > 1)
-        assert row["share_of_heads"] == pytest.approx(
-            len(heads) / sum(key[0] == row["model_id"] for key in named)
-        )
+        assert row["share_of_heads"] == pytest.approx(len(heads) / sum(key[0] == row["model_id"] for key in named))
 
 
 @quick
@@ -152,11 +149,11 @@ def test_association_and_ccs_are_counts(
         if row["status"] == "ok":
             key = (row["model_id"], row["layer"], row["head"])
             latest[key, row["text_id"], normal(row["property"]), row["judge"]] = row["verdict"]
-    judges = {(row["model_id"], row["judge"]) for row in judgements}
+    asked = {(row["model_id"], row["judge"]) for row in judgements}
     score = {}
     for key, name in named.items():
         first = [f"id t{(rank + key[2]) % 7}" for rank in range(1, min(top_n, 6 - key[1]) + 1)]
-        for judge in (judge for model, judge in judges if model == key[0]):
+        for judge in (judge for model, judge in asked if model == key[0]):
             given_verdicts = [latest.get((key, text, name, judge)) for text in first]
             score[key, judge] = (
                 sum(v is not None for v in given_verdicts),
@@ -164,9 +161,7 @@ def test_association_and_ccs_are_counts(
             )
 
     found = rows(db, f"from ccs(top_n := {top_n})")
-    assert {
-        ((r["model_id"], r["layer"], r["head"]), r["judge"]): (r["judged"], r["ccs"] or 0) for r in found
-    } == score
+    assert {((r["model_id"], r["layer"], r["head"]), r["judge"]): (r["judged"], r["ccs"] or 0) for r in found} == score
     assert len(found) == len(score)
     for row in found:
         group = "high" if row["ccs"] == top_n else "low" if (row["ccs"] or 0) <= 1 else "moderate"
@@ -179,14 +174,11 @@ def test_association_and_ccs_are_counts(
         assert len(found) == len({(part(key), judge) for key, judge in score})
         for row in found:
             group = (row["model_id"], *(row[name] for name in ("layer", "property") if name in row))
-            scores = [
-                score[key, judge] for key, judge in score if (part(key), judge) == (group, row["judge"])
-            ]
+            scores = [score[key, judge] for key, judge in score if (part(key), judge) == (group, row["judge"])]
             judged = [fit for valid, fit in scores if valid >= min_agree]
             fits = sum(fit >= min_agree for fit in judged)
-            assert (row["labelled_heads"], row["judged_heads"], row["unjudged_heads"], row["associated_heads"]) == (
-                len(scores), len(judged), len(scores) - len(judged), fits,
-            )  # fmt: skip
+            counts = [row[f"{name}_heads"] for name in ("labelled", "judged", "unjudged", "associated")]
+            assert counts == [len(scores), len(judged), len(scores) - len(judged), fits]
             assert row["association"] == (fits / len(judged) if judged else None)
             assert (row["independent"], row["note"]) == (
                 (False, "not independent") if row["judge"] == "vote" else (True, None)

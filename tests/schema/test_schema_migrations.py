@@ -37,9 +37,7 @@ def older(index: Path) -> Path:
 
 def versions(index: Path) -> list[int]:
     with duckdb.connect(str(index / CATALOG), read_only=True) as connection:
-        return [
-            row[0] for row in connection.execute("select version from clipdb_schema order by 1").fetchall()
-        ]
+        return [row[0] for row in connection.execute("select version from clipdb_schema order by 1").fetchall()]
 
 
 def test_versions_are_numbered_without_gaps() -> None:
@@ -59,10 +57,7 @@ def test_writing_to_an_older_index_brings_it_up_to_date(older: Path) -> None:
     assert versions(older) == [0, SCHEMA_VERSION]
     with connect(older) as connection:
         made = {
-            row[0]
-            for row in connection.execute(
-                "select view_name from duckdb_views() where not internal"
-            ).fetchall()
+            row[0] for row in connection.execute("select view_name from duckdb_views() where not internal").fetchall()
         }
         assert made == {view.name for view in views.load() if not view.is_scalar}
         assert connection.execute("from association(min_agree := 2)").fetchall() == []
@@ -73,9 +68,7 @@ def test_a_newer_index_is_refused(index: Path) -> None:
         connection.execute("insert into clipdb_schema values (?, '99', now())", [SCHEMA_VERSION + 1])
     before = (index / CATALOG).read_bytes()
     for read_only in (True, False):
-        with pytest.raises(
-            ClipdbError, match=f"schema version {SCHEMA_VERSION + 1} .*upgrade clipdb"
-        ) as caught:
+        with pytest.raises(ClipdbError, match=f"schema version {SCHEMA_VERSION + 1} .*upgrade clipdb") as caught:
             connect(index, read_only)
         assert "\n" not in str(caught.value)
     assert (index / CATALOG).read_bytes() == before
@@ -93,9 +86,7 @@ def test_only_the_missing_steps_run_in_order(index: Path) -> None:
 
 
 def test_a_step_that_fails_leaves_the_catalog_as_it_was(index: Path) -> None:
-    broken = Migration(
-        AFTER.version, ("create table extra (a integer)", "insert into no_such_table values (1)")
-    )
+    broken = Migration(AFTER.version, ("create table extra (a integer)", "insert into no_such_table values (1)"))
     with connect(index, read_only=False) as connection:
         with pytest.raises(duckdb.CatalogException):
             migrations.upgrade(connection, (NEXT, broken))
@@ -119,7 +110,5 @@ with connect(Path(sys.argv[1]), read_only=False) as connection:
 """
     assert python(code, index, NEXT.version).returncode == -9
     with connect(index) as connection:
-        assert connection.execute(
-            "select count(*) from duckdb_tables() where table_name = 'extra'"
-        ).fetchone() == (0,)
+        assert connection.execute("select count(*) from duckdb_tables() where table_name = 'extra'").fetchone() == (0,)
     assert versions(index) == [SCHEMA_VERSION]

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from schema_rows import catalog, head, insert, judgement, label, span
 
 from clipdb.schema import views
 from clipdb.schema.catalog import CATALOG
-
-from schema_rows import catalog, head, insert, judgement, label, span
 
 
 @pytest.fixture
@@ -36,9 +35,7 @@ def test_every_file_is_a_view_and_says_what_it_gives(db: duckdb.DuckDBPyConnecti
 
 def test_an_empty_catalog_gives_no_rows(db: duckdb.DuckDBPyConnection) -> None:
     relations = [view.name for view in views.load() if not view.is_scalar]
-    assert {name: db.execute(f"from {name}").fetchall() for name in relations} == {
-        name: [] for name in relations
-    }
+    assert {name: db.execute(f"from {name}").fetchall() for name in relations} == {name: [] for name in relations}
 
 
 def test_views_are_there_for_any_duckdb_client(index: Path, python) -> None:
@@ -125,7 +122,7 @@ def test_a_card_has_the_first_spans_of_the_pool_that_the_label_is_from(db: duckd
         ("L1.H2", None, "q", ["q1", "q2"]),
         ("L1.H3", None, None, None),
     ]
-    top = "select spans, variance_explained, round(cumulative_variance, 6) from head_cards(top_n := ?) where head = 0"
+    top = "select spans, variance_explained, cumulative_variance from head_cards(top_n := ?) where head = 0"
     assert db.execute(top, [2]).fetchone() == (["p1", "p2"], [0.1, 0.1], 0.2)
 
 
@@ -162,9 +159,7 @@ def test_the_votes_own_verdicts_stand_apart(db: duckdb.DuckDBPyConnection) -> No
         insert(db, "judgements", [judgement("m/w", 0, 0, f"t{rank}", "shape", True, "vote")])
         insert(db, "judgements", [judgement("m/w", 0, 0, f"t{rank}", "shape", False, "llm:x")])
     for name in ("association", "association_by_layer", "association_by_property"):
-        rows = db.execute(
-            f"select judge, independent, note, association from {name} order by judge"
-        ).fetchall()
+        rows = db.execute(f"select judge, independent, note, association from {name} order by judge").fetchall()
         assert rows == [("llm:x", True, None, 0.0), ("vote", False, "not independent", 1.0)]
     rows = db.execute("select judge, independent, note, ccs, ccs_group from ccs order by judge").fetchall()
     assert rows == [("llm:x", True, None, 0, "low"), ("vote", False, "not independent", 5, "high")]
@@ -174,14 +169,9 @@ def test_a_missing_verdict_is_not_a_low_score(db: duckdb.DuckDBPyConnection) -> 
     insert(db, "labels", [label("m/w", 0, number, "shape") for number in range(4)])
     for number, verdicts in enumerate([[True], [False] * 4, [True, True, False, False, False], []]):
         insert(db, "spans", [span("m/w", 0, number, rank, f"t{rank}") for rank in range(1, 7)])
-        rows = [
-            judgement("m/w", 0, number, f"t{rank}", "shape", verdict)
-            for rank, verdict in enumerate(verdicts, 1)
-        ]
+        rows = [judgement("m/w", 0, number, f"t{rank}", "shape", verdict) for rank, verdict in enumerate(verdicts, 1)]
         insert(db, "judgements", rows)
     rows = db.execute("select judged, ccs, ccs_group from ccs order by head").fetchall()
     assert rows == [(1, 1, None), (4, 0, None), (5, 2, "moderate"), (0, None, None)]
-    counts = db.execute(
-        "select labelled_heads, judged_heads, unjudged_heads, associated_heads from association"
-    )
+    counts = db.execute("select labelled_heads, judged_heads, unjudged_heads, associated_heads from association")
     assert counts.fetchall() == [(4, 2, 2, 0)]

@@ -8,10 +8,11 @@ of text sees the rest.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import open_clip
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 MEAN = open_clip.OPENAI_DATASET_MEAN
@@ -26,7 +27,7 @@ def normalise(patches: Tensor) -> Tensor:
     return (patches.float() - mean) / std
 
 
-def image_features(visual: nn.Module, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def image_features(visual: Any, patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Run the image tower.
 
     Returns
@@ -60,7 +61,7 @@ def image_features(visual: nn.Module, patches: Tensor) -> tuple[Tensor, Tensor, 
     return pooled @ visual.proj, pooled, heads / sigma[:, None, None, None]
 
 
-def _image_block(x: Tensor, block: nn.Module, *, last: bool) -> tuple[Tensor, Tensor]:
+def _image_block(x: Tensor, block: Any, *, last: bool) -> tuple[Tensor, Tensor]:
     attention = block.attn
     normed = block.ln_1(x)
     q, k, v = functional.linear(normed, attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1)
@@ -80,7 +81,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = N
     return (scores.softmax(dim=-1).to(v.dtype) @ v).transpose(1, 2).flatten(2)
 
 
-def text_features(model: nn.Module, embedding: Tensor, tokens: Tensor) -> Tensor:
+def text_features(model: Any, embedding: Tensor, tokens: Tensor) -> Tensor:
     """Run the text tower on compact token numbers [B, length] with their embedding [V, width]: [B, D]."""
     length = tokens.shape[1]
     x = functional.embedding(tokens, embedding) + model.positional_embedding[:length]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from .data import Vocabulary
 
 
-def initialise(model: nn.Module, vocabulary: Vocabulary) -> nn.Parameter:
+def initialise(model: Any, vocabulary: Vocabulary) -> nn.Parameter:
     """Give the image tower a two-dimensional sense of place; returns the token embedding of the known tokens."""
     visual = model.visual
     side = int(np.sqrt(len(visual.positional_embedding) - 1))
@@ -29,7 +30,7 @@ def _waves(side: int, width: int) -> Tensor:
     return torch.cat([wave(angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=1)
 
 
-def save(model: nn.Module, embedding: Tensor, vocabulary: Vocabulary, path: Path) -> None:
+def save(model: Any, embedding: Tensor, vocabulary: Vocabulary, path: Path) -> None:
     """Write a plain open_clip state dict in float16, zero rows for tokens that never occurred, readable by all."""
     state = {name: value.detach().to(torch.float16).contiguous() for name, value in model.state_dict().items()}
     table = torch.zeros_like(state["token_embedding.weight"])

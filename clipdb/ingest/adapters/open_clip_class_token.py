@@ -59,12 +59,14 @@ class OpenClipClassToken:
             Layers to keep, counted from 0.
         """
         kept: dict[int, torch.Tensor] = {}
-        x = self.visual._embeds(images)
+        x = self.visual._embeds(images)  # a tensor of our own: what follows adds to it in place
         for layer, block in enumerate(self.blocks):
-            attended, pooled = self._attention(block, x, class_token_only=layer == self.layers - 1)
+            attend = self._attend if layer < self.layers - 1 else self._attend_from_class_token
+            z = attend(block.attn, block.ln_1(x))
             if layer in layers:
-                kept[layer] = pooled
-            x = self._residual(block, x, attended)
+                kept[layer] = z[:, 0].clone()  # a view would keep every token's
+            x = x[:, : z.shape[1]].add_(self._write(block, z))
+            x.add_(block.ls_2(block.mlp(block.ln_2(x))))
         token = x[:, 0]
         heads = torch.stack([kept[layer] for layer in layers], dim=1).float()
         return Captured(self._embed(token).float(), heads / self._sigma(token)[:, None, None, None])
@@ -88,32 +90,36 @@ class OpenClipClassToken:
         x = self.visual._embeds(images)
         written = x[:, 0].double()
         for block in self.blocks:
-            attended, _ = self._attention(block, x)
-            x = x + block.ls_1(attended)
+            x = x + self._write(block, self._attend(block.attn, block.ln_1(x)))
             mlp = block.ls_2(block.mlp(block.ln_2(x)))
             written = written + mlp[:, 0].double() + _scaled(block.ls_1, block.attn.out_proj.bias.double())
             x = x + mlp
         parts = self._to_joint_space(written) / self._sigma(x[:, 0]).double()[:, None]
         return (parts + self._project(self.visual.ln_post.bias.double())).float()
 
-    def _attention(
-        self, block: Any, x: torch.Tensor, class_token_only: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run a block's attention; return its output and the heads at the class token before W_O, ``[batch, H, k]``."""
-        attention = block.attn
-        normed = block.ln_1(x)
-        batch, tokens, _ = normed.shape
+    def _attend(self, attention: Any, normed: torch.Tensor) -> torch.Tensor:
+        """Return all heads' outputs before W_O at every token, ``[batch, tokens, H, k]``."""
         qkv = functional.linear(normed, attention.in_proj_weight, attention.in_proj_bias)
-        query, key, value = qkv.view(batch, tokens, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4)
-        if class_token_only:  # nothing reads the other tokens of the last layer
-            query = query[:, :, :1]
-        z = functional.scaled_dot_product_attention(query, key, value)
-        merged = z.transpose(1, 2).reshape(batch, z.shape[2], self.width)
-        return attention.out_proj(merged), z[:, :, 0]
+        query, key, value = qkv.unflatten(-1, (3, self.heads, self.head_dim)).permute(2, 0, 3, 1, 4)
+        return functional.scaled_dot_product_attention(query, key, value).transpose(1, 2)
 
-    def _residual(self, block: Any, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-        x = x[:, : attended.shape[1]] + block.ls_1(attended)
-        return x + block.ls_2(block.mlp(block.ln_2(x)))
+    def _attend_from_class_token(self, attention: Any, normed: torch.Tensor) -> torch.Tensor:
+        """Return the same at the class token alone, ``[batch, 1, H, k]``, without making the other tokens' keys and values.
+
+        Nothing reads the other tokens of the last layer. A head's scores ``q . (W_K x + b_K)`` are ``(W_K^T q) . x``
+        up to a constant, which softmax drops, and its weights add up to 1, so ``W_V`` and its bias come after the sum.
+        """
+        shape = (3, self.heads, self.head_dim)
+        to_query, to_key, to_value = attention.in_proj_weight.unflatten(0, shape)  # [H, k, d] each
+        query_bias, _, value_bias = attention.in_proj_bias.unflatten(0, shape)
+        query = torch.einsum("bd,hkd->bhk", normed[:, 0], to_query) + query_bias
+        sought = torch.einsum("bhk,hkd->bhd", query, to_key) * self.head_dim**-0.5
+        weights = (sought @ normed.transpose(1, 2)).softmax(dim=-1)
+        return (torch.einsum("bhd,hkd->bhk", weights @ normed, to_value) + value_bias)[:, None]
+
+    def _write(self, block: Any, z: torch.Tensor) -> torch.Tensor:
+        """Return what attention adds to the residual stream, ``[batch, tokens, d]``."""
+        return block.ls_1(block.attn.out_proj(z.flatten(2)))
 
     def _embed(self, token: torch.Tensor) -> torch.Tensor:
         normed = self.visual.ln_post(token)

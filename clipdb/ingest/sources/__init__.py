@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,23 +118,26 @@ def _folder(path: str) -> Iterable[Source]:
 def _file(path: str) -> Source:
     """Tell a file's kind by its suffix, else by whether it is text."""
     lower = path.lower()
-    if lower.endswith(tar.SUFFIXES):
-        return tar.TarShard(path)
-    if lower.endswith(parquet.SUFFIXES):
-        return parquet.ParquetFile(path)
-    if lower.endswith(IMAGES):
-        return Single(path)
-    if not Path(path).is_file():
-        raise ClipdbError(
-            f"{path} is no regular file: give an image, a folder, a shard or a text file of paths"
-        )
+    kinds: list[tuple[tuple[str, ...], Callable[[str], Source]]] = [
+        (IMAGES, Single),
+        (tar.SUFFIXES, tar.TarShard),
+        (parquet.SUFFIXES, parquet.ParquetFile),
+    ]
+    regular = Path(path).is_file()
+    for suffixes, kind in kinds:
+        if lower.endswith(suffixes):
+            if not regular:
+                raise ClipdbError(f"{path} is no regular file: images and shards have to be")
+            return kind(path)
     try:
-        with Path(path).open("rb") as file:
-            start = file.read(4096)
+        if regular and _is_binary(path):
+            raise ClipdbError(f"{path} is of no known kind: give images, a folder, .tar, .parquet or a text file")
+        return FileList(path)
     except OSError as error:
         raise ClipdbError(f"{path} cannot be read: {error.strerror}") from None
-    if b"\0" in start:
-        raise ClipdbError(
-            f"{path} is of an unknown kind: give images, a folder, .tar, .parquet or a text file of paths"
-        )
-    return FileList(path)
+
+
+def _is_binary(path: str) -> bool:
+    """Tell whether a file is not text."""
+    with Path(path).open("rb") as file:
+        return b"\0" in file.read(4096)

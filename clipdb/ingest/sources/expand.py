@@ -26,7 +26,7 @@ def expand(source: str) -> Iterator[str]:
         For a URL, a missing path, or a glob that matches nothing.
     """
     path = local_path(source)
-    if os.path.lexists(path):
+    if os.path.exists(path):  # noqa: PTH110 - Path.exists raises on names that are too long
         yield absolute(path)
         return
     for name in _braces(path):
@@ -34,7 +34,7 @@ def expand(source: str) -> Iterator[str]:
         if not found:
             raise ClipdbError(f"nothing matches {name}: check the pattern")
         for one in found:
-            if not Path(one).exists():
+            if not os.path.exists(one):  # noqa: PTH110
                 raise ClipdbError(f"no such file or folder: {one}")
             yield absolute(one)
 

@@ -12,9 +12,10 @@ from clipdb.ingest.sources.item import SourceItem, file_item
 
 
 class FileList:
-    """The images that the text file `path` names; ``-`` reads standard input.
+    """The images that the text file or pipe `path` names; ``-`` reads standard input.
 
-    Paths are relative to the list's own folder. Blank lines and lines that begin with ``#`` are skipped.
+    Paths are relative to the list's own folder, those from a pipe to the working directory. Blank lines and
+    lines that begin with ``#`` are skipped.
 
     Raises
     ------
@@ -24,8 +25,9 @@ class FileList:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._typed = sys.stdin.read().splitlines() if path == "-" else None
-        self._base = absolute("." if path == "-" else str(Path(path).parent))
+        # a pipe can be read only once
+        self._piped = None if path != "-" and Path(path).is_file() else _read(path).splitlines()
+        self._base = absolute("." if self._piped is not None else str(Path(path).parent))
         self.total = sum(1 for _ in self._paths())
         if not self.total:
             name = "standard input" if path == "-" else path
@@ -48,8 +50,15 @@ class FileList:
 
     def _lines(self) -> Iterator[str]:
         """Yield the lines anew on every pass, without holding those of a file."""
-        if self._typed is not None:
-            yield from self._typed
+        if self._piped is not None:
+            yield from self._piped
             return
         with Path(self.path).open(encoding="utf-8-sig", errors="surrogateescape") as file:
             yield from file
+
+
+def _read(pipe: str) -> str:
+    """Read all of a pipe or of standard input."""
+    if pipe == "-":
+        return sys.stdin.read()
+    return Path(pipe).read_text("utf-8", "surrogateescape")

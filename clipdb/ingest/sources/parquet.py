@@ -67,13 +67,13 @@ class ParquetFile:
         row = 0
         uri, split = clean(self.path), split_of(PurePosixPath(self.path).name)
         try:
-            # unbuffered reads would hold a whole column chunk, often the whole file
-            with pq.ParquetFile(self.path, buffer_size=_BUFFER) as file:
+            # the defaults hold a whole row group, often the whole file; so it is a page or two
+            with pq.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False) as file:
                 for batch in file.iter_batches(batch_size=_ROWS, columns=self._columns, use_threads=False):
                     for values in batch.to_pylist():
                         yield self._item(f"{uri}#row={row}", values, split)
                         row += 1
-        except (pa.ArrowException, OSError) as error:
+        except Exception as error:  # damaged pages raise nearly anything, text that is no UTF-8 too
             yield failed_item(uri, f"the file cannot be read after row {row - 1}: {_line(error)}")
 
     def _item(self, uri: str, values: dict[str, Any], split: str | None) -> SourceItem:

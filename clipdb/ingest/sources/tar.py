@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tarfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -27,9 +26,7 @@ SUFFIXES = (".tar", ".tar.gz", ".tgz")
 
 _SIDECARS = ("cls", "json", "txt")
 _SIDECAR_BYTES = 2**24
-_HELD = (
-    32  # images of one key that wait for their side files; a tar of IMG.1.jpg, IMG.2.jpg, ... is all one key
-)
+_HELD = 64 * 2**20  # bytes of one key's images that wait for side files; IMG.1.jpg, IMG.2.jpg, ... are all one key
 
 
 @dataclass
@@ -79,7 +76,7 @@ class TarShard:
                         continue
                     stem, _, extension = base.partition(".")
                     key = f"{folder}/{stem}"
-                    if key != sample.key or len(sample.images) >= _HELD:
+                    if key != sample.key or sum(len(data) for _, data in sample.images) > _HELD:
                         yield from self._items(sample, uri, split)
                         sample = _Sample(key)
                     if is_image(base):
@@ -91,7 +88,7 @@ class TarShard:
                         _annotate(sample, extension.lower(), _read(archive, member))
                 if not isinstance(archive.stopped_by, tarfile.EOFHeaderError):  # type: ignore[attr-defined]
                     raise tarfile.ReadError("it has no end mark, so it was cut short or damaged")
-        except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        except Exception as error:  # damaged archives raise nearly anything
             yield from self._items(sample, uri, split)
             yield failed_item(uri, f"the archive cannot be read to its end: {error}")
             return
@@ -129,6 +126,6 @@ def _annotate(sample: _Sample, kind: str, data: bytes) -> None:
     else:
         try:
             value = json.loads(text, parse_constant=lambda _: None)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = text
         sample.metadata.update(value if isinstance(value, dict) else {"json": value})

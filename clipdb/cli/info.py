@@ -1,0 +1,75 @@
+"""`clipdb info`: what an index holds, and what in it is older than what it stands on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from clipdb.cli.common import Output, index_option, output_options
+
+# Run ids sort by time, so what was made from something newer than itself is found by comparing runs.
+_HOLDINGS = """
+with image_runs as (
+    select model_id, max(run) as newest from batches where kind = 'images' group by model_id
+), span_runs as (
+    select model_id, pool, max(run) as newest from spans group by model_id, pool
+), label_runs as (
+    select model_id, max(run) as newest from labels where status = 'ok' group by model_id
+), failures as (
+    select count(*) as failed from image_failures
+), holdings as (
+    select 1 as place, null as model_id, 'images' as what, null as name, count(*) as number,
+        case when any_value(failed) > 0 then any_value(failed) || ' could not be read: see image_failures' end as note
+    from failures left join images on true
+    having count(image_id) > 0 or any_value(failed) > 0
+    union all
+    select 2, null, 'pool', pool, count(*), null from pool_texts group by pool
+    union all
+    select 3, model_id, 'images', null, coalesce(number, 0), format('reconstruction error {:.1e}', reconstruction_error)
+    from models left join (select * from vector_rows where kind = 'images') using (model_id)
+    union all
+    select 4, model_id, 'heads', null, count(*), 'layers ' || list_aggregate(
+        list(distinct layer order by layer), 'string_agg', ', ')
+    from heads group by model_id
+    union all
+    select 5, model_id, 'texts', null, number, null from vector_rows where kind = 'texts'
+    union all
+    select 6, model_id, 'spans', pool, count(*),
+        case when max(run) < any_value(image_runs.newest) then 'older than the images: run `clipdb span`' end
+    from spans left join image_runs using (model_id) group by model_id, pool
+    union all
+    select 7, model_id, 'labels', labeller, count(*),
+        case when max(run) < any_value(image_runs.newest) then 'older than the images: run `clipdb span`, then `clipdb label`'
+            when max(run) < any_value(span_runs.newest) then 'older than the spans: run `clipdb label`' end
+    from labels left join image_runs using (model_id) left join span_runs using (model_id, pool)
+    where status = 'ok' group by model_id, labeller
+    union all
+    select 8, model_id, 'judgements', judge, count(*), concat_ws('; ',
+        case when judge = 'vote' then 'not independent' end,
+        case when max(run) < any_value(label_runs.newest) then 'older than the labels: run `clipdb judge`' end)
+    from judgements left join label_runs using (model_id) where status = 'ok' group by model_id, judge
+)
+select model_id, what, name, number, nullif(note, '') as note
+from holdings order by model_id nulls first, place, name
+"""
+
+
+@click.command()
+@index_option
+@output_options
+def command(index: Path, output: Output) -> None:
+    """Show what an index holds: images, pools, and for each model its heads, spans, labels and judgements.
+
+    Notes say what is older than what it was made from, and which command brings it up to date.
+    """
+    from clipdb.cli.output import write_result
+    from clipdb.queries.vectors import row_counts
+    from clipdb.schema import catalog
+
+    with catalog.connect(index) as connection:
+        # Batches count what they wrote; an image that was run again for another layer is in two. Lance counts rows.
+        connection.execute("create temp table vector_rows (model_id text, kind text, number bigint)")
+        for (model, kind), number in row_counts(connection, index).items():
+            connection.execute("insert into vector_rows values (?, ?, ?)", [model, kind, number])
+        write_result(connection.execute(_HOLDINGS), output)

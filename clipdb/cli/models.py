@@ -1,0 +1,58 @@
+"""`clipdb models`: what can be ingested, and what has been."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from clipdb.cli.common import Output, index_option, output_options
+from clipdb.errors import ClipdbError
+
+_COLUMNS = ("model_id", "layers", "heads", "width", "embed_dim", "patch_size", "image_size")
+
+
+@click.command()
+@click.argument("word", required=False)
+@index_option
+@output_options
+def command(word: str | None, index: Path, output: Output) -> None:
+    """List the models that can be ingested, with WORD in their names.
+
+    `images` counts the images that the index holds of a model; it is empty where the model is not in the index. Models
+    that came from a checkpoint of your own are listed too.
+    """
+    from clipdb.cli.output import write_rows
+
+    rows = {row[0]: row for row in _catalogue()}
+    held: dict[str, int] = {}
+    for row in _in_index(index, held):
+        rows.setdefault(row[0], row)
+    wanted = [(*row, held.get(row[0])) for row in rows.values() if word is None or word.lower() in row[0].lower()]
+    if word is not None and not wanted:
+        raise ClipdbError(f"no model has {word!r} in its name: `clipdb models` lists all")
+    write_rows((*_COLUMNS, "images"), sorted(wanted, key=lambda row: row[-1] is None), output)
+
+
+def _catalogue() -> list[tuple[str | int | None, ...]]:
+    import csv
+    from importlib.resources import files
+
+    with files("clipdb").joinpath("ingest/catalogue.csv").open(encoding="utf-8", newline="") as file:
+        return [
+            (f"{row['arch']}/{row['pretrained']}", *(int(row[name]) if row[name] else None for name in _COLUMNS[1:]))
+            for row in csv.DictReader(file)
+        ]
+
+
+def _in_index(index: Path, held: dict[str, int]) -> list[tuple[str | int | None, ...]]:
+    """Read the index's models, if there is an index, and count their images into ``held``."""
+    from clipdb.schema import catalog
+
+    if not catalog.exists(index):
+        return []
+    from clipdb.queries.vectors import row_counts
+
+    with catalog.connect(index) as connection:
+        held |= {model: count for (model, kind), count in row_counts(connection, index).items() if kind == "images"}
+        return connection.execute(f"select {', '.join(_COLUMNS)} from models order by model_id").fetchall()

@@ -1,0 +1,33 @@
+"""`clipdb verify`: are catalog and vectors whole and in agreement?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from clipdb.cli.common import Output, index_option, output_options
+from clipdb.errors import ClipdbError
+
+
+@click.command()
+@index_option
+@output_options
+def command(index: Path, output: Output) -> None:
+    """Check an index: every relation, and every vector.
+
+    Prints a row a check, and fails where one does: schema version, committed versions of the vectors, rows on both
+    sides, duplicates, lengths, bases, and references between tables.
+    """
+    from clipdb.cli.output import write_rows
+    from clipdb.queries.checks import check_index
+    from clipdb.queries.index import Index
+
+    with Index(index) as opened:
+        checks = list(check_index(opened))
+    rows = [(one.model_id, one.check, "FAILED" if one.problem else "ok", one.problem) for one in checks]
+    write_rows(("model_id", "check", "result", "problem"), rows, output)
+    failed = [one for one in checks if one.problem]
+    if failed:
+        named = "; ".join(" ".join(filter(None, (one.model_id, f"{one.check}: {one.problem}"))) for one in failed)
+        raise ClipdbError(f"{len(failed)} of {len(checks)} checks failed: {named}: ingest the images again, or restore a copy")

@@ -1,0 +1,153 @@
+"""Is an index whole: does what the catalog says agree with itself and with the vectors?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from clipdb.errors import ClipdbError
+from clipdb.queries.index import Index
+from clipdb.queries.vectors import Kind, committed_versions, open_vectors
+from clipdb.schema.names import head_name
+from clipdb.schema.vectors import head_columns
+
+_UNIT = 5e-3  # how far from 1 a length may be that was stored in float16
+_ORTHONORMAL = 1e-3
+
+_REFERENCES = {
+    "spans are of known heads": "from spans anti join heads using (model_id, layer, head)",
+    "labels are of known heads": "from labels anti join heads using (model_id, layer, head)",
+    "judgements are of known heads": "from judgements anti join heads using (model_id, layer, head)",
+    "heads are of known models": "from heads anti join models using (model_id)",
+    "spans are known texts": "from spans anti join texts using (text_id)",
+    "judgements are of known texts": "from judgements anti join texts using (text_id)",
+    "pools hold known texts": "from pool_texts anti join texts using (text_id)",
+    "pool texts are of known pools": "from pool_texts anti join pools using (pool)",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at; ``problem`` says what is wrong, None where nothing is."""
+
+    model_id: str | None
+    check: str
+    problem: str | None
+
+
+def check_index(index: Index) -> Iterator[Check]:
+    """Look through the whole index: every relation and every vector, in constant memory.
+
+    Parameters
+    ----------
+    index
+        An open index.
+
+    Yields
+    ------
+    Check
+        One after another, so that progress can be shown.
+    """
+    for name, source in _REFERENCES.items():
+        yield Check(None, name, _some(_count(index, f"select count(*) {source}"), "rows are not"))
+    unopened = set()
+    versions = committed_versions(index.connection)
+    for (model, kind), version in versions.items():
+        try:
+            open_vectors(index.path, model, kind, version)
+            problem = None
+        except ClipdbError:
+            unopened.add(model)
+            problem = f"there is no version {version}"
+        yield Check(model, f"{kind}: the committed version is there", problem)
+    models = [row[0] for row in index.execute("select model_id from models order by model_id").fetchall()]
+    for model in models:
+        yield Check(model, "bases are orthonormal", _bases(index, model))
+    if unopened:
+        return  # the vectors can't be read as SQL, and what is missing has been said
+    for model, kind in versions:
+        yield from _vectors(index, model, kind, versions[model, kind])
+    if not any(kind == "images" for _, kind in versions):
+        return
+    held = " union ".join(f"select image_id from {_table(model, kind)}" for model, kind in versions if kind == "images")
+    lost = _count(index, f"select count(*) from images anti join ({held}) using (image_id)")
+    yield Check(None, "every image has vectors", _some(lost, "images have none"))
+
+
+def _vectors(index: Index, model: str, kind: Kind, version: int) -> Iterator[Check]:
+    table, key = _table(model, kind), f"{kind[:-1]}_id"
+
+    def count(problem: str, query: str) -> str | None:
+        return _some(_count(index, query), problem)
+
+    yield Check(
+        model, f"{kind}: no row comes twice", count("are too many", f"select count(*) - count(distinct {key}) from {table}")
+    )
+    yield Check(
+        model,
+        f"{kind}: rows are in the catalog",
+        count("are not", f"select count(*) from {table} anti join {kind} using ({key})"),
+    )
+    batches = f"(select run, batch from batches where kind = '{kind}' and model_id = $model)"
+    unknown = index.execute(
+        f"select count(*) from {table} v anti join {batches} b on v._run = b.run and v._batch = b.batch", {"model": model}
+    ).fetchall()[0][0]
+    yield Check(model, f"{kind}: rows are of committed batches", _some(unknown, "are not"))
+    length = "array_inner_product(embedding, embedding)"
+    yield Check(
+        model,
+        f"{kind}: embeddings have length 1",
+        count("have not", f"select count(*) from {table} where not abs(sqrt({length}) - 1) <= {_UNIT}"),
+    )
+    if kind == "images":
+        yield Check(
+            model,
+            "images: norms are finite and positive",
+            count("are not", f"select count(*) from {table} where not (isfinite(norm) and norm > 0)"),
+        )
+    columns = head_columns(open_vectors(index.path, model, kind, version).schema)
+    known = index.execute("select layer, head from heads where model_id = $model", {"model": model}).fetchall()
+    odd = sorted(set(columns) ^ set(known))
+    names = ", ".join(head_name(layer, head) for layer, head in odd)
+    yield Check(model, f"{kind}: heads are those of the catalog", f"only on one side: {names}" if odd else None)
+    sums = ", ".join(
+        f"count_if(not isfinite(array_inner_product({name}, {name})))" for name in columns.values()
+    )
+    bad = index.execute(f"select {sums} from {table}").fetchall()[0] if columns else ()
+    wrong = [head_name(*head) for head, number in zip(columns, bad, strict=True) if number]
+    yield Check(model, f"{kind}: head vectors are finite", f"not in {', '.join(wrong)}" if wrong else None)
+
+
+def _bases(index: Index, model: str) -> str | None:
+    """Check that Q^T Q is the identity, or zero in the columns of null directions."""
+    import numpy as np
+
+    size = index.execute("select embed_dim from models where model_id = $model", {"model": model}).fetchall()[0][0]
+    wrong = []
+    rows = index.execute(
+        "select name, basis from heads where model_id = $model and basis is not null order by layer, head",
+        {"model": model},
+    )
+    while row := rows.fetchone():
+        name, basis = row[0], np.asarray(row[1], np.float64)
+        if not size or basis.size % size:
+            wrong.append(name)
+            continue
+        q = basis.reshape(size, -1)
+        product = q.T @ q
+        expected = np.diag((np.diag(product) > 0.5).astype(np.float64))
+        if not np.abs(product - expected).max(initial=0.0) <= _ORTHONORMAL:
+            wrong.append(name)
+    return f"not of {', '.join(wrong)}" if wrong else None
+
+
+def _table(model: str, kind: Kind) -> str:
+    return 'vectors."' + model.replace('"', '""') + f'".{kind}'
+
+
+def _count(index: Index, query: str) -> int:
+    return int(index.execute(query).fetchall()[0][0])
+
+
+def _some(number: int, problem: str) -> str | None:
+    return f"{number} {problem}" if number else None

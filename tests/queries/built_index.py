@@ -1,0 +1,150 @@
+"""A small index, built by hand through the schema: real DuckDB and Lance files, vectors from a seed."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import lance
+import numpy as np
+import pyarrow as pa
+
+from clipdb.schema import catalog
+from clipdb.schema.names import head_column, head_name
+from clipdb.schema.vectors import images_path, images_schema, texts_path, texts_schema
+
+EMBED, HEAD_DIM = 8, 4
+LAYERS, HEADS = (1, 2), 3
+RUN = "20260101T000000000000-0000"
+NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+
+PROPERTIES = {
+    ("one/a", 1, 0): "colour",
+    ("one/a", 1, 1): "Colour.",
+    ("one/a", 1, 2): "shape",
+    ("one/a", 2, 0): "colour",
+    ("one/a", 2, 1): "counting",
+}
+"""Current properties of `one/a`; L2.H2 has no label."""
+
+SPANS = ("a red, round thing", "a blue thing", "colourful paper", "a grey wall", "two apples")
+
+
+@dataclass
+class Built:
+    """An index and the float64 truth of what is in it."""
+
+    path: Path
+    ids: list[str]
+    vectors: dict[tuple[str, int, int], np.ndarray] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _lists(values: np.ndarray, kind: pa.DataType, null: np.ndarray | None = None) -> pa.Array:
+    cells = [None if null is not None and null[row] else one for row, one in enumerate(values)]
+    return pa.array(cells, kind)
+
+
+def build(path: Path, models: tuple[str, ...] = ("one/a",), images: int = 40, seed: int = 0) -> Built:
+    """Build an index. The last two images of each model have no vectors of layer 1, as before a layer was added."""
+    catalog.create(path)
+    rng = np.random.default_rng(seed)
+    folder = path.parent / "files"
+    folder.mkdir(exist_ok=True)
+    files = [folder / f"{number}.png" for number in range(images)]
+    for number, file in enumerate(files):
+        file.write_bytes(f"image {number}".encode())
+    built = Built(path, [sha(f"image {number}") for number in range(images)], files=files)
+    with catalog.connect(path, read_only=False) as connection:
+        connection.executemany(
+            "insert into images values (?, ?, 4, 4, 'PNG', 'test', ?, ?)",
+            [[one, str(files[n]), "even" if n % 2 == 0 else "odd", f'{{"n": {n}}}'] for n, one in enumerate(built.ids)],
+        )
+        connection.execute("insert into pools values ('general', 'General', 'tests', 'none')")
+        for position, text in enumerate(SPANS):
+            connection.execute("insert into texts values (?, ?)", [sha(text), text])
+            connection.execute("insert into pool_texts values ('general', ?, ?, null)", [sha(text), position])
+        for model in models:
+            _add_model(connection, built, model, rng)
+    return built
+
+
+def _add_model(connection: object, built: Built, model: str, rng: np.random.Generator) -> None:
+    run = connection.execute  # type: ignore[attr-defined]
+    run(
+        "insert into models values (?, 3, 3, 4, 12, 8, 16, 64, 'tok', 'class_token', '{}', ?, 100.0, 1e-7)",
+        [model, "0" * 64],
+    )
+    sizes = {(layer, head): HEAD_DIM for layer in LAYERS for head in range(HEADS)}
+    n = len(built.ids)
+    embedding = rng.normal(size=(n, EMBED))
+    embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
+    schema = images_schema(EMBED, sizes)
+    columns = {
+        "image_id": pa.array(built.ids),
+        "embedding": _lists(embedding.astype(np.float16), schema.field("embedding").type),
+        "norm": pa.array(np.full(n, 10.0, np.float32)),
+        "_run": pa.array([RUN] * n),
+        "_batch": pa.array([0] * n, pa.int32()),
+    }
+    texts = {
+        "text_id": pa.array([sha(text) for text in SPANS]),
+        "embedding": _lists(embedding[: len(SPANS)].astype(np.float32), pa.list_(pa.float32(), EMBED)),
+        "_run": pa.array([RUN] * len(SPANS)),
+        "_batch": pa.array([0] * len(SPANS), pa.int32()),
+    }
+    for layer, head in sizes:
+        values = rng.normal(size=(n, HEAD_DIM)).astype(np.float16)
+        null = np.zeros(n, bool)
+        if layer == 1:
+            null[-2:] = True
+        column, kind = head_column(layer, head), pa.list_(pa.float16(), HEAD_DIM)
+        columns[column] = _lists(values, kind, null)
+        texts[column] = _lists(values[: len(SPANS)], kind)
+        truth = values.astype(np.float64)
+        truth[null] = np.nan
+        built.vectors[model, layer, head] = truth
+        basis, _ = np.linalg.qr(rng.normal(size=(EMBED, HEAD_DIM)))
+        run(
+            "insert into heads values (?, ?, ?, ?, ?, ?, 4.0, 3.5)",
+            [model, layer, head, head_name(layer, head), basis.ravel().tolist(), [0.0] * HEAD_DIM],
+        )
+        _add_spans(run, model, layer, head)
+        name = PROPERTIES.get((model, layer, head)) or ("texture" if model != "one/a" else None)
+        if name is not None:
+            run(
+                "insert into labels values (?, ?, ?, 'general', 'vote', ?, ?, 0.75, null, null, null, 'ok', null, ?)",
+                [model, layer, head, RUN, name, NOW],
+            )
+    for kind, path, table in (
+        ("images", images_path(built.path, model), pa.table(columns, schema=schema)),
+        ("texts", texts_path(built.path, model), pa.table(texts, schema=texts_schema(EMBED, sizes))),
+    ):
+        version = lance.write_dataset(table, str(path)).version
+        run("insert into batches values (?, ?, ?, 0, ?, ?, ?)", [model, kind, RUN, version, len(table), NOW])
+
+
+def _add_spans(run: Callable[..., object], model: str, layer: int, head: int) -> None:
+    shift = (layer + head) % len(SPANS)
+    total = 0.0
+    for rank in range(1, len(SPANS) + 1):
+        text, share = SPANS[(rank - 1 + shift) % len(SPANS)], 0.3 / rank
+        total += share
+        run(
+            "insert into spans values (?, ?, ?, 'general', ?, ?, ?, ?, ?, ?)",
+            [model, layer, head, rank, sha(text), text, share, total, RUN],
+        )
+        name = PROPERTIES.get((model, layer, head))
+        if name is not None:
+            fits = (name.lower().startswith("colour")) == ("colour" in text or "red" in text or "blue" in text)
+            run(
+                "insert into judgements values (?, ?, ?, ?, ?, 'vote', ?, ?, 'ok', null, null)",
+                [model, layer, head, sha(text), name, RUN, fits],
+            )

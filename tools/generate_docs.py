@@ -1,0 +1,161 @@
+"""Write the reference docs from the code: docs/cli.md, docs/queries.md, docs/schema.md.
+
+Run `python tools/generate_docs.py`; a test fails while a page is not what this would write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from clipdb.cli import main
+from clipdb.cli.query import Questions, usage
+from clipdb.queries.named import NamedQuery, find_query, query_names
+from clipdb.schema.document import render as render_schema
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+_CLI = """# The command line
+
+<!-- Written by `python tools/generate_docs.py`. Change the commands in clipdb/cli, not this file. -->
+
+Results go to stdout, progress and notes to stderr. Exit code 0: done; 1: failed, with one line that says what to do;
+2: wrong usage; 130: stopped. The index is `--index`, or `$CLIPDB_INDEX`, or `./index.clipdb`. A table is cut to the
+terminal's width, or to 120 columns where there is none; `csv`, `json`, `jsonl` and `parquet` are exact.
+
+"""
+
+_QUERIES = """# Queries
+
+<!-- Written by `python tools/generate_docs.py`. Change this page's text there, and the queries in clipdb/queries/sql. -->
+
+```
+clipdb query                                  # lists the named queries
+clipdb query property colour                  # one of them; its first parameter needs no option
+clipdb query heads --help                     # its parameters
+clipdb query "select name, total_variance from heads order by 2 desc limit 5"
+clipdb query - < question.sql
+```
+
+From Python:
+
+```python
+import clipdb
+
+with clipdb.open("index.clipdb") as db:
+    db.query.property("colour").df()
+    db.sql("select * from head_cards(top_n := 3) where layer = $layer", layer=11).pl()
+```
+
+A result is a DuckDB relation: `.df()`, `.pl()`, `.arrow()`, `.fetchall()`. While an index is open for reading no command
+can write to it, so close it, or open it in a `with` block. `db.engine` is a SQLAlchemy engine over the same tables, which
+are `clipdb.schema.heads` and so on. What the tables, views and macros hold is in [schema.md](schema.md).
+
+## Vectors in SQL
+
+A model's vectors are `vectors."ARCH/PRETRAINED".images` and `vectors."ARCH/PRETRAINED".texts`: a row an image or a text,
+with `embedding` and a column a head (`l11h3` for L11.H3), which DuckDB sees as `FLOAT[n]`. Where the index has one model,
+or `--model` chose one, they are also `image_vectors` and `text_vectors`. Only the columns and rows that a statement uses
+are read. A vector is null where an image has not been through that head yet.
+
+```sql
+select label, avg(array_cosine_similarity(l4h2, (select l4h2 from image_vectors limit 1))) as likeness
+from image_vectors join images using (image_id)
+group by label
+```
+
+`neighbours(model, head, image, k := 10)` is a table: `image_id`, `score` (cosine in the head's space) and `rank` of the
+images nearest to one, itself left out. `model` may be null where the index has one; `image` may be the beginning of an
+id. A whole id without a vector has no neighbours. The search is exact. The vectors of the last head searched stay in
+memory, 4 bytes a number and 72 bytes an image, so asking again is fast; a statement that goes from head to head in every
+row reads each anew. Its arguments may come from other tables:
+
+```sql
+select images.uri, near.rank, near.score, other.uri
+from images, lateral neighbours(null, 'L4.H2', images.image_id, 3) as near
+join images as other on other.image_id = near.image_id
+where images.label = 'red'
+```
+
+## Queries of your own
+
+A named query is a file `NAME.sql` that starts with comments; `clipdb query --queries DIR NAME` finds it in your folder,
+where it goes before a shipped query of the same name.
+
+```sql
+-- Heads that vary most
+--
+-- A description, over as many lines as it takes.
+--
+-- $layer integer optional: Only this layer.
+-- $most integer = 10: How many heads to list;
+--     a help text goes on where lines are indented by four.
+-- needs: heads
+-- limit: 50
+
+select name, total_variance
+from heads
+where $layer is null or layer = $layer
+order by total_variance desc
+limit $most
+```
+
+The first line is the title. A parameter is `$name TYPE`, then `required`, `optional` (null when left out) or
+`= DEFAULT`, a colon and its help. Types are `text`, `integer`, `number`, `boolean`, `choice(a|b)`, and the names of things
+that are looked up in the index: `head` (L11.H3), `image` (a file, or the beginning of an id), `model` (`required` means: may
+be left out where there is one), `pool` and `property` (some head must carry it). `needs` names tables that must have rows;
+`limit` is how many rows the command prints unless told otherwise. Values are bound, never pasted into the SQL.
+
+"""
+
+
+def render_cli() -> str:
+    """Write the help of every command."""
+    return _CLI + "\n".join(_commands(main, "clipdb", None))
+
+
+def render_queries() -> str:
+    """Write every shipped query: what it answers, its parameters, its SQL."""
+    return _QUERIES + "## Shipped queries\n\n" + "\n".join(_query(find_query(name)) for name in query_names())
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": render_cli,
+    "queries.md": render_queries,
+    "schema.md": render_schema,
+}
+
+
+def _commands(command: click.Command, name: str, parent: click.Context | None) -> Iterator[str]:
+    context = click.Context(command, info_name=name, parent=parent, terminal_width=100, max_content_width=100)
+    yield f"## `{context.command_path}`\n\n```\n{command.get_help(context)}\n```\n"
+    # The named queries have a page of their own.
+    if isinstance(command, click.Group) and not isinstance(command, Questions):
+        for verb in command.list_commands(context):
+            below = command.get_command(context, verb)
+            assert below is not None
+            yield from _commands(below, verb, context)
+
+
+def _query(query: NamedQuery) -> str:
+    parts = [f"### `{query.command}`\n\n{query.title}.\n\n{query.description}\n\n```\nclipdb query {usage(query)}\n```\n"]
+    if query.parameters:
+        rows = "".join(
+            f"| `{parameter.name}` | {parameter.type.replace('|', ', ')} | {_default(parameter.required, parameter.default)} "
+            f"| {parameter.help} |\n"
+            for parameter in query.parameters
+        )
+        parts.append("| parameter | type | default | |\n| --- | --- | --- | --- |\n" + rows)
+    parts.append(f"<details><summary>SQL</summary>\n\n```sql\n{query.sql}\n```\n\n</details>\n")
+    return "\n".join(parts)
+
+
+def _default(required: bool, default: object) -> str:
+    return "required" if required else "" if default is None else f"`{default}`"
+
+
+if __name__ == "__main__":
+    for page, render in PAGES.items():
+        (DOCS / page).write_text(render(), encoding="utf-8")
