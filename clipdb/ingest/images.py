@@ -99,6 +99,8 @@ def ingest_images(
     """
     options, progress = options or ImageOptions(), progress or Progress()
     sources = open_sources(paths)
+    if options.checkpoint is not None:  # commands that need the weights later may run elsewhere
+        options = replace(options, checkpoint=options.checkpoint.absolute())
     arguments = {"sources": list(paths), "model": model_id, **asdict(options)}
     with Writer(index, "ingest images", arguments, create=True) as writer:
         model = load(model_id, options.checkpoint, options.device, options.precision)
@@ -112,6 +114,17 @@ def ingest_images(
             session.run(stream)
         session.close()
         return session.counts
+
+
+@dataclass(frozen=True)
+class _Embedded:
+    """A batch that waits for its commit."""
+
+    rows: list[dict[str, Any]]
+    ids: np.ndarray
+    embedding: np.ndarray
+    norm: np.ndarray
+    heads: np.ndarray
 
 
 class _Session:
@@ -130,9 +143,10 @@ class _Session:
         self.table.add_columns(self.schema)
         self.batch_size = options.batch_size or (BATCH_ON_CPU if model.device.type == "cpu" else BATCH_ON_GPU)
         self.error: float | None = None
-        self.rows: list[dict[str, Any]] = []
-        self.vectors: list[dict[str, np.ndarray]] = []
+        self.waiting: list[_Embedded] = []
         self.failures: dict[str, str] = {}
+        self.failed_before = {row[0] for row in writer.read("select uri from image_failures")}
+        self.mended: list[str] = []
         self.committed_at = time.monotonic()
 
     @property
@@ -148,7 +162,7 @@ class _Session:
         try:
             for chunk in stream:
                 self._take(chunk)
-                full = len(self.vectors) >= COMMIT_BATCHES
+                full = len(self.waiting) >= COMMIT_BATCHES
                 if full or time.monotonic() - self.committed_at > COMMIT_SECONDS:
                     self._commit(stream)
         finally:  # Ctrl-C keeps what was computed
@@ -157,10 +171,11 @@ class _Session:
     def _take(self, chunk: Chunk) -> None:
         self.failures |= dict(chunk.failures)
         self.writer.failed += len(chunk.failures)
-        self.writer.skipped += chunk.skipped
+        self.writer.skipped += len(chunk.skipped)
+        self.mended += self.failed_before.intersection(chunk.skipped)
         if chunk.candidates:
             self._embed(chunk)
-        waiting = sum(len(vectors["norm"]) for vectors in self.vectors)
+        waiting = sum(len(embedded.rows) for embedded in self.waiting)
         self.progress.counts(replace(self.counts, added=self.writer.added + waiting))
 
     def _embed(self, chunk: Chunk) -> None:
@@ -168,12 +183,13 @@ class _Session:
         if self.error is None:
             self.error = self._prove(images[:PROOF_IMAGES])
         embedding, norm, heads = (part.cpu().numpy() for part in self._decompose(images))
+        rows: list[dict[str, Any]] = []
         good = np.isfinite(heads).all(axis=(1, 2, 3)) & np.isfinite(embedding).all(axis=1) & np.isfinite(norm)
         for candidate, facts, fine in zip(chunk.candidates, chunk.facts, good, strict=True):
             if fine:
                 item, options = candidate.item, self.options
                 label = item.parent if options.label_from == "parent" else item.label
-                self.rows.append(
+                rows.append(
                     {
                         "image_id": candidate.image_id,
                         "uri": item.uri,
@@ -189,9 +205,8 @@ class _Session:
                 self.failures[candidate.item.uri] = "the model's output is not finite: try --precision fp32"
                 self.writer.failed += 1
         ids = np.array([candidate.image_id for candidate in chunk.candidates])
-        self.vectors.append(
-            {"id": ids[good], "embedding": embedding[good], "norm": norm[good], "heads": heads[good]}
-        )
+        # Rows and vectors in one step: Ctrl-C may come between any two.
+        self.waiting.append(_Embedded(rows, ids[good], embedding[good], norm[good], heads[good]))
 
     def _decompose(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         with out_of_memory(self.batch_size):
@@ -203,42 +218,41 @@ class _Session:
         return prove(self.model.adapter, images, reference, self.model.precision, self.model.model_id)
 
     def _commit(self, stream: ImageStream) -> None:
-        if self.vectors:
-            rows, vectors = self.rows, self.vectors
-            self.rows, self.vectors = [], []
-            self.writer.added += len(rows)
+        if self.waiting:
+            waiting, self.waiting = self.waiting, []
+            rows = [row for embedded in waiting for row in embedded.rows]
             ids = [row["image_id"] for row in rows]
             # Images that are in already come again for a layer that was added later.
             again = bool(self.table.known(ids))
-            self.table.commit(self._arrow(vectors), partial(self._record, rows), merge=again)
+            self.table.commit(self._arrow(waiting), partial(self._record, rows), merge=again)
             stream.committed(ids)
         self.committed_at = time.monotonic()
 
     def _record(self, rows: list[dict[str, Any]], connection: duckdb.DuckDBPyConnection) -> None:
         assert self.error is not None
+        self.writer.added += len(rows)
         put(connection, "models", [self.model.row(self.error)], replace=True)
         put(connection, "heads", head_rows(self.model.model_id, self.decomposer.bases))
         put(connection, "images", rows)
-        connection.execute(
-            "delete from image_failures where uri in (select unnest(?))", [[r["uri"] for r in rows]]
-        )
+        self.mended += self.failed_before.intersection(row["uri"] for row in rows)
         self._record_failures(connection)
 
     def _record_failures(self, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("delete from image_failures where uri in (select unnest(?::text[]))", [self.mended])
         failures = [{"uri": uri, "error": e, "run": self.writer.run} for uri, e in self.failures.items()]
         put(connection, "image_failures", failures, replace=True)
-        self.failures = {}
+        self.failures, self.mended = {}, []
 
-    def _arrow(self, vectors: list[dict[str, np.ndarray]]) -> pa.Table:
-        joined = {name: np.concatenate([part[name] for part in vectors]) for name in vectors[0]}
+    def _arrow(self, waiting: list[_Embedded]) -> pa.Table:
+        heads = np.concatenate([embedded.heads for embedded in waiting])
         columns = {
-            "image_id": pa.array(joined["id"].tolist(), pa.utf8()),
-            "embedding": vector_column(joined["embedding"]),
-            "norm": pa.array(joined["norm"], pa.float32()),
+            "image_id": pa.array(np.concatenate([embedded.ids for embedded in waiting]).tolist(), pa.utf8()),
+            "embedding": vector_column(np.concatenate([embedded.embedding for embedded in waiting])),
+            "norm": pa.array(np.concatenate([embedded.norm for embedded in waiting]), pa.float32()),
         }
         for row, layer in enumerate(self.decomposer.layers):
             for head in range(self.model.adapter.heads):
-                columns[head_column(layer, head)] = vector_column(joined["heads"][:, row, head])
+                columns[head_column(layer, head)] = vector_column(heads[:, row, head])
         fields = [self.schema.field(name) for name in columns]
         return pa.table(list(columns.values()), schema=pa.schema(fields))
 
@@ -253,12 +267,12 @@ class _Session:
         nothing = self.writer.failed and not self.writer.added and not self.writer.skipped
         if nothing:
             uri, reason = next(iter(self.failures.items()))
-        if self.failures and not (nothing and self.writer.made):
+        if (self.failures or self.mended) and not (nothing and self.writer.made):
             with self.writer.transaction() as connection:
                 self._record_failures(connection)
         if nothing:
             raise ClipdbError(f"none of the {self.writer.failed} files could be read: {uri}: {reason}")
-        if self.writer.added:
+        if not self.table.settled:
             self.table.compact()
             refresh_statistics(self.writer, self.table)
             refresh_text_heads(self.writer, self.model.model_id)

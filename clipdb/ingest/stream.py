@@ -42,14 +42,14 @@ class Chunk:
     failures
         ``(uri, reason)`` of files that could not be read or decoded.
     skipped
-        How many images were known.
+        URIs of images that were known.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
     facts: list[ImageFacts] = field(default_factory=list)
     pixels: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
     failures: list[tuple[str, str]] = field(default_factory=list)
-    skipped: int = 0
+    skipped: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -57,7 +57,15 @@ class _Pending:
     candidates: list[Candidate]
     decoded: Future[DecodedBatch] | None
     failures: list[tuple[str, str]]
-    skipped: int
+    skipped: list[str]
+
+
+@dataclass
+class _UnderWay:
+    """An image that is not committed yet, and the URIs at which it was met again before it was decoded."""
+
+    decoded: bool = False
+    copies: list[str] = field(default_factory=list)
 
 
 class ImageStream:
@@ -89,7 +97,9 @@ class ImageStream:
         self._decoders = decoders
         self._is_known = is_known
         self._batch_size = batch_size
-        self._under_way: set[str] = set()
+        self._lock = threading.Lock()
+        self._under_way: dict[str, _UnderWay] = {}
+        self._broken: dict[str, str] = {}
         self._queue: queue.Queue[_Pending | Exception | None] = queue.Queue(LOOKAHEAD)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._produce, name="clipdb-reader", daemon=True)
@@ -113,7 +123,9 @@ class ImageStream:
 
     def committed(self, ids: Iterable[str]) -> None:
         """Say that images are in the index, so that from now on ``is_known`` answers for them."""
-        self._under_way.difference_update(ids)
+        with self._lock:
+            for image_id in ids:
+                self._under_way.pop(image_id, None)
 
     def _finish(self, pending: _Pending) -> Chunk:
         chunk = Chunk(failures=pending.failures, skipped=pending.skipped)
@@ -121,13 +133,24 @@ class ImageStream:
             batch = pending.decoded.result()
             chunk.pixels = batch.pixels
             for candidate, facts in zip(pending.candidates, batch.decoded, strict=True):
+                copies = self._decoded(candidate.image_id, facts)
                 if isinstance(facts, str):
-                    chunk.failures.append((candidate.item.uri, facts))
-                    self._under_way.discard(candidate.image_id)
+                    chunk.failures += [(uri, facts) for uri in (candidate.item.uri, *copies)]
                 else:
                     chunk.candidates.append(candidate)
                     chunk.facts.append(facts)
+                    chunk.skipped += copies
         return chunk
+
+    def _decoded(self, image_id: str, facts: ImageFacts | str) -> list[str]:
+        """Note how decoding ended, and return the URIs that share its end."""
+        with self._lock:
+            image = self._under_way[image_id]
+            image.decoded = True
+            if isinstance(facts, str):
+                self._broken[image_id] = facts
+                del self._under_way[image_id]
+            return image.copies
 
     def _produce(self) -> None:
         waiting: list[tuple[Candidate, bytes]] = []
@@ -152,28 +175,38 @@ class ImageStream:
 
     def _sift(
         self, items: Sequence[SourceItem], contents: Iterable[bytes | str]
-    ) -> tuple[list[tuple[Candidate, bytes]], list[tuple[str, str]], int]:
+    ) -> tuple[list[tuple[Candidate, bytes]], list[tuple[str, str]], list[str]]:
         """Tell new images from known ones and from files that can't be read."""
-        read, failures = [], []
+        read: list[tuple[Candidate, bytes]] = []
+        failures: list[tuple[str, str]] = []
         for item, content in zip(items, contents, strict=True):
             if isinstance(content, str):
                 failures.append((item.uri, content))
             else:
                 read.append((Candidate(item, hashlib.sha256(content).hexdigest()), content))
         # First what is under way, then what is stored: in the other order an image committed in between is neither.
-        under_way = self._under_way.copy()
+        with self._lock:
+            under_way = set(self._under_way)
         known = under_way | self._is_known([candidate.image_id for candidate, _ in read])
-        fresh = []
-        for candidate, content in read:
-            if candidate.image_id not in known:
-                known.add(candidate.image_id)
-                self._under_way.add(candidate.image_id)
-                fresh.append((candidate, content))
-        return fresh, failures, len(read) - len(fresh)
+        fresh, skipped = [], []
+        with self._lock:
+            for candidate, content in read:
+                image_id, uri = candidate.image_id, candidate.item.uri
+                image = self._under_way.get(image_id)
+                if image is not None and not image.decoded:
+                    image.copies.append(uri)
+                elif image_id in self._broken:
+                    failures.append((uri, self._broken[image_id]))
+                elif image is not None or image_id in known:
+                    skipped.append(uri)
+                else:
+                    self._under_way[image_id] = _UnderWay()
+                    fresh.append((candidate, content))
+        return fresh, failures, skipped
 
     def _submit(self, images: Sequence[tuple[Candidate, bytes]]) -> None:
         decoded = self._decoders.submit([content for _, content in images])
-        self._put(_Pending([candidate for candidate, _ in images], decoded, [], 0))
+        self._put(_Pending([candidate for candidate, _ in images], decoded, [], []))
 
     def _put(self, message: _Pending | Exception | None) -> None:
         while not self._stopped.is_set():

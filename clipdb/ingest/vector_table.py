@@ -8,6 +8,7 @@ those images again; so nothing is lost or doubled, whenever the kill comes.
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ import duckdb
 import lance
 import pyarrow as pa
 
+from clipdb.errors import ClipdbError
 from clipdb.ingest.rows import put
 from clipdb.ingest.writer import Writer, disk_errors
 from clipdb.schema import vectors
@@ -35,6 +37,11 @@ class VectorTable:
         The model.
     kind
         ``"images"`` or ``"texts"``.
+
+    Raises
+    ------
+    ClipdbError
+        If the table is not at the version that the catalog counts on.
     """
 
     def __init__(self, writer: Writer, model_id: str, kind: str) -> None:
@@ -47,6 +54,8 @@ class VectorTable:
         self.key = {"images": "image_id", "texts": "text_id"}[kind]
         self._batch = 0
         self._since_compaction = 0
+        # Ids are looked up in another thread, and old versions may be deleted only while it reads none.
+        self._reading = threading.Lock()
         self.dataset: lance.LanceDataset | None = self._recover()
 
     @property
@@ -60,7 +69,8 @@ class VectorTable:
             return set()
         listed = ", ".join(f"'{i}'" for i in ids)  # ids are hexadecimal digests of clipdb's own making
         complete = "".join(f" and {column} is not null" for column in columns)
-        found = self.dataset.to_table(columns=[self.key], filter=f"{self.key} in ({listed}){complete}")
+        with self._reading:
+            found = self.dataset.to_table(columns=[self.key], filter=f"{self.key} in ({listed}){complete}")
         return set(found.column(self.key).to_pylist())
 
     def add_columns(self, schema: pa.Schema) -> None:
@@ -103,23 +113,38 @@ class VectorTable:
         with self.writer.transaction() as connection:
             record(connection)
             self._record_version(connection, len(rows))
-        self._batch += 1
         self._since_compaction += 1
         if self._since_compaction >= COMPACT_EVERY:
             self.compact()
 
+    @property
+    def settled(self) -> bool:
+        """Whether the run that committed last came to its end, where what depends on the rows is brought up to date."""
+        last = self.writer.read(
+            "select finished_at is not null from batches join runs using (run) where model_id = ? and kind = ? "
+            "order by lance_version desc, run desc limit 1",
+            self.model_id,
+            self.kind,
+        )
+        return not last or last[0][0]
+
     def compact(self) -> None:
         """Merge small files, index the ids, and delete what no committed version needs."""
-        if self.dataset is None or not self._since_compaction:
+        if self.dataset is None:
             return
         with disk_errors(self.writer.index):
             self.dataset.optimize.compact_files()
             self.dataset = lance.dataset(str(self.path))
             self.dataset.create_scalar_index(self.key, "BTREE", replace=True)
             self.dataset = lance.dataset(str(self.path))
-        self._move_version(self.dataset.version)
+        if self._batch:
+            self._move_version(self.dataset.version)
+        else:  # this run finishes what another began
+            with self.writer.transaction() as connection:
+                self._record_version(connection, 0)
         # Only the holder of the lock gets here, so unfinished files are leftovers of a kill, not of another writer.
-        self.dataset.cleanup_old_versions(timedelta(0), delete_unverified=True)
+        with self._reading:
+            self.dataset.cleanup_old_versions(timedelta(0), delete_unverified=True)
         self._since_compaction = 0
 
     def _stamped(self, rows: pa.Table) -> pa.Table:
@@ -141,22 +166,27 @@ class VectorTable:
             "committed_at": datetime.now(UTC),
         }
         put(connection, "batches", [row])
+        self._batch += 1
 
     def _recover(self) -> Any:
         """Open the table at its committed version, dropping what a killed run left after it."""
         committed = self.writer.read(
             "select max(lance_version) from batches where model_id = ? and kind = ?", self.model_id, self.kind
         )[0][0]
-        if not self.path.exists():
-            return None
         if committed is None:
-            shutil.rmtree(self.path)
+            shutil.rmtree(self.path, ignore_errors=True)
             return None
-        dataset = lance.dataset(str(self.path))
-        if dataset.version != committed:
-            dataset.checkout_version(committed).restore()
+        try:
             dataset = lance.dataset(str(self.path))
-            self._move_version(dataset.version)
+            if dataset.version != committed:
+                dataset.checkout_version(committed).restore()
+                dataset = lance.dataset(str(self.path))
+                self._move_version(dataset.version)
+        except (OSError, ValueError) as error:
+            raise ClipdbError(
+                f"the vectors {self.path} are not at version {committed} as the catalog says: restore them from a copy, "
+                f"or ingest into a new index"
+            ) from error
         return dataset
 
     def _move_version(self, version: int) -> None:

@@ -91,7 +91,7 @@ class Writer:
             if self.made and not self._committed:
                 shutil.rmtree(self.index)
             elif kind is None or self._committed:
-                self._row["finished_at"] = datetime.now(UTC)
+                self._row["finished_at"] = datetime.now(UTC) if kind is None else None
                 with self.transaction():
                     pass  # which writes the run's row
 

@@ -28,8 +28,8 @@ def noise(width: int, height: int, mode: str = "RGB", seed: int = 0) -> Image.Im
     bands = len(Image.new(mode, (1, 1)).getbands())
     data = np.random.default_rng(seed).integers(0, 256, (height, width, bands), np.uint8)
     # smooth, or a JPEG round trip and every resampling look alike
-    rgb = Image.fromarray(data[..., 0] if bands == 1 else data, mode)
-    return rgb.resize((max(1, width // 3), max(1, height // 3))).resize((width, height), Image.Resampling.BICUBIC)
+    image = Image.fromarray(data[..., 0] if bands == 1 else data)
+    return image.resize((max(1, width // 3), max(1, height // 3))).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:

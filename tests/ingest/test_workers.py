@@ -111,14 +111,14 @@ def test_a_killed_worker_costs_no_image() -> None:
         pool.submit([picture(0)] * 40).result(60)
         future = pool.submit(images)
         killed = 0
-        while killed < 4 and not future.done():
+        while killed < 2 and not future.done():
             time.sleep(0.25)
             for worker in set(children(os.getpid())) - before:
                 os.kill(worker, signal.SIGKILL if killed % 2 else signal.SIGSEGV)
                 killed += 1
                 break
         batch = future.result(120)
-    assert killed >= 2
+    assert killed == 2
     assert all(isinstance(result, ImageFacts) for result in batch.decoded)
     assert np.array_equal(batch.pixels, np.stack([decode(SLOW, P).pixels] * 32))
 
@@ -156,7 +156,7 @@ def test_an_image_that_kills_every_worker_costs_only_itself() -> None:
 
 @needs_proc
 def test_a_worker_that_hangs_costs_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_process, "_IMAGE_S", 1.0)
+    monkeypatch.setattr(worker_process, "_IMAGE_S", 2.0)
     before = set(children(os.getpid()))
     images = [picture(seed) for seed in range(5)]
     with DecodePool(P, 1) as pool:
@@ -164,7 +164,7 @@ def test_a_worker_that_hangs_costs_one_image(monkeypatch: pytest.MonkeyPatch) ->
         (worker,) = set(children(os.getpid())) - before
         os.kill(worker, signal.SIGSTOP)
         batch = pool.submit(images).result(60)
-    assert batch.decoded[0] == "the decoder did not finish in 1 s"
+    assert batch.decoded[0] == "the decoder did not finish in 2 s"
     assert np.array_equal(batch.pixels, np.stack([decode(image, P).pixels for image in images[1:]]))
 
 

@@ -1,4 +1,4 @@
-"""open_clip's own vision transformer, pooled at its class token (OpenAI, LAION, DataComp, MetaCLIP, DFN ... weights)."""
+"""open_clip's own vision transformer, pooled at its class token (OpenAI, LAION, DataComp, MetaCLIP, DFN weights)."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class OpenClipClassToken:
         return functional.scaled_dot_product_attention(query, key, value).transpose(1, 2)
 
     def _attend_from_class_token(self, attention: Any, normed: torch.Tensor) -> torch.Tensor:
-        """Return the same at the class token alone, ``[batch, 1, H, k]``, without making the other tokens' keys and values.
+        """Return the same at the class token alone, ``[batch, 1, H, k]``, without other tokens' keys and values.
 
         Nothing reads the other tokens of the last layer. A head's scores ``q . (W_K x + b_K)`` are ``(W_K^T q) . x``
         up to a constant, which softmax drops, and its weights add up to 1, so ``W_V`` and its bias come after the sum.
@@ -130,7 +130,7 @@ class OpenClipClassToken:
         return (variance + self.visual.ln_post.eps).sqrt()
 
     def _to_joint_space(self, residual: torch.Tensor) -> torch.Tensor:
-        """Map float64 vectors of the residual stream, ``[n, d]``, to ``[n, D]``: all of ln_post and proj but sigma, beta."""
+        """Map float64 residual vectors ``[n, d]`` to ``[n, D]``: all of ln_post and proj but sigma and beta."""
         centred = residual - residual.mean(dim=-1, keepdim=True)
         return self._project(centred * self.visual.ln_post.weight.detach().double())
 

@@ -1,0 +1,95 @@
+"""Scenes, random weights and a ready index that tests of several folders share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+# Several tests run at once on few cores; and processes that tests start are to be no other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+from support import MODEL, done
+
+from clipdb.demo import write_scenes
+
+PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 300 pictures of the demo's world."""
+    folder = tmp_path_factory.mktemp("scenes")
+    write_scenes(folder, 300, seed=7)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictures(scenes: Path) -> list[Path]:
+    """The files of `scenes`, in order."""
+    return sorted(scenes.glob("*.png"))
+
+
+@pytest.fixture(scope="session")
+def some(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[slice], Path]:
+    """Make a folder of some of the scenes."""
+
+    def make(which: slice) -> Path:
+        folder = tmp_path_factory.mktemp("some")
+        for file in sorted(scenes.glob("*.png"))[which]:
+            os.link(file, folder / file.name)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of the demo model's architecture: enough wherever it doesn't matter what a picture shows."""
+    return random_weights(tmp_path_factory.mktemp("weights") / "random.safetensors", seed=3)
+
+
+def random_weights(path: Path, seed: int) -> Path:
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    from clipdb.ingest.models import split_name
+
+    split_name(MODEL)  # which makes the architecture known
+    torch.manual_seed(seed)
+    network = open_clip.create_model("clipdb-tiny", load_weights=False)
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def model(weights: Path) -> tuple[object, ...]:
+    """Arguments of `clipdb ingest images` that name the random model."""
+    return ("--model", MODEL, "--checkpoint", weights, "--device", "cpu")
+
+
+@pytest.fixture(scope="session")
+def ready_index(scenes: Path, model: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All scenes under the random model, with spans of the pool `scenes`, labels and judgements. Don't write to it."""
+    index = tmp_path_factory.mktemp("ready") / "ready.clipdb"
+    done("ingest", "images", scenes, *model, "--workers", 0, "-i", index)
+    for verb in (["span", "--device", "cpu"], ["label"], ["judge"]):
+        done(*verb, "--pool", "scenes", "-i", index)
+    return index
+
+
+@pytest.fixture
+def own_index(ready_index: Path, tmp_path: Path) -> Path:
+    """A copy of `ready_index` of the test's own."""
+    return Path(shutil.copytree(ready_index, tmp_path / "own.clipdb"))
+
+
+@pytest.fixture
+def photos() -> Path:
+    """Real photographs, where they lie beside the checkout."""
+    if not PHOTOS.is_dir():
+        pytest.skip("no photographs beside the checkout")
+    return PHOTOS
