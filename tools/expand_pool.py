@@ -114,12 +114,8 @@ def render(rows: Sequence[tuple[str, str]]) -> bytes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the pool, or with ``--check`` only compare; returns the exit status."""
     parser = argparse.ArgumentParser(description="Expand the shipped pool of descriptions.")
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 when general.csv is stale"
-    )
-    parser.add_argument(
-        "--pools", type=Path, default=POOLS, help="folder that holds general/ and general.csv"
-    )
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when general.csv is stale")
+    parser.add_argument("--pools", type=Path, default=POOLS, help="folder that holds general/ and general.csv")
     options = parser.parse_args(arguments)
     target: Path = options.pools / "general.csv"
     wanted = render(expand(options.pools / "general"))

@@ -29,7 +29,7 @@ terminal's width, or to 120 columns where there is none; `csv`, `json`, `jsonl` 
 
 _QUERIES = """# Queries
 
-<!-- Written by `python tools/generate_docs.py`. Change this page's text there, and the queries in clipdb/queries/sql. -->
+<!-- Written by `python tools/generate_docs.py`. Change the text there, and the queries in clipdb/queries/sql. -->
 
 ```
 clipdb query                                  # lists the named queries
@@ -49,16 +49,16 @@ with clipdb.open("index.clipdb") as db:
     db.sql("select * from head_cards(top_n := 3) where layer = $layer", layer=11).pl()
 ```
 
-A result is a DuckDB relation: `.df()`, `.pl()`, `.arrow()`, `.fetchall()`. While an index is open for reading no command
-can write to it, so close it, or open it in a `with` block. `db.engine` is a SQLAlchemy engine over the same tables, which
-are `clipdb.schema.heads` and so on. What the tables, views and macros hold is in [schema.md](schema.md).
+A result is a DuckDB relation: `.df()`, `.pl()`, `.arrow()`, `.fetchall()`. While an index is open for reading no
+command can write to it, so close it, or open it in a `with` block. `db.engine` is a SQLAlchemy engine over the same
+tables, which are `clipdb.schema.heads` and so on. What the tables, views and macros hold is in [schema.md](schema.md).
 
 ## Vectors in SQL
 
-A model's vectors are `vectors."ARCH/PRETRAINED".images` and `vectors."ARCH/PRETRAINED".texts`: a row an image or a text,
-with `embedding` and a column a head (`l11h3` for L11.H3), which DuckDB sees as `FLOAT[n]`. Where the index has one model,
-or `--model` chose one, they are also `image_vectors` and `text_vectors`. Only the columns and rows that a statement uses
-are read. A vector is null where an image has not been through that head yet.
+A model's vectors are `vectors."ARCH/PRETRAINED".images` and `vectors."ARCH/PRETRAINED".texts`: a row an image or a
+text, with `embedding` and a column a head (`l11h3` for L11.H3), which DuckDB sees as `FLOAT[n]`. Where the index has
+one model, or `--model` chose one, they are also `image_vectors` and `text_vectors`. Only the columns and rows that a
+statement uses are read. A vector is null where an image has not been through that head yet.
 
 ```sql
 select label, avg(array_cosine_similarity(l4h2, (select l4h2 from image_vectors limit 1))) as likeness
@@ -69,8 +69,7 @@ group by label
 `neighbours(model, head, image, k := 10)` is a table: `image_id`, `score` (cosine in the head's space) and `rank` of the
 images nearest to one, itself left out. `model` may be null where the index has one; `image` may be the beginning of an
 id. A whole id without a vector has no neighbours. The search is exact. The vectors of the last head searched stay in
-memory, 4 bytes a number and 72 bytes an image, so asking again is fast; a statement that goes from head to head in every
-row reads each anew. Its arguments may come from other tables:
+memory, 4 bytes a number and 68 bytes an image, so that asking again is fast. Its arguments may come from other tables:
 
 ```sql
 select images.uri, near.rank, near.score, other.uri
@@ -103,10 +102,11 @@ limit $most
 ```
 
 The first line is the title. A parameter is `$name TYPE`, then `required`, `optional` (null when left out) or
-`= DEFAULT`, a colon and its help. Types are `text`, `integer`, `number`, `boolean`, `choice(a|b)`, and the names of things
-that are looked up in the index: `head` (L11.H3), `image` (a file, or the beginning of an id), `model` (`required` means: may
-be left out where there is one), `pool` and `property` (some head must carry it). `needs` names tables that must have rows;
-`limit` is how many rows the command prints unless told otherwise. Values are bound, never pasted into the SQL.
+`= DEFAULT`, a colon and its help. Types are `text`, `integer`, `number`, `boolean`, `choice(a|b)`, and the names of
+things that are looked up in the index: `head` (L11.H3), `image` (a file, or the beginning of an id), `model`
+(`required` means: may be left out where there is one), `pool` and `property` (some head must carry it). `needs` names
+tables that must have rows; `limit` is how many rows the command prints unless told otherwise. Values are bound, never
+pasted into the SQL.
 
 """
 
@@ -129,7 +129,8 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def _commands(command: click.Command, name: str, parent: click.Context | None) -> Iterator[str]:
-    context = click.Context(command, info_name=name, parent=parent, terminal_width=100, max_content_width=100)
+    settings = {"terminal_width": 100, "max_content_width": 100, **command.context_settings}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
     yield f"## `{context.command_path}`\n\n```\n{command.get_help(context)}\n```\n"
     # The named queries have a page of their own.
     if isinstance(command, click.Group) and not isinstance(command, Questions):
@@ -140,11 +141,13 @@ def _commands(command: click.Command, name: str, parent: click.Context | None) -
 
 
 def _query(query: NamedQuery) -> str:
-    parts = [f"### `{query.command}`\n\n{query.title}.\n\n{query.description}\n\n```\nclipdb query {usage(query)}\n```\n"]
+    parts = [
+        f"### `{query.command}`\n\n{query.title}.\n\n{query.description}\n\n```\nclipdb query {usage(query)}\n```\n"
+    ]
     if query.parameters:
         rows = "".join(
-            f"| `{parameter.name}` | {parameter.type.replace('|', ', ')} | {_default(parameter.required, parameter.default)} "
-            f"| {parameter.help} |\n"
+            f"| `{parameter.name}` | {parameter.type.replace('|', ', ')} "
+            f"| {_default(parameter.required, parameter.default)} | {parameter.help} |\n"
             for parameter in query.parameters
         )
         parts.append("| parameter | type | default | |\n| --- | --- | --- | --- |\n" + rows)

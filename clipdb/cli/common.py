@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import click
 from click.core import ParameterSource
@@ -39,16 +39,21 @@ class Group(click.Group):
         except ClipdbError as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
-            click.echo("Stopped.", err=True)
-            ctx.exit(130)
+            _stop(ctx)
+        except RuntimeError as error:  # which is how DuckDB passes Ctrl-C on
+            if not isinstance(error.__cause__, KeyboardInterrupt):
+                raise
+            _stop(ctx)
         except Exception as error:
             duckdb = sys.modules.get("duckdb")
             if duckdb is None or not isinstance(error, duckdb.Error):
                 raise
-            if isinstance(error, duckdb.InterruptException):
-                click.echo("Stopped.", err=True)
-                ctx.exit(130)
             raise click.ClickException(str(error).strip()) from error
+
+
+def _stop(ctx: click.Context) -> NoReturn:
+    click.echo("Stopped.", err=True)
+    ctx.exit(130)
 
 
 def index_option(function: _F) -> _F:
@@ -83,9 +88,7 @@ def _output(ctx: click.Context) -> Output:
     return Output(chosen, path, _meta(ctx, "limit"))
 
 
-def _shared(
-    function: _F, name: str, value: Callable[[click.Context], Any], options: list[Callable[[_F], _F]]
-) -> _F:
+def _shared(function: _F, name: str, value: Callable[[click.Context], Any], options: list[Callable[[_F], _F]]) -> _F:
     @functools.wraps(function)
     def with_value(*args: Any, **kwargs: Any) -> Any:
         return function(*args, **{name: value(click.get_current_context())}, **kwargs)
@@ -93,7 +96,7 @@ def _shared(
     decorated: Any = with_value
     for option in reversed(options):
         decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]
+    return cast(_F, decorated)
 
 
 def _option(*names: str, help: str, type: Any, **more: Any) -> Callable[[_F], _F]:

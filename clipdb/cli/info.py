@@ -40,7 +40,8 @@ with image_runs as (
     from spans left join image_runs using (model_id) group by model_id, pool
     union all
     select 7, model_id, 'labels', labeller, count(*),
-        case when max(run) < any_value(image_runs.newest) then 'older than the images: run `clipdb span`, then `clipdb label`'
+        case when max(run) < any_value(image_runs.newest)
+                then 'older than the images: run `clipdb span`, then `clipdb label`'
             when max(run) < any_value(span_runs.newest) then 'older than the spans: run `clipdb label`' end
     from labels left join image_runs using (model_id) left join span_runs using (model_id, pool)
     where status = 'ok' group by model_id, labeller

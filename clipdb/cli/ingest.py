@@ -38,22 +38,20 @@ def command() -> None:
 @command.command("images")
 @click.argument("sources", metavar="SRC...", nargs=-1, required=True)
 @click.option("--model", required=True, metavar="ARCH/PRETRAINED", help="The model, as open_clip names it.")
-@click.option(
-    "--layers", default="last4", show_default=True, help="Whose heads to keep: last4, all, 8-11, 0,5,10-11."
-)
+@click.option("--layers", default="last4", show_default=True, help="Whose heads to keep: last4, all, 8-11, 0,5,10-11.")
 @checkpoint_option
 @device_option
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), help="Images a forward pass [default: 32, on a GPU 256]."
+    "--precision",
+    type=click.Choice(["fp32", "bf16", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="Number type that the model runs in; vectors are stored as float16 all the same.",
 )
-@click.option(
-    "--workers", type=click.IntRange(min=0), help="Processes that decode; 0: threads [default: one a core]."
-)
+@click.option("--batch-size", type=click.IntRange(min=1), help="Images a forward pass [default: 32, on a GPU 256].")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that decode; 0: threads [default: one a core].")
 @click.option("--split", help="Name of the split that these images are of.")
-@click.option(
-    "--label-from", type=click.Choice(["parent"]), help="Label images by the folder that they lie in."
-)
+@click.option("--label-from", type=click.Choice(["parent"]), help="Label images by the folder that they lie in.")
 @index_option
 def images(
     index: Path,
@@ -115,6 +113,4 @@ def texts(index: Path, file: Path | None, pool: str, checkpoint: Path | None, de
         click.echo(f"note: not embedded for {model_id}: {reason}", err=True)
     if counts.duplicates or counts.empty:
         click.echo(f"note: left out {counts.duplicates} duplicates and {counts.empty} empty rows", err=True)
-    click.echo(
-        f"{index}: pool {pool} has {counts.texts} texts; embedded {counts.added}, skipped {counts.skipped}"
-    )
+    click.echo(f"{index}: pool {pool} has {counts.texts} texts; embedded {counts.added}, skipped {counts.skipped}")

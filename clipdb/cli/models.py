@@ -24,11 +24,11 @@ def command(word: str | None, index: Path, output: Output) -> None:
     """
     from clipdb.cli.output import write_rows
 
-    rows = {row[0]: row for row in _catalogue()}
+    rows = {str(row[0]): row for row in _catalogue()}
     held: dict[str, int] = {}
     for row in _in_index(index, held):
-        rows.setdefault(row[0], row)
-    wanted = [(*row, held.get(row[0])) for row in rows.values() if word is None or word.lower() in row[0].lower()]
+        rows.setdefault(str(row[0]), row)
+    wanted = [(*row, held.get(name)) for name, row in rows.items() if word is None or word.lower() in name.lower()]
     if word is not None and not wanted:
         raise ClipdbError(f"no model has {word!r} in its name: `clipdb models` lists all")
     write_rows((*_COLUMNS, "images"), sorted(wanted, key=lambda row: row[-1] is None), output)
@@ -38,7 +38,7 @@ def _catalogue() -> list[tuple[str | int | None, ...]]:
     import csv
     from importlib.resources import files
 
-    with files("clipdb").joinpath("ingest/catalogue.csv").open(encoding="utf-8", newline="") as file:
+    with files("clipdb").joinpath("ingest/catalogue.csv").open(encoding="utf-8") as file:
         return [
             (f"{row['arch']}/{row['pretrained']}", *(int(row[name]) if row[name] else None for name in _COLUMNS[1:]))
             for row in csv.DictReader(file)

@@ -124,9 +124,8 @@ def _stream(path: Path | None) -> Iterator[IO[str]]:
         yield sys.stdout
         sys.stdout.flush()
         return
-    with _replacing(path) as building:
-        with building.open("w", encoding="utf-8", newline="") as stream:
-            yield stream
+    with _replacing(path) as building, building.open("w", encoding="utf-8", newline="") as stream:
+        yield stream
 
 
 @contextmanager

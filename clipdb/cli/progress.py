@@ -26,9 +26,7 @@ def ingest_progress() -> Iterator[Progress]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
-        TextColumn(
-            "added {task.fields[added]}, skipped {task.fields[skipped]}, failed {task.fields[failed]}"
-        ),
+        TextColumn("added {task.fields[added]}, skipped {task.fields[skipped]}, failed {task.fields[failed]}"),
     )
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("images", total=None, rate="", added=0, skipped=0, failed=0)
@@ -40,8 +38,6 @@ def ingest_progress() -> Iterator[Progress]:
             done = now.added + now.skipped + now.failed
             speed = bar.tasks[0].speed
             rate = f"{speed:.0f}/s" if speed else ""
-            bar.update(
-                task, completed=done, rate=rate, added=now.added, skipped=now.skipped, failed=now.failed
-            )
+            bar.update(task, completed=done, rate=rate, added=now.added, skipped=now.skipped, failed=now.failed)
 
         yield Progress(total, counts)

@@ -92,7 +92,7 @@ def _sql(sql: str, index: Path, output: Output, model: str | None) -> None:
     from clipdb.cli.output import write_result
 
     if sql == "-":
-        sql = click.get_text_stream("stdin").read()
+        sql = sys.stdin.read()
     if not sql.strip():
         raise ClipdbError('the SQL is empty: try `clipdb query "select * from heads limit 5"`')
     with Index(index, model=model) as opened:

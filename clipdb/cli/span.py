@@ -17,9 +17,7 @@ from clipdb.cli.ingest import check_installed, checkpoint_option, device_option
 @checkpoint_option
 @device_option
 @index_option
-def command(
-    index: Path, pool: str, model: str | None, count: int, checkpoint: Path | None, device: str
-) -> None:
+def command(index: Path, pool: str, model: str | None, count: int, checkpoint: Path | None, device: str) -> None:
     """Find the descriptions that explain each head (TEXTSPAN, arXiv 2310.05916), over all images of the index.
 
     Earlier spans of the same model and pool are replaced. The pools general and scenes ship with clipdb; others come

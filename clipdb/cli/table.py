@@ -30,9 +30,7 @@ def terminal_width(stream: IO[str]) -> int:
 def render(names: Sequence[str], rows: Sequence[Row], width: int) -> str:
     """Draw a table no wider than ``width``: long texts are cut with an ellipsis, then columns are left out."""
     cells, numeric = texts(names, rows)
-    natural = [
-        max([_wide(name), *(_wide(row[place]) for row in cells)]) for place, name in enumerate(names)
-    ]
+    natural = [max([_wide(name), *(_wide(row[place]) for row in cells)]) for place, name in enumerate(names)]
     shown, widths = _fit(natural, numeric, width)
     heading = [_cut(names[place], widths[place]) for place in shown]
 
@@ -69,9 +67,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _write_column(column: Sequence[Any]) -> list[str]:
-    fractions = [abs(value) for value in column if isinstance(value, float | decimal.Decimal)]
-    largest = max((value for value in fractions if value < float("inf")), default=0)
-    places = 4 if largest < 0.1 else 3 if largest < 10 else 2 if largest < 1000 else 1
+    fractions = [abs(float(value)) for value in column if isinstance(value, float | decimal.Decimal)]
+    largest = max((value for value in fractions if value < float("inf")), default=0.0)
+    places = 4 if largest < 0.01 else 3 if largest < 10 else 2 if largest < 1000 else 1
     return [_write(value, places) for value in column]
 
 
@@ -81,8 +79,9 @@ def _write(value: Any, places: int) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float | decimal.Decimal):
-        small = 0 < abs(value) < 0.5 * 10**-places
-        return f"{value:.1e}" if small else f"{value:.{places}f}"
+        number = float(value)
+        small = 0.0 < abs(number) < 0.5 * 0.1**places
+        return f"{number:.1e}" if small else f"{number:.{places}f}"
     if isinstance(value, datetime.datetime):
         return value.isoformat(" ", "seconds")
     if isinstance(value, dict):

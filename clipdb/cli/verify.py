@@ -30,4 +30,6 @@ def command(index: Path, output: Output) -> None:
     failed = [one for one in checks if one.problem]
     if failed:
         named = "; ".join(" ".join(filter(None, (one.model_id, f"{one.check}: {one.problem}"))) for one in failed)
-        raise ClipdbError(f"{len(failed)} of {len(checks)} checks failed: {named}: ingest the images again, or restore a copy")
+        raise ClipdbError(
+            f"{len(failed)} of {len(checks)} checks failed: {named}: ingest the images again, or restore a copy"
+        )

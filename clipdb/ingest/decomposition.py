@@ -32,7 +32,9 @@ def head_basis(output_map: np.ndarray) -> np.ndarray:
     numpy.ndarray
         Q, float64 ``[..., D, k]``.
     """
-    q, strength, _ = np.linalg.svd(output_map, full_matrices=False)
+    # Not numpy's: on a busy machine the threads of its BLAS took a hundred times as long for matrices of this size.
+    factors = torch.linalg.svd(torch.from_numpy(output_map), full_matrices=False)
+    q, strength = factors.U.numpy(), factors.S.numpy()
     peak = np.take_along_axis(q, np.abs(q).argmax(axis=-2, keepdims=True), axis=-2)
     alive = strength > NULL_DIRECTION * strength[..., :1]
     q = q * np.where(alive, np.sign(peak[..., 0, :]), 0.0)[..., None, :]
@@ -121,7 +123,7 @@ def reconstruction_error(adapter: Adapter, images: torch.Tensor, reference: torc
     Returns
     -------
     float
-        The largest L2 error over the batch, relative to the norm of the embedding; NaN or infinite where a component is.
+        The largest L2 error over the batch, relative to the embedding's norm; NaN or infinite where a component is.
     """
     everything = Decomposer(adapter, range(adapter.layers))
     _, norm, heads = everything(images)

@@ -143,6 +143,7 @@ class _Session:
         self.table.add_columns(self.schema)
         self.batch_size = options.batch_size or (BATCH_ON_CPU if model.device.type == "cpu" else BATCH_ON_GPU)
         self.error: float | None = None
+        self.described = False  # whether this run has recorded the model and its heads
         self.waiting: list[_Embedded] = []
         self.failures: dict[str, str] = {}
         self.failed_before = {row[0] for row in writer.read("select uri from image_failures")}
@@ -225,14 +226,16 @@ class _Session:
             # Images that are in already come again for a layer that was added later.
             again = bool(self.table.known(ids))
             self.table.commit(self._arrow(waiting), partial(self._record, rows), merge=again)
+            self.described = True
             stream.committed(ids)
         self.committed_at = time.monotonic()
 
     def _record(self, rows: list[dict[str, Any]], connection: duckdb.DuckDBPyConnection) -> None:
         assert self.error is not None
         self.writer.added += len(rows)
-        put(connection, "models", [self.model.row(self.error)], replace=True)
-        put(connection, "heads", head_rows(self.model.model_id, self.decomposer.bases))
+        if not self.described:  # bases are large, and a run's never change
+            put(connection, "models", [self.model.row(self.error)], replace=True)
+            put(connection, "heads", head_rows(self.model.model_id, self.decomposer.bases))
         put(connection, "images", rows)
         self.mended += self.failed_before.intersection(row["uri"] for row in rows)
         self._record_failures(connection)

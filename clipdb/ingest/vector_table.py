@@ -54,8 +54,8 @@ class VectorTable:
         self.key = {"images": "image_id", "texts": "text_id"}[kind]
         self._batch = 0
         self._since_compaction = 0
-        # Ids are looked up in another thread, and old versions may be deleted only while it reads none.
-        self._reading = threading.Lock()
+        # Ids are looked up in another thread, and Lance refuses to read through a handle that is being written through.
+        self._handle = threading.Lock()
         self.dataset: lance.LanceDataset | None = self._recover()
 
     @property
@@ -69,7 +69,7 @@ class VectorTable:
             return set()
         listed = ", ".join(f"'{i}'" for i in ids)  # ids are hexadecimal digests of clipdb's own making
         complete = "".join(f" and {column} is not null" for column in columns)
-        with self._reading:
+        with self._handle:
             found = self.dataset.to_table(columns=[self.key], filter=f"{self.key} in ({listed}){complete}")
         return set(found.column(self.key).to_pylist())
 
@@ -99,10 +99,12 @@ class VectorTable:
         merge
             Replace rows whose id is in the table already.
         overwrite
-            Replace the whole table.
+            Replace the whole table, whose columns may be others then.
         """
         rows = self._stamped(rows)
-        with disk_errors(self.writer.index):
+        if self.dataset is not None and not overwrite:
+            rows = rows.select(self.dataset.schema.names)
+        with disk_errors(self.writer.index), self._handle:
             if merge and self.dataset is not None:
                 upsert = self.dataset.merge_insert(self.key)
                 upsert.when_matched_update_all().when_not_matched_insert_all().execute(rows)
@@ -132,7 +134,7 @@ class VectorTable:
         """Merge small files, index the ids, and delete what no committed version needs."""
         if self.dataset is None:
             return
-        with disk_errors(self.writer.index):
+        with disk_errors(self.writer.index), self._handle:
             self.dataset.optimize.compact_files()
             self.dataset = lance.dataset(str(self.path))
             self.dataset.create_scalar_index(self.key, "BTREE", replace=True)
@@ -143,16 +145,13 @@ class VectorTable:
             with self.writer.transaction() as connection:
                 self._record_version(connection, 0)
         # Only the holder of the lock gets here, so unfinished files are leftovers of a kill, not of another writer.
-        with self._reading:
+        with disk_errors(self.writer.index), self._handle:
             self.dataset.cleanup_old_versions(timedelta(0), delete_unverified=True)
         self._since_compaction = 0
 
     def _stamped(self, rows: pa.Table) -> pa.Table:
         stamped = rows.append_column("_run", pa.array([self.writer.run] * len(rows)))
-        stamped = stamped.append_column("_batch", pa.array([self._batch] * len(rows), pa.int32()))
-        if self.dataset is None:
-            return stamped
-        return stamped.select(self.dataset.schema.names)
+        return stamped.append_column("_batch", pa.array([self._batch] * len(rows), pa.int32()))
 
     def _record_version(self, connection: duckdb.DuckDBPyConnection, added: int) -> None:
         assert self.dataset is not None

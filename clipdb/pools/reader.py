@@ -106,9 +106,7 @@ def _decode(path: Path, data: bytes) -> str:
         # `object` is what was decoded: without the mark, which holds no line break.
         line = error.object[: error.start].count(b"\n") + 1
         byte = error.object[error.start]
-        raise ClipdbError(
-            f"{path} is not UTF-8: line {line} holds the byte 0x{byte:02x}; save it as UTF-8"
-        ) from None
+        raise ClipdbError(f"{path} is not UTF-8: line {line} holds the byte 0x{byte:02x}; save it as UTF-8") from None
     if "\0" in text:
         # UTF-16 without its mark decodes as UTF-8 when it holds ASCII only.
         line = text[: text.index("\0")].count("\n") + 1
@@ -130,9 +128,7 @@ def _csv_rows(path: Path, text: str) -> Iterator[Row]:
                 )
             yield _field(fields, text_at), _field(fields, property_at)
     except csv.Error as error:
-        raise ClipdbError(
-            f"{path} line {reader.line_num} is not CSV ({error}): repair or quote it"
-        ) from error
+        raise ClipdbError(f"{path} line {reader.line_num} is not CSV ({error}): repair or quote it") from error
 
 
 def _field(fields: Sequence[str], at: int | None) -> str | None:
@@ -156,9 +152,7 @@ def _parquet_rows(path: Path, data: bytes) -> Iterator[Row]:
     for name in wanted:
         kind = table.schema.field(name).type
         value = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not (
-            pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value)
-        ):
+        if not (pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value)):
             raise ClipdbError(f"{path}: column {name!r} is {kind}, not text: store it as a string column")
         columns.append(table.column(name).to_pylist())
     properties = columns[1] if len(columns) > 1 else [None] * table.num_rows
@@ -170,7 +164,5 @@ def _columns(path: Path, header: Sequence[str]) -> tuple[int, int | None]:
     names = [name.strip().casefold() for name in header]
     if "text" not in names:
         found = ", ".join(header) or "none"
-        raise ClipdbError(
-            f"{path} has no column 'text' (its columns: {found}): name the descriptions' column 'text'"
-        )
+        raise ClipdbError(f"{path} has no column 'text' (its columns: {found}): name the descriptions' column 'text'")
     return names.index("text"), names.index("property") if "property" in names else None

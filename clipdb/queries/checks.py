@@ -81,7 +81,9 @@ def _vectors(index: Index, model: str, kind: Kind, version: int) -> Iterator[Che
         return _some(_count(index, query), problem)
 
     yield Check(
-        model, f"{kind}: no row comes twice", count("are too many", f"select count(*) - count(distinct {key}) from {table}")
+        model,
+        f"{kind}: no row comes twice",
+        count("are too many", f"select count(*) - count(distinct {key}) from {table}"),
     )
     yield Check(
         model,
@@ -90,7 +92,8 @@ def _vectors(index: Index, model: str, kind: Kind, version: int) -> Iterator[Che
     )
     batches = f"(select run, batch from batches where kind = '{kind}' and model_id = $model)"
     unknown = index.execute(
-        f"select count(*) from {table} v anti join {batches} b on v._run = b.run and v._batch = b.batch", {"model": model}
+        f"select count(*) from {table} v anti join {batches} b on v._run = b.run and v._batch = b.batch",
+        {"model": model},
     ).fetchall()[0][0]
     yield Check(model, f"{kind}: rows are of committed batches", _some(unknown, "are not"))
     length = "array_inner_product(embedding, embedding)"
@@ -110,9 +113,7 @@ def _vectors(index: Index, model: str, kind: Kind, version: int) -> Iterator[Che
     odd = sorted(set(columns) ^ set(known))
     names = ", ".join(head_name(layer, head) for layer, head in odd)
     yield Check(model, f"{kind}: heads are those of the catalog", f"only on one side: {names}" if odd else None)
-    sums = ", ".join(
-        f"count_if(not isfinite(array_inner_product({name}, {name})))" for name in columns.values()
-    )
+    sums = ", ".join(f"count_if(not isfinite(array_inner_product({name}, {name})))" for name in columns.values())
     bad = index.execute(f"select {sums} from {table}").fetchall()[0] if columns else ()
     wrong = [head_name(*head) for head, number in zip(columns, bad, strict=True) if number]
     yield Check(model, f"{kind}: head vectors are finite", f"not in {', '.join(wrong)}" if wrong else None)

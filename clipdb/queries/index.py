@@ -77,6 +77,7 @@ class Index:
 
     def close(self) -> None:
         """Close the index; results that were not fetched are lost."""
+        self.connection.interrupt()  # closing waits for a query that Ctrl-C left running
         self.connection.close()
         if self._engine is not None:
             self._engine.dispose()
@@ -171,6 +172,7 @@ class Index:
             return
         if self._search is None:
             self._search = self._open_vectors()
+        self._search.error = None  # a relation that was fetched late may have left one
         if _SHORT_NAMES.search(query) and self._model is None:
             one_model(self._models, None)
 

@@ -15,8 +15,8 @@ A file `NAME.sql` starts with comments::
     select ... where property = $property limit $k
 
 The first line is the title. A parameter is ``$name TYPE``, then ``required``, ``optional`` (null when left out) or
-``= DEFAULT``, then a colon and its help. Types are those of `clipdb.queries.parameters`. ``needs`` names the tables that
-must have rows; ``limit`` is how many rows the command line prints unless told otherwise.
+``= DEFAULT``, then a colon and its help. Types are those of `clipdb.queries.parameters`. ``needs`` names the tables
+that must have rows; ``limit`` is how many rows the command line prints unless told otherwise.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def find_query(name: str, folders: Sequence[Path] = ()) -> NamedQuery:
     from difflib import get_close_matches
 
     names = [known.replace("_", "-") for known in query_names(folders)]
-    near = get_close_matches(name, names, n=3, cutoff=0.4)
+    near = get_close_matches(name, names, n=3, cutoff=0.6)
     hint = f"did you mean {', '.join(near)}?" if near else "`clipdb query --list` shows them all"
     raise ClipdbError(f"no query is called {name!r}: {hint}")
 

@@ -7,16 +7,15 @@ contributions (the space is isometric).
 from __future__ import annotations
 
 import threading
-
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.resolve import one_image, one_model
@@ -116,10 +115,10 @@ class NeighbourSearch:
         connection.create_function(
             "clipdb_neighbours",
             self._in_sql,
-            ["VARCHAR", "VARCHAR", "VARCHAR", "BIGINT"],  # type: ignore[list-item]
-            "STRUCT(image_id VARCHAR, score FLOAT, rank INTEGER)[]",  # type: ignore[arg-type]
-            type="arrow",  # type: ignore[arg-type]
-            null_handling="special",  # type: ignore[arg-type]
+            ["VARCHAR", "VARCHAR", "VARCHAR", "BIGINT"],
+            "STRUCT(image_id VARCHAR, score FLOAT, rank INTEGER)[]",
+            type=PythonUDFType.ARROW,
+            null_handling=FunctionNullHandling.SPECIAL,
         )
         connection.execute(_MACRO)
 
@@ -167,7 +166,9 @@ class NeighbourSearch:
         rows = table.to_table(columns=["image_id", known[layer, head]])
         rows = rows.filter(pc.is_valid(rows[1])).sort_by("image_id")
         if not len(rows):
-            raise ClipdbError(f"no image of {model} has been through head {head_name(layer, head)} yet: ingest them again")
+            raise ClipdbError(
+                f"no image of {model} has been through head {head_name(layer, head)} yet: ingest them again"
+            )
         column = rows[1].combine_chunks()
         vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1).astype(np.float32)
         norms = np.linalg.norm(vectors, axis=1)
@@ -198,5 +199,3 @@ def _best(ids: np.ndarray, scores: np.ndarray, itself: int, k: int) -> list[tupl
     top = np.argpartition(-scores, k - 1)[:k] if k else np.empty(0, np.int64)
     top = top[np.lexsort((top, -scores[top]))]
     return [(ids[row].decode(), float(scores[row]), rank) for rank, row in enumerate(top, start=1)]
-
-

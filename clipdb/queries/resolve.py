@@ -81,7 +81,7 @@ def one_image(wanted: str, found: Sequence[str], place: str = "in this index") -
     if not found:
         raise ClipdbError(
             f"no image {wanted!r} {place}: give a file's path or the beginning of an image_id "
-            "(`clipdb query \"select image_id, uri from images\"`)"
+            '(`clipdb query "select image_id, uri from images"`)'
         )
     listed = ", ".join(one[:16] for one in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
     raise ClipdbError(f"{wanted!r} begins several image ids {place}: {listed}: give more of it")

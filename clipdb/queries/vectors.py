@@ -1,7 +1,7 @@
 """The vectors of an index as DuckDB reads them: Lance tables at their committed versions.
 
-In SQL a model's vectors are ``vectors."ARCH/PRETRAINED".images`` and ``vectors."ARCH/PRETRAINED".texts``; where the index
-has one model, or one was chosen, also ``image_vectors`` and ``text_vectors``.
+In SQL a model's vectors are ``vectors."ARCH/PRETRAINED".images`` and ``vectors."ARCH/PRETRAINED".texts``; where the
+index has one model, or one was chosen, also ``image_vectors`` and ``text_vectors``.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def row_counts(connection: duckdb.DuckDBPyConnection, index: Path) -> dict[tuple
     }
 
 
-class VectorTable(ds.Dataset):  # type: ignore[misc]
+class VectorTable(ds.Dataset):
     """A Lance table with its float16 lists as float32, which is what DuckDB can read.
 
     DuckDB asks for the columns and rows that a statement needs; both go down to Lance, which casts what it returns.

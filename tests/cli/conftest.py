@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,7 @@ from clipdb.cli import main
 
 sys.path.append(str(Path(__file__).parents[1] / "queries"))
 
-from built_index import Built, build  # noqa: E402
-
-Run = Callable[..., Result]
+from built_index import Built, Run, build
 
 
 @pytest.fixture(scope="session")

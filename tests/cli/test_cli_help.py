@@ -33,7 +33,7 @@ def commands(command: click.Command, context: click.Context) -> Iterator[tuple[s
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_command_and_option_has_help(verb: str) -> None:
-    context = click.Context(main, info_name="clipdb")
+    context = click.Context(main, info_name="clipdb", **main.context_settings)
     command = main.get_command(context, verb)
     assert command is not None
     for path, each in commands(command, click.Context(command, info_name=verb, parent=context)):

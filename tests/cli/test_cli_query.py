@@ -12,15 +12,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from built_index import Built, build
-from conftest import Run
+from built_index import Built, Run, build
 
 CLI = [sys.executable, "-c", "from clipdb.cli import main; main()"]
-
-
-def shell(index: Path, *arguments: str, **more: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "CLIPDB_INDEX": str(index)}
-    return subprocess.run([*CLI, *arguments], env=environment, capture_output=True, text=True, **more)  # type: ignore[call-overload, no-any-return]
 
 
 @pytest.mark.parametrize(
@@ -133,9 +127,9 @@ def test_raw_sql_has_no_row_limit(run: Run) -> None:
 
 
 VALUES = """
-    select 0.1::double as f, 'nan'::double as nan, null as nothing, true as yes, ['a', 'b, c'] as texts, [1.5, 2]::float[] as
-    numbers, {'x': 1} as struct, '{"k": [1]}'::json as doc, date '2026-01-02' as day, 'é"\n' as text, 7::hugeint as big,
-    1.25::decimal(4, 2) as exact
+    select 0.1::double as f, 'nan'::double as nan, null as nothing, true as yes, ['a', 'b, c'] as texts,
+    [1.5, 2]::float[] as numbers, {'x': 1} as struct, '{"k": [1]}'::json as doc, date '2026-01-02' as day,
+    'é"\n' as text, 7::hugeint as big, 1.25::decimal(4, 2) as exact
 """
 
 
@@ -213,21 +207,32 @@ def test_a_model_is_chosen_for_sql(run: Run, two: Built) -> None:
 
 
 def test_a_closed_pipe_is_silent(built: Built) -> None:
-    command = f"{sys.executable} -c 'from clipdb.cli import main; main()' query 'select * from range(200000)' -f csv | head -1"
+    command = f"{sys.executable} -c '{CLI[2]}' query 'select * from range(200000)' -f csv | head -1"
     environment = {**os.environ, "CLIPDB_INDEX": str(built.path)}
     result = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True)
     assert result.stdout == "range\n" and result.stderr == ""
 
 
-def test_ctrl_c_exits_130(built: Built) -> None:
-    query = "select count(*) from range(1000000) a, range(1000000) b where a.range * b.range % 7 = 3"
+def test_ctrl_c_exits_130(built: Built, tmp_path: Path) -> None:
+    marker = tmp_path / "running"
+    query = f"""
+        copy (select 1) to '{marker}';
+        select count(*) from range(1000000) a, range(1000000) b where a.range * b.range % 7 = 3
+    """
+    # A shell that runs the suite in the background has children ignore Ctrl-C.
+    code = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {CLI[2]}"
     process = subprocess.Popen(
-        [*CLI, "query", "-i", str(built.path), query], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", code, "query", "-i", str(built.path), query], stderr=subprocess.PIPE, text=True
     )
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in errors
+    try:
+        while not marker.exists() and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130 and errors == "Stopped.\n"
 
 
 def test_a_cold_start_imports_little(built: Built) -> None:

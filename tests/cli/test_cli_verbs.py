@@ -8,9 +8,8 @@ import duckdb
 import lance
 import pyarrow as pa
 import pytest
-from built_index import Built
+from built_index import Built, Run
 from click.testing import Result
-from conftest import Run
 
 from clipdb import __version__
 from clipdb.schema import catalog
@@ -110,7 +109,10 @@ def test_verify_passes_a_whole_index(run: Run, two: Built) -> None:
         ("delete from images where label = 'odd'", "images: rows are in the catalog: 20 are not"),
         ("insert into images (image_id, uri) values ('ff', 'x')", "every image has vectors: 1 images have none"),
         ("delete from heads where name = 'L2.H1'", "images: heads are those of the catalog: only on one side: L2.H1"),
-        ("update heads set basis = list_transform(basis, x -> x * 2) where name = 'L1.H2'", "bases are orthonormal: not of L1.H2"),
+        (
+            "update heads set basis = list_transform(basis, x -> x * 2) where name = 'L1.H2'",
+            "bases are orthonormal: not of L1.H2",
+        ),
     ],
 )
 def test_verify_finds_what_is_wrong_in_the_catalog(run: Run, copy: Built, statement: str, problem: str) -> None:
@@ -178,5 +180,3 @@ def test_an_older_index_asks_for_the_upgrade(run: Run, copy: Built) -> None:
     assert result.exit_code == 1 and f"clipdb upgrade {copy.path}" in result.stderr
     assert run("upgrade", index=copy.path).exit_code == 0
     assert run("query", "heads", index=copy.path).exit_code == 0
-
-

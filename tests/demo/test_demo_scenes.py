@@ -31,11 +31,11 @@ def pieces(mask: np.ndarray) -> list[int]:
     return sizes
 
 
-def scenes(count: int, seed: int = 77) -> list[tuple[Scene, np.ndarray, np.ndarray]]:
+def scenes(count: int, seed: int = 77, **fixed: str) -> list[tuple[Scene, np.ndarray, np.ndarray]]:
     drawn = []
     for index in range(count):
         rng = generator(seed, index)
-        scene = sample(rng)
+        scene = replace(sample(rng), **fixed)
         drawn.append((scene, *draw(scene, rng)))
     return drawn
 
@@ -83,15 +83,14 @@ def test_objects_can_be_counted_by_their_colour_in_the_pixels(colour: str, count
 
 def test_small_objects_are_smaller_than_large_ones_whatever_their_number():
     area = {size: [] for size in VALUES["size"]}
-    for scene, _, coverage in scenes(300):
-        if scene.shape == "square":
-            area[scene.size].append(coverage.sum() / (COUNTS.index(scene.count) + 1))
+    for scene, _, coverage in scenes(100, shape="square"):
+        area[scene.size].append(coverage.sum() / (COUNTS.index(scene.count) + 1))
 
     assert max(area["small"]) < min(area["large"])
 
 
 def test_the_group_is_at_its_position():
-    for scene, _, coverage in scenes(400):
+    for scene, _, coverage in scenes(400, shape="circle"):
         rows, columns = np.nonzero(coverage > 0)
         free = {
             "left": columns.min(),
@@ -106,7 +105,7 @@ def test_the_group_is_at_its_position():
         if scene.position == "centre":
             assert min(share.values()) > 0.34, scene
         else:
-            assert share[scene.position] < 0.33 < min(beside.values()), scene
+            assert share[scene.position] < 0.3 < min(beside.values()), scene
 
 
 def test_only_solid_objects_have_one_shade():

@@ -93,7 +93,7 @@ def test_kills_while_layers_are_added(own_index: Path, scenes: Path, model: tupl
     before = table(own_index)
     chance = random.Random(13)
     for _ in range(4):
-        assert killed(Process(tmp_path / "log", *command), own_index, 2, chance.uniform(0, 0.1))
+        assert killed(Process(tmp_path / "log", *command), own_index, 4, chance.uniform(0, 0.1))
         now = table(own_index)
         assert now.ids == before.ids
     assert "l0h0" in now.heads
@@ -102,8 +102,7 @@ def test_kills_while_layers_are_added(own_index: Path, scenes: Path, model: tupl
     done("ingest", "images", scenes, *model, "--layers", "all", "--workers", 0, "-i", straight)
     assert_same(own_index, straight)
     verified(own_index)
-    texts = table(own_index, "texts")
-    assert texts.heads == table(own_index).heads
+    assert set(table(own_index, "texts").heads) == set(table(own_index).heads)
 
 
 def test_ctrl_c_keeps_what_was_computed(scenes: Path, model: tuple, ready_index: Path, tmp_path: Path) -> None:

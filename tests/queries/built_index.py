@@ -11,6 +11,7 @@ from pathlib import Path
 import lance
 import numpy as np
 import pyarrow as pa
+from click.testing import Result
 
 from clipdb.schema import catalog
 from clipdb.schema.names import head_column, head_name
@@ -31,6 +32,10 @@ PROPERTIES = {
 """Current properties of `one/a`; L2.H2 has no label."""
 
 SPANS = ("a red, round thing", "a blue thing", "colourful paper", "a grey wall", "two apples")
+
+
+Run = Callable[..., Result]
+"""Runs the command line: what the fixture `run` of tests/cli gives."""
 
 
 @dataclass

@@ -94,9 +94,7 @@ def _fits(key: tuple[str, int, int], text: str) -> bool:
 
 @pytest.mark.parametrize(("agree", "top"), [(3, 5), (2, 3), (1, 1)])
 def test_association_and_ccs_are_plain_counts(built: Built, agree: int, top: int) -> None:
-    fitting = {
-        key: sum(_fits(key, SPANS[(rank + key[1] + key[2]) % 5]) for rank in range(top)) for key in PROPERTIES
-    }
+    fitting = {key: sum(_fits(key, SPANS[(rank + key[1] + key[2]) % 5]) for rank in range(top)) for key in PROPERTIES}
     with clipdb.open(built.path) as db:
         result = db.query.association(min_agree=agree, top=top)
         row = dict(zip(result.columns, result.fetchall()[0], strict=True))

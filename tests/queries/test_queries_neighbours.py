@@ -114,6 +114,15 @@ def test_bad_arguments_in_sql_are_said_in_a_line(
     assert problem in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_an_error_is_said_once(built: Built) -> None:
+    with clipdb.open(built.path) as db:
+        late = db.sql("select * from neighbours(null, 'L9.H9', 'a', 3)")
+        with pytest.raises(duckdb.InvalidInputException, match=r"no vectors of head L9\.H9"):
+            late.fetchall()
+        with pytest.raises(duckdb.InvalidInputException, match="mine"):
+            db.execute("select error('mine') from image_vectors")
+
+
 def test_ambiguous_beginnings_are_listed(built: Built) -> None:
     letter = max("0123456789abcdef", key=lambda letter: sum(one.startswith(letter) for one in built.ids))
     expected = sorted(one[:16] for one in built.ids if one.startswith(letter))
@@ -148,7 +157,8 @@ def test_vectors_in_sql_are_those_stored(built: Built) -> None:
 
 def test_sql_agrees_with_the_oracle_on_scores(built: Built) -> None:
     query = """
-        select image_id, array_cosine_similarity(l2h1, (select l2h1 from image_vectors where image_id = $image)) as score
+        with asked as (select l2h1 as vector from image_vectors where image_id = $image)
+        select image_id, array_cosine_similarity(l2h1, (from asked)) as score
         from image_vectors where image_id <> $image order by score desc limit 4
     """
     with clipdb.open(built.path) as db:

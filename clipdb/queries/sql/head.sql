@@ -9,7 +9,7 @@
 
 select
     heads.name as head, property, labeller, confidence, rank, text as span,
-    variance_explained, cumulative_variance, head_spans.pool
+    variance_explained as variance, cumulative_variance as cumulative, head_spans.pool
 from heads
 left join head_properties using (model_id, layer, head)
 left join head_spans using (model_id, layer, head)

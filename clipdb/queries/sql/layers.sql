@@ -1,7 +1,7 @@
 -- Layers
 --
--- A row a layer: how many heads it has and how many are labelled, their properties, how much their vectors vary, and
--- the share of that variance that their spans explain.
+-- A row a layer: how many heads it has and how many are labelled, their properties, the variance of their vectors in
+-- total, the mean of their effective ranks, and the mean share of their variance that their spans explain.
 --
 -- $model model optional: Only layers of this model.
 -- needs: heads
@@ -12,10 +12,10 @@ with spanned as (
     group by model_id, layer, head
 )
 select
-    model_id, layer, count(*) as heads, count(property_key) as labelled_heads,
+    model_id, layer, count(*) as heads, count(property_key) as labelled,
     list(distinct property_key order by property_key) filter (property_key is not null) as properties,
-    sum(total_variance) as total_variance, avg(effective_rank) as mean_effective_rank,
-    avg(explained) as mean_explained_by_spans
+    sum(total_variance) as total_variance, avg(heads.effective_rank) as effective_rank,
+    avg(spanned.explained) as explained
 from heads
 left join head_properties using (model_id, layer, head)
 left join spanned using (model_id, layer, head)

@@ -7,7 +7,7 @@
 
 select
     model_id, property_key as property, count(*) as heads, list(name order by layer, head) as carried_by,
-    avg(confidence) as mean_confidence
+    avg(confidence) as confidence
 from head_properties
 where $model is null or model_id = $model
 group by model_id, property_key

@@ -10,7 +10,7 @@
 -- limit: 50
 
 select
-    model_id, format('L{}.H{}', layer, spans.head) as head, property, rank, text as span, variance_explained, spans.pool
+    model_id, format('L{}.H{}', layer, spans.head) as head, property, rank, text as span, variance_explained as variance, spans.pool
 from spans
 left join head_properties using (model_id, layer, head)
 where contains(same_spelling(text), same_spelling($text))
