@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clipdb import schema
+    from clipdb._open import open
     from clipdb.errors import ClipdbError
-    from clipdb.queries.index import Index, open
+    from clipdb.queries.index import Index
 
 __version__ = "0.1.0"
 __all__ = ["ClipdbError", "Index", "__version__", "open", "schema"]
 
-_FROM = {"ClipdbError": "clipdb.errors", "Index": "clipdb.queries.index", "open": "clipdb.queries.index"}
+_FROM = {"ClipdbError": "clipdb.errors", "Index": "clipdb.queries.index", "open": "clipdb._open"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
+from clipdb._open import open as open_index
 from clipdb.cli.common import Group, Output, index_option, output_options
 from clipdb.errors import ClipdbError
-from clipdb.queries.index import Index, reads_vectors
+from clipdb.queries.index import reads_vectors
 from clipdb.queries.named import NamedQuery, find_query, query_names
 from clipdb.queries.parameters import Parameter
 
@@ -95,7 +96,7 @@ def _sql(sql: str, index: Path, output: Output, model: str | None) -> None:
         sql = sys.stdin.read()
     if not sql.strip():
         raise ClipdbError('the SQL is empty: try `clipdb query "select * from heads limit 5"`')
-    with Index(index, model=model) as opened:
+    with open_index(index, model=model) as opened:
         write_result(opened.execute(sql), output)
 
 
@@ -108,7 +109,7 @@ def _named(query: NamedQuery) -> click.Command:
             if given[name] is not None:
                 raise click.UsageError(f"{query.parameters[0].option} is given twice: {given[name]!r} and {first!r}")
             given[name] = first
-        with _pandas_unseen(query.sql), Index(index) as opened:
+        with _pandas_unseen(query.sql), open_index(index) as opened:
             write_result(opened.execute(query.sql, opened.bind(query, given)), output, query.limit)
 
     options: list[click.Parameter] = [

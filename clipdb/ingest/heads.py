@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from clipdb.ingest.moments import Moments, head_moments
 from clipdb.ingest.vector_table import VectorTable
-from clipdb.ingest.writer import Writer
+from clipdb.ingest.writer import Reader, Writer
 from clipdb.schema.names import head_name
 from clipdb.schema.vectors import head_columns
 
@@ -32,9 +32,9 @@ def head_rows(model_id: str, bases: Mapping[Head, np.ndarray]) -> list[dict[str,
     ]
 
 
-def stored_bases(writer: Writer, model_id: str) -> dict[Head, np.ndarray]:
+def stored_bases(reader: Reader, model_id: str) -> dict[Head, np.ndarray]:
     """Read the bases of a model's heads from the catalog, float64 ``[D, k]`` each."""
-    rows = writer.read(
+    rows = reader.read(
         "select layer, head, basis, embed_dim from heads join models using (model_id) "
         "where model_id = ? and basis is not null order by layer, head",
         model_id,

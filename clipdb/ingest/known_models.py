@@ -7,10 +7,10 @@ from pathlib import Path
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.models import Model, load
-from clipdb.ingest.writer import Writer
+from clipdb.ingest.writer import Reader
 
 
-def require_same_model(writer: Writer, model: Model) -> None:
+def require_same_model(reader: Reader, model: Model) -> None:
     """Refuse a model whose name the index has with other weights, preprocessing or embedding size.
 
     Raises
@@ -18,7 +18,7 @@ def require_same_model(writer: Writer, model: Model) -> None:
     ClipdbError
         Naming what differs.
     """
-    rows = writer.read(
+    rows = reader.read(
         "select embed_dim, weights_sha256, preprocess::varchar from models where model_id = ?", model.model_id
     )
     for embed_dim, weights, preprocess in rows:
@@ -32,12 +32,12 @@ def require_same_model(writer: Writer, model: Model) -> None:
         else:
             continue
         raise ClipdbError(
-            f"{writer.index} has a {model.model_id} with {difference}: give this one another name "
+            f"{reader.index} has a {model.model_id} with {difference}: give this one another name "
             f"(--model ARCH/NAME --checkpoint FILE) or another index"
         )
 
 
-def model_ids(writer: Writer, chosen: str | None = None) -> list[str]:
+def model_ids(reader: Reader, chosen: str | None = None) -> list[str]:
     """List the models of an index that have image vectors, or check that one is among them.
 
     Raises
@@ -47,18 +47,18 @@ def model_ids(writer: Writer, chosen: str | None = None) -> list[str]:
     """
     known = [
         row[0]
-        for row in writer.read("select distinct model_id from batches where kind = 'images' order by 1")
+        for row in reader.read("select distinct model_id from batches where kind = 'images' order by 1")
     ]
     if not known:
         raise ClipdbError(
-            f"{writer.index} has no images yet: run `clipdb ingest images SRC --model ARCH/PRETRAINED`"
+            f"{reader.index} has no images yet: run `clipdb ingest images SRC --model ARCH/PRETRAINED`"
         )
     if chosen is not None and chosen not in known:
-        raise ClipdbError(f"{writer.index} has no images of model {chosen}: it has {', '.join(known)}")
+        raise ClipdbError(f"{reader.index} has no images of model {chosen}: it has {', '.join(known)}")
     return known if chosen is None else [chosen]
 
 
-def reload(writer: Writer, model_id: str, checkpoint: Path | None, device: str) -> Model:
+def reload(reader: Reader, model_id: str, checkpoint: Path | None, device: str) -> Model:
     """Load a model of the index again, from where its ingest had the weights unless another file is given.
 
     Raises
@@ -67,12 +67,12 @@ def reload(writer: Writer, model_id: str, checkpoint: Path | None, device: str) 
         If the weights can't be had or are not those of the index.
     """
     if checkpoint is None:
-        runs = writer.read(
+        runs = reader.read(
             "select arguments->>'$.checkpoint' from runs "
             "where command = 'ingest images' and (arguments->>'$.model') = ? order by run desc limit 1",
             model_id,
         )
         checkpoint = Path(runs[0][0]) if runs and runs[0][0] else None
     model = load(model_id, checkpoint, device)
-    require_same_model(writer, model)
+    require_same_model(reader, model)
     return model

@@ -28,7 +28,25 @@ PATIENCE_SECONDS = 600.0
 PACKAGES = ("clipdb", "duckdb", "pylance", "torch", "open_clip_torch")
 
 
-class Writer:
+class Reader:
+    """The catalog of an index, opened for a moment at a time.
+
+    Parameters
+    ----------
+    index
+        Directory of the index.
+    """
+
+    def __init__(self, index: Path) -> None:
+        self.index = index
+
+    def read(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run one query on the catalog."""
+        with catalog.connect(self.index) as connection:
+            return connection.execute(sql, list(parameters)).fetchall()
+
+
+class Writer(Reader):
     """The one process that writes to an index, and the run that it records.
 
     Parameters
@@ -58,7 +76,7 @@ class Writer:
     """
 
     def __init__(self, index: Path, command: str, arguments: Mapping[str, Any], create: bool = False) -> None:
-        self.index = index
+        super().__init__(index)
         self.run = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
         self.device: str | None = None
         self.added = self.skipped = self.failed = 0
@@ -126,11 +144,6 @@ class Writer:
         except catalog.InUseError as error:
             print(f"note: {error}; waiting up to {PATIENCE_SECONDS:.0f} s for it", file=sys.stderr)
             return catalog.connect(self.index, read_only=False, wait=PATIENCE_SECONDS)
-
-    def read(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Run one query on the catalog."""
-        with catalog.connect(self.index) as connection:
-            return connection.execute(sql, list(parameters)).fetchall()
 
 
 @contextmanager

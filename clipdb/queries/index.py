@@ -19,8 +19,10 @@ from clipdb.schema import catalog
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from clipdb.queries.neighbours import NeighbourSearch
+    from clipdb.queries.context import Context
+    from clipdb.queries.subjects import Embedder
 
+# The vectors' schema, and every name in clipdb.queries.functions, which only a statement that needs them may import.
 _VECTORS = re.compile(r"vectors|neighbours", re.IGNORECASE)
 _SHORT_NAMES = re.compile(r"\b(image|text)_vectors\b", re.IGNORECASE)
 _T = TypeVar("_T")
@@ -30,6 +32,11 @@ _SAME_SPELLING = """
 create or replace temp macro same_spelling(text) as
     replace(replace(trim(lower(text)), 'our', 'or'), 'grey', 'gray')
 """
+
+
+def no_embedder() -> Embedder:
+    """Refuse what only a model could answer."""
+    raise ClipdbError("this image or text is not in the index: open the index with `clipdb.open`, which can run the model")
 
 
 class Index:
@@ -43,6 +50,8 @@ class Index:
         Folders of named queries of your own.
     model
         The model that ``image_vectors`` and ``text_vectors`` stand for in SQL; not needed where there is one.
+    embedder
+        Makes what runs the model on images and texts that the index lacks; called only when one is asked about.
 
     Raises
     ------
@@ -54,14 +63,21 @@ class Index:
     While an index is open for reading no command can write to it: close it, or use it in a ``with`` block.
     """
 
-    def __init__(self, path: str | Path, queries: Sequence[str | Path] = (), model: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        queries: Sequence[str | Path] = (),
+        model: str | None = None,
+        embedder: Callable[[], Embedder] = no_embedder,
+    ) -> None:
         self.path = Path(path)
         self.folders = tuple(Path(folder) for folder in queries)
         self.connection = catalog.connect(self.path)
         self.connection.execute(_SAME_SPELLING)
         self._model = model
+        self._embedder = embedder
         self._models: list[str] = []
-        self._search: NeighbourSearch | None = None
+        self._context: Context | None = None
         self._engine: Engine | None = None
 
     def __enter__(self) -> Index:
@@ -170,14 +186,15 @@ class Index:
         """Open the vectors before the first statement that may read them: Lance is slow to import."""
         if not reads_vectors(query):
             return
-        if self._search is None:
-            self._search = self._open_vectors()
-        self._search.error = None  # a relation that was fetched late may have left one
+        if self._context is None:
+            self._context = self._open_vectors()
+        self._context.error = None  # a relation that was fetched late may have left one
         if _SHORT_NAMES.search(query) and self._model is None:
             one_model(self._models, None)
 
-    def _open_vectors(self) -> NeighbourSearch:
-        from clipdb.queries.neighbours import NeighbourSearch
+    def _open_vectors(self) -> Context:
+        from clipdb.queries.context import Context
+        from clipdb.queries.functions import register
         from clipdb.queries.vectors import committed_versions, register_vectors
 
         versions = committed_versions(self.connection)
@@ -185,16 +202,16 @@ class Index:
         if self._model is not None or len(self._models) == 1:
             self._model = one_model(self._models, self._model)
         register_vectors(self.connection, self.path, versions, self._model)
-        search = NeighbourSearch(self.path, versions)
-        search.register(self.connection)
-        return search
+        context = Context(self.path, self.connection, versions, self._embedder)
+        register(self.connection, context)
+        return context
 
     def _explained(self, run: Callable[[], _T]) -> _T:
         try:
             return run()
         except duckdb.InvalidInputException as error:
-            if self._search is not None and self._search.error is not None:
-                cause, self._search.error = self._search.error, None
+            if self._context is not None and self._context.error is not None:
+                cause, self._context.error = self._context.error, None
                 raise cause from error
             raise
 
@@ -236,23 +253,3 @@ class Queries:
 def reads_vectors(sql: str) -> bool:
     """Whether a statement may read vectors, so that they have to be opened before it runs."""
     return _VECTORS.search(sql) is not None
-
-
-def open(path: str | Path, *, queries: Sequence[str | Path] = (), model: str | None = None) -> Index:
-    """Open an index for reading.
-
-    Parameters
-    ----------
-    path
-        The index's directory.
-    queries
-        Folders of named queries of your own.
-    model
-        The model that ``image_vectors`` and ``text_vectors`` stand for in SQL.
-
-    Raises
-    ------
-    ClipdbError
-        If there is no index, or it can't be opened.
-    """
-    return Index(path, queries, model)

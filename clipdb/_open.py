@@ -1,0 +1,45 @@
+"""`clipdb.open`: where reading an index and running its models meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipdb.errors import require
+from clipdb.queries.index import Index
+
+if TYPE_CHECKING:
+    from clipdb.queries.subjects import Embedder
+
+
+def open(
+    path: str | Path, *, queries: Sequence[str | Path] = (), model: str | None = None, device: str = "auto"
+) -> Index:
+    """Open an index for reading.
+
+    Parameters
+    ----------
+    path
+        The index's directory.
+    queries
+        Folders of named queries of your own.
+    model
+        The model that ``image_vectors`` and ``text_vectors`` stand for in SQL.
+    device
+        Where a model runs, if a question is about an image or a text that the index lacks: ``auto``, ``cpu``, ``cuda``.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no index, or it can't be opened.
+    """
+
+    def embedder() -> Embedder:
+        require("torch", "ingest")
+        require("open_clip", "ingest")
+        from clipdb.ingest.embedder import Embedder
+
+        return Embedder(Path(path), device)
+
+    return Index(path, queries, model, embedder)

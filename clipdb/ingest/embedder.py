@@ -1,0 +1,100 @@
+"""Run an index's models on an image or a text that the index lacks; nothing is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clipdb.errors import ClipdbError
+from clipdb.ingest.decode import Undecodable, decode
+from clipdb.ingest.decomposition import Decomposer
+from clipdb.ingest.heads import Head, stored_bases
+from clipdb.ingest.known_models import reload
+from clipdb.ingest.models import Model
+from clipdb.ingest.writer import Reader
+
+
+class Embedder:
+    """Loads each model once, when it is first needed.
+
+    Parameters
+    ----------
+    index
+        Directory of the index.
+    device
+        Where to run: ``auto``, ``cpu``, ``cuda`` ...
+    """
+
+    def __init__(self, index: Path, device: str = "auto") -> None:
+        self._reader = Reader(index)
+        self._device = device
+        self._models: dict[str, Model] = {}
+        self._decomposers: dict[str, Decomposer] = {}
+
+    def model(self, model_id: str) -> Model:
+        """Load a model of the index, from where its ingest had the weights.
+
+        Raises
+        ------
+        ClipdbError
+            If the weights can't be had or are not those of the index.
+        """
+        if model_id not in self._models:
+            self._models[model_id] = reload(self._reader, model_id, None, self._device)
+        return self._models[model_id]
+
+    def decomposer(self, model_id: str) -> Decomposer:
+        """Give the decomposition of the layers that the index has, in its bases."""
+        if model_id not in self._decomposers:
+            bases = stored_bases(self._reader, model_id)
+            layers = sorted({layer for layer, _ in bases})
+            self._decomposers[model_id] = Decomposer(self.model(model_id).adapter, layers, bases)
+        return self._decomposers[model_id]
+
+    def pixels(self, model_id: str, data: bytes, name: str) -> torch.Tensor:
+        """Decode and preprocess an image file's bytes, ``[1, 3, S, S]``.
+
+        Raises
+        ------
+        ClipdbError
+            If they are no image.
+        """
+        model = self.model(model_id)
+        try:
+            decoded = decode(data, model.preprocess)
+        except Undecodable as error:
+            raise ClipdbError(f"{name} can't be read as an image: {error}") from error
+        return model.pixels_to_input(torch.from_numpy(decoded.pixels[None]))
+
+    def image(self, model_id: str, data: bytes, name: str) -> tuple[np.ndarray, float, dict[Head, np.ndarray]]:
+        """Embed an image file's bytes.
+
+        Parameters
+        ----------
+        name
+            How the image is called in a message.
+
+        Returns
+        -------
+        embedding, norm, heads
+            Unit embedding ``[D]``, its norm before, and y ``[k]`` by ``(layer, head)``, all float32.
+
+        Raises
+        ------
+        ClipdbError
+            If they are no image, or the weights can't be had.
+        """
+        decomposer = self.decomposer(model_id)
+        embedding, norm, heads = (part[0].cpu().numpy() for part in decomposer(self.pixels(model_id, data, name)))
+        vectors = {
+            (layer, head): heads[row, head]
+            for row, layer in enumerate(decomposer.layers)
+            for head in range(heads.shape[1])
+        }
+        return embedding, float(norm), vectors
+
+    def texts(self, model_id: str, texts: list[str]) -> np.ndarray:
+        """Embed texts as unit vectors, float32 ``[n, D]``; the number that were cut goes to stderr."""
+        return self.model(model_id).embed_texts(texts, 256)

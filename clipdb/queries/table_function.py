@@ -1,0 +1,104 @@
+"""A table function in SQL that Python computes: a vectorised function that returns rows, and a macro that unnests them.
+
+It takes constants, parameters, subqueries and, through LATERAL, columns of other tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter, Signature
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from clipdb.errors import ClipdbError
+from clipdb.queries.context import Context
+
+Arguments = tuple[Any, ...]
+Rows = Sequence[tuple[Any, ...]]
+
+_ARROW = {
+    "VARCHAR": pa.utf8(),
+    "DOUBLE": pa.float64(),
+    "FLOAT": pa.float32(),
+    "INTEGER": pa.int32(),
+    "BIGINT": pa.int64(),
+    "BOOLEAN": pa.bool_(),
+}
+
+
+@dataclass(frozen=True)
+class TableFunction:
+    """A table function.
+
+    Attributes
+    ----------
+    name
+        As SQL calls it.
+    parameters
+        SQL type by name, in order.
+    defaults
+        SQL literal by name of the parameters that may be left out; the last ones.
+    columns
+        SQL type by name of what it returns.
+    compute
+        From the context and a batch of calls, each call's rows. Calls with equal arguments come once.
+    needed
+        Parameters that can't be null: a call with a null in one of them has no rows.
+    """
+
+    name: str
+    parameters: Mapping[str, str]
+    columns: Mapping[str, str]
+    compute: Callable[[Context, Sequence[Arguments]], Sequence[Rows]]
+    defaults: Mapping[str, str]
+    needed: Sequence[str] = ()
+
+    def register(self, connection: duckdb.DuckDBPyConnection, context: Context) -> None:
+        """Give a connection the function."""
+        fields = ", ".join(f"{name} {kind}" for name, kind in self.columns.items())
+        connection.create_function(  # type: ignore[call-overload]
+            f"clipdb_{self.name}",
+            self._in_sql(context),
+            list(self.parameters.values()),
+            f"STRUCT({fields})[]",
+            type="arrow",
+            null_handling="special",
+        )
+        signature = ", ".join(
+            f"{name} := {self.defaults[name]}" if name in self.defaults else name for name in self.parameters
+        )
+        connection.execute(
+            f"create or replace temp macro {self.name}({signature}) as table "
+            f"select unnest(clipdb_{self.name}({', '.join(self.parameters)}), recursive := true)"
+        )
+
+    def _in_sql(self, context: Context) -> Callable[..., pa.Array]:
+        result = pa.list_(pa.struct([(name, _ARROW[kind]) for name, kind in self.columns.items()]))
+        needed = [list(self.parameters).index(name) for name in self.needed]
+
+        def call(*columns: pa.ChunkedArray) -> pa.Array:
+            calls = list(zip(*(column.to_pylist() for column in columns), strict=True))
+            distinct = [one for one in dict.fromkeys(calls) if all(one[place] is not None for place in needed)]
+            try:
+                found = dict(zip(distinct, self.compute(context, distinct), strict=True))
+            except ClipdbError as error:
+                context.error = error
+                raise
+            names = list(self.columns)
+            dicts = {
+                one: [dict(zip(names, row, strict=True)) for row in rows] for one, rows in found.items()
+            }
+            return pa.array([dicts.get(one) for one in calls], result)
+
+        # DuckDB counts the parameters of the function that it is given.
+        kinds = [Parameter(name, Parameter.POSITIONAL_ONLY) for name in self.parameters]
+        call.__signature__ = Signature(kinds)  # type: ignore[attr-defined]
+        return call
+
+
+def each(compute: Callable[..., Rows]) -> Callable[[Context, Sequence[Arguments]], Sequence[Rows]]:
+    """Make a batch of calls from a function of one: ``compute(context, *arguments)``."""
+    return lambda context, calls: [compute(context, *one) for one in calls]
