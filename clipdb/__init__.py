@@ -1,6 +1,7 @@
 """clipdb: every attention head of a CLIP-like model is a row.
 
-`clipdb.open(path)` opens an index for questions; `clipdb.schema` has its tables.
+`clipdb.open(path)` opens an index for questions; `clipdb.segment` shows where in a picture its heads find a text;
+`clipdb.schema` has its tables.
 """
 
 from __future__ import annotations
@@ -11,13 +12,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clipdb import schema
     from clipdb._open import open
+    from clipdb._segment import segment
     from clipdb.errors import ClipdbError
     from clipdb.queries.index import Index
 
 __version__ = "0.1.0"
-__all__ = ["ClipdbError", "Index", "__version__", "open", "schema"]
+__all__ = ["ClipdbError", "Index", "__version__", "open", "schema", "segment"]
 
-_FROM = {"ClipdbError": "clipdb.errors", "Index": "clipdb.queries.index", "open": "clipdb._open"}
+_FROM = {
+    "ClipdbError": "clipdb.errors",
+    "Index": "clipdb.queries.index",
+    "open": "clipdb._open",
+    "segment": "clipdb._segment",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,8 @@ VERBS = {
     "label": "Name the heads.",
     "judge": "Judge how well spans fit the names.",
     "query": "Ask: named queries, or SQL.",
+    "explain": "Say which heads make an image and a text match.",
+    "segment": "Show where in a picture heads find a text.",
     "info": "Show what an index holds.",
     "models": "List the models that can be ingested.",
     "verify": "Check that catalog and vectors are whole and agree.",

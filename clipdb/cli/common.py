@@ -124,3 +124,7 @@ _OUTPUT = _option(
     help="Write results into a file, not to stdout.",
 )
 _LIMIT = _option("--limit", "-n", type=click.IntRange(min=0), help="Print at most this many rows; 0 for all.")
+
+PLOT_FILE = click.Path(path_type=Path, dir_okay=False)
+PLOT = click.Option(["--plot"], type=PLOT_FILE, metavar="FILE.png", help="Draw the rows as a chart.")
+"""What a query takes whose header names a chart."""

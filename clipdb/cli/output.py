@@ -124,12 +124,12 @@ def _stream(path: Path | None) -> Iterator[IO[str]]:
         yield sys.stdout
         sys.stdout.flush()
         return
-    with _replacing(path) as building, building.open("w", encoding="utf-8", newline="") as stream:
+    with replacing(path) as building, building.open("w", encoding="utf-8", newline="") as stream:
         yield stream
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Build a file under another name and rename it, so that it is whole or as it was."""
     building = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -150,5 +150,5 @@ def _save_parquet(table: Any, output: Output) -> None:
     import pyarrow.parquet as pq
 
     assert output.path is not None  # the option's parser saw to it
-    with _replacing(output.path) as building:
+    with replacing(output.path) as building:
         pq.write_table(table, building, compression="zstd", use_dictionary=False)

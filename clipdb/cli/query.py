@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from clipdb._open import open as open_index
-from clipdb.cli.common import Group, Output, index_option, output_options
+from clipdb.cli.common import PLOT, Group, Output, index_option, output_options
 from clipdb.errors import ClipdbError
 from clipdb.queries.index import reads_vectors
 from clipdb.queries.named import NamedQuery, find_query, query_names
@@ -102,15 +102,32 @@ def _sql(sql: str, index: Path, output: Output, model: str | None) -> None:
 
 def _named(query: NamedQuery) -> click.Command:
     def ask(index: Path, output: Output, first: str | None = None, **given: Any) -> None:
-        from clipdb.cli.output import write_result
+        from clipdb.cli.output import write_result, write_rows
 
         if first is not None:
             name = query.parameters[0].name
             if given[name] is not None:
                 raise click.UsageError(f"{query.parameters[0].option} is given twice: {given[name]!r} and {first!r}")
             given[name] = first
+        plot: Path | None = given.pop("plot", None)
+        sheet: Path | None = given.pop("sheet", None)
+        if sheet is not None and query.sheet is None:
+            raise click.UsageError(f"{query.command} lists no images, so there is nothing to show on a sheet")
         with _pandas_unseen(query.sql), open_index(index) as opened:
-            write_result(opened.execute(query.sql, opened.bind(query, given)), output, query.limit)
+            bound = opened.bind(query, given)
+            if sheet is not None:
+                from clipdb.cli.sheet import draw_sheet
+
+                draw_sheet(opened, query, bound, sheet)
+            result = opened.execute(query.sql, bound)
+            if query.plot is not None and plot is not None:
+                from clipdb.cli.plot import draw
+
+                names, rows = [column[0] for column in result.description or ()], result.fetchall()
+                draw(query.plot, [dict(zip(names, row, strict=True)) for row in rows], plot)
+                write_rows(names, rows, output)
+                return
+            write_result(result, output, query.limit)
 
     options: list[click.Parameter] = [
         click.Option(
@@ -120,6 +137,9 @@ def _named(query: NamedQuery) -> click.Command:
         )
         for parameter in query.parameters
     ]
+    if query.plot is not None:
+        options.append(PLOT)
+    options.append(_sheet(shown=query.sheet is not None))
     if query.parameters:
         main = query.parameters[0]
         options.insert(0, click.Argument(["first"], required=False, metavar=f"[{main.name.upper()}]"))
@@ -135,6 +155,13 @@ def _named(query: NamedQuery) -> click.Command:
     made.callback = shared.callback
     made.params += [option for option in shared.params if option.name not in {one.name for one in options}]
     return made
+
+
+def _sheet(shown: bool) -> click.Option:
+    """Make ``--sheet``; queries that list no images take it only to say so."""
+    help = "Draw the images with their scores as a contact sheet."
+    kind = click.Path(path_type=Path, dir_okay=False)
+    return click.Option(["--sheet"], type=kind, metavar="FILE.png", help=help, hidden=not shown)
 
 
 @contextmanager

@@ -2,51 +2,153 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from clipdb.errors import require
+from clipdb.cli.output import replacing
+from clipdb.errors import ClipdbError, require
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from clipdb.queries.index import Index
+    from clipdb.queries.named import NamedQuery
 
 CELL = 160
 CAPTION = 34
 COLUMNS = 5
 MARGIN = 8
+MOST = 200
+"""Pictures on a sheet drawn by a query; a longer answer is cut, and the title says so."""
+
+_LINE = 24  # characters across a cell
 
 
-def contact_sheet(title: str, pictures: Sequence[tuple[Path, str]], path: Path) -> None:
-    """Draw pictures in reading order and save them.
+def draw_sheet(index: Index, query: NamedQuery, values: Mapping[str, Any], path: Path) -> None:
+    """Draw what a query finds: the image asked for, if there is one, then the rows with their scores.
 
     Parameters
     ----------
-    title
-        One line above the pictures.
-    pictures
-        Files, each with a caption of one or two lines.
+    index
+        An open index.
+    query
+        A query whose header has a line ``sheet:``.
+    values
+        Its parameters, bound.
     path
         PNG to write.
 
     Raises
     ------
+    ClipdbError
+        If the query fails or lacks the header's columns, or the file is no PNG or can't be written.
     MissingExtra
         If pillow is not installed.
     """
     require("PIL", "plot")
-    from PIL import Image, ImageDraw, ImageFont, ImageOps
+    assert query.sheet is not None  # the caller saw to it
+    if path.suffix.lower() != ".png":
+        raise ClipdbError(f"{path} is not a .png file: --sheet draws PNG")
+    found = index.execute(query.sql, values)
+    names = [column[0] for column in found.description or ()]
+    if missing := [column for column in query.sheet if column not in names]:
+        raise ClipdbError(f"{query.path}: `sheet:` names {missing[0]}, and the query has {', '.join(names)}")
+    image, caption = (names.index(column) for column in query.sheet)
+    rows = [(str(row[image]), row[caption]) for row in found.fetchall()]
+    asked = str(values["image"]) if values.get("image") is not None else None
+    uris = _uris(index, [one for one, _ in rows[:MOST]] + ([asked] if asked else []))
+    pictures: list[tuple[Path | str, str]] = [(_source(asked, uris), "the image asked for")] if asked else []
+    for place, (one, value) in enumerate(rows[:MOST], start=1):
+        score = f"{value:.3f}" if isinstance(value, float) else str(value)
+        name = uris.get(one, one).rpartition("/")[2]
+        pictures.append((_source(one, uris), f"{place}.  {score}\n{_end_of(name)}"))
+    cut = f" (the first {MOST} of {len(rows)})" if len(rows) > MOST else ""
+    contact_sheet(f"{query.title}{cut}: {_said(values)}", pictures, path)
+
+
+def contact_sheet(title: str, pictures: Sequence[tuple[Path | str, str]], path: Path) -> None:
+    """Draw pictures in reading order and save them.
+
+    Parameters
+    ----------
+    title
+        One line above the pictures; a long one is cut.
+    pictures
+        Files, each with a caption of one or two lines. Text in place of a file says why there is no picture, and
+        stands in a grey cell, as does the reason why a file can't be read.
+    path
+        PNG to write.
+
+    Raises
+    ------
+    ClipdbError
+        If the file can't be written.
+    MissingExtra
+        If pillow is not installed.
+    """
+    require("PIL", "plot")
+    from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(13)
     rows = -(-len(pictures) // COLUMNS)
     step = CELL + MARGIN
     sheet = Image.new("RGB", (COLUMNS * step + MARGIN, 30 + rows * (step + CAPTION)), "white")
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, 8), title, fill="black", font=font)
-    for place, (file, caption) in enumerate(pictures):
+    draw.text((MARGIN, 8), textwrap.shorten(title, 120, placeholder=" ..."), fill="black", font=font)
+    for place, (source, caption) in enumerate(pictures):
         x = MARGIN + place % COLUMNS * step
         y = 30 + place // COLUMNS * (step + CAPTION)
+        shown = source if isinstance(source, str) else _picture(source)
+        if isinstance(shown, str):
+            draw.rectangle((x, y, x + CELL - 1, y + CELL - 1), fill="lightgrey")
+            draw.multiline_text((x + 6, y + 6), textwrap.fill(shown, _LINE - 3), fill="black", font=font, spacing=2)
+        else:
+            sheet.paste(shown, (x + (CELL - shown.width) // 2, y + (CELL - shown.height) // 2))
+        draw.multiline_text((x, y + CELL + 2), caption, fill="black", font=font, spacing=2)
+    with replacing(path) as building:
+        sheet.save(building, format="PNG")
+
+
+def _picture(file: Path) -> Image | str:
+    """Read a picture to fit a cell, or say why that can't be done."""
+    from PIL import Image, ImageOps
+
+    try:
         with Image.open(file) as picture:
             upright = ImageOps.exif_transpose(picture).convert("RGB")
-        # Small pictures are enlarged without smoothing: what the model saw is what is shown.
-        smooth = Image.Resampling.LANCZOS if max(upright.size) > CELL else Image.Resampling.NEAREST
-        fitted = ImageOps.contain(upright, (CELL, CELL), smooth)
-        sheet.paste(fitted, (x + (CELL - fitted.width) // 2, y + (CELL - fitted.height) // 2))
-        draw.multiline_text((x, y + CELL + 2), caption, fill="black", font=font, spacing=2)
-    sheet.save(path, format="PNG")
+    except FileNotFoundError:
+        return f"{file.name}: the file is no longer there"
+    except OSError as error:
+        return f"{file.name} can't be read: {error.strerror or 'it is no image that pillow knows'}"
+    except (SyntaxError, ValueError, Image.DecompressionBombError):  # what broken and gigantic files raise
+        return f"{file.name} can't be read as an image"
+    # Small pictures are enlarged without smoothing: what the model saw is what is shown.
+    smooth = Image.Resampling.LANCZOS if max(upright.size) > CELL else Image.Resampling.NEAREST
+    return ImageOps.contain(upright, (CELL, CELL), smooth)
+
+
+def _uris(index: Index, image_ids: Sequence[str]) -> dict[str, str]:
+    found = index.execute(
+        "select image_id, uri from images where list_contains($wanted, image_id)", {"wanted": list(image_ids)}
+    )
+    return {image: uri for image, uri in found.fetchall() if uri is not None}
+
+
+def _source(image: str, uris: Mapping[str, str]) -> Path | str:
+    """Find an image's file; in its place the reason, where it is none of its own."""
+    uri = uris.get(image, image)
+    file, inside, member = uri.rpartition("#")
+    if inside and not Path(uri).is_file():
+        return f"{member} is inside {Path(file).name}, not a file of its own"
+    return Path(uri)
+
+
+def _end_of(name: str) -> str:
+    return name if len(name) <= _LINE else f"...{name[3 - _LINE :]}"
+
+
+def _said(values: Mapping[str, Any]) -> str:
+    """Write what was asked, but for the image, which is shown."""
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None and name != "image")

@@ -8,10 +8,10 @@ the device.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -31,6 +31,7 @@ FORMATS = tuple(
 
 _ASPECT = 32  # longer pictures are resampled only where the crop is: a 1 x N one would become S x (N S) first
 _SIDE = 100_000  # the resampling table takes about 32 bytes a source pixel of a side: reduce such sides first
+_T = TypeVar("_T")
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -44,6 +45,15 @@ _UPRIGHT = {
 
 class Undecodable(Exception):
     """The bytes are not an image that can be decoded; the message says why in one line."""
+
+
+class Box(NamedTuple):
+    """A rectangle in a picture, in pixels from its top left corner."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
 
 
 class ImageFacts(NamedTuple):
@@ -145,6 +155,44 @@ def decode(data: bytes, preprocess: Preprocess) -> Decoded:
     Undecodable
         When the bytes are empty, larger than `MAX_BYTES`, no image, damaged, or a decompression bomb.
     """
+    return _finished(data, lambda upright, kind: Decoded(np.array(_fit(upright, preprocess)), *upright.size, kind))
+
+
+def decode_whole(data: bytes) -> Image.Image:
+    """Decode an image file and turn it upright, in its own size, RGB.
+
+    Raises
+    ------
+    Undecodable
+        As `decode` does.
+    """
+    return _finished(data, lambda upright, _: upright.convert("RGB"))
+
+
+def shown(width: int, height: int, preprocess: Preprocess) -> Box:
+    """Find what part of a picture the model's square shows.
+
+    Parameters
+    ----------
+    width, height
+        Size of the upright picture in pixels.
+    preprocess
+        What the model wants.
+
+    Returns
+    -------
+    Box
+        In the upright picture's pixels; it reaches over the edge where the square has padding.
+    """
+    if preprocess.resize_mode == "shortest" and _is_long(width, height):
+        return _middle_square(width, height)
+    (across, down), (left, top) = _layout(width, height, preprocess)
+    side, x, y = preprocess.image_size, width / across, height / down
+    return Box(left * x, top * y, (left + side) * x, (top + side) * y)
+
+
+def _finished(data: bytes, finish: Callable[[Image.Image, str], _T]) -> _T:
+    """Make something of a file's upright 8-bit image and Pillow's name of its format."""
     if not data:
         raise Undecodable("the file is empty")
     if len(data) > MAX_BYTES:
@@ -152,9 +200,7 @@ def decode(data: bytes, preprocess: Preprocess) -> Decoded:
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             image.load()
-            kind = image.format or "unknown"
-            upright = _upright(image, _eight_bits(image))
-            pixels = np.array(_fit(upright, preprocess))
+            return finish(_upright(image, _eight_bits(image)), image.format or "unknown")
     except Image.UnidentifiedImageError:
         raise Undecodable(f"not an image that can be read: it begins with {data[:12]!r}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -162,7 +208,6 @@ def decode(data: bytes, preprocess: Preprocess) -> Decoded:
     except Exception as error:  # decoders raise nearly anything: one damaged file must not end a run
         text = " ".join(str(error).split()) or type(error).__name__
         raise Undecodable(text if isinstance(error, OSError) else f"{type(error).__name__}: {text}") from None
-    return Decoded(pixels, upright.width, upright.height, kind)
 
 
 def _upright(image: Image.Image, pixels: Image.Image) -> Image.Image:
@@ -209,22 +254,37 @@ def _fit(image: Image.Image, preprocess: Preprocess) -> Image.Image:
     """Resize, convert to RGB and crop or pad to S x S, in open_clip's order and with its rounding."""
     side, (width, height) = preprocess.image_size, image.size
     resample = Image.Resampling.BILINEAR if preprocess.interpolation == "bilinear" else Image.Resampling.BICUBIC
-    gap = 3.0 if max(width, height) > _SIDE else None
+    if preprocess.resize_mode == "shortest" and _is_long(width, height):
+        return image.resize((side, side), resample, _middle_square(width, height)).convert("RGB")
+    gap = 3.0 if preprocess.resize_mode != "shortest" and max(width, height) > _SIDE else None
+    size, (left, top) = _layout(width, height, preprocess)
+    image = image.resize(size, resample, reducing_gap=gap).convert("RGB")
+    if preprocess.resize_mode == "longest":
+        padded = Image.new("RGB", (side, side), (preprocess.fill_color,) * 3)
+        padded.paste(image, (-left, -top))
+        return padded
+    return image.crop((left, top, left + side, top + side))
+
+
+def _layout(width: int, height: int, preprocess: Preprocess) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Give the size that a picture is resized to, and where in it the model's square begins (padding is negative)."""
+    side = preprocess.image_size
     if preprocess.resize_mode == "squash":
-        return image.resize((side, side), resample, reducing_gap=gap).convert("RGB")
+        return (side, side), (0, 0)
     if preprocess.resize_mode == "longest":
         ratio = max(height / side, width / side)
         size = (max(1, round(width / ratio)), max(1, round(height / ratio)))
-        image = image.resize(size, resample, reducing_gap=gap).convert("RGB")
-        padded = Image.new("RGB", (side, side), (preprocess.fill_color,) * 3)
-        padded.paste(image, ((side - size[0]) // 2, (side - size[1]) // 2))
-        return padded
-    if max(width, height) > _ASPECT * min(width, height):
-        square = min(width, height)
-        left, top = (width - square) / 2, (height - square) / 2
-        return image.resize((side, side), resample, (left, top, left + square, top + square)).convert("RGB")
+        return size, (-((side - size[0]) // 2), -((side - size[1]) // 2))
     long = int(side * max(width, height) / min(width, height))
     size = (side, long) if width <= height else (long, side)
-    image = image.resize(size, resample).convert("RGB")
-    left, top = round((size[0] - side) / 2.0), round((size[1] - side) / 2.0)
-    return image.crop((left, top, left + side, top + side))
+    return size, (round((size[0] - side) / 2.0), round((size[1] - side) / 2.0))
+
+
+def _is_long(width: int, height: int) -> bool:
+    return max(width, height) > _ASPECT * min(width, height)
+
+
+def _middle_square(width: int, height: int) -> Box:
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return Box(left, top, left + side, top + side)

@@ -96,6 +96,20 @@ class Decomposer:
         y = torch.einsum("lhij,blhj->blhi", self._factors, captured.heads) / norm[:, None, None, None]
         return captured.embedding / norm[:, None], norm, y
 
+    def by_token(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Embed images, with head vectors split into what each token gives.
+
+        Returns
+        -------
+        embedding, norm, tokens
+            As a call gives, but the vectors are ``[batch, layer, H, tokens, k]``: their sum over tokens is y.
+        """
+        captured = self.adapter.capture_tokens(images, self.layers)
+        self._factors = self._factors.to(captured.tokens.device)
+        norm = captured.embedding.norm(dim=-1)
+        y = torch.einsum("lhij,blhtj->blhti", self._factors, captured.tokens) / norm[:, None, None, None, None]
+        return captured.embedding / norm[:, None], norm, y
+
     def contributions(self, norm: torch.Tensor, heads: torch.Tensor) -> torch.Tensor:
         """Sum the kept heads' contributions in the joint space, ``sum ||embedding|| Q y``: float32 ``[batch, D]``."""
         bases = np.stack(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from clipdb.errors import ClipdbError
-from clipdb.ingest.decode import Undecodable, decode
+from clipdb.ingest.decode import Decoded, Undecodable, decode
 from clipdb.ingest.decomposition import Decomposer
 from clipdb.ingest.heads import Head, stored_bases
 from clipdb.ingest.known_models import reload
@@ -61,12 +61,21 @@ class Embedder:
         ClipdbError
             If they are no image.
         """
-        model = self.model(model_id)
+        pixels = torch.from_numpy(self.decode(model_id, data, name).pixels[None])
+        return self.model(model_id).pixels_to_input(pixels)
+
+    def decode(self, model_id: str, data: bytes, name: str) -> Decoded:
+        """Decode and preprocess an image file's bytes.
+
+        Raises
+        ------
+        ClipdbError
+            If they are no image.
+        """
         try:
-            decoded = decode(data, model.preprocess)
+            return decode(data, self.model(model_id).preprocess)
         except Undecodable as error:
             raise ClipdbError(f"{name} can't be read as an image: {error}") from error
-        return model.pixels_to_input(torch.from_numpy(decoded.pixels[None]))
 
     def image(self, model_id: str, data: bytes, name: str) -> tuple[np.ndarray, float, dict[Head, np.ndarray]]:
         """Embed an image file's bytes.

@@ -20,7 +20,6 @@ from clipdb.ingest.arrow import vector_column
 from clipdb.ingest.decomposition import Decomposer, prove
 from clipdb.ingest.heads import head_rows, refresh_statistics, stored_bases
 from clipdb.ingest.known_models import require_same_model
-from clipdb.ingest.layers import parse_layers
 from clipdb.ingest.models import Model, device_name, load, out_of_memory
 from clipdb.ingest.rows import put
 from clipdb.ingest.sources import open_sources
@@ -29,6 +28,7 @@ from clipdb.ingest.texts import refresh_text_heads
 from clipdb.ingest.vector_table import VectorTable
 from clipdb.ingest.workers import DecodePool
 from clipdb.ingest.writer import Writer
+from clipdb.schema.layers import parse_layers
 from clipdb.schema.names import head_column
 from clipdb.schema.vectors import head_columns, images_schema
 

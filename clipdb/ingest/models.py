@@ -56,21 +56,20 @@ class Model:
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], batch_size: int) -> np.ndarray:
-        """Embed texts as unit vectors, float32 ``[n, D]``; how many were cut at the context length goes to stderr."""
+        """Embed texts as unit vectors, float32 ``[n, D]``; what was cut at the context length is said on stderr."""
         tokenizer = open_clip.get_tokenizer(self.model_id.split("/")[0])
         encode = getattr(tokenizer, "encode", None)  # tokenizers from the hub cut silently, and can't be asked
         parts = []
-        cut = 0
+        over: list[int] = []  # by how many tokens, of the texts that are too long
         for start in range(0, len(texts), batch_size):
             batch = list(texts[start : start + batch_size])
-            cut += sum(len(encode(text)) + 2 > tokenizer.context_length for text in batch) if encode else 0
+            if encode:
+                room = tokenizer.context_length - 2  # one token marks the start and one the end
+                over += [extra for text in batch if (extra := len(encode(text)) - room) > 0]
             embeddings = self.network.encode_text(tokenizer(batch).to(self.device)).float()
             parts.append(torch.nn.functional.normalize(embeddings, dim=-1).cpu().numpy())
-        if cut:
-            print(
-                f"note: {cut} texts are longer than {tokenizer.context_length - 2} tokens and were cut",
-                file=sys.stderr,
-            )
+        if over:
+            print(_cut_note(over, len(texts), tokenizer.context_length - 2), file=sys.stderr)
         return np.concatenate(parts)
 
     def row(self, reconstruction_error: float) -> dict[str, Any]:
@@ -214,6 +213,15 @@ def out_of_memory(batch_size: int) -> Iterator[None]:
         raise ClipdbError(
             f"the device is out of memory: run again with a --batch-size under {batch_size}; what was committed is kept"
         ) from error
+
+
+def _cut_note(over: list[int], texts: int, room: int) -> str:
+    """Say how many tokens of how many texts were dropped."""
+    if texts == 1:
+        return f"note: the text has {room + over[0]} tokens and the model reads {room}: the last {over[0]} were dropped"
+    if len(over) == 1:
+        return f"note: 1 text is longer than {room} tokens: the last {over[0]} were dropped"
+    return f"note: {len(over)} texts are longer than {room} tokens: {sum(over)} at their ends were dropped"
 
 
 def _weights_file(model_id: str, known: dict[str, Any], checkpoint: Path | None) -> Path:

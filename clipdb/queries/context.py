@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,7 @@ class Context:
         self.subjects = Subjects(self.store, self.heads, embedder)
         self.error: ClipdbError | None = None
         self._cursor = connection.cursor()
+        self._lock = threading.RLock()  # DuckDB calls a function from several threads, and a cursor holds one result
         self._heads: dict[str, ModelHeads] = {}
 
     def model(self, wanted: str | None) -> str:
@@ -57,10 +59,12 @@ class Context:
 
     def heads(self, model: str) -> ModelHeads:
         """Give a model's heads, read once."""
-        if model not in self._heads:
-            self._heads[model] = read_model_heads(self._cursor, model)
-        return self._heads[model]
+        with self._lock:
+            if model not in self._heads:
+                self._heads[model] = read_model_heads(self._cursor, model)
+            return self._heads[model]
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
         """Run SQL on the catalog."""
-        return self._cursor.execute(sql, list(parameters)).fetchall()
+        with self._lock:
+            return self._cursor.execute(sql, list(parameters)).fetchall()

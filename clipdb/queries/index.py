@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from clipdb.queries.subjects import Embedder
 
 # The vectors' schema, and every name in clipdb.queries.functions, which only a statement that needs them may import.
-_VECTORS = re.compile(r"vectors|neighbours", re.IGNORECASE)
+_VECTORS = re.compile(
+    r"vectors|neighbours|contributions|ablate|reconstruct|image_texts|text_texts|alike|activating|"
+    r"outliers|text_heads",
+    re.IGNORECASE,
+)
 _SHORT_NAMES = re.compile(r"\b(image|text)_vectors\b", re.IGNORECASE)
 _T = TypeVar("_T")
 
@@ -36,7 +40,7 @@ create or replace temp macro same_spelling(text) as
 
 def no_embedder() -> Embedder:
     """Refuse what only a model could answer."""
-    raise ClipdbError("this image or text is not in the index: open the index with `clipdb.open`, which can run the model")
+    raise ClipdbError("this image or text is not in the index: open it with `clipdb.open`, which can run the model")
 
 
 class Index:
@@ -136,10 +140,47 @@ class Index:
         self._prepare(query)
         return self._explained(lambda: self.connection.execute(query, dict(params) if params else None))
 
+    def rows(self, function: str, **arguments: Any) -> list[dict[str, Any]]:
+        """Call a table function without SQL: the quickest way to ask a question again and again.
+
+        Parameters
+        ----------
+        function
+            Its name in SQL, ``neighbours`` for example.
+        **arguments
+            Its arguments by name; ``model`` may be left out where the index has one.
+
+        Returns
+        -------
+        list of dict
+            The rows, by column.
+
+        Raises
+        ------
+        ClipdbError
+            If there is no such function, an argument is missing or unknown, or the question has no answer.
+        """
+        from clipdb.queries.functions import FUNCTIONS
+
+        found = next((one for one in FUNCTIONS if one.name == function), None)
+        if found is None:
+            raise ClipdbError(f"no table function {function!r}: there are {', '.join(one.name for one in FUNCTIONS)}")
+        context = self.context
+        if self._model is not None and "model" in found.parameters:
+            arguments = {"model": self._model} | arguments
+        return found.rows(context, arguments)
+
     @property
     def query(self) -> Queries:
         """The named queries, each a method: ``index.query.property(property="colour")``."""
         return Queries(self)
+
+    @property
+    def context(self) -> Context:
+        """The vectors, heads and models behind the table functions; Lance is imported when it is first needed."""
+        if self._context is None:
+            self._context = self._open_vectors()
+        return self._context
 
     @property
     def engine(self) -> Engine:
@@ -186,9 +227,7 @@ class Index:
         """Open the vectors before the first statement that may read them: Lance is slow to import."""
         if not reads_vectors(query):
             return
-        if self._context is None:
-            self._context = self._open_vectors()
-        self._context.error = None  # a relation that was fetched late may have left one
+        self.context.error = None  # a relation that was fetched late may have left one
         if _SHORT_NAMES.search(query) and self._model is None:
             one_model(self._models, None)
 

@@ -41,7 +41,7 @@ def read_model_heads(connection: duckdb.DuckDBPyConnection, model_id: str) -> Mo
     for layer, head, basis, mean, dim, name in zip(*(rows[column] for column in rows), strict=True):
         key = (int(layer), int(head))
         bases[key] = np.asarray(basis, np.float32).reshape(int(dim), -1)
-        if isinstance(mean, np.ndarray):
+        if isinstance(mean, np.ndarray) and mean.ndim:  # null is a masked array without axes
             means[key] = np.asarray(mean, np.float32)
         if isinstance(name, str):
             properties[key] = name

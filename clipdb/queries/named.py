@@ -11,12 +11,16 @@ A file `NAME.sql` starts with comments::
     --     a help text goes on where lines are indented.
     -- needs: labels
     -- limit: 50
+    -- sheet: image_id score
+    -- plot: completeness
 
     select ... where property = $property limit $k
 
 The first line is the title. A parameter is ``$name TYPE``, then ``required``, ``optional`` (null when left out) or
 ``= DEFAULT``, then a colon and its help. Types are those of `clipdb.queries.parameters`. ``needs`` names the tables
-that must have rows; ``limit`` is how many rows the command line prints unless told otherwise.
+that must have rows; ``limit`` is how many rows the command line prints unless told otherwise; ``sheet`` says that the
+rows are images that can be shown, and which columns are the image and its caption; ``plot`` names the chart of
+`clipdb.cli.plot` that shows the rows.
 """
 
 from __future__ import annotations
@@ -49,6 +53,8 @@ class NamedQuery:
     parameters: tuple[Parameter, ...]
     needs: tuple[str, ...]
     limit: int | None
+    sheet: tuple[str, str] | None
+    plot: str | None
     sql: str
     path: Path
 
@@ -65,6 +71,8 @@ class _Header:
     parameters: list[Parameter] = field(default_factory=list)
     needs: tuple[str, ...] = ()
     limit: int | None = None
+    sheet: tuple[str, str] | None = None
+    plot: str | None = None
 
 
 def query_names(folders: Iterable[Path] = ()) -> list[str]:
@@ -150,8 +158,10 @@ def read_query(path: Path) -> NamedQuery:
         parameters=tuple(header.parameters),
         needs=header.needs,
         limit=header.limit,
+        sheet=header.sheet,
         sql=sql,
         path=path,
+        plot=header.plot,
     )
 
 
@@ -169,10 +179,19 @@ def _read_line(header: _Header, line: str) -> None:
         if not text.removeprefix("limit:").strip().isdecimal():
             raise ValueError("`limit:` takes a whole number")
         header.limit = int(text.removeprefix("limit:"))
+    elif text.startswith("plot:"):
+        header.plot = text.removeprefix("plot:").strip()
+    elif text.startswith("sheet:"):
+        columns = text.removeprefix("sheet:").split()
+        if len(columns) != 2:
+            raise ValueError("`sheet:` takes two columns, the image's id and its caption")
+        header.sheet = (columns[0], columns[1])
     elif header.parameters and line.startswith("    ") and text:
         header.parameters[-1] = header.parameters[-1].with_more_help(text)
     elif header.parameters and text:
-        raise ValueError(f"{text!r} follows the parameters: write `$name`, `needs:`, `limit:` or indent it by four")
+        raise ValueError(
+            f"{text!r} follows the parameters: write `$name`, `needs:`, `limit:`, `sheet:`, `plot:` or indent by four"
+        )
     else:
         header.description.append(text)
 

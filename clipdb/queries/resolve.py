@@ -11,6 +11,7 @@ import duckdb
 from clipdb.errors import ClipdbError
 from clipdb.schema.names import parse_head
 
+_WHOLE_ID = 64  # characters of a SHA-256 in hex
 _SHOWN = 8  # how many candidates an ambiguous beginning lists
 _FILLED_BY = {
     "models": "clipdb ingest images SRC --model ARCH/PRETRAINED",
@@ -87,6 +88,35 @@ def one_image(wanted: str, found: Sequence[str], place: str = "in this index") -
     raise ClipdbError(f"{wanted!r} begins several image ids {place}: {listed}: give more of it")
 
 
+def is_file(path: str) -> bool:
+    """Tell whether text is a file's path; whatever can't be a path is none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a null byte
+        return False
+
+
+def unknown_property(wanted: str, known: Sequence[str], whose: str = "") -> ClipdbError:
+    """Say that no head carries a property, and which properties are nearest.
+
+    Parameters
+    ----------
+    wanted
+        What was written.
+    known
+        The properties that heads carry.
+    whose
+        Of which model, as `` of MODEL``, if it matters.
+    """
+    if not known:
+        return ClipdbError(f"no head{whose} carries the property {wanted!r}: run `{_FILLED_BY['labels']}`")
+    from difflib import get_close_matches
+
+    near = get_close_matches(spelled(wanted), [spelled(one) for one in known], n=3, cutoff=0.4)
+    listed = [one for one in known if spelled(one) in near] or known
+    return ClipdbError(f"no head{whose} carries the property {wanted!r}: the nearest are {', '.join(listed[:_SHOWN])}")
+
+
 def resolve(connection: duckdb.DuckDBPyConnection, kind: str, value: Any, model: str | None) -> Any:
     """Find a parameter's value in the index, as the index spells it.
 
@@ -130,20 +160,21 @@ def _head(connection: duckdb.DuckDBPyConnection, value: str, model: str | None) 
 
 
 def _image(connection: duckdb.DuckDBPyConnection, value: str, _: str | None) -> str:
-    path = Path(value)
-    if path.is_file():
+    if is_file(value):
         import hashlib
 
         try:
-            with path.open("rb") as file:
+            with Path(value).open("rb") as file:
                 image_id = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise ClipdbError(f"{value} can't be read: {error.strerror}") from error
-        if not _column(connection, "select 1 from images where image_id = $image", image=image_id):
-            raise ClipdbError(f"{value} is not in this index: add it with `clipdb ingest images {value} --model MODEL`")
-        return image_id
+        known = _column(connection, "select 1 from images where image_id = $image", image=image_id)
+        return image_id if known else value  # the model runs on a file that the index lacks
+    image = value.strip().lower()
+    if len(image) == _WHOLE_ID and _column(connection, "select 1 from images where image_id = $image", image=image):
+        return image
     query = "select image_id from images where starts_with(image_id, $image) order by image_id limit $most"
-    return one_image(value, _column(connection, query, image=value.strip().lower(), most=_SHOWN + 1))
+    return one_image(value, _column(connection, query, image=image, most=_SHOWN + 1))
 
 
 def _pool(connection: duckdb.DuckDBPyConnection, value: str, _: str | None) -> str:
@@ -157,19 +188,12 @@ def _property(connection: duckdb.DuckDBPyConnection, value: str, model: str | No
     of_model = "($model is null or model_id = $model)"
     query = f"select distinct property from head_properties where property is not null and {of_model} order by property"
     known = _column(connection, query, model=model)
-    if not any(_spelled(value) in _spelled(one) for one in known):
-        from difflib import get_close_matches
-
-        near = get_close_matches(_spelled(value), [_spelled(one) for one in known], n=3, cutoff=0.4)
-        listed = [one for one in known if _spelled(one) in near] or known
-        raise ClipdbError(
-            f"no head carries the property {value!r}: "
-            + (f"the nearest are {', '.join(listed[:_SHOWN])}" if known else f"run `{_FILLED_BY['labels']}`")
-        )
+    if not any(spelled(value) in spelled(one) for one in known):
+        raise unknown_property(value, known)
     return value
 
 
-def _spelled(text: str) -> str:
+def spelled(text: str) -> str:
     """Fold case and British spelling, as the queries do."""
     return text.strip().lower().replace("our", "or").replace("grey", "gray")
 

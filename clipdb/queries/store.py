@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from pathlib import Path
 
 import lance
@@ -30,7 +31,8 @@ class VectorStore:
     versions
         What `clipdb.queries.vectors.committed_versions` gives.
     cache_bytes
-        How much to keep. A head of n images takes 4 n head_dim bytes: 13 MB for 51,200 images of 64.
+        How much to keep. A head of n images takes 4 n head_dim bytes, 13 MB for 51,200 images of 64, and each
+        measure of similarity that was asked for 4 n more.
     """
 
     def __init__(self, index: Path, versions: Versions, cache_bytes: int = CACHE_BYTES) -> None:
@@ -38,8 +40,9 @@ class VectorStore:
         self._versions = versions
         self._limit = cache_bytes
         self._tables: dict[tuple[str, Kind], lance.LanceDataset] = {}
+        self._heads: dict[tuple[str, Kind], list[Head]] = {}
         self._ids: dict[tuple[str, Kind], tuple[np.ndarray, np.ndarray]] = {}
-        self._kept: OrderedDict[tuple[str, Kind, str], np.ndarray] = OrderedDict()
+        self._kept: OrderedDict[Hashable, np.ndarray] = OrderedDict()
         self._lock = threading.RLock()
 
     def models(self, kind: Kind) -> list[str]:
@@ -61,7 +64,9 @@ class VectorStore:
         key = (model, kind)
         with self._lock:
             if key not in self._versions:
-                verb = "clipdb ingest images SRC --model" if kind == "images" else "clipdb ingest texts FILE --pool NAME"
+                verb = (
+                    "clipdb ingest images SRC --model" if kind == "images" else "clipdb ingest texts FILE --pool NAME"
+                )
                 raise ClipdbError(f"{model} has no {kind} in this index: run `{verb}`")
             if key not in self._tables:
                 self._tables[key] = open_vectors(self._index, model, kind, self._versions[key])
@@ -69,21 +74,24 @@ class VectorStore:
 
     def heads(self, model: str, kind: Kind = "images") -> list[Head]:
         """List the heads that have vectors, in order of layer, then head."""
-        return list(head_columns(self.table(model, kind).schema))
+        if (model, kind) not in self._heads:
+            self._heads[model, kind] = list(head_columns(self.table(model, kind).schema))
+        return self._heads[model, kind]
 
-    def require_head(self, model: str, head: Head) -> None:
-        """Check that a head has vectors.
+    def require_head(self, model: str, head: Head, kind: Kind = "images") -> None:
+        """Check that a head has vectors of a kind.
 
         Raises
         ------
         ClipdbError
             If not: the message says which layers have.
         """
-        known = self.heads(model)
+        known = self.heads(model, kind)
         if head not in known:
             layers = sorted({layer for layer, _ in known})
+            of_texts = " for texts" if kind == "texts" else ""
             raise ClipdbError(
-                f"{model} has no vectors of head {head_name(*head)}: its layers here are "
+                f"{model} has no vectors of head {head_name(*head)}{of_texts}: its layers here are "
                 f"{', '.join(map(str, layers))}, with {len(known) // len(layers)} heads each"
             )
 
@@ -93,9 +101,17 @@ class VectorStore:
 
     def position(self, model: str, kind: Kind, whole_id: str) -> int | None:
         """Find an id's row; None where it has none."""
-        ids = self.ids(model, kind)
-        row = int(np.searchsorted(ids, whole_id.encode()))
-        return row if row < len(ids) and ids[row] == whole_id.encode() else None
+        ids, wanted = self.ids(model, kind), whole_id.encode()
+        row = int(np.searchsorted(ids, wanted))
+        return row if row < len(ids) and ids[row] == wanted else None
+
+    def beginning(self, model: str, kind: Kind, start: str, most: int) -> list[str]:
+        """List ids that begin so, ascending, at most so many."""
+        ids, wanted = self.ids(model, kind), start.encode("ascii", "replace")
+        if len(wanted) > ids.itemsize:  # with which NumPy would widen a copy of all ids
+            return []
+        row = int(np.searchsorted(ids, wanted))
+        return [one.decode() for one in ids[row : row + most] if one.startswith(wanted)]
 
     def head(self, model: str, kind: Kind, head: Head) -> np.ndarray:
         """Give a head's vectors, float32 ``[n, head_dim]``; NaN where a row has none yet."""
@@ -129,14 +145,32 @@ class VectorStore:
                 self._ids[model, kind] = (ids[order], order)
             return self._ids[model, kind]
 
-    def _column(self, model: str, kind: Kind, name: str) -> np.ndarray:
-        key = (model, kind, name)
+    def keep(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Give what was kept under a key, made when it is first asked for or was dropped since.
+
+        Parameters
+        ----------
+        key
+            A tuple that begins with the name of what it is.
+        make
+            Computes it from the vectors.
+        """
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = self._read(model, kind, name)
+                made = make()  # which may itself keep what it reads
+                self._kept[key] = made
                 self._trim()
             self._kept.move_to_end(key)
             return self._kept[key]
+
+    @property
+    def kept_bytes(self) -> int:
+        """How much is kept."""
+        with self._lock:
+            return sum(matrix.nbytes for matrix in self._kept.values())
+
+    def _column(self, model: str, kind: Kind, name: str) -> np.ndarray:
+        return self.keep(("column", model, kind, name), lambda: self._read(model, kind, name))
 
     def _read(self, model: str, kind: Kind, name: str) -> np.ndarray:
         column = self.table(model, kind).to_table(columns=[name]).column(name).combine_chunks()
@@ -145,5 +179,5 @@ class VectorStore:
         return matrix[self._order(model, kind)[1]]
 
     def _trim(self) -> None:
-        while sum(matrix.nbytes for matrix in self._kept.values()) > self._limit and len(self._kept) > 1:
+        while self.kept_bytes > self._limit and len(self._kept) > 1:
             self._kept.popitem(last=False)

@@ -12,7 +12,7 @@ import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.model_heads import ModelHeads
-from clipdb.queries.resolve import one_image
+from clipdb.queries.resolve import is_file, one_image
 from clipdb.queries.store import Head, VectorStore
 
 _SHOWN = 9
@@ -83,12 +83,9 @@ class Subjects:
         ClipdbError
             If it is neither a file nor the beginning of one image's id.
         """
-        if Path(image).is_file():
+        if is_file(image):
             return hashlib.sha256(_bytes(image)).hexdigest()
-        ids = self._store.ids(model, "images")
-        prefix = image.strip().lower().encode("ascii", "replace")
-        first, last = np.searchsorted(ids, [prefix, prefix + b"~"])
-        found = [one.decode() for one in ids[first : min(last, first + _SHOWN)]]
+        found = self._store.beginning(model, "images", image.strip().lower(), _SHOWN)
         return one_image(image, found, f"among the images of {model}")
 
     def image(self, model: str, image: str) -> tuple[str, ImageVectors]:
@@ -116,6 +113,55 @@ class Subjects:
         vectors = ImageVectors(*self.embedder.image(model, _bytes(image), image))
         self._images[model, image_id] = vectors
         return image_id, vectors
+
+    def image_row(self, model: str, image: str) -> int | None:
+        """Give an image's row among the store's ids, None where the index lacks it."""
+        return self._store.position(model, "images", self.image_id(model, image))
+
+    def text_row(self, model: str, text: str) -> int | None:
+        """Give a text's row among the store's ids, None where the index lacks it."""
+        if not self._store.has(model, "texts"):
+            return None
+        return self._store.position(model, "texts", hashlib.sha256(text.encode()).hexdigest())
+
+    def image_heads(self, model: str, image: str, heads: Sequence[Head]) -> tuple[int | None, list[np.ndarray] | None]:
+        """Give an image's row and its vectors under some heads, from the matrices that a search needs anyway.
+
+        Returns
+        -------
+        row, vectors
+            The row among the store's ids, None where the index lacks the image; ``[head_dim]`` by head, None where
+            the image has not been through all of these heads.
+
+        Raises
+        ------
+        ClipdbError
+            If there is no such image, or the model is needed and can't be loaded.
+        """
+        row = self._store.position(model, "images", self.image_id(model, image))
+        if row is not None:
+            vectors = [self._store.head(model, "images", head)[row] for head in heads]
+        else:
+            computed = self.image(model, image)[1].heads
+            vectors = [computed[head] for head in heads]
+        return row, None if any(np.isnan(vector[0]) for vector in vectors) else vectors
+
+    def text_head(self, model: str, text: str, head: Head) -> tuple[int | None, np.ndarray]:
+        """Give a text's row among the store's ids, None where the index lacks it, and Q^T t ``[head_dim]`` of a head.
+
+        Raises
+        ------
+        ClipdbError
+            If the text is empty, or the model is needed and can't be loaded.
+        """
+        row = None
+        if self._store.has(model, "texts"):
+            row = self._store.position(model, "texts", hashlib.sha256(text.encode()).hexdigest())
+        if row is not None and head in self._store.heads(model, "texts"):
+            vector = self._store.head(model, "texts", head)[row]
+            if not np.isnan(vector[0]):
+                return row, vector
+        return row, self._heads_of(model).bases[head].T @ self.text(model, text).embedding
 
     def text(self, model: str, text: str) -> TextVectors:
         """Give a text's vectors; one that the index lacks goes through the model once.

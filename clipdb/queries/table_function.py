@@ -5,6 +5,7 @@ It takes constants, parameters, subqueries and, through LATERAL, columns of othe
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, Signature
@@ -67,13 +68,43 @@ class TableFunction:
             type="arrow",
             null_handling="special",
         )
+        # In quotes, since a parameter may be called `like`.
         signature = ", ".join(
-            f"{name} := {self.defaults[name]}" if name in self.defaults else name for name in self.parameters
+            f'"{name}" := {self.defaults[name]}' if name in self.defaults else f'"{name}"' for name in self.parameters
         )
+        arguments = ", ".join(f'"{name}"' for name in self.parameters)
         connection.execute(
             f"create or replace temp macro {self.name}({signature}) as table "
-            f"select unnest(clipdb_{self.name}({', '.join(self.parameters)}), recursive := true)"
+            f"select unnest(clipdb_{self.name}({arguments}), recursive := true)"
         )
+
+    def rows(self, context: Context, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Answer one call without SQL.
+
+        Parameters
+        ----------
+        given
+            Arguments by name; those that may be left out take their defaults.
+
+        Returns
+        -------
+        list of dict
+            A row each, by column.
+
+        Raises
+        ------
+        ClipdbError
+            If an argument is missing or unknown, or the question has no answer.
+        """
+        if unknown := sorted(set(given) - set(self.parameters)):
+            raise ClipdbError(f"{self.name} has no parameter {unknown[0]!r}: it takes {', '.join(self.parameters)}")
+        defaults = {name: _literal(sql) for name, sql in self.defaults.items()}
+        values = {name: given.get(name, defaults.get(name)) for name in self.parameters}
+        for name in self.needed:
+            if values[name] is None:
+                raise ClipdbError(f"{self.name} needs {name}")
+        found = self.compute(context, [tuple(values.values())])[0]
+        return [dict(zip(self.columns, row, strict=True)) for row in found]
 
     def _in_sql(self, context: Context) -> Callable[..., pa.Array]:
         result = pa.list_(pa.struct([(name, _ARROW[kind]) for name, kind in self.columns.items()]))
@@ -88,15 +119,19 @@ class TableFunction:
                 context.error = error
                 raise
             names = list(self.columns)
-            dicts = {
-                one: [dict(zip(names, row, strict=True)) for row in rows] for one, rows in found.items()
-            }
+            dicts = {one: [dict(zip(names, row, strict=True)) for row in rows] for one, rows in found.items()}
             return pa.array([dicts.get(one) for one in calls], result)
 
         # DuckDB counts the parameters of the function that it is given.
         kinds = [Parameter(name, Parameter.POSITIONAL_ONLY) for name in self.parameters]
         call.__signature__ = Signature(kinds)  # type: ignore[attr-defined]
         return call
+
+
+def _literal(sql: str) -> Any:
+    """Read a default as a value of Python."""
+    names = {"null": None, "true": True, "false": False}
+    return names[sql.lower()] if sql.lower() in names else ast.literal_eval(sql)
 
 
 def each(compute: Callable[..., Rows]) -> Callable[[Context, Sequence[Arguments]], Sequence[Rows]]:

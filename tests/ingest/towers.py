@@ -49,10 +49,11 @@ def cut_architecture(arch: str, layers: int = 2) -> CLIP:
 
 
 @torch.no_grad()
-def plain_components(model: CLIP, images: torch.Tensor) -> dict[str, torch.Tensor]:
+def plain_components(model: CLIP, images: torch.Tensor, by_token: bool = False) -> dict[str, torch.Tensor]:
     """Every component of the embedding, float64, with all attention weights written out.
 
-    Returns ``heads [batch, layer, H, D]``, ``mlps [batch, layer, D]``, ``biases``, ``stem``, ``beta``.
+    Returns ``heads [batch, layer, H, D]``, ``mlps [batch, layer, D]``, ``biases``, ``stem``, ``beta``; by token, the
+    heads are ``[batch, layer, H, tokens, D]``: what each token gives through its value and its attention weight.
     """
     visual = copy.deepcopy(model.visual).double()
     x = visual._embeds(images.double())
@@ -69,7 +70,11 @@ def plain_components(model: CLIP, images: torch.Tensor) -> dict[str, torch.Tenso
         w_o = attention.out_proj.weight.reshape(width, heads, size)
         written = torch.einsum("bqhs,whs->bqhw", z, w_o)
         scale = getattr(block.ls_1, "gamma", torch.ones(width, dtype=torch.float64))
-        residual["heads"].append(written[:, 0] * scale)
+        if by_token:
+            given = torch.einsum("bhk,bkhs,whs->bhkw", weights[:, :, 0], v, w_o)
+            residual["heads"].append(given * scale)
+        else:
+            residual["heads"].append(written[:, 0] * scale)
         residual["biases"].append((attention.out_proj.bias * scale).expand(batch, width))
         x = x + (written.sum(dim=2) + attention.out_proj.bias) * scale
         mlp = block.ls_2(block.mlp(block.ln_2(x)))

@@ -146,7 +146,8 @@ def test_models_are_kept_apart(two: Built) -> None:
         ("heads", {"layer": "one"}, "--layer takes a whole number, not 'one'"),
         ("neighbours", {"image": "3"}, "neighbours needs --head"),
         ("neighbours", {"image": "no.png", "head": "L1.H0"}, "no image 'no.png' in this index"),
-        ("neighbours", {"image": __file__, "head": "L1.H0"}, "is not in this index: add it with `clipdb ingest images"),
+        ("neighbours", {"image": "9" * 300, "head": "L1.H0"}, f"no image '{'9' * 300}' in this index"),
+        ("neighbours", {"image": "3", "head": "L1.H0", "measure": "l2"}, "--measure takes cosine, dot, centred"),
     ],
 )
 def test_bad_values_are_said_in_a_line(built: Built, query: str, values: dict[str, str], problem: str) -> None:

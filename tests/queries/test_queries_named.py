@@ -64,6 +64,7 @@ def test_a_header_is_read_whole(tmp_path: Path) -> None:
         ("-- T\n-- $k text optional: A.\n-- $k text optional: B.\nselect $k", 3, "declared twice"),
         ("-- T\n-- $k text optional: A.\n-- stray\nselect $k", 3, "follows the parameters"),
         ("-- T\n-- limit: many\nselect 1", 2, "whole number"),
+        ("-- T\n-- sheet: image_id\nselect 1", 2, "`sheet:` takes two columns"),
         ("-- T\n-- $k text optional: A.\nselect 1", 2, "not used"),
         ("-- T\n\nselect $k", 3, "not declared"),
     ],

@@ -10,7 +10,8 @@ from built_index import Built, build
 
 import clipdb
 from clipdb.errors import ClipdbError
-from clipdb.queries.neighbours import NeighbourSearch
+from clipdb.queries.scoring import MEASURES
+from clipdb.queries.store import VectorStore
 from clipdb.queries.vectors import VectorTable, committed_versions
 from clipdb.schema import catalog
 from clipdb.schema.vectors import images_path
@@ -131,14 +132,41 @@ def test_ambiguous_beginnings_are_listed(built: Built) -> None:
     assert ", ".join(expected[:8]) in str(caught.value)
 
 
-def test_a_warm_search_reads_nothing_again(built: Built, tmp_path: Path) -> None:
+def test_a_warm_search_reads_nothing_again(tmp_path: Path) -> None:
     copy = build(tmp_path / "copy.clipdb")
     with clipdb.open(copy.path) as db:
-        search = NeighbourSearch(copy.path, committed_versions(db.connection))
-        cold = search.nearest(None, "L2.H0", [copy.ids[0]], 3)
+        cold = [db.rows("neighbours", head="L2.H0", image=copy.ids[0], measure=measure) for measure in MEASURES]
         for file in images_path(copy.path, "one/a").rglob("*.lance"):
             file.unlink()
-        assert search.nearest(None, "L2.H0", [copy.ids[0]], 3) == cold
+        warm = [db.rows("neighbours", head="L2.H0", image=copy.ids[0], measure=measure) for measure in MEASURES]
+    assert warm == cold and all(len(rows) == 10 for rows in warm)
+
+
+def test_the_cache_forgets_what_was_used_longest_ago(built: Built) -> None:
+    with clipdb.open(built.path) as db:
+        store = db.context.store
+        first = store.head("one/a", "images", (1, 0))
+        small = VectorStore(built.path, committed_versions(db.connection), cache_bytes=2 * first.nbytes)
+        for head in ((1, 0), (1, 1), (1, 0), (1, 2)):
+            small.head("one/a", "images", head)
+        assert small.kept_bytes == 2 * first.nbytes
+        kept = small.head("one/a", "images", (1, 0))
+        assert small.head("one/a", "images", (1, 0)) is kept and np.array_equal(kept, first, equal_nan=True)
+
+
+def test_python_asks_without_sql(built: Built) -> None:
+    with clipdb.open(built.path) as db:
+        rows = db.rows("neighbours", head="L2.H0", image=built.ids[0], k=4)
+        in_sql = db.query.neighbours(built.ids[0], "L2.H0", k=4).project("image_id, score, rank").fetchall()
+        assert [tuple(row.values()) for row in rows] == in_sql and list(rows[0]) == ["image_id", "score", "rank"]
+        for arguments, problem in (
+            ({"head": "L2.H0"}, "neighbours needs image"),
+            ({"head": "L2.H0", "image": "a", "n": 3}, "neighbours has no parameter 'n': it takes model, head"),
+        ):
+            with pytest.raises(ClipdbError, match=problem):
+                db.rows("neighbours", **arguments)
+        with pytest.raises(ClipdbError, match="no table function 'nearest': there are neighbours, "):
+            db.rows("nearest")
 
 
 def test_vectors_in_sql_are_those_stored(built: Built) -> None:

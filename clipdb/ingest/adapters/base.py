@@ -27,6 +27,23 @@ class Captured:
     heads: torch.Tensor
 
 
+@dataclass(frozen=True)
+class CapturedTokens:
+    """One forward pass with its heads, token by token.
+
+    Attributes
+    ----------
+    embedding
+        As in `Captured`.
+    tokens
+        What each token gives to the head's output: over tokens it adds up to `Captured.heads`. float32
+        ``[batch, layer, H, tokens, k]``, the tokens that are no patch first, then the patches row by row.
+    """
+
+    embedding: torch.Tensor
+    tokens: torch.Tensor
+
+
 class Adapter(Protocol):
     """A family of image towers, all of whose heads write linearly into the embedding once sigma is known."""
 
@@ -39,6 +56,8 @@ class Adapter(Protocol):
     embed_dim: int
     patch_size: int
     image_size: int
+    other_tokens: Sequence[str]
+    """Names of the tokens that are no patch, which come before the patches."""
 
     def __init__(self, visual: Any) -> None: ...
 
@@ -48,6 +67,9 @@ class Adapter(Protocol):
 
     def capture(self, images: torch.Tensor, layers: Sequence[int]) -> Captured:
         """Embed images ``[batch, 3, S, S]`` and keep the heads of some layers, at the cost of a forward pass."""
+
+    def capture_tokens(self, images: torch.Tensor, layers: Sequence[int]) -> CapturedTokens:
+        """Embed images and keep the heads of some layers token by token, at the cost of a forward pass."""
 
     def output_map(self, layer: int) -> np.ndarray:
         """Return ``B[l, h]`` of every head of a layer, float64 ``[H, D, k]``: c = B z / sigma."""

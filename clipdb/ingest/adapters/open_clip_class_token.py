@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from clipdb.ingest.adapters.base import Captured
+from clipdb.ingest.adapters.base import Captured, CapturedTokens
 
 
 class OpenClipClassToken:
@@ -20,6 +20,7 @@ class OpenClipClassToken:
 
     name = "open_clip_class_token"
     pooling = "tok"
+    other_tokens: Sequence[str] = ("class token",)
 
     def __init__(self, visual: Any) -> None:
         self.visual = visual
@@ -71,6 +72,34 @@ class OpenClipClassToken:
         heads = torch.stack([kept[layer] for layer in layers], dim=1).float()
         return Captured(self._embed(token).float(), heads / self._sigma(token)[:, None, None, None])
 
+    @torch.inference_mode()
+    def capture_tokens(self, images: torch.Tensor, layers: Sequence[int]) -> CapturedTokens:
+        """Embed images and keep, of some layers' heads, what each token gives.
+
+        A head's output is the sum over tokens of attention weight times value. The value's bias is in each of them:
+        the weights add up to 1, so over all tokens it counts once.
+
+        Parameters
+        ----------
+        images, layers
+            As in `capture`.
+        """
+        kept: dict[int, torch.Tensor] = {}
+        x = self.visual._embeds(images)
+        for layer, block in enumerate(self.blocks):
+            query, key, value = self._project_in(block.attn, block.ln_1(x))
+            if layer in layers:
+                scores = query[:, :, :1] @ key.transpose(2, 3) * self.head_dim**-0.5
+                kept[layer] = scores.softmax(dim=-1).transpose(2, 3) * value
+            if layer == self.layers - 1:
+                query = query[:, :, :1]
+            z = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+            x = x[:, : z.shape[1]].add_(self._write(block, z))
+            x.add_(block.ls_2(block.mlp(block.ln_2(x))))
+        token = x[:, 0]
+        tokens = torch.stack([kept[layer] for layer in layers], dim=1).float()
+        return CapturedTokens(self._embed(token).float(), tokens / self._sigma(token)[:, None, None, None, None])
+
     def output_map(self, layer: int) -> np.ndarray:
         """Return ``B[l, h] = P^T diag(gamma) (I - 11^T/d) W_O[l][:, h]``, float64 ``[H, D, k]``."""
         block = self.blocks[layer]
@@ -99,9 +128,13 @@ class OpenClipClassToken:
 
     def _attend(self, attention: Any, normed: torch.Tensor) -> torch.Tensor:
         """Return all heads' outputs before W_O at every token, ``[batch, tokens, H, k]``."""
-        qkv = functional.linear(normed, attention.in_proj_weight, attention.in_proj_bias)
-        query, key, value = qkv.unflatten(-1, (3, self.heads, self.head_dim)).permute(2, 0, 3, 1, 4)
+        query, key, value = self._project_in(attention, normed)
         return functional.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+
+    def _project_in(self, attention: Any, normed: torch.Tensor) -> list[torch.Tensor]:
+        """Return queries, keys and values, ``[batch, H, tokens, k]`` each."""
+        qkv = functional.linear(normed, attention.in_proj_weight, attention.in_proj_bias)
+        return list(qkv.unflatten(-1, (3, self.heads, self.head_dim)).permute(2, 0, 3, 1, 4))
 
     def _attend_from_class_token(self, attention: Any, normed: torch.Tensor) -> torch.Tensor:
         """Return the same at the class token alone, ``[batch, 1, H, k]``, without other tokens' keys and values.

@@ -99,6 +99,29 @@ class ParquetFile:
         return None if label is None else str(label)
 
 
+def read_row(path: str, row: int) -> bytes:
+    """Read the image in one row.
+
+    Raises
+    ------
+    ClipdbError
+        When the file has no such row, or no image in it.
+    """
+    source = ParquetFile(path)
+    with pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
+        group, first = 0, 0
+        while group < file.num_row_groups and first + file.metadata.row_group(group).num_rows <= row:
+            first += file.metadata.row_group(group).num_rows
+            group += 1
+        if group < file.num_row_groups:
+            rows = file.iter_batches(_ROWS, row_groups=[group], columns=[source._image], use_threads=False)
+            for batch in rows:
+                if row < first + len(batch):
+                    return source._item(path, batch.slice(row - first, 1).to_pylist()[0], None).read()
+                first += len(batch)
+    raise ClipdbError(f"{path} has no row {row}")
+
+
 def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
     """Return Hugging Face's description of the columns, by name; empty where there is none."""
     try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import IO, Any
 
+from clipdb.errors import ClipdbError
 from clipdb.ingest.decode import MAX_BYTES
 from clipdb.ingest.sources.item import (
     SourceItem,
@@ -105,6 +106,22 @@ class TarShard:
                 metadata=sample.metadata or None,
                 parent=parent_of(name),
             )
+
+
+def read_member(path: str, name: str) -> bytes:
+    """Read one image of a shard, by the name that its uri has after the ``#``.
+
+    Raises
+    ------
+    ClipdbError
+        When the shard has no such image.
+    """
+    with tarfile.open(path, "r|*") as archive:
+        while (member := archive.next()) is not None:
+            archive.members.clear()  # type: ignore[attr-defined] # as above
+            if member.isreg() and clean(member.name) == name and member.size <= MAX_BYTES:
+                return _read(archive, member)
+    raise ClipdbError(f"{path} has no image of that name")
 
 
 def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -5,9 +5,37 @@ from __future__ import annotations
 import duckdb
 
 from clipdb.queries.context import Context
-from clipdb.queries.functions import neighbours
+from clipdb.queries.functions import (
+    ablate,
+    activating,
+    alike,
+    contributions,
+    embedding_neighbours,
+    image_texts,
+    neighbours,
+    outliers,
+    property_neighbours,
+    reconstruct,
+    text_heads,
+    text_neighbours,
+    text_texts,
+)
 
-FUNCTIONS = (neighbours.NEIGHBOURS,)
+FUNCTIONS = (
+    neighbours.NEIGHBOURS,
+    text_neighbours.TEXT_NEIGHBOURS,
+    image_texts.IMAGE_TEXTS,
+    text_texts.TEXT_TEXTS,
+    property_neighbours.PROPERTY_NEIGHBOURS,
+    embedding_neighbours.EMBEDDING_NEIGHBOURS,
+    contributions.CONTRIBUTIONS,
+    ablate.ABLATE,
+    reconstruct.RECONSTRUCT,
+    alike.ALIKE,
+    activating.ACTIVATING,
+    outliers.OUTLIERS,
+    text_heads.TEXT_HEADS,
+)
 NAMES = tuple(function.name for function in FUNCTIONS)
 
 

@@ -1,13 +1,17 @@
 -- Images most like an image, as one head sees them
 --
--- The score is the cosine of the two images' vectors in the head's space, from -1 to 1. The image itself is left out.
+-- Every image is compared. The image itself is left out; one that the index lacks goes through the model once.
+-- The score is the cosine of the two images' vectors in the head's space, from -1 to 1; `dot` is their inner product,
+-- as published, and `centred` the cosine after the head's mean is taken off both.
 --
 -- $image image required: The image: a file, or the beginning of an image_id.
 -- $head head required: The head, as L11.H3.
 -- $k integer = 10: How many to list.
+-- $measure choice(cosine|dot|centred) = cosine: How vectors are compared.
 -- $model model required: The model; may be left out where the index has one.
+-- sheet: image_id score
 
 select rank, score, image_id, label, uri
-from neighbours($model, $head, $image, $k)
+from neighbours($model, $head, $image, $k, $measure)
 left join images using (image_id)
 order by rank

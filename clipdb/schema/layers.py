@@ -1,4 +1,4 @@
-"""Which layers' heads to keep: ``last4``, ``all``, ``8-11``, ``0,5,10-11``."""
+"""Choices of layers as people write them: ``last4``, ``all``, ``8-11``, ``0,5,10-11``."""
 
 from __future__ import annotations
 

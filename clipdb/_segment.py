@@ -1,0 +1,88 @@
+"""`clipdb.segment`: where in a picture an index's heads find a text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from clipdb.errors import ClipdbError, require
+from clipdb.queries.ablation import choose_heads
+from clipdb.queries.context import Context
+from clipdb.queries.index import Index
+
+if TYPE_CHECKING:
+    from clipdb.ingest.embedder import Embedder
+    from clipdb.ingest.segment import Segmentation
+
+
+def segment(
+    index: Index,
+    image: str | Path,
+    text: str,
+    against: str | None = None,
+    *,
+    heads: Sequence[str] = (),
+    property: str | None = None,
+    layers: str | None = None,
+    model: str | None = None,
+) -> Segmentation:
+    """Show where in a picture heads find a text, or one text rather than another.
+
+    Parameters
+    ----------
+    index
+        What `clipdb.open` gives.
+    image
+        A file's path, or the beginning of an image_id whose file is where it was.
+    text
+        What to look for.
+    against
+        A text to contrast it with: the shares are those of ``text`` less those of this one.
+    heads, property, layers
+        Which heads, summed: those that have one of these names (``L11.H3``), carry this property, and are of these
+        layers (``last4``, ``8-11``), as far as given; all that have vectors where none is.
+    model
+        The model; not needed where the index has one.
+
+    Raises
+    ------
+    ClipdbError
+        If something named isn't in the index, a text is empty or equals the other, the picture's file is gone or
+        changed, or the weights can't be had.
+    """
+    context = index.context
+    model = context.model(model)
+    chosen = choose_heads(context, model, ",".join(heads) if heads else None, property, layers)
+    texts = [text] if against is None else [text, against]
+    if not all(one.strip() for one in texts):
+        raise ClipdbError("the text is empty: write what to look for")
+    if text == against:
+        raise ClipdbError("the text and the one against it are the same: every share of the difference would be 0")
+    require("torch", "ingest")
+    require("open_clip", "ingest")
+    data = read_image(context, model, str(image))
+    from clipdb.ingest.segment import segment_image
+
+    found = [one.embedding for one in context.subjects.texts(model, texts)]
+    sought = found[0] if against is None else found[0] - found[1]
+    return segment_image(cast("Embedder", context.subjects.embedder), model, data, str(image), sought, chosen)
+
+
+def read_image(context: Context, model: str, image: str) -> bytes:
+    """Read an image's file: the one named, or where the index knows it to be."""
+    from clipdb.ingest.sources.item import read_file
+    from clipdb.ingest.sources.uri import read_uri
+
+    if Path(image).is_file():
+        try:
+            return read_file(image)
+        except OSError as error:
+            raise ClipdbError(f"{image} can't be read: {error.strerror}") from error
+    image_id = context.subjects.image_id(model, image)
+    uri = str(context.rows("select uri from images where image_id = ?", image_id)[0][0])
+    data = read_uri(uri)
+    if hashlib.sha256(data).hexdigest() != image_id:
+        raise ClipdbError(f"{uri} has changed since it was ingested: ingest it again, or give the path of a copy")
+    return data

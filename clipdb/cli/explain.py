@@ -1,0 +1,104 @@
+"""`clipdb explain`: a score as a sum over heads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from clipdb.cli.common import PLOT_FILE, Output, index_option, output_options
+from clipdb.cli.ingest import device_option
+from clipdb.errors import ClipdbError
+
+if TYPE_CHECKING:
+    from clipdb.queries.index import Index
+
+QUERY = "contributions"
+
+
+@click.command()
+@click.argument("image")
+@click.argument("text")
+@click.option("--text-b", metavar="TEXT", help="A second text: why is the image nearer to TEXT than to this one?")
+@click.option(
+    "--by",
+    type=click.Choice(["head", "layer", "property"]),
+    default="head",
+    show_default=True,
+    help="What shares are summed by.",
+)
+@click.option("--model", metavar="MODEL", help="The model; may be left out where the index has one.")
+@click.option("--check", is_flag=True, help="Run the model on the image's file even if the index has its vectors.")
+@click.option("--plot", type=PLOT_FILE, metavar="FILE.png", help="Draw the shares as a bar chart.")
+@device_option
+@index_option
+@output_options
+def command(
+    index: Path,
+    output: Output,
+    image: str,
+    text: str,
+    text_b: str | None,
+    by: str,
+    model: str | None,
+    check: bool,
+    plot: Path | None,
+    device: str,
+) -> None:
+    """Say which heads make an image and a text match.
+
+    IMAGE is a file, or the beginning of an image_id. The cosine of image and text is the sum of what each head adds and
+    of a rest, 'not stored': MLPs, biases, and layers that are not in the index. A row a head (layer, property), the
+    largest first. The rows add up to the total, which stderr shows beside the model's own cosine. With --text-b all are
+    differences of two cosines.
+
+    The model runs where the image or a text is not in the index, or with --check: its own cosine is then that of
+    encode_image and encode_text. Else it is that of the embeddings in the index, the image's in float16.
+    """
+    from clipdb._open import open as open_index
+    from clipdb.cli.output import write_rows
+    from clipdb.queries.named import find_query
+
+    if text == text_b:
+        raise ClipdbError("TEXT and --text-b are the same: every share of the difference would be 0")
+    query = find_query(QUERY)
+    with open_index(index, device=device) as opened:
+        values = opened.bind(query, {"image": image, "text": text, "text_b": text_b, "by": by, "model": model})
+        answer = opened.execute(query.sql, values)
+        names, rows = [column[0] for column in answer.description or ()], answer.fetchall()
+        texts = [text] if text_b is None else [text, text_b]
+        own, fresh = _own_cosines(opened, values["model"], values["image"], texts, check)
+        shown = _name(opened, values["image"])
+    total, its_own = sum(row[-1] for row in rows), own[0] - sum(own[1:])
+    if plot is not None:
+        from clipdb.cli.plot import draw
+
+        scores = "\n\N{MINUS SIGN} ".join(f"cos({shown}, “{one}”)" for one in texts)
+        title = f"{scores}\n= {total:.4f}; by {values['model']} itself {its_own:.4f}"
+        draw("shares", [dict(zip(names, row, strict=True)) for row in rows], plot, title)
+    write_rows(names, rows, output)
+    click.echo(
+        f"total {total:.6f}; the model's own cosine{' difference' if text_b is not None else ''} "
+        f"({'run now' if fresh else 'from the index'}) {its_own:.6f}: {abs(total - its_own):.1e} apart",
+        err=True,
+    )
+
+
+def _own_cosines(opened: Index, model: str, image: str, texts: list[str], check: bool) -> tuple[list[float], bool]:
+    """Give the model's own cosines, and whether it ran for them."""
+    context = opened.context
+    subjects = context.subjects
+    rows = [subjects.image_row(model, image), *(subjects.text_row(model, one) for one in texts)]
+    if check or None in rows:
+        from clipdb._own_cosine import own_cosines
+
+        return own_cosines(context, model, image, texts), True
+    embedding = subjects.image(model, image)[1].embedding
+    return [float(embedding @ subjects.text(model, one).embedding) for one in texts], False
+
+
+def _name(opened: Index, image: str) -> str:
+    """Name an image by its file."""
+    found = opened.connection.execute("select uri from images where image_id = ?", [image]).fetchone()
+    return Path(str(found[0]) if found and found[0] else image).name

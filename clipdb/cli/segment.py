@@ -1,0 +1,113 @@
+"""`clipdb segment`: where in a picture heads find a text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from clipdb.cli.common import Output, index_option, output_options
+from clipdb.cli.ingest import device_option
+
+if TYPE_CHECKING:
+    from clipdb.ingest.segment import Segmentation
+
+FIRST = 10
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.argument("image")
+@click.option("--text", required=True, help="What to look for.")
+@click.option("--against", metavar="TEXT", help="Look for what speaks for --text rather than for this text.")
+@click.option("--head", "heads", multiple=True, metavar="HEAD", help="A head, as L11.H3; more with commas, or again.")
+@click.option(
+    "--property", metavar="PROPERTY", help="Only heads that carry this property, or one of several with commas."
+)
+@click.option("--layers", help="Only heads of these layers: last2, 8-11, 0,5 [default: all of the index].")
+@click.option("--model", help="The model; may be left out where the index has one.")
+@device_option
+@click.option("--overlay", type=_FILE, metavar="FILE.png", help="Draw the map over the picture; -o FILE.png does, too.")
+@click.option("--squares", is_flag=True, help="Draw each patch as it is, not smoothed.")
+@click.option("--map", "array", type=_FILE, metavar="FILE.npy", help="Write the patches' shares as a numpy array.")
+@index_option
+@output_options
+def command(
+    index: Path,
+    output: Output,
+    image: str,
+    text: str,
+    against: str | None,
+    heads: tuple[str, ...],
+    property: str | None,
+    layers: str | None,
+    model: str | None,
+    device: str,
+    overlay: Path | None,
+    squares: bool,
+    array: Path | None,
+) -> None:
+    """Show where in a picture heads find a text.
+
+    IMAGE is a file, or the beginning of an image_id whose file is where it was. Every patch of the picture and every
+    token that is no patch (class token) adds its part to the heads' share of the cosine of picture and text; the parts
+    add up to it exactly. They are printed as rows, largest share first: x0, y0, x1, y1 is the patch's box in the
+    upright picture's pixels.
+
+    Rows in a file are there for SQL:
+
+    \b
+        clipdb segment photo.jpg --text "a dog" -o dog.parquet
+        clipdb query "select patch_row, patch_col, share from 'dog.parquet' where token = 'patch'"
+    """
+    from clipdb._open import open as open_index
+    from clipdb._segment import segment
+    from clipdb.cli.output import replacing, write_rows
+    from clipdb.ingest.segment import COLUMNS
+
+    if output.path is not None and output.path.suffix.lower() == ".png":
+        overlay, output = overlay or output.path, replace(output, path=None)
+    for path, suffix in ((overlay, ".png"), (array, ".npy")):
+        if path is not None and path.suffix.lower() != suffix:
+            raise click.UsageError(f"{path} is not a {suffix} file")
+    with open_index(index, device=device) as opened:
+        found = segment(opened, image, text, against, heads=heads, property=property, layers=layers, model=model)
+    whole = "cosine" if against is None else "difference of the cosines"
+    share = f"share {found.total:+.4f} of the {whole} {found.cosine:+.4f}"
+    caption = (_heads(found, property), share, _parts(found))
+    if overlay is not None:
+        from clipdb.cli.overlay import draw_overlay
+
+        with replacing(overlay) as building:
+            draw_overlay(found, _title(text, against), caption, building, squares)
+    if array is not None:
+        import numpy as np
+
+        with replacing(array) as building, building.open("wb") as stream:
+            np.save(stream, found.map)
+    rows = found.rows()
+    cut = output.format == "table" and output.path is None and output.limit is None
+    write_rows(COLUMNS, rows, replace(output, limit=FIRST) if cut else output)
+    if cut:
+        click.echo(f"The first {FIRST} of {len(rows)} rows; --limit N prints more, --limit 0 all.", err=True)
+    click.echo(f"{caption[0]}: {share} ({caption[2]})", err=True)
+
+
+def _title(text: str, against: str | None) -> str:
+    return f"“{text}”" if against is None else f"“{text}” against “{against}”"
+
+
+def _heads(found: Segmentation, property: str | None) -> str:
+    from clipdb.schema.names import head_name
+
+    layers = sorted({layer for layer, _ in found.heads})
+    count = f"{len(found.heads)} heads of layers {', '.join(map(str, layers))}"
+    listed = ", ".join(head_name(*head) for head in found.heads) if len(found.heads) <= 8 else count
+    return listed if property is None else f"{property}: {listed}"
+
+
+def _parts(found: Segmentation) -> str:
+    parts = {"patches": found.total - sum(found.others.values()), **found.others}
+    return ", ".join(f"{name} {share:+.4f}" for name, share in parts.items())

@@ -1,0 +1,54 @@
+"""Read one image again, from the uri that its ingest wrote down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from clipdb.errors import ClipdbError
+from clipdb.ingest.sources import parquet, tar
+from clipdb.ingest.sources.item import read_file
+
+_ROW = "row="
+
+
+def read_uri(uri: str) -> bytes:
+    """Read an image file's bytes.
+
+    Parameters
+    ----------
+    uri
+        What `SourceItem.uri` was: a path, ``/x/shard.tar#member.jpg`` or ``/x/file.parquet#row=17``.
+
+    Raises
+    ------
+    ClipdbError
+        When it is not there any more, or can't be read.
+    """
+    if Path(uri).is_file():
+        return _read(uri, partial(read_file, uri))
+    for container, part in _splits(uri):
+        lower = container.lower()
+        if lower.endswith(parquet.SUFFIXES) and part.startswith(_ROW) and part[len(_ROW) :].isdecimal():
+            return _read(uri, partial(parquet.read_row, container, int(part[len(_ROW) :])))
+        if lower.endswith(tar.SUFFIXES):
+            return _read(uri, partial(tar.read_member, container, part))
+    raise ClipdbError(f"the image file {uri} is not there any more: put it back, or give the path of a copy")
+
+
+def _splits(uri: str) -> Iterator[tuple[str, str]]:
+    """Split at each ``#`` that has a file before it: the names of files and of members may have some too."""
+    place = uri.find("#")
+    while place >= 0:
+        if Path(uri[:place]).is_file():
+            yield uri[:place], uri[place + 1 :]
+        place = uri.find("#", place + 1)
+
+
+def _read(uri: str, read: Callable[[], bytes]) -> bytes:
+    try:
+        return read()
+    except Exception as error:  # damaged archives raise nearly anything
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise ClipdbError(f"the image {uri} can't be read: {reason}") from error

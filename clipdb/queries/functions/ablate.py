@@ -1,0 +1,161 @@
+"""``ablate(model, ...)``: zero-shot accuracy with and without a set of heads, and without random sets of its size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clipdb.errors import ClipdbError
+from clipdb.queries.ablation import NOTE, Removal, choose_heads, have_vectors, random_sets, require_means
+from clipdb.queries.context import Context
+from clipdb.queries.table_function import Rows, TableFunction, each
+from clipdb.queries.zero_shot import LABEL, Task, read_task
+
+MODES = ("zero", "mean")
+ALL, CLASS, GROUP, WORST = "all", "class", "group", "worst group"
+
+
+def ablate(
+    context: Context,
+    model: str | None,
+    heads: str | None,
+    property: str | None,
+    layers: str | None,
+    labeller: str | None,
+    mode: str,
+    target: str,
+    template: str,
+    group: str | None,
+    control: int,
+    seed: int,
+) -> Rows:
+    """Classify with all heads, without some, and without random sets of as many.
+
+    A head's share is taken away from the scores (Gandelsman et al., arXiv 2310.05916, section 3.2): all of it, or, with
+    mode ``mean``, down to that of the head's mean. The model doesn't run, and nothing is renormalised: these are direct
+    effects, and what the heads do through later layers stays.
+
+    Parameters
+    ----------
+    heads, property, layers, labeller
+        The set: see `clipdb.queries.ablation.choose_heads`.
+    mode
+        ``zero`` or ``mean``.
+    target, template, group
+        The task: see `clipdb.queries.zero_shot.read_task`.
+    control
+        How many random sets.
+    seed
+        Decides them.
+
+    Returns
+    -------
+    list
+        ``(part, name, images, before, after, control, control_low, control_high, heads, note)``: all images, then each
+        class, each group where ``group`` is given, and the group of the lowest accuracy. ``control`` is the mean of the
+        random sets' accuracies, the next two the lowest and the highest.
+
+    Raises
+    ------
+    ClipdbError
+        If something asked for is not there, or no set of heads is given.
+    """
+    model = context.model(model)
+    if mode not in MODES:
+        raise ClipdbError(f"mode is {mode!r}: it is one of {', '.join(MODES)}")
+    if control < 0:
+        raise ClipdbError(f"control is {control}: 0 or more random sets can be drawn")
+    if heads is None and property is None and layers is None and labeller is None:
+        raise ClipdbError("no heads to drop: choose them by heads, property, layers or labeller")
+    chosen = choose_heads(context, model, heads, property, layers, labeller)
+    sets = [chosen, *random_sets(context.store.heads(model), chosen, control, seed)]
+    involved = sorted({head for one in sets for head in one})
+    if mode == "mean":
+        require_means(context, model, involved)
+    task = read_task(context, model, target, template, group, have_vectors(context, model, involved))
+    right = count_right(context, task, [Removal(context, task, one, mode == "mean") for one in sets])
+    return [(*row, len(chosen), NOTE) for row in _rows(task, right, group is not None)]
+
+
+def count_right(context: Context, task: Task, removals: Sequence[Removal]) -> np.ndarray:
+    """Count the images classified rightly, with all heads and after each removal: ``[1 + removals, groups]``."""
+    embeddings = context.store.embeddings(task.model, "images")
+    right = np.zeros((1 + len(removals), len(task.groups)))
+    for part in task.chunks():
+        whole = embeddings[task.rows[part]] @ task.texts.T
+        right[0] += task.correct(part, whole)
+        for place, removal in enumerate(removals, start=1):
+            scores = whole if place == len(removals) else whole.copy()
+            removal.subtract(part, scores)
+            right[place] += task.correct(part, scores)
+    return right
+
+
+def _rows(task: Task, right: np.ndarray, grouped: bool) -> list[tuple[object, ...]]:
+    sizes = np.bincount(task.group, minlength=len(task.groups))
+    classes = np.zeros(len(task.groups), int)
+    classes[task.group] = task.truth
+    by_class = np.stack([np.bincount(classes, weights=one, minlength=len(task.classes)) for one in right])
+    class_sizes = np.bincount(task.truth, minlength=len(task.classes))
+    by_group = right / sizes
+    rows = [_row(ALL, None, len(task.rows), right.sum(axis=1) / len(task.rows))]
+    rows += [
+        _row(CLASS, name, size, accuracy)
+        for name, size, accuracy in zip(task.classes, class_sizes, (by_class / class_sizes).T, strict=True)
+    ]
+    if grouped:
+        rows += [_row(GROUP, name, size, one) for name, size, one in zip(task.groups, sizes, by_group.T, strict=True)]
+    worst = by_group.argmin(axis=1)[:2]
+    name = " -> ".join(dict.fromkeys(task.groups[one] for one in worst))
+    return [*rows, _row(WORST, name, sizes[worst[1]], by_group.min(axis=1))]
+
+
+def _row(part: str, name: str | None, images: int, accuracy: np.ndarray) -> tuple[object, ...]:
+    before, after, *control = (float(one) for one in accuracy)
+    spread = (sum(control) / len(control), min(control), max(control)) if control else (None, None, None)
+    return part, name, int(images), before, after, *spread
+
+
+ABLATE = TableFunction(
+    name="ablate",
+    parameters={
+        "model": "VARCHAR",
+        "heads": "VARCHAR",
+        "property": "VARCHAR",
+        "layers": "VARCHAR",
+        "labeller": "VARCHAR",
+        "mode": "VARCHAR",
+        "target": "VARCHAR",
+        "template": "VARCHAR",
+        "groups": "VARCHAR",
+        "control": "BIGINT",
+        "seed": "BIGINT",
+    },
+    defaults={
+        "heads": "null",
+        "property": "null",
+        "layers": "null",
+        "labeller": "null",
+        "mode": "'zero'",
+        "target": f"'{LABEL}'",
+        "template": "'a photo of a {}'",
+        "groups": "null",
+        "control": "5",
+        "seed": "0",
+    },
+    columns={
+        "part": "VARCHAR",
+        "name": "VARCHAR",
+        "images": "BIGINT",
+        "before": "DOUBLE",
+        "after": "DOUBLE",
+        "control": "DOUBLE",
+        "control_low": "DOUBLE",
+        "control_high": "DOUBLE",
+        "removed": "INTEGER",
+        "note": "VARCHAR",
+    },
+    compute=each(ablate),
+    needed=("mode", "target", "template", "control", "seed"),
+)

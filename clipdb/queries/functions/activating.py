@@ -1,0 +1,83 @@
+"""``activating(model, head, text := null, span := null, k := 10)``: what activates a head most, and what least."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clipdb.errors import ClipdbError
+from clipdb.queries.context import Context
+from clipdb.queries.moments import head_moments
+from clipdb.queries.scoring import best, check_k
+from clipdb.queries.store import Head
+from clipdb.queries.table_function import TableFunction, each
+from clipdb.schema.names import head_name, parse_head
+
+
+def activating(
+    context: Context, model: str | None, head: str, text: str | None, span: int | None, k: int
+) -> Sequence[tuple[object, ...]]:
+    """Find the images that activate a head most and least.
+
+    The score is ||y - m||, the length of what the head adds to its mean m; along a text or a span, it is
+    <y - m, Q^T t>, the head's share of cos(image, text) less its mean share.
+
+    Parameters
+    ----------
+    text
+        Along this text; one that the index lacks goes through the model.
+    span
+        Along the head's span of this rank, counted from 1.
+    k
+        How many images of either kind.
+
+    Returns
+    -------
+    list
+        ``(side, rank, image_id, score)``, side ``most`` or ``least``, ranks from 1; equal scores in order of id.
+
+    Raises
+    ------
+    ClipdbError
+        If k is below 1, there is a text and a span, or no such head or span.
+    """
+    check_k(k)
+    if text is not None and span is not None:
+        raise ClipdbError("both a text and a span are given: choose one to look along")
+    name, key = context.model(model), parse_head(head)
+    context.store.require_head(name, key)
+    vectors = context.store.head(name, "images", key)
+    if span is not None:
+        text = _span(context, name, key, span)
+    centre = head_moments(context, name, key).mean
+    if text is None:
+        scores = np.linalg.norm(vectors - centre.astype(np.float32), axis=1)
+    else:
+        direction = context.heads(name).bases[key].T @ context.subjects.text(name, text).embedding
+        scores = vectors @ direction - float(centre @ direction)
+    ids = context.store.ids(name, "images")
+    most = [("most", rank, image, score) for image, score, rank in best(ids, scores, k)]
+    return most + [("least", rank, image, -score) for image, score, rank in best(ids, -scores, k)]
+
+
+def _span(context: Context, model: str, head: Head, rank: int) -> str:
+    query = "select rank, text from head_spans where (model_id, layer, head) = (?, ?, ?)"
+    spans = {place: text for place, text in context.rows(query, model, *head)}
+    if rank not in spans:
+        raise ClipdbError(
+            f"{head_name(*head)} has no span {rank}: it has spans 1 to {len(spans)}"
+            if spans
+            else f"{head_name(*head)} has no spans yet: run `clipdb span`"
+        )
+    return str(spans[rank])
+
+
+ACTIVATING = TableFunction(
+    name="activating",
+    parameters={"model": "VARCHAR", "head": "VARCHAR", "text": "VARCHAR", "span": "BIGINT", "k": "BIGINT"},
+    defaults={"text": "null", "span": "null", "k": "10"},
+    columns={"side": "VARCHAR", "rank": "INTEGER", "image_id": "VARCHAR", "score": "FLOAT"},
+    compute=each(activating),
+    needed=("head", "k"),
+)

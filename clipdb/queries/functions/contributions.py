@@ -1,0 +1,76 @@
+"""``contributions(model, image, text, text_b := null)``: each head's share of a cosine, or of the difference of two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from clipdb.queries.context import Context
+from clipdb.queries.model_heads import ModelHeads
+from clipdb.queries.store import Head
+from clipdb.queries.subjects import ImageVectors, TextVectors
+from clipdb.queries.table_function import Arguments, Rows, TableFunction
+from clipdb.schema.names import head_name
+
+REST = "not stored"
+
+
+def explain(context: Context, calls: Sequence[Arguments]) -> list[Rows]:
+    """Split cosines of images and texts into what each head adds.
+
+    Parameters
+    ----------
+    calls
+        ``(model, image, text, text_b)`` each; with ``text_b`` it is the difference of the two cosines that is split.
+
+    Returns
+    -------
+    list
+        For each call ``(layer, head, name, property, share)``: a row a head, by layer and head, and one for the rest.
+    """
+    images: dict[tuple[str, str], ImageVectors] = {}  # with LATERAL one image may come with many texts
+    found: list[Rows] = []
+    for wanted, image, *texts in calls:
+        model = context.model(wanted)
+        heads = context.heads(model)
+        if (model, image) not in images:
+            images[model, image] = context.subjects.image(model, image)[1]
+        split = [
+            _split(heads, images[model, image], one)
+            for one in context.subjects.texts(model, [text for text in texts if text is not None])
+        ]
+        shares = split[0] if len(split) == 1 else {part: share - split[1][part] for part, share in split[0].items()}
+        found.append([_row(heads, part, share) for part, share in shares.items()])
+    return found
+
+
+def _split(heads: ModelHeads, image: ImageVectors, text: TextVectors) -> dict[Head | None, float]:
+    """Split one cosine: ``<y, Q^T t>`` is a head's share (arXiv 2310.05916, section 3, in head space).
+
+    A head that the image has not been through counts in the rest, which is ``<e, t>`` less the shares: MLPs, biases,
+    the stem, and the heads of layers that are not stored.
+    """
+    shares: dict[Head | None, float] = {}
+    for head, y in image.heads.items():
+        direction = text.heads[head] if head in text.heads else heads.bases[head].T @ text.embedding
+        shares[head] = float(y.astype(np.float64) @ direction.astype(np.float64))
+    shares[None] = float(image.embedding.astype(np.float64) @ text.embedding.astype(np.float64)) - sum(shares.values())
+    return shares
+
+
+def _row(heads: ModelHeads, part: Head | None, share: float) -> tuple[Any, ...]:
+    if part is None:
+        return None, None, REST, None, share
+    return *part, head_name(*part), heads.properties.get(part), share
+
+
+CONTRIBUTIONS = TableFunction(
+    name="contributions",
+    parameters={"model": "VARCHAR", "image": "VARCHAR", "text": "VARCHAR", "text_b": "VARCHAR"},
+    defaults={"text_b": "null"},
+    columns={"layer": "INTEGER", "head": "INTEGER", "name": "VARCHAR", "property": "VARCHAR", "share": "DOUBLE"},
+    compute=explain,
+    needed=("image", "text"),
+)

@@ -1,0 +1,91 @@
+"""``outliers(model, head, k := 10)``: the images that a head sees as unlike all others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clipdb.queries.context import Context
+from clipdb.queries.moments import head_moments
+from clipdb.queries.scoring import best, check_k
+from clipdb.queries.table_function import TableFunction, each
+from clipdb.schema.names import parse_head
+
+_NULL_VARIANCE = 1e-6  # of the largest: below, float32 sums hold rounding only
+
+
+def shrunk(covariance: np.ndarray, centred: np.ndarray) -> np.ndarray:
+    """Shrink a covariance towards a sphere, so that it can be inverted however few the vectors.
+
+    It becomes (1 - d) C + d (tr C / k) I with C the covariance and the d of Ledoit and Wolf (A well-conditioned
+    estimator for large-dimensional covariance matrices, Journal of Multivariate Analysis 88, 2004): the less sure the
+    entries of C, the more of the sphere.
+
+    Parameters
+    ----------
+    covariance
+        Of the vectors, ``[k, k]``.
+    centred
+        Vectors less their mean ``[n, k]``.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64 ``[k, k]``; zero where nothing varies.
+    """
+    number, size = centred.shape
+    target = np.trace(covariance) / size * np.eye(size)
+    squares = np.einsum("nk,nk->n", centred, centred).astype(np.float64)
+    # The mean over vectors of ||x x^T - C||^2 is that of ||x||^4, less ||C||^2.
+    uncertain = (np.square(squares).mean() - np.square(covariance).sum()) / number
+    apart = np.square(covariance - target).sum()
+    d = min(uncertain / apart, 1.0) if apart > 0 else 1.0
+    return (1 - d) * covariance + d * target
+
+
+def outliers(context: Context, model: str | None, head: str, k: int) -> Sequence[tuple[object, ...]]:
+    """Find the images whose vectors are farthest from the head's mean, in Mahalanobis distance.
+
+    Parameters
+    ----------
+    k
+        How many to find.
+
+    Returns
+    -------
+    list
+        ``(image_id, distance, ratio, rank)``, farthest first: distance is sqrt((y - m)^T S^-1 (y - m)) with S from
+        `shrunk`, and ratio is the distance over the median distance of all images.
+
+    Raises
+    ------
+    ClipdbError
+        If k is below 1, or there is no such head.
+    """
+    check_k(k)
+    name, key = context.model(model), parse_head(head)
+    context.store.require_head(name, key)
+    vectors = context.store.head(name, "images", key)
+    present = ~np.isnan(vectors[:, 0])
+    moments = head_moments(context, name, key)
+    centred = vectors[present] - moments.mean.astype(np.float32)
+    if not moments.total > 0:
+        return []
+    covariance = shrunk(moments.covariance, centred)
+    values, directions = np.linalg.eigh(covariance)
+    kept = values > _NULL_VARIANCE * values[-1]
+    distances = np.linalg.norm(centred @ (directions[:, kept] / np.sqrt(values[kept])).astype(np.float32), axis=1)
+    median = float(np.median(distances))
+    found = best(context.store.ids(name, "images")[present], distances, k)
+    return [(image, distance, distance / median if median else None, rank) for image, distance, rank in found]
+
+
+OUTLIERS = TableFunction(
+    name="outliers",
+    parameters={"model": "VARCHAR", "head": "VARCHAR", "k": "BIGINT"},
+    defaults={"k": "10"},
+    columns={"image_id": "VARCHAR", "distance": "FLOAT", "ratio": "FLOAT", "rank": "INTEGER"},
+    compute=each(outliers),
+    needed=("head", "k"),
+)

@@ -1,0 +1,84 @@
+"""``property_neighbours(model, image, like, unlike := null, k := 10, space := 'joint')``: alike in some properties.
+
+The score is the mean over the properties of ``like``, by their weights, of the cosine of the two images over all heads
+of the property, after the heads' means are taken off. Each property of ``unlike`` takes off its weight, relative to
+those of ``like`` together, times that cosine as far as it is above 0: images that have nothing in common there are not
+preferred to one another.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clipdb.errors import ClipdbError
+from clipdb.queries.context import Context
+from clipdb.queries.property_search import SPACES, similarities
+from clipdb.queries.scoring import best, check_k
+from clipdb.queries.store import Head
+from clipdb.queries.table_function import Rows, TableFunction, each
+from clipdb.queries.weights import normal_property, parse_weights
+
+
+def nearest(context: Context, model: str | None, image: str, like: str, unlike: str | None, k: int, space: str) -> Rows:
+    """Give the k images ``(image_id, score, rank)`` that are most like an image in some properties and not in others.
+
+    Raises
+    ------
+    ClipdbError
+        If a property is unknown or on both sides, or there is no such image or space.
+    """
+    if space not in SPACES:
+        raise ClipdbError(f"{space!r} is no space: take {' or '.join(SPACES)}")
+    check_k(k)
+    model = context.model(model)
+    carriers = _carriers(context, model)
+    wanted = parse_weights(like, carriers, f" of {model}")
+    unwanted = parse_weights(unlike, carriers, f" of {model}") if unlike is not None else {}
+    if both := sorted(wanted.keys() & unwanted.keys()):
+        raise ClipdbError(f"{', '.join(both)} can't be both like and unlike")
+    heads = [head for name in (*wanted, *unwanted) for head in carriers[name]]
+    row, found = context.subjects.image_heads(model, image, heads)
+    if found is None:
+        return []
+    vectors = dict(zip(heads, found, strict=True))
+
+    def alike(name: str) -> np.ndarray:
+        of_property = carriers[name]
+        return similarities(context, model, [vectors[head] for head in of_property], of_property, space)
+
+    scores = np.zeros(len(context.store.ids(model, "images")), np.float32)
+    for name, weight in wanted.items():
+        scores += np.float32(weight) * alike(name)
+    for name, weight in unwanted.items():
+        scores -= np.float32(weight) * np.maximum(alike(name), 0)
+    scores /= np.float32(sum(wanted.values()))
+    return best(context.store.ids(model, "images"), scores, k, row)
+
+
+def _carriers(context: Context, model: str) -> dict[str, list[Head]]:
+    """List the heads that have vectors, by the normal name of the property that they carry."""
+    properties = context.heads(model).properties
+    if not properties:
+        raise ClipdbError(f"{model} has no labels yet: run `clipdb label`")
+    carriers: dict[str, list[Head]] = {}
+    for head in context.store.heads(model):
+        if head in properties:
+            carriers.setdefault(normal_property(properties[head]), []).append(head)
+    return carriers
+
+
+PROPERTY_NEIGHBOURS = TableFunction(
+    name="property_neighbours",
+    parameters={
+        "model": "VARCHAR",
+        "image": "VARCHAR",
+        "like": "VARCHAR",
+        "unlike": "VARCHAR",
+        "k": "BIGINT",
+        "space": "VARCHAR",
+    },
+    defaults={"unlike": "null", "k": "10", "space": "'joint'"},
+    columns={"image_id": "VARCHAR", "score": "FLOAT", "rank": "INTEGER"},
+    compute=each(nearest),
+    needed=("image", "like", "k", "space"),
+)

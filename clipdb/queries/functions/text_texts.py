@@ -1,0 +1,7 @@
+"""``text_texts(model, head, text, k := 10, measure := 'cosine', pool := null)``: texts nearest to a text."""
+
+from __future__ import annotations
+
+from clipdb.queries.head_search import head_search
+
+TEXT_TEXTS = head_search("text_texts", subject="texts", target="texts", measure="cosine")

@@ -1,0 +1,26 @@
+-- Accuracy without some heads
+--
+-- Classifies the images by the nearest of their classes' texts, before and after what the heads add to the scores is
+-- taken away, and after the same for random sets of as many other heads. The heads are those that meet all conditions
+-- given. These are direct effects only: what the heads do through later layers stays, the model does not run, and
+-- nothing is renormalised. A row for all images, each class, each group, and the worst group.
+--
+-- $heads text optional: The heads, as L4.H1,L4.H2.
+-- $property text optional: Heads that carry this property; several with commas.
+-- $layers text optional: Heads of these layers: 3-4, 0,2 or last2.
+-- $labeller text optional: Heads by the labels of this labeller, as vote, not by their current ones.
+-- $mode choice(zero|mean) = zero: Take away all that a head adds, or all but the mean of it over the images.
+-- $target text = label: What is classified: label, or a key of the images' metadata.
+-- $template text = a photo of a {}: The text of a class; its name goes where {} is.
+-- $groups text optional: A second key: the worst group is then one of the pairs of class and its value.
+-- $control integer = 5: How many random sets to draw.
+-- $seed integer = 0: Decides the random sets.
+-- $model model required: The model; may be left out where the index has one.
+-- needs: images
+-- plot: ablation
+
+select part, name, images, before, after, control, control_low, control_high, removed, note
+from ablate(
+    $model, heads := $heads, property := $property, layers := $layers, labeller := $labeller, mode := $mode,
+    target := $target, template := $template, groups := $groups, control := $control, seed := $seed
+)

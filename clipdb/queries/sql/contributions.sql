@@ -1,0 +1,24 @@
+-- Why an image and a text have the cosine that they have
+--
+-- What each head adds to it, the largest first; the shares and the rest add up to the cosine. The rest, 'not stored', is
+-- what no head of the index writes: MLPs, biases, and the layers that were not ingested. With --text-b the shares are
+-- those of the difference: why the image is nearer to the text than to text-b.
+--
+-- $image image required: The image: a file, or the beginning of an image_id.
+-- $text text required: The text.
+-- $text_b text optional: A second text, whose shares are subtracted.
+-- $by choice(head|layer|property) = head: What shares are summed by.
+-- $model model required: The model; may be left out where the index has one.
+-- plot: shares
+
+select
+    case
+        when shares.head is null or $by = 'head' then name
+        when $by = 'layer' then 'layer ' || layer
+        else coalesce(normal_property(property), 'unlabelled')
+    end as part,
+    case when $by <> 'layer' then any_value(normal_property(property)) end as property,
+    count(shares.head) as heads, sum(share) as share
+from contributions($model, $image, $text, $text_b) as shares
+group by part, shares.head is null
+order by shares.head is null, abs(sum(share)) desc, part

@@ -1,0 +1,14 @@
+-- Images most like an image by the whole embedding
+--
+-- What the model itself holds to be alike: the score is the cosine of the two embeddings, all heads and all else
+-- together. The baseline to compare one head or one property with.
+--
+-- $image image required: The image: a file, or the beginning of an image_id.
+-- $k integer = 10: How many to list.
+-- $model model required: The model; may be left out where the index has one.
+-- sheet: image_id score
+
+select rank, score, image_id, label, uri
+from embedding_neighbours($model, $image, $k)
+left join images using (image_id)
+order by rank

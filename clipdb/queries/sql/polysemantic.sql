@@ -1,0 +1,28 @@
+-- Heads that may carry several properties
+--
+-- Heads of much variance whose property few of their spans fit: at least top - at-most of the first top spans are
+-- judged not to fit the head's current property, and the head varies at least as much as the median head of its model.
+-- Those with the largest share of the model's variance come first. Heads without a label are not judged and not here.
+-- A row a judge: verdicts of the judge vote come from the same tags as its labels, so they are not independent of them.
+--
+-- $at_most integer = 2: How many of the first spans may fit.
+-- $top integer = 5: How many spans to look at.
+-- $model model optional: Only heads of this model.
+-- needs: labels, judgements
+
+with varying as (
+    select
+        model_id, layer, head, total_variance, effective_rank,
+        total_variance / sum(total_variance) over (partition by model_id) as variance_share,
+        median(total_variance) over (partition by model_id) as median_variance
+    from heads
+)
+select
+    model_id, name as head, property, judge, note, scores.ccs, judged, variance_share, effective_rank, spans
+from ccs(top_n := $top) as scores
+join varying using (model_id, layer, head)
+join (select model_id, layer, head, spans from head_cards(top_n := $top)) as cards using (model_id, layer, head)
+where judged - scores.ccs >= $top - $at_most
+    and total_variance >= median_variance
+    and ($model is null or model_id = $model)
+order by model_id, variance_share desc, layer, scores.head, judge

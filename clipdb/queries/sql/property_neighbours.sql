@@ -1,0 +1,21 @@
+-- Images like an image in some properties and unlike it in others
+--
+-- All heads of a property are compared together. The score is the mean over the properties of --like, by their weights,
+-- of the cosine after the heads' means are taken off; each property of --unlike takes off its weight times that cosine,
+-- where it is above 0. In the space `joint` what the heads write into the joint embedding is summed, as published;
+-- in `heads` their vectors stand side by side.
+--
+-- $image image required: The image: a file, or the beginning of an image_id.
+-- $like text optional: Properties with weights: texture, or texture:2,colour.
+-- $unlike text optional: Properties in which to differ, with weights relative to those of --like.
+-- $property text optional: A property; the same as in --like.
+-- $k integer = 10: How many to list.
+-- $space choice(joint|heads) = joint: Where the heads of a property are put together.
+-- $model model required: The model; may be left out where the index has one.
+-- needs: labels
+-- sheet: image_id score
+
+select rank, score, image_id, label, uri
+from property_neighbours($model, $image, concat_ws(',', $like, $property), $unlike, $k, $space)
+left join images using (image_id)
+order by rank
