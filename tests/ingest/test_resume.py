@@ -42,14 +42,14 @@ def test_kills_lose_and_double_nothing(scenes: Path, model: tuple, ready_index: 
         # Half of them between Lance's commit and DuckDB's, which comes some milliseconds later.
         delay = 0.0 if kills % 2 else chance.uniform(0, 0.15)
         kills += killed(Process(tmp_path / "log", *command), index, 1, delay)
-        held = {one for one, in rows(index, "select image_id from images")} if versions(index) else set()
+        held = {one for (one,) in rows(index, "select image_id from images")} if versions(index) else set()
         if rows(index, "select 1 from batches limit 1"):
             assert set(table(index).ids) == held
     last = Process(tmp_path / "log", *command)
     assert last.wait() == 0, (tmp_path / "log").read_text()
     assert_same(index, ready_index)
     verified(index)
-    added, = rows(index, "select sum(added), count(*) from batches where kind = 'images'")
+    (added,) = rows(index, "select sum(added), count(*) from batches where kind = 'images'")
     assert added[0] == 300 and added[1] > 5
 
 
@@ -114,8 +114,8 @@ def test_ctrl_c_keeps_what_was_computed(scenes: Path, model: tuple, ready_index:
     assert process.wait() == 130
     assert log.read_text() == "Stopped.\n"
     assert until(lambda: not any(alive(pid) for pid in started))
-    (recorded, finished), = rows(index, "select added, finished_at from runs")
-    images, = rows(index, "select count(*) from images")[0]
+    ((recorded, finished),) = rows(index, "select added, finished_at from runs")
+    (images,) = rows(index, "select count(*) from images")[0]
     assert 32 <= images == recorded == len(table(index).ids) < 300
     assert finished is None
     assert f"added {300 - images}, skipped {images}," in done(
