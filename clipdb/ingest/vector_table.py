@@ -181,8 +181,8 @@ class VectorTable:
                 self._move_version(dataset.version)
         except (OSError, ValueError) as error:
             raise ClipdbError(
-                f"the vectors {self.path} are not at version {committed} as the catalog says: restore them from a copy, "
-                f"or ingest into a new index"
+                f"the vectors {self.path} are not at version {committed} as the catalog says: restore them from a "
+                f"copy, or ingest into a new index"
             ) from error
         return dataset
 
@@ -190,7 +190,7 @@ class VectorTable:
         """Record that the rows committed last are now found at another version."""
         with self.writer.transaction() as connection:
             connection.execute(
-                "update batches set lance_version = $version where model_id = $model and kind = $kind and lance_version = "
-                "(select max(lance_version) from batches where model_id = $model and kind = $kind)",
+                "update batches set lance_version = $version where model_id = $model and kind = $kind "
+                "and lance_version = (select max(lance_version) from batches where model_id = $model and kind = $kind)",
                 {"version": version, "model": self.model_id, "kind": self.kind},
             )

@@ -215,9 +215,7 @@ def test_something_else_in_the_index_s_place(scenes: Path, model: tuple, tmp_pat
     assert file.read_text() == "x" and [one.name for one in folder.iterdir()] == ["letter.txt"]
 
 
-@pytest.mark.parametrize(
-    ("verb", "said"), [("span", "no index at"), ("label", "no index at"), ("judge", "no index at")]
-)
-def test_verbs_that_need_an_index(verb: str, said: str, new: Path) -> None:
-    assert said in refused(verb, "-i", new)
+@pytest.mark.parametrize("verb", ["span", "label", "judge"])
+def test_verbs_that_need_an_index(verb: str, new: Path) -> None:
+    assert f"no index at {new}" in refused(verb, "-i", new)
     assert not list(new.parent.iterdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,7 +109,8 @@ BAD_FILES: dict[str, tuple[str, Callable[[Path, Path], object], str]] = {
 def test_files_that_are_no_weights(kind: str, weights: Path, scenes: Path, tmp_path: Path) -> None:
     name, write, said = BAD_FILES[kind]
     write(weights, tmp_path / name)
-    line = refused(*ingest(scenes, tmp_path / name, tmp_path / "new.clipdb"))
+    with warnings.catch_warnings(action="error", category=UserWarning):  # which would be lines of their own
+        line = refused(*ingest(scenes, tmp_path / name, tmp_path / "new.clipdb"))
     assert said in line and str(tmp_path / name) in line
     assert not (tmp_path / "ran").exists() and not (tmp_path / "new.clipdb").exists()
 
