@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -32,14 +33,25 @@ def head_basis(output_map: np.ndarray) -> np.ndarray:
     numpy.ndarray
         Q, float64 ``[..., D, k]``.
     """
-    # Not numpy's: on a busy machine the threads of its BLAS took a hundred times as long for matrices of this size.
-    factors = torch.linalg.svd(torch.from_numpy(output_map), full_matrices=False)
+    with _one_thread():
+        factors = torch.linalg.svd(torch.from_numpy(output_map), full_matrices=False)
     q, strength = factors.U.numpy(), factors.S.numpy()
     peak = np.take_along_axis(q, np.abs(q).argmax(axis=-2, keepdims=True), axis=-2)
     alive = strength > NULL_DIRECTION * strength[..., :1]
     q = q * np.where(alive, np.sign(peak[..., 0, :]), 0.0)[..., None, :]
     short = output_map.shape[-1] - q.shape[-1]  # D < k: the last k - D directions can't exist
     return np.concatenate([q, np.zeros((*q.shape[:-1], short))], axis=-1) if short else q
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch to one thread: on busy cores, threads took up to a hundred times as long for matrices this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Decomposer:

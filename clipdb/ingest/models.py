@@ -5,16 +5,20 @@ from __future__ import annotations
 import difflib
 import hashlib
 import logging
+import socket
 import sys
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import open_clip
 import torch
+from huggingface_hub import constants
 from open_clip.factory import load_checkpoint
 
 from clipdb import demo
@@ -93,9 +97,7 @@ class Model:
         }
 
 
-def load(
-    model_id: str, checkpoint: Path | None = None, device: str = "auto", precision: str = "fp32"
-) -> Model:
+def load(model_id: str, checkpoint: Path | None = None, device: str = "auto", precision: str = "fp32") -> Model:
     """Load a model by its name.
 
     Parameters
@@ -179,9 +181,7 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(chosen)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ClipdbError(
-            f"--device {name} is not to be had: {_first_line(error)}: try --device cpu"
-        ) from error
+        raise ClipdbError(f"--device {name} is not to be had: {_first_line(error)}: try --device cpu") from error
     if device.type == "cuda":
         print(f"device: {torch.cuda.get_device_name(device)}", file=sys.stderr)
     elif gpu == "cuda":
@@ -231,13 +231,27 @@ def _weights_file(model_id: str, known: dict[str, Any], checkpoint: Path | None)
         return checkpoint
     if model_id == demo.MODEL_ID:
         return demo.WEIGHTS
+    if no_network():
+        constants.HF_HUB_OFFLINE = True  # the cache is asked at once, where the hub's client would retry for a minute
     try:
         return Path(open_clip.download_pretrained(known))
-    except Exception as error:  # the hub's client raises its own, requests' and OS errors
+    except Exception as error:  # the hub's client raises its own, its transport's and OS errors
+        reason = "no network, and they are not in the cache" if constants.HF_HUB_OFFLINE else _first_line(error)
         raise ClipdbError(
-            f"can't get the weights of {model_id} ({_first_line(error)}): check the network, or give a local file with "
+            f"can't get the weights of {model_id}: {reason}: connect once, or give a local file with "
             f"--checkpoint FILE; `clipdb demo` needs no network"
         ) from error
+
+
+def no_network() -> bool:
+    """Say whether the hub's name can't even be resolved; a proxy would do that for us."""
+    if urllib.request.getproxies():
+        return False
+    try:
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        return True
+    return False
 
 
 def _fill(network: Any, weights: Path, arch: str) -> None:
@@ -260,7 +274,8 @@ def _fill(network: Any, weights: Path, arch: str) -> None:
 
 
 def _no_such_tag(arch: str, tag: str) -> str:
-    tags = open_clip.list_pretrained_tags_by_model(arch)
+    own_arch, own_tag = demo.MODEL_ID.split("/")
+    tags = [own_tag] if arch == own_arch else open_clip.list_pretrained_tags_by_model(arch)
     if not tags:
         return f"open_clip has no weights for {arch}: give a local file with --checkpoint FILE"
     return f"{arch} has no weights {tag!r}{_nearest(tag, tags)}: it has {', '.join(tags)}; or give --checkpoint FILE"

@@ -71,8 +71,8 @@ class _UnderWay:
 class ImageStream:
     """Read sources in the background and yield what is new.
 
-    Bytes are read once: their SHA-256 is the image's id, and only those of unknown images go on to the decoders. At most
-    a few batches are under way, so memory doesn't grow with the sources.
+    Bytes are read once: their SHA-256 is the image's id, and only those of unknown images go on to the decoders. At
+    most a few batches are under way, so memory doesn't grow with the sources.
 
     Parameters
     ----------

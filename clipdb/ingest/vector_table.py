@@ -48,9 +48,7 @@ class VectorTable:
         self.writer = writer
         self.model_id = model_id
         self.kind = kind
-        self.path: Path = {"images": vectors.images_path, "texts": vectors.texts_path}[kind](
-            writer.index, model_id
-        )
+        self.path: Path = {"images": vectors.images_path, "texts": vectors.texts_path}[kind](writer.index, model_id)
         self.key = {"images": "image_id", "texts": "text_id"}[kind]
         self._batch = 0
         self._since_compaction = 0
@@ -65,11 +63,11 @@ class VectorTable:
 
     def known(self, ids: Sequence[str], columns: Sequence[str] = ()) -> set[str]:
         """Say which ids are in, with a vector in each of some head columns."""
-        if self.dataset is None or not ids or not set(columns) <= set(self.dataset.schema.names):
-            return set()
         listed = ", ".join(f"'{i}'" for i in ids)  # ids are hexadecimal digests of clipdb's own making
         complete = "".join(f" and {column} is not null" for column in columns)
         with self._handle:
+            if self.dataset is None or not ids or not set(columns) <= set(self.dataset.schema.names):
+                return set()
             found = self.dataset.to_table(columns=[self.key], filter=f"{self.key} in ({listed}){complete}")
         return set(found.column(self.key).to_pylist())
 
@@ -183,8 +181,8 @@ class VectorTable:
                 self._move_version(dataset.version)
         except (OSError, ValueError) as error:
             raise ClipdbError(
-                f"the vectors {self.path} are not at version {committed} as the catalog says: restore them from a copy, "
-                f"or ingest into a new index"
+                f"the vectors {self.path} are not at version {committed} as the catalog says: restore them from a "
+                f"copy, or ingest into a new index"
             ) from error
         return dataset
 
@@ -192,7 +190,7 @@ class VectorTable:
         """Record that the rows committed last are now found at another version."""
         with self.writer.transaction() as connection:
             connection.execute(
-                "update batches set lance_version = $version where model_id = $model and kind = $kind and lance_version = "
-                "(select max(lance_version) from batches where model_id = $model and kind = $kind)",
+                "update batches set lance_version = $version where model_id = $model and kind = $kind "
+                "and lance_version = (select max(lance_version) from batches where model_id = $model and kind = $kind)",
                 {"version": version, "model": self.model_id, "kind": self.kind},
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 
 import torch
@@ -43,20 +44,19 @@ def _safetensors(path: Path) -> dict[str, tuple[int, ...]]:
 
 def _torch(path: Path) -> dict[str, tuple[int, ...]]:
     try:
-        content = torch.load(path, map_location="meta", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # what is wrong with the file is said below, in one line
+            content = torch.load(path, map_location="meta", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ClipdbError(
             f"{path} holds more than tensors, and loading it could run code: save its state_dict as safetensors"
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         raise ClipdbError(
-            f"{path} is not a torch file of tensors ({str(error).splitlines()[0]}): give .safetensors, or a "
-            f"state_dict saved with torch.save"
+            f"{path} is not a torch file of tensors ({(str(error).splitlines() or ['it is empty'])[0]}): give "
+            f".safetensors, or a state_dict saved with torch.save"
         ) from error
     tensors = content.get("state_dict", content) if isinstance(content, dict) else {}
     shapes = {name: tuple(t.shape) for name, t in tensors.items() if isinstance(t, torch.Tensor)}
     if not shapes:
-        raise ClipdbError(
-            f"{path} holds no tensors: give a state_dict saved with torch.save, or .safetensors"
-        )
+        raise ClipdbError(f"{path} holds no tensors: give a state_dict saved with torch.save, or .safetensors")
     return shapes

@@ -39,9 +39,7 @@ def test_a_longer_run_begins_with_the_shorter_one(tmp_path: Path):
 
 
 def test_the_package_and_its_captions_load_no_torch():
-    code = (
-        "import sys, clipdb.demo.captions; sys.exit(bool({'torch', 'open_clip'} & set(sys.modules)))"
-    )
+    code = "import sys, clipdb.demo.captions; sys.exit(bool({'torch', 'open_clip'} & set(sys.modules)))"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

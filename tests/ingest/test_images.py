@@ -122,9 +122,7 @@ def test_the_same_content_twice_is_one_image(
 
 
 @pytest.mark.parametrize("batch_size", [2, 64], ids=["in other batches", "in one batch"])
-def test_every_copy_of_a_broken_file_fails(
-    batch_size: int, pictures: list[Path], model: tuple, tmp_path: Path
-) -> None:
+def test_every_copy_of_a_broken_file_fails(batch_size: int, pictures: list[Path], model: tuple, tmp_path: Path) -> None:
     folder, index = tmp_path / "broken", tmp_path / "one.clipdb"
     folder.mkdir()
     for name in "abcdefgh":
@@ -157,7 +155,7 @@ def test_failures_are_kept_until_the_file_is_mended(pictures: list[Path], model:
     broken[0].write_bytes(whole[0])
     broken[2].write_bytes(pictures[0].read_bytes())  # what the index has already
     assert "added 1, skipped 6, failed 1" in done(*command)
-    assert [uri for uri, in rows(index, "select uri from image_failures")] == [str(broken[1])]
+    assert [uri for (uri,) in rows(index, "select uri from image_failures")] == [str(broken[1])]
     broken[1].write_bytes(pictures[1].read_bytes())
     assert "added 0, skipped 8, failed 0" in done(*command)
     assert rows(index, "from image_failures") == []
@@ -175,7 +173,7 @@ def test_a_layer_added_later_is_null_until_its_images_come_again(
     now = table(own_index)
     assert now.ids == before.ids and set(now.heads) == {*before.heads, *(f"l0h{head}" for head in range(6))}
     assert np.isnan(now["l0h3"]).all(axis=1).sum() == 260
-    mean, = rows(own_index, "select mean from heads where name = 'L0.H3'")[0]
+    (mean,) = rows(own_index, "select mean from heads where name = 'L0.H3'")[0]
     np.testing.assert_allclose(mean, np.nanmean(now["l0h3"], axis=0), atol=1e-6)
     assert "added 260, skipped 40" in done("ingest", "images", scenes, *command)  # last4 is the default
     full = table(own_index)
@@ -224,7 +222,9 @@ def test_sources_of_all_kinds_at_once(
     line = done("ingest", "images", *sources, *model, "--workers", 2, "--batch-size", 6, "-i", index)
     assert line.endswith("added 45, skipped 10, failed 0\n")
     assert len(table(index).ids) == 45
-    found = rows(index, "select split, label, metadata->>'$.n', count(*) over () from images where uri like ?", f"{shard}#%")
+    found = rows(
+        index, "select split, label, metadata->>'$.n', count(*) over () from images where uri like ?", f"{shard}#%"
+    )
     assert sorted(found) == [("train", "7", str(number), 10) for number in range(10, 20)]
     found = rows(index, "select split, label, metadata->>'$.n' from images where uri like ?", f"{parquet}#row=%")
     assert sorted(found) == [("test", "x", str(number)) for number in range(20, 30)]

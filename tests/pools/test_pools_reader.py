@@ -95,9 +95,7 @@ def test_text_round_trip(lines: list[str]) -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_line_ends_and_the_byte_order_mark_are_no_part_of_a_text(
-    tmp_path: Path, end: str, mark: bytes
-) -> None:
+def test_line_ends_and_the_byte_order_mark_are_no_part_of_a_text(tmp_path: Path, end: str, mark: bytes) -> None:
     path = tmp_path / "pool.txt"
     path.write_bytes(mark + f"a red mug{end}{end}  un café  {end}a red mug".encode())
     assert read_counted(path) == ([PoolText("a red mug"), PoolText("un café")], 1, 1)
@@ -166,9 +164,7 @@ def test_every_kind_of_string_column_is_read(tmp_path: Path, kind: pa.DataType) 
         ("a.json", b'["a red mug"]', "cannot tell what FILE holds: give a .txt, .csv or .parquet file"),
     ],
 )
-def test_a_bad_file_is_named_with_what_to_change(
-    tmp_path: Path, name: str, content: bytes, message: str
-) -> None:
+def test_a_bad_file_is_named_with_what_to_change(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     assert message in failure(path)
@@ -181,9 +177,7 @@ def test_a_missing_file_and_a_directory(tmp_path: Path, name: str) -> None:
     assert failure(tmp_path / name).startswith("FILE is a directory: give a .txt")
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read every file"
-)
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read every file")
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("a red mug\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -64,6 +66,5 @@ def head_clarity(heads: Tensor, phrases: Tensor, labels: Tensor) -> tuple[Tensor
     written = torch.stack([part.mean(dim=1) for part in energy.split(SIZES, dim=1)], dim=1)
     seen, written = (share / share.sum(dim=1, keepdim=True) for share in (seen, written))
     cross_entropy = -(seen * written.clamp(min=1e-6).log()).sum(dim=1).mean()
-    mean = written.mean(dim=0)
-    uncovered = torch.log(torch.tensor(float(len(SIZES)))) + (mean * mean.log()).sum()
+    uncovered = math.log(len(SIZES)) - torch.special.entr(written.mean(dim=0)).sum()
     return cross_entropy, uncovered

@@ -1,0 +1,119 @@
+"""`clipdb demo` with the packaged weights: what it prints and writes, and whether its heads tell the truth."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections import defaultdict
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from PIL import Image
+from support import done
+
+import clipdb
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+SCENES = 400
+K = 8
+# Chance is one in ten for colours. Heads that are named for colour have to be far from it, the best of them further.
+COLOUR_MARGIN, BEST_COLOUR_MARGIN = 0.10, 0.25
+# Another processor rounds otherwise, and a head between two properties may then take the other one.
+HEADS_THAT_MAY_DIFFER = 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def printed(folder: Path) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return done("demo")
+
+
+@pytest.fixture(scope="module")
+def index(folder: Path, printed: str) -> Path:
+    return folder / "clipdb-demo" / "demo.clipdb"
+
+
+def commands(text: str) -> list[str]:
+    return re.findall(r"^\$ (clipdb query .*)$", text, re.MULTILINE)
+
+
+def properties(text: str) -> dict[str, str]:
+    """Read the property of each head off the printed table."""
+    return dict(re.findall(r"^clipdb-tiny/scenes +(L\d+\.H\d+) +(\w+)", text, re.MULTILINE))
+
+
+def test_every_command_that_it_prints_prints_what_stands_below_it(
+    printed: str, folder: Path, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    shown = commands(printed)
+    assert len(shown) == 5
+    for command in shown:
+        assert done(*shlex.split(command)[1:]) in printed
+
+
+def test_the_readme_shows_this_output(printed: str) -> None:
+    readme = README.read_text()
+    assert commands(printed) == [one for one in commands(readme) if "clipdb-demo/" in one]
+    for table in ("model_id            head ", "rank  score ", "model_id            part "):
+        headers = {line for line in printed.splitlines() if line.startswith(table)}
+        assert headers and headers <= set(readme.splitlines())
+    now, then = properties(printed), properties(readme)
+    assert now.keys() == then.keys()
+    assert sum(now[head] != then[head] for head in now) <= HEADS_THAT_MAY_DIFFER
+
+
+def test_again_it_computes_nothing(folder: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def batches() -> list[tuple[object, ...]]:
+        with duckdb.connect(str(index / "catalog.duckdb"), read_only=True) as connection:
+            return connection.execute("select * from batches order by all").fetchall()
+
+    before = batches()
+    monkeypatch.chdir(folder)
+    done("demo")
+    assert batches() == before
+
+
+def test_the_contact_sheet_shows_ten_scenes(folder: Path, index: Path) -> None:
+    with Image.open(folder / "clipdb-demo" / "neighbours.png") as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))
+    assert pixels.shape[0] > 350 and pixels.shape[1] > 800
+    cells = [pixels[30 + row * 202 :, 8 + column * 168 :][:160, :160] for row in range(2) for column in range(5)]
+    assert all(len(np.unique(cell.reshape(-1, 3), axis=0)) > 10 for cell in cells)
+
+
+def test_the_index_is_whole_and_exact(index: Path) -> None:
+    assert "FAILED" not in done("verify", "-i", index)
+    with clipdb.open(index) as db:
+        error, heads = db.sql("select reconstruction_error, layers from models").fetchall()[0]
+        assert error < 1e-5 and heads == 5
+        assert db.sql("select count(*) from heads").fetchall() == [(24,)]
+        assert db.sql("select count(*) from images where metadata->>'colour' is not null").fetchall() == [(SCENES,)]
+
+
+def test_heads_named_for_colour_find_scenes_of_the_same_colour(index: Path) -> None:
+    with clipdb.open(index) as db:
+        named = [row[0] for row in db.sql("select name from head_properties where property = 'colour'").fetchall()]
+        truth = {i: json.loads(m)["colour"] for i, m in db.sql("select image_id, metadata from images").fetchall()}
+        found = db.sql(
+            "select h.name, i.image_id, n.image_id from (from head_properties where property = 'colour') h, images i, "
+            f"lateral neighbours('clipdb-tiny/scenes', h.name, i.image_id, k := {K}) n"
+        ).fetchall()
+    chance = np.mean([[a == b for b in truth.values()] for a in truth.values()])
+    same = defaultdict(list)
+    for head, image, neighbour in found:
+        same[head].append(truth[image] == truth[neighbour])
+    precision = {head: float(np.mean(hits)) for head, hits in same.items()}
+    assert named and precision.keys() == set(named)
+    assert all(len(hits) == K * SCENES for hits in same.values())
+    assert np.mean(list(precision.values())) > chance + COLOUR_MARGIN, precision
+    assert max(precision.values()) > chance + BEST_COLOUR_MARGIN, precision
