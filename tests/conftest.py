@@ -11,7 +11,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from support import MODEL, done
+from support import MODEL, done, random_weights
 
 from clipdb.demo import write_scenes
 
@@ -49,20 +49,6 @@ def some(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[sl
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of the demo model's architecture: enough wherever it doesn't matter what a picture shows."""
     return random_weights(tmp_path_factory.mktemp("weights") / "random.safetensors", seed=3)
-
-
-def random_weights(path: Path, seed: int) -> Path:
-    import open_clip
-    import torch
-    from safetensors.torch import save_file
-
-    from clipdb.ingest.models import split_name
-
-    split_name(MODEL)  # which makes the architecture known
-    torch.manual_seed(seed)
-    network = open_clip.create_model("clipdb-tiny", load_weights=False)
-    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
-    return path
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,21 @@ def refused(*arguments: object) -> str:
     return lines[0].removeprefix("Error: ")
 
 
+def random_weights(path: Path, seed: int) -> Path:
+    """Save random weights of the demo model's architecture, made from a seed."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    from clipdb.ingest.models import split_name
+
+    split_name(MODEL)  # which makes the architecture known
+    torch.manual_seed(seed)
+    network = open_clip.create_model("clipdb-tiny", load_weights=False)
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
+    return path
+
+
 class Process:
     """A command in a process of its own, which may be killed."""
 

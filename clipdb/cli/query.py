@@ -79,7 +79,7 @@ def command(ctx: click.Context, index: Path, output: Output, queries: tuple[Path
         from clipdb.cli.output import write_rows
 
         found = [find_query(name, queries) for name in query_names(queries)]
-        write_rows(("query", "answers"), [(usage(query), query.title) for query in found], output)
+        write_rows(("query", "answers"), [(usage(query, short=True), query.title) for query in found], output)
         ctx.exit()
 
 
@@ -183,11 +183,12 @@ def _help(parameter: Parameter) -> str:
     return f"{parameter.help} [required]" if parameter.required and parameter.type != "model" else parameter.help
 
 
-def usage(query: NamedQuery) -> str:
-    """Write how a query is called: ``property PROPERTY [--model MODEL]``."""
-
-    def one(place: int, parameter: Parameter) -> str:
+def usage(query: NamedQuery, short: bool = False) -> str:
+    """Write how a query is called: ``property PROPERTY [--model MODEL]``; short, without what may be left out."""
+    words = [query.command]
+    for place, parameter in enumerate(query.parameters):
         text = parameter.name.upper() if place == 0 else f"{parameter.option} {parameter.metavar}"
-        return text if parameter.required and parameter.type != "model" else f"[{text}]"
-
-    return " ".join([query.command, *(one(place, parameter) for place, parameter in enumerate(query.parameters))])
+        needed = parameter.required and parameter.type != "model"
+        if needed or not short:
+            words.append(text if needed else f"[{text}]")
+    return " ".join(words)

@@ -65,10 +65,9 @@ def test_help_comes_from_the_header(run: Run) -> None:
 def test_the_queries_are_listed(run: Run, arguments: tuple[str, ...]) -> None:
     result = run(*arguments)
     assert result.exit_code == 0
-    assert "neighbours IMAGE --head HEAD [--k INTEGER]" in result.stdout
     usages = {row["query"] for row in json.loads(run(*arguments, "-f", "json").stdout)}
-    measure = "[--measure cosine|dot|centred]"
-    assert f"neighbours IMAGE --head HEAD [--k INTEGER] {measure} [--model MODEL]" in usages
+    assert "neighbours IMAGE --head HEAD" in usages
+    assert all(usage in result.stdout for usage in usages)
     names = {usage.split()[0] for usage in usages}
     assert {"heads", "head", "properties", "property", "spans", "entanglement", "association", "layers"} <= names
 

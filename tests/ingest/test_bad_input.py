@@ -132,7 +132,7 @@ def test_a_device_that_is_not_there(device: str, new: Path, scenes: Path, model:
 
 
 def test_other_weights_under_the_same_name(own_index: Path, scenes: Path, ready_index: Path, tmp_path: Path) -> None:
-    from conftest import random_weights
+    from support import random_weights
 
     other = random_weights(tmp_path / "other.safetensors", seed=4)
     before = contents(own_index)

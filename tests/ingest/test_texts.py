@@ -98,7 +98,7 @@ def test_a_text_longer_than_the_context_is_cut_and_said(own_index: Path, weights
     (tmp_path / "long.txt").write_text(f"{long}\n{' '.join(['red'] * 30)}\n")
     result = clipdb("ingest", "texts", tmp_path / "long.txt", "--pool", "long", "-i", own_index)
     assert result.exit_code == 0
-    assert "note: 1 texts are longer than 30 tokens and were cut" in result.stderr
+    assert "note: 1 text is longer than 30 tokens: the last 10 were dropped" in result.stderr
     stored = table(own_index, "texts")
     row = stored.ids.index(ids_of([long])[0])
     np.testing.assert_allclose(stored["embedding"][row], embed([long], weights)[0], atol=1e-5)
