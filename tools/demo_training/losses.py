@@ -66,5 +66,6 @@ def head_clarity(heads: Tensor, phrases: Tensor, labels: Tensor) -> tuple[Tensor
     written = torch.stack([part.mean(dim=1) for part in energy.split(SIZES, dim=1)], dim=1)
     seen, written = (share / share.sum(dim=1, keepdim=True) for share in (seen, written))
     cross_entropy = -(seen * written.clamp(min=1e-6).log()).sum(dim=1).mean()
-    uncovered = math.log(len(SIZES)) - torch.special.entr(written.mean(dim=0)).sum()
+    mean = written.mean(dim=0)
+    uncovered = math.log(len(SIZES)) + (mean * mean.clamp(min=1e-12).log()).sum()
     return cross_entropy, uncovered
