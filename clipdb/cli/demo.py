@@ -43,15 +43,16 @@ def command(folder: Path, scenes: int) -> None:
     _ask(index, "entanglement")
     _ask(index, "association")
     head, image = _a_clear_head(index)
-    click.echo("Ask on, for example:\n")
-    _ask(index, "neighbours", "--head", head, "--image", image[:12], "--k", "5")
+    click.echo(f"What does {head} hold to be alike? Its nearest neighbours, also as pictures in {folder / SHEET}:\n")
+    _ask(index, "neighbours", "--head", head, "--image", image[:12], "--k", "9", "--sheet", str(folder / SHEET))
+    click.echo("Do heads named for a property matter for it? Accuracy without them, and without as many random heads:\n")
+    _ask(index, "ablate", "--property", "background", "--target", "background", "--limit", "1")
+    click.echo("Ask on in SQL, for example:\n")
     _ask(
         index,
         "select h.property, h.name, s.text, s.variance_explained from head_properties h join spans s "
         "using (model_id, layer, head, pool) where s.rank = 1 order by s.variance_explained desc limit 5",
     )
-    _draw_sheet(index, head, image, folder / SHEET)
-    click.echo(f"What {head} holds to be alike, as pictures: {folder / SHEET}")
 
 
 def _build(folder: Path, count: int) -> Path:
@@ -103,19 +104,5 @@ def _a_clear_head(index: Path) -> tuple[str, str]:
         head = db.sql(
             "select name from head_properties order by property = 'colour' desc, confidence desc limit 1"
         ).fetchall()[0][0]
-        image = db.sql("select image_id from images order by uri limit 1").fetchall()[0][0]
+        image = db.sql("select image_id from activating(null, $head, k := 1) limit 1", head=head).fetchall()[0][0]
     return head, image
-
-
-def _draw_sheet(index: Path, head: str, image: str, path: Path) -> None:
-    """Draw a scene and its nearest neighbours in a head, each with its score and the true value of the property."""
-    from clipdb.cli.sheet import contact_sheet
-
-    with clipdb.open(index) as db:
-        name = db.sql("select property from head_properties where name = $head", head=head).fetchall()[0][0]
-        scenes = db.sql("select image_id, uri, metadata->>$property from images", property=name).fetchall()
-        near = db.query.neighbours(head=head, image=image, k=9).project("image_id, score").fetchall()
-    known = {image_id: (Path(uri), value) for image_id, uri, value in scenes}
-    pictures = [(known[image][0], f"the scene asked for\n{name}: {known[image][1]}")]
-    pictures += [(known[other][0], f"{score:.3f}\n{name}: {known[other][1]}") for other, score in near]
-    contact_sheet(f"{head} ({name}): nearest neighbours by cosine in head space", pictures, path)

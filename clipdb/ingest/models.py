@@ -22,6 +22,7 @@ from huggingface_hub import constants
 from open_clip.factory import load_checkpoint
 
 from clipdb import demo
+from clipdb.demo.captions import known_words, words
 from clipdb.errors import ClipdbError
 from clipdb.ingest.adapters import Adapter, adapt
 from clipdb.ingest.decode import Preprocess
@@ -74,6 +75,8 @@ class Model:
             parts.append(torch.nn.functional.normalize(embeddings, dim=-1).cpu().numpy())
         if over:
             print(_cut_note(over, len(texts), tokenizer.context_length - 2), file=sys.stderr)
+        if self.model_id == demo.MODEL_ID:
+            _warn_of_unknown_words(texts)
         return np.concatenate(parts)
 
     def row(self, reconstruction_error: float) -> dict[str, Any]:
@@ -213,6 +216,14 @@ def out_of_memory(batch_size: int) -> Iterator[None]:
         raise ClipdbError(
             f"the device is out of memory: run again with a --batch-size under {batch_size}; what was committed is kept"
         ) from error
+
+
+def _warn_of_unknown_words(texts: Sequence[str]) -> None:
+    """Say on stderr which words mean nothing to the demo model: it was trained on some 180 of them."""
+    strange = dict.fromkeys(word for text in texts for word in words(text) if word not in known_words())
+    if strange:
+        shown = ", ".join(list(strange)[:3]) + (f" and {len(strange) - 3} more" if len(strange) > 3 else "")
+        print(f"note: the demo model was trained without: {shown}: see docs/demo-model.md", file=sys.stderr)
 
 
 def _cut_note(over: list[int], texts: int, room: int) -> str:

@@ -56,7 +56,7 @@ def test_every_command_that_it_prints_prints_what_stands_below_it(
 ) -> None:
     monkeypatch.chdir(folder)
     shown = commands(printed)
-    assert len(shown) == 5
+    assert len(shown) == 6
     for command in shown:
         assert done(*shlex.split(command)[1:]) in printed
 
