@@ -45,7 +45,9 @@ def command(folder: Path, scenes: int) -> None:
     head, image = _a_clear_head(index)
     click.echo(f"What does {head} hold to be alike? Its nearest neighbours, also as pictures in {folder / SHEET}:\n")
     _ask(index, "neighbours", "--head", head, "--image", image[:12], "--k", "9", "--sheet", str(folder / SHEET))
-    click.echo("Do heads named for a property matter for it? Accuracy without them, and without as many random heads:\n")
+    click.echo(
+        "Do heads named for a property matter for it? Accuracy without them, and without as many random heads:\n"
+    )
     _ask(index, "ablate", "--property", "background", "--target", "background", "--limit", "1")
     click.echo("Ask on in SQL, for example:\n")
     _ask(

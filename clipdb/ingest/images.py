@@ -34,8 +34,8 @@ from clipdb.schema.vectors import head_columns, images_schema
 
 BATCH_ON_CPU, BATCH_ON_GPU = 32, 256
 PROOF_IMAGES = 8
-# Rows under way are lost to a kill, and every commit costs some 50 ms: a second or two of work is a fair stake.
-COMMIT_SECONDS = 2.0
+# Rows under way are lost to a kill, and a commit takes some 100 ms: a few seconds of work are a fair stake.
+COMMIT_SECONDS = 5.0
 COMMIT_BATCHES = 16
 
 

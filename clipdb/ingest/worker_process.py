@@ -154,6 +154,8 @@ class Worker:
 def serve(descriptor: int, preprocess: str) -> None:
     """Decode whatever comes through a descriptor, in the worker process, until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Decoding runs ahead in what the model leaves: a model's thread that waits for a core holds up all its others.
+    os.nice(10)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     connection, wanted = Connection(descriptor), Preprocess.from_json(preprocess)
     connection.send_bytes(b"ready")

@@ -126,17 +126,18 @@ class Removal:
         self._vectors = [context.store.head(task.model, "images", head) for head in heads]
         self._rows = task.rows
         # One matrix over all the heads' numbers: <y, Q^T t> summed over heads is a product with [classes, sum of k].
-        self._texts = np.concatenate([task.texts @ known.bases[head] for head in heads], axis=1)
+        self._texts = np.concatenate([task.texts @ known.bases[head] for head in heads], axis=1, dtype=np.float32)
         self._kept: np.ndarray | None = None
         if mean:
             self._kept = np.concatenate([known.means[head] for head in heads]) @ self._texts.T
 
-    def subtract(self, part: slice, scores: np.ndarray) -> None:
-        """Take away from a chunk's scores ``[len(part), classes]`` what the heads add; nothing is renormalised."""
+    def subtract(self, part: slice, scores: np.ndarray, out: np.ndarray) -> None:
+        """Put into ``out`` a chunk's scores ``[len(part), classes]`` less what the heads add; nothing is renormalised."""
         rows = self._rows[part]
-        scores -= np.concatenate([vectors[rows] for vectors in self._vectors], axis=1) @ self._texts.T
+        np.matmul(np.concatenate([vectors[rows] for vectors in self._vectors], axis=1), self._texts.T, out=out)
+        np.subtract(scores, out, out=out)
         if self._kept is not None:
-            scores += self._kept
+            out += self._kept
 
 
 def have_vectors(context: Context, model: str, heads: Sequence[Head]) -> np.ndarray:

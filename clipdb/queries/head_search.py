@@ -18,7 +18,7 @@ from clipdb.schema.names import parse_head
 _Group = tuple[str, str, int, str, str | None]  # model, head, k, measure, pool
 
 
-def head_search(name: str, subject: Kind, target: Kind, measure: str) -> TableFunction:
+def head_search(name: str, subject: Kind, target: Kind) -> TableFunction:
     """Make the table function ``name(model, head, SUBJECT, k, measure)``; over texts, ``pool`` may limit them.
 
     Parameters
@@ -27,8 +27,6 @@ def head_search(name: str, subject: Kind, target: Kind, measure: str) -> TableFu
         As SQL calls it.
     subject, target
         Whose neighbours, and what they are.
-    measure
-        The measure unless another is asked for.
     """
     texts = target == "texts"
     asked, found = subject[:-1], target[:-1]
@@ -36,7 +34,7 @@ def head_search(name: str, subject: Kind, target: Kind, measure: str) -> TableFu
         name=name,
         parameters={"model": "VARCHAR", "head": "VARCHAR", asked: "VARCHAR", "k": "BIGINT", "measure": "VARCHAR"}
         | ({"pool": "VARCHAR"} if texts else {}),
-        defaults={"k": "10", "measure": f"'{measure}'"} | ({"pool": "null"} if texts else {}),
+        defaults={"k": "10", "measure": "'cosine'"} | ({"pool": "null"} if texts else {}),
         columns={f"{found}_id": "VARCHAR", "score": "FLOAT", "rank": "INTEGER"},
         compute=lambda context, calls: _search(context, calls, subject, target),
         needed=("head", asked, "k", "measure"),

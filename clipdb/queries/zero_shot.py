@@ -46,11 +46,16 @@ class Task:
     group: np.ndarray
     texts: np.ndarray
 
-    def chunks(self) -> Iterator[slice]:
-        """Cut the images into chunks whose scores fit into memory."""
-        step = max(1, _AT_ONCE // len(self.classes))
+    def chunks(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Cut the images into chunks, each with two matrices for scores ``[len(part), classes]`` to be overwritten.
+
+        The matrices are the same memory for all chunks: to allocate it anew costs as much as a product.
+        """
+        step = min(len(self.rows), max(1, _AT_ONCE // len(self.classes)))
+        scores, others = np.empty((2, step, len(self.classes)), np.float32)
         for start in range(0, len(self.rows), step):
-            yield slice(start, min(start + step, len(self.rows)))
+            size = min(step, len(self.rows) - start)
+            yield slice(start, start + size), scores[:size], others[:size]
 
     def correct(self, part: slice, scores: np.ndarray) -> np.ndarray:
         """Count by group the images of a chunk whose own class has the best score ``[len(part), classes]``."""

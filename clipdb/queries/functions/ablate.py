@@ -82,13 +82,12 @@ def count_right(context: Context, task: Task, removals: Sequence[Removal]) -> np
     """Count the images classified rightly, with all heads and after each removal: ``[1 + removals, groups]``."""
     embeddings = context.store.embeddings(task.model, "images")
     right = np.zeros((1 + len(removals), len(task.groups)))
-    for part in task.chunks():
-        whole = embeddings[task.rows[part]] @ task.texts.T
+    for part, whole, without in task.chunks():
+        np.matmul(embeddings[task.rows[part]], task.texts.T, out=whole)
         right[0] += task.correct(part, whole)
         for place, removal in enumerate(removals, start=1):
-            scores = whole if place == len(removals) else whole.copy()
-            removal.subtract(part, scores)
-            right[place] += task.correct(part, scores)
+            removal.subtract(part, whole, out=without)
+            right[place] += task.correct(part, without)
     return right
 
 

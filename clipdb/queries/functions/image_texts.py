@@ -1,7 +1,7 @@
-"""``image_texts(model, head, image, k := 10, measure := 'centred', pool := null)``: texts nearest to an image."""
+"""``image_texts(model, head, image, k := 10, measure := 'cosine', pool := null)``: texts nearest to an image."""
 
 from __future__ import annotations
 
 from clipdb.queries.head_search import head_search
 
-IMAGE_TEXTS = head_search("image_texts", subject="images", target="texts", measure="centred")
+IMAGE_TEXTS = head_search("image_texts", subject="images", target="texts")

@@ -125,11 +125,11 @@ def _count_right(context: Context, task: Task, heads: Sequence[Head], spans: Spa
     embeddings = store.embeddings(task.model, "images")
     removal = Removal(context, task, heads, mean=True)
     right = np.zeros((2 + most, len(task.groups)))
-    for part in task.chunks():
+    for part, whole, scores in task.chunks():
         rows = task.rows[part]
-        scores = embeddings[rows] @ task.texts.T
-        right[0] += task.correct(part, scores)
-        removal.subtract(part, scores)
+        np.matmul(embeddings[rows], task.texts.T, out=whole)
+        right[0] += task.correct(part, whole)
+        removal.subtract(part, whole, out=scores)
         right[1] += task.correct(part, scores)
         by_image = np.stack(
             [(y[rows] - known.means[head]) @ u.T for head, y, u in zip(heads, vectors, bases, strict=True)]

@@ -1,7 +1,7 @@
-"""``text_neighbours(model, head, text, k := 10, measure := 'centred')``: images nearest to a text in a head."""
+"""``text_neighbours(model, head, text, k := 10, measure := 'cosine')``: images nearest to a text in a head."""
 
 from __future__ import annotations
 
 from clipdb.queries.head_search import head_search
 
-TEXT_NEIGHBOURS = head_search("text_neighbours", subject="texts", target="images", measure="centred")
+TEXT_NEIGHBOURS = head_search("text_neighbours", subject="texts", target="images")

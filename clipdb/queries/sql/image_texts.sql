@@ -1,14 +1,14 @@
 -- Texts most like an image, as one head sees them
 --
 -- Every text that was embedded for the model is compared, or those of a pool. The score is the cosine of the texts
--- with the image's vector less the mean of all images, in the head's space, from -1 to 1 (`centred`); `cosine` leaves
--- the mean in, and `dot` is the head's share of cos(image, text), as published.
+-- with the image's vector in the head's space, from -1 to 1 (`cosine`); `centred` takes the mean of all images off it
+-- first, and `dot` is the head's share of cos(image, text), as published.
 --
 -- $image image required: The image: a file, or the beginning of an image_id.
 -- $head head required: The head, as L11.H3.
 -- $k integer = 10: How many to list.
 -- $pool pool optional: Only texts of this pool.
--- $measure choice(cosine|dot|centred) = centred: How vectors are compared.
+-- $measure choice(cosine|dot|centred) = cosine: How vectors are compared.
 -- $model model required: The model; may be left out where the index has one.
 -- needs: texts
 

@@ -1,13 +1,13 @@
 -- Images most like a text, as one head sees them
 --
 -- Every image is compared; a text that the index lacks goes through the model once. The score is the cosine of the
--- text with the images' vectors less their mean, in the head's space, from -1 to 1 (`centred`); `cosine` leaves the
--- mean in, and `dot` is the head's share of cos(image, text), as published.
+-- text with the images' vectors in the head's space, from -1 to 1 (`cosine`); `centred` takes their mean off the images
+-- first, and `dot` is the head's share of cos(image, text), as published.
 --
 -- $text text required: The text.
 -- $head head required: The head, as L11.H3.
 -- $k integer = 10: How many to list.
--- $measure choice(cosine|dot|centred) = centred: How vectors are compared.
+-- $measure choice(cosine|dot|centred) = cosine: How vectors are compared.
 -- $model model required: The model; may be left out where the index has one.
 -- sheet: image_id score
 
