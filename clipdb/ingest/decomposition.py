@@ -124,9 +124,7 @@ class Decomposer:
 
     def contributions(self, norm: torch.Tensor, heads: torch.Tensor) -> torch.Tensor:
         """Sum the kept heads' contributions in the joint space, ``sum ||embedding|| Q y``: float32 ``[batch, D]``."""
-        bases = np.stack(
-            [[self.bases[layer, head] for head in range(self.adapter.heads)] for layer in self.layers]
-        )
+        bases = np.stack([[self.bases[layer, head] for head in range(self.adapter.heads)] for layer in self.layers])
         q = torch.from_numpy(bases).to(heads.device, torch.float32)
         return torch.einsum("lhdk,blhk->bd", q, heads) * norm[:, None]
 
@@ -158,9 +156,7 @@ def reconstruction_error(adapter: Adapter, images: torch.Tensor, reference: torc
     return float(((total - reference).norm(dim=-1) / reference.norm(dim=-1)).max())
 
 
-def prove(
-    adapter: Adapter, images: torch.Tensor, reference: torch.Tensor, precision: str, model_id: str
-) -> float:
+def prove(adapter: Adapter, images: torch.Tensor, reference: torch.Tensor, precision: str, model_id: str) -> float:
     """Return `reconstruction_error`, or refuse a model whose components don't add up.
 
     Raises

@@ -60,9 +60,7 @@ def refresh_statistics(writer: Writer, table: VectorTable) -> dict[Head, Moments
     return moments
 
 
-def store_statistics(
-    connection: duckdb.DuckDBPyConnection, model_id: str, moments: Mapping[Head, Moments]
-) -> None:
+def store_statistics(connection: duckdb.DuckDBPyConnection, model_id: str, moments: Mapping[Head, Moments]) -> None:
     """Write heads' mean, total variance and effective rank."""
     rows = [
         {

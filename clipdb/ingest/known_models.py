@@ -45,14 +45,9 @@ def model_ids(reader: Reader, chosen: str | None = None) -> list[str]:
     ClipdbError
         If the index has none, or not the chosen one.
     """
-    known = [
-        row[0]
-        for row in reader.read("select distinct model_id from batches where kind = 'images' order by 1")
-    ]
+    known = [row[0] for row in reader.read("select distinct model_id from batches where kind = 'images' order by 1")]
     if not known:
-        raise ClipdbError(
-            f"{reader.index} has no images yet: run `clipdb ingest images SRC --model ARCH/PRETRAINED`"
-        )
+        raise ClipdbError(f"{reader.index} has no images yet: run `clipdb ingest images SRC --model ARCH/PRETRAINED`")
     if chosen is not None and chosen not in known:
         raise ClipdbError(f"{reader.index} has no images of model {chosen}: it has {', '.join(known)}")
     return known if chosen is None else [chosen]

@@ -60,9 +60,7 @@ def span(
         ensure_pool(writer, pool)
         members = pool_members(writer, pool)
         return {
-            name: _span_model(
-                writer, name, pool, members, count, partial(reload, writer, name, checkpoint, device)
-            )
+            name: _span_model(writer, name, pool, members, count, partial(reload, writer, name, checkpoint, device))
             for name in chosen
         }
 

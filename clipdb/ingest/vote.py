@@ -104,7 +104,5 @@ def _heads_with_spans(writer: Writer, pool: str, model_id: str | None) -> int:
     )[0][0]
     if not count:
         of = f" of {model_id}" if model_id else ""
-        raise ClipdbError(
-            f"{writer.index} has no spans{of} from the pool {pool!r}: run `clipdb span --pool {pool}`"
-        )
+        raise ClipdbError(f"{writer.index} has no spans{of} from the pool {pool!r}: run `clipdb span --pool {pool}`")
     return count

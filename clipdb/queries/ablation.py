@@ -132,7 +132,7 @@ class Removal:
             self._kept = np.concatenate([known.means[head] for head in heads]) @ self._texts.T
 
     def subtract(self, part: slice, scores: np.ndarray, out: np.ndarray) -> None:
-        """Put into ``out`` a chunk's scores ``[len(part), classes]`` less what the heads add; nothing is renormalised."""
+        """Put a chunk's scores ``[len(part), classes]`` less what the heads add into ``out``, not renormalised."""
         rows = self._rows[part]
         np.matmul(np.concatenate([vectors[rows] for vectors in self._vectors], axis=1), self._texts.T, out=out)
         np.subtract(scores, out, out=out)

@@ -30,6 +30,4 @@ def adapt(model: Any, model_id: str) -> Adapter:
         if reason is None:
             return family(model.visual)
         reasons.append(reason)
-    raise ClipdbError(
-        f"{model_id} can't be decomposed: {'; '.join(reasons)}: see `clipdb models` for those that can"
-    )
+    raise ClipdbError(f"{model_id} can't be decomposed: {'; '.join(reasons)}: see `clipdb models` for those that can")

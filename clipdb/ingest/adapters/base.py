@@ -75,4 +75,4 @@ class Adapter(Protocol):
         """Return ``B[l, h]`` of every head of a layer, float64 ``[H, D, k]``: c = B z / sigma."""
 
     def rest(self, images: torch.Tensor) -> torch.Tensor:
-        """Return the sum of all components that are not heads, float32 ``[batch, D]``, from their own module outputs."""
+        """Sum all components that are not heads, each from its own module output: float32 ``[batch, D]``."""
