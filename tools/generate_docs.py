@@ -67,9 +67,8 @@ group by label
 ```
 
 `neighbours(model, head, image, k := 10)` is a table: `image_id`, `score` (cosine in the head's space) and `rank` of the
-images nearest to one, itself left out. `model` may be null where the index has one; `image` may be the beginning of an
-id. A whole id without a vector has no neighbours. The search is exact. The vectors of the last head searched stay in
-memory, 4 bytes a number and 68 bytes an image, so that asking again is fast. Its arguments may come from other tables:
+images nearest to one, itself left out. `model` may be null where the index has one; `image` may be a file, or the
+beginning of an id. The search is exact. Its arguments may come from other tables; [sql.md](sql.md) has all functions:
 
 ```sql
 select images.uri, near.rank, near.score, other.uri
@@ -105,8 +104,8 @@ The first line is the title. A parameter is `$name TYPE`, then `required`, `opti
 `= DEFAULT`, a colon and its help. Types are `text`, `integer`, `number`, `boolean`, `choice(a|b)`, and the names of
 things that are looked up in the index: `head` (L11.H3), `image` (a file, or the beginning of an id), `model`
 (`required` means: may be left out where there is one), `pool` and `property` (some head must carry it). `needs` names
-tables that must have rows; `limit` is how many rows the command prints unless told otherwise. Values are bound, never
-pasted into the SQL.
+tables that must have rows; `limit` is how many rows the command prints unless told otherwise; `sheet: image_id score`
+says that rows are images, which `--sheet` draws with that caption. Values are bound, never pasted into the SQL.
 
 """
 

@@ -44,6 +44,8 @@ class Group(click.Group):
             if not isinstance(error.__cause__, KeyboardInterrupt):
                 raise
             _stop(ctx)
+        except UnicodeEncodeError as error:  # a shell passes on bytes that are no text; paths may have them
+            raise click.ClickException("an argument is not UTF-8 text: write it in UTF-8") from error
         except Exception as error:
             duckdb = sys.modules.get("duckdb")
             if duckdb is None or not isinstance(error, duckdb.Error):

@@ -13,6 +13,7 @@ import click
 
 import clipdb
 from clipdb.cli.ingest import check_installed
+from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:
     from clipdb.demo.scenes import Scene
@@ -65,7 +66,10 @@ def _build(folder: Path, count: int) -> Path:
     from clipdb.ingest.spans import span
     from clipdb.ingest.vote import judge_by_vote, label_by_vote
 
-    drawn = demo.write_scenes(folder / "scenes", count, SEED)
+    try:
+        drawn = demo.write_scenes(folder / "scenes", count, SEED)
+    except OSError as error:
+        raise ClipdbError(f"can't write scenes into {folder}: {error.strerror or error}: choose another DIR") from error
     index = folder / "demo.clipdb"
     with ingest_progress() as progress:
         counts = ingest_images(index, [str(folder / "scenes")], demo.MODEL_ID, progress=progress)

@@ -23,16 +23,19 @@ def writer_lock(index: Path) -> Iterator[None]:
     Raises
     ------
     ClipdbError
-        Naming the process that holds it.
+        Naming the process that holds it, or saying why the index can't be written.
     """
-    with (index / LOCK).open("a+") as file:
+    try:
+        file = (index / LOCK).open("a+")
+    except OSError as error:
+        raise ClipdbError(f"{index} can't be written: {error.strerror}: copy it to where you may write") from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
             raise ClipdbError(
-                f"{index} is being written by {_holder(file.read())}: wait for it, or stop it; "
-                f"queries work meanwhile"
+                f"{index} is being written by {_holder(file.read())}: wait for it, or stop it; queries work meanwhile"
             ) from error
         file.truncate(0)
         command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]

@@ -60,15 +60,15 @@ def ingest_texts(
     Raises
     ------
     ClipdbError
-        If the file can't be read or nothing ships under that name.
+        If the pool has no name, the file can't be read or nothing ships under that name.
     """
+    if not pool.strip():
+        raise ClipdbError("the pool has no name: give it one with --pool NAME")
     reading = pools.Reading(pools.load(pool), 0, 0) if file is None else pools.read_counted(file)
     source = "" if file is None else str(file)
     with Writer(index, "ingest texts", {"file": source, "pool": pool}, create=True) as writer:
         store_pool(writer, _about(pool, source), reading.texts)
-        unavailable = _embed(
-            writer, pool, lambda model_id: partial(reload, writer, model_id, checkpoint, device)
-        )
+        unavailable = _embed(writer, pool, lambda model_id: partial(reload, writer, model_id, checkpoint, device))
         return PoolCounts(
             len(reading.texts), reading.duplicates, reading.empty, writer.added, writer.skipped, unavailable
         )

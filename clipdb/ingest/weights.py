@@ -50,10 +50,11 @@ def _torch(path: Path) -> dict[str, tuple[int, ...]]:
         raise ClipdbError(
             f"{path} holds more than tensors, and loading it could run code: save its state_dict as safetensors"
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError) as error:
+        # A KeyError only names a byte that pickle has no use for.
+        reason = "" if isinstance(error, KeyError) else f" ({(str(error).splitlines() or ['it is empty'])[0]})"
         raise ClipdbError(
-            f"{path} is not a torch file of tensors ({(str(error).splitlines() or ['it is empty'])[0]}): give "
-            f".safetensors, or a state_dict saved with torch.save"
+            f"{path} is not a torch file of tensors{reason}: give .safetensors, or a state_dict saved with torch.save"
         ) from error
     tensors = content.get("state_dict", content) if isinstance(content, dict) else {}
     shapes = {name: tuple(t.shape) for name, t in tensors.items() if isinstance(t, torch.Tensor)}

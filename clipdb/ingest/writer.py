@@ -124,7 +124,7 @@ class Writer(Reader):
         """
         with (
             disk_errors(self.index),
-            catalog.connect(self.index, read_only=False, wait=PATIENCE_SECONDS) as connection,
+            self._connect() as connection,
         ):
             connection.begin()
             yield connection
@@ -139,10 +139,12 @@ class Writer(Reader):
         self._committed = True
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
+        """Open the catalog for writing, and say so on stderr where a reader makes that a long wait."""
         try:
             return catalog.connect(self.index, read_only=False)
         except catalog.InUseError as error:
-            print(f"note: {error}; waiting up to {PATIENCE_SECONDS:.0f} s for it", file=sys.stderr)
+            holder = str(error).partition(": ")[0]
+            print(f"note: {holder}: waiting up to {PATIENCE_SECONDS:.0f} s for it", file=sys.stderr)
             return catalog.connect(self.index, read_only=False, wait=PATIENCE_SECONDS)
 
 

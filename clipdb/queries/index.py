@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -124,7 +124,7 @@ class Index:
         ClipdbError
             If the SQL reads vectors that are not as the catalog says.
         """
-        self._prepare(query)
+        self._prepare(query, params)
         return self._explained(lambda: self.connection.sql(query, params=params or None))
 
     def execute(self, query: str, params: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
@@ -137,7 +137,7 @@ class Index:
         ClipdbError
             If the SQL reads vectors that are not as the catalog says.
         """
-        self._prepare(query)
+        self._prepare(query, params or {})
         return self._explained(lambda: self.connection.execute(query, dict(params) if params else None))
 
     def rows(self, function: str, **arguments: Any) -> list[dict[str, Any]]:
@@ -215,6 +215,7 @@ class Index:
                 values[parameter.name] = self._model if parameter.type == "model" else parameter.default
             if values[parameter.name] is None and parameter.required and parameter.type != "model":
                 raise ClipdbError(f"{query.command} needs {parameter.option}: {parameter.help}")
+        _require_utf8(values.values())
         require_rows(self.connection, query.needs)
         # The model comes first: heads and properties are looked up in it.
         for parameter in sorted(query.parameters, key=lambda parameter: parameter.type != "model"):
@@ -223,8 +224,9 @@ class Index:
                 values[parameter.name] = resolve(self.connection, parameter.type, value, values.get("model"))
         return values
 
-    def _prepare(self, query: str) -> None:
+    def _prepare(self, query: str, params: Mapping[str, Any]) -> None:
         """Open the vectors before the first statement that may read them: Lance is slow to import."""
+        _require_utf8((query, *params.values()))
         if not reads_vectors(query):
             return
         self.context.error = None  # a relation that was fetched late may have left one
@@ -287,6 +289,13 @@ class Queries:
             if part
         )
         return ask
+
+
+def _require_utf8(values: Iterable[Any]) -> None:
+    """Raise UnicodeEncodeError where DuckDB's own error would not say what is wrong."""
+    for value in values:
+        if isinstance(value, str):
+            value.encode()
 
 
 def reads_vectors(sql: str) -> bool:

@@ -85,13 +85,17 @@ def query_names(folders: Iterable[Path] = ()) -> list[str]:
     """
     names = {path.stem for path in SHIPPED.glob("*.sql")}
     for folder in folders:
-        if not folder.is_dir():
-            raise ClipdbError(f"{folder} is not a folder: give --queries a folder of .sql files")
+        _require_folder(folder)
         for path in folder.glob("*.sql"):
             if not _NAME.fullmatch(path.stem):
                 raise ClipdbError(f"{path}: name the file with small letters, digits and '_' only")
             names.add(path.stem)
     return sorted(names)
+
+
+def _require_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise ClipdbError(f"{folder} is not a folder: give --queries a folder of .sql files")
 
 
 def find_query(name: str, folders: Sequence[Path] = ()) -> NamedQuery:
@@ -107,8 +111,11 @@ def find_query(name: str, folders: Sequence[Path] = ()) -> NamedQuery:
     Raises
     ------
     ClipdbError
-        If there is no such query (the nearest names are in the message) or its header is malformed.
+        If there is no such query (the nearest names are in the message), its header is malformed or a folder is not
+        there.
     """
+    for folder in folders:
+        _require_folder(folder)
     key = name.replace("-", "_")
     if _NAME.fullmatch(key):
         for folder in (*reversed(folders), SHIPPED):

@@ -22,6 +22,7 @@ TYPES = {
 }
 """Type of a parameter -> how it is written in a usage line. ``choice(a|b)`` is the tenth."""
 
+_LARGEST = 2**63 - 1  # a BIGINT
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -96,7 +97,10 @@ def convert(parameter: Parameter, value: Any) -> Any:
 def _integer(value: Any) -> int:
     if isinstance(value, float) and not value.is_integer():
         raise ValueError
-    return int(value)
+    number = int(value)
+    if abs(number) > _LARGEST:
+        raise ValueError
+    return number
 
 
 def _article(kind: str) -> str:

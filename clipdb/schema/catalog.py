@@ -45,6 +45,8 @@ def create(index: Path) -> None:
     ClipdbError
         If something else is in the way, or the place cannot be written.
     """
+    if not index.name:
+        raise ClipdbError(f"{index} is no name for an index: write one as NAME.clipdb")
     if exists(index):
         raise ClipdbError(f"{index} is an index already: choose another name")
     if index.exists() and not (index.is_dir() and not any(index.iterdir())):

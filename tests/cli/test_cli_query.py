@@ -268,3 +268,21 @@ def test_a_corrupt_catalog_is_said(run: Run, tmp_path: Path) -> None:
     for arguments in (("query", "heads"), ("info",), ("verify",)):
         result = run(*arguments, index=copy.path)
         assert result.exit_code == 1 and len(result.stderr.splitlines()) == 1 and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("neighbours", "\udcff", "--head", "L1.H0"), ("spans", "red \udcff"), ("select '\udcff'",)]
+)
+def test_what_is_no_text_is_one_line(run: Run, arguments: tuple[str, ...]) -> None:
+    result = run("query", *arguments)
+    assert result.exit_code == 1 and result.stderr == "Error: an argument is not UTF-8 text: write it in UTF-8\n"
+
+
+def test_a_number_that_no_column_holds_is_none(run: Run, built: Built) -> None:
+    result = run("query", "neighbours", built.ids[0], "--head", "L1.H0", "--k", str(2**63))
+    assert result.exit_code == 1 and result.stderr == f"Error: --k takes a whole number, not '{2**63}'\n"
+
+
+def test_a_folder_of_queries_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
+    result = run("query", "--queries", str(tmp_path / "none"), "heads")
+    assert result.exit_code == 1 and result.stderr.startswith(f"Error: {tmp_path / 'none'} is not a folder")

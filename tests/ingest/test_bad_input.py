@@ -219,3 +219,26 @@ def test_something_else_in_the_index_s_place(scenes: Path, model: tuple, tmp_pat
 def test_verbs_that_need_an_index(verb: str, new: Path) -> None:
     assert f"no index at {new}" in refused(verb, "-i", new)
     assert not list(new.parent.iterdir())
+
+
+def test_an_index_without_a_name(scenes: Path, model: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "is no name for an index" in refused("ingest", "images", scenes, *model, *HERE, "-i", ".")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pool_without_a_name(new: Path) -> None:
+    assert "the pool has no name" in refused("ingest", "texts", "--pool", " ", "-i", new)
+    assert not list(new.parent.iterdir())
+
+
+def test_an_argument_that_is_no_text(new: Path, scenes: Path, model: tuple) -> None:
+    line = refused("ingest", "images", scenes, *model, *HERE, "--split", os.fsdecode(b"\xff"), "-i", new)
+    assert line == "an argument is not UTF-8 text: write it in UTF-8"
+    assert not list(new.parent.iterdir())
+
+
+def test_a_demo_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    line = refused("demo", tmp_path / "file" / "demo")
+    assert line.startswith(f"can't write scenes into {tmp_path / 'file' / 'demo'}: ")
