@@ -37,7 +37,9 @@ def command(folder: Path, scenes: int) -> None:
     check_installed()
     started = time.monotonic()
     index = _build(folder, scenes)
-    click.echo(f"{index}: {scenes} scenes indexed in {time.monotonic() - started:.0f} s\n")
+    with clipdb.open(index) as db:
+        count = db.sql("select count(*) from images").fetchall()[0][0]
+    click.echo(f"{index}: {count} scenes indexed in {time.monotonic() - started:.0f} s\n")
     click.echo("Heads, named by the descriptions that explain most of what they write:\n")
     _ask(index, "heads", "--limit", "0")
     click.echo("Do heads share properties? Do a head's descriptions fit its property?\n")

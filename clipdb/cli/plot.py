@@ -18,7 +18,8 @@ Row = Mapping[str, Any]
 
 MOST_BARS = 20
 MOST_CLASSES = 30
-_UP, _DOWN, _GREY, _LINE = "#2f6fad", "#c8553d", "#8a8f98", "#333333"
+# Red speaks for and blue against, as in the overlays of `clipdb segment`.
+_UP, _DOWN, _GREY, _LINE = "#c8553d", "#2f6fad", "#8a8f98", "#333333"
 _WIDTH = 8.0  # inches
 _ACCURACIES = ("before", "after", "control_low")
 _WRAP = 78  # characters of a title's line

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from typing import IO, Any
@@ -15,6 +16,9 @@ from typing import IO, Any
 Row = tuple[Any, ...]
 
 PIPE_WIDTH = 120
+_ID = re.compile(r"[0-9a-f]{64}")
+_ID_SHOWN = 12  # of an image_id or text_id: commands take the beginning of one
+_PATH = re.compile(r"/\S+$")
 _GAP = "  "
 _NARROWEST = 10  # a column of text is not cut shorter than this; columns that then don't fit are left out
 _LONGEST_LIST = 12
@@ -90,7 +94,8 @@ def _write(value: Any, places: int) -> str:
         return _write_list(value)
     if isinstance(value, bytes):
         return value.hex()
-    return " ".join(str(value).split())
+    text = " ".join(str(value).split())
+    return text[:_ID_SHOWN] if _ID.fullmatch(text) else text
 
 
 def _write_list(value: Sequence[Any]) -> str:
@@ -131,6 +136,10 @@ def _wide(text: str) -> int:
 def _cut(text: str, width: int) -> str:
     if _wide(text) <= width:
         return text
+    if _PATH.match(text):  # the end of a path says more than its beginning
+        while _wide(text) > width - 1:
+            text = text[max(1, (_wide(text) - width) // 2) :]
+        return "…" + text
     while _wide(text) > width - 1:
         text = text[: -max(1, (_wide(text) - width) // 2)]
     return text.rstrip() + "…"

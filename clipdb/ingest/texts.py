@@ -20,6 +20,7 @@ from clipdb.schema.names import head_column
 from clipdb.schema.vectors import head_columns, texts_schema
 
 TEXTS_AT_ONCE = 256
+TEXTS_A_COMMIT = 1024  # a minute of a large text tower on a CPU: what a kill may cost
 IDS_AT_ONCE = 4096
 
 
@@ -94,10 +95,12 @@ def embed_missing(
     missing = [(key, text) for key, text in texts if key not in known]
     writer.skipped += len(texts) - len(missing)
     if missing:
-        embeddings = load().embed_texts([text for _, text in missing], TEXTS_AT_ONCE)
-        rows = _rows([key for key, _ in missing], embeddings, stored_bases(writer, model_id))
-        writer.added += len(missing)
-        table.commit(rows, record=lambda connection: None)
+        model, bases = load(), stored_bases(writer, model_id)
+        for start in range(0, len(missing), TEXTS_A_COMMIT):
+            ids, words = zip(*missing[start : start + TEXTS_A_COMMIT], strict=True)
+            rows = _rows(ids, model.embed_texts(words, TEXTS_AT_ONCE), bases)
+            writer.added += len(ids)
+            table.commit(rows, record=lambda connection: None)
         table.compact()
     return table
 
