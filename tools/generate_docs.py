@@ -74,7 +74,7 @@ beginning of an id. The search is exact. Its arguments may come from other table
 select images.uri, near.rank, near.score, other.uri
 from images, lateral neighbours(null, 'L4.H2', images.image_id, 3) as near
 join images as other on other.image_id = near.image_id
-where images.label = 'red'
+where images.metadata->>'colour' = 'red'
 ```
 
 ## Queries of your own

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,17 +15,12 @@ from clipdb.ingest.rows import put
 from clipdb.ingest.vector_table import VectorTable
 from clipdb.ingest.writer import Writer
 from clipdb.pools import PoolText
-from clipdb.schema.names import head_column
+from clipdb.schema.names import head_column, text_id
 from clipdb.schema.vectors import head_columns, texts_schema
 
 TEXTS_AT_ONCE = 256
 TEXTS_A_COMMIT = 1024  # a minute of a large text tower on a CPU: what a kill may cost
 IDS_AT_ONCE = 4096
-
-
-def text_id(text: str) -> str:
-    """Give a text's id: the SHA-256 of its UTF-8."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def store_pool(writer: Writer, about: Mapping[str, Any], texts: Sequence[PoolText]) -> None:

@@ -14,6 +14,7 @@ from clipdb.errors import ClipdbError
 from clipdb.queries.model_heads import ModelHeads
 from clipdb.queries.resolve import is_file, one_image
 from clipdb.queries.store import Head, VectorStore
+from clipdb.schema.names import text_id
 
 _SHOWN = 9
 
@@ -122,7 +123,7 @@ class Subjects:
         """Give a text's row among the store's ids, None where the index lacks it."""
         if not self._store.has(model, "texts"):
             return None
-        return self._store.position(model, "texts", hashlib.sha256(text.encode()).hexdigest())
+        return self._store.position(model, "texts", text_id(text))
 
     def image_heads(self, model: str, image: str, heads: Sequence[Head]) -> tuple[int | None, list[np.ndarray] | None]:
         """Give an image's row and its vectors under some heads, from the matrices that a search needs anyway.
@@ -156,7 +157,7 @@ class Subjects:
         """
         row = None
         if self._store.has(model, "texts"):
-            row = self._store.position(model, "texts", hashlib.sha256(text.encode()).hexdigest())
+            row = self._store.position(model, "texts", text_id(text))
         if row is not None and head in self._store.heads(model, "texts"):
             vector = self._store.head(model, "texts", head)[row]
             if not np.isnan(vector[0]):
@@ -196,7 +197,7 @@ class Subjects:
             return True
         if not self._store.has(model, "texts"):
             return False
-        row = self._store.position(model, "texts", hashlib.sha256(text.encode()).hexdigest())
+        row = self._store.position(model, "texts", text_id(text))
         if row is None:
             return False
         self._texts[model, text] = TextVectors(*self._store.row(model, "texts", row))

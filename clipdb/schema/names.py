@@ -1,7 +1,8 @@
-"""How heads and models are spelled: to people, in Lance columns and in file names."""
+"""How heads, models and texts are named: to people, in Lance columns and in file names."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from clipdb.errors import ClipdbError
@@ -47,3 +48,8 @@ def model_slug(model_id: str) -> str:
             f"{model_id!r} is not a model name: write ARCH/PRETRAINED with letters, digits, '-', '.' and single '_'"
         )
     return model_id.replace("/", "__")
+
+
+def text_id(text: str) -> str:
+    """Give a text's id: the lower-case hexadecimal SHA-256 of its UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -36,7 +36,7 @@ def oracle(pairs: list[tuple[str, str | None]]) -> tuple[list[PoolText], int, in
     return kept, duplicates, empty
 
 
-def check(path: Path, expected: tuple[list[PoolText], int, int]) -> None:
+def assert_read_as(path: Path, expected: tuple[list[PoolText], int, int]) -> None:
     if expected[0]:
         assert tuple(read_counted(path)) == expected
         assert read(path) == expected[0]
@@ -63,7 +63,7 @@ def test_csv_round_trip(pairs: list[tuple[str, str | None]]) -> None:
             writer = csv.writer(file)
             writer.writerow(["id", "text", "property"])
             writer.writerows([i, text, name] for i, (text, name) in enumerate(pairs))
-        check(path, oracle(pairs))
+        assert_read_as(path, oracle(pairs))
 
 
 @settings(max_examples=40, deadline=None)
@@ -78,7 +78,7 @@ def test_parquet_round_trip(pairs: list[tuple[str, str | None]]) -> None:
         }
         schema = pa.schema({"property": pa.string(), "text": pa.string(), "n": pa.int8()})
         pq.write_table(pa.table(columns, schema), path)
-        check(path, oracle(pairs))
+        assert_read_as(path, oracle(pairs))
 
 
 @settings(max_examples=80, deadline=None)
@@ -90,7 +90,7 @@ def test_text_round_trip(lines: list[str]) -> None:
         if lines[0].startswith("\ufeff"):
             # A file cannot say whether a leading U+FEFF is text: it is read as the byte order mark.
             lines = [lines[0][1:], *lines[1:]]
-        check(path, oracle([(line, None) for line in lines]))
+        assert_read_as(path, oracle([(line, None) for line in lines]))
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from clipdb.queries.context import Context
 from clipdb.queries.moments import head_moments
 from clipdb.queries.table_function import Arguments, Rows, TableFunction
-from clipdb.schema.names import head_name
+from clipdb.schema.names import head_name, text_id
 
 
 def text_heads(context: Context, calls: Sequence[Arguments]) -> list[Rows]:
@@ -57,10 +56,7 @@ def text_heads(context: Context, calls: Sequence[Arguments]) -> list[Rows]:
 def _embeddings(context: Context, model: str, texts: Sequence[str]) -> np.ndarray:
     """Give unit embeddings ``[t, D]``; known ones come from one matrix, since a whole pool may be asked for at once."""
     store = context.store
-    rows = [
-        store.position(model, "texts", hashlib.sha256(text.encode()).hexdigest()) if store.has(model, "texts") else None
-        for text in texts
-    ]
+    rows = [store.position(model, "texts", text_id(text)) if store.has(model, "texts") else None for text in texts]
     new = [text for text, row in zip(texts, rows, strict=True) if row is None]
     embedded = {text: one.embedding for text, one in zip(new, context.subjects.texts(model, new), strict=True)}
     return np.stack(
