@@ -82,8 +82,10 @@ class Decomposer:
         factors = []
         for layer in self.layers:
             maps = adapter.output_map(layer)
-            fresh = head_basis(maps)
-            known = [(bases or {}).get((layer, head), fresh[head]) for head in range(adapter.heads)]
+            stored = {h: bases[layer, h] for h in range(adapter.heads) if (layer, h) in bases} if bases else {}
+            if len(stored) < adapter.heads:  # an SVD a head: none where the index has them all
+                stored = dict(enumerate(head_basis(maps))) | stored
+            known = [stored[head] for head in range(adapter.heads)]
             self.bases |= {(layer, head): q for head, q in enumerate(known)}
             factors.append(np.einsum("hdk,hdj->hkj", np.stack(known), maps))
         self._factors = torch.from_numpy(np.stack(factors)).float()  # [layer, H, k, k]
