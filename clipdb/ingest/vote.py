@@ -14,24 +14,28 @@ from clipdb.ingest.writer import Writer
 
 VOTE = "vote"
 
-# A property's weight is the variance that its spans explain; of equal weights the one picked first wins.
+# A property's weight is the variance that its spans explain; of equal weights the one picked first wins. Sums go through
+# ordered lists: a plain sum of doubles adds in the order of DuckDB's threads, and its last digits change from run to run.
 _LABEL = """
 insert into labels by name
 with tagged as (
     select s.model_id, s.layer, s.head, s.pool, p.property, count(*) as n, min(s.rank) as first,
-           sum(s.variance_explained) as weight
+           list_sum(list(s.variance_explained order by s.rank)) as weight
     from spans s join pool_texts p using (pool, text_id)
     where s.pool = $pool and p.property is not null and s.model_id = coalesce($model, s.model_id)
     group by all
+),
+voted as (
+    select model_id, layer, head, pool, arg_min(property, (-weight, first)) as property, arg_min(n, (-weight, first)) as n,
+           sum(n) as tagged, max(weight) / nullif(list_sum(list(weight order by first)), 0) as confidence
+    from tagged
+    group by model_id, layer, head, pool
 )
-select model_id, layer, head, pool, 'vote' as labeller, $run as run, arg_min(property, (-weight, first)) as property,
-       max(weight) / sum(weight) as confidence,
-       format('{} of {} tagged spans, {:.0f}% of the variance that they explain',
-              arg_min(n, (-weight, first)), sum(n), 100 * max(weight) / sum(weight)) as rationale,
+select model_id, layer, head, pool, 'vote' as labeller, $run as run, property, confidence,
+       format('{} of {} tagged spans, {:.0f}% of the variance that they explain', n, tagged, 100 * confidence) as rationale,
        'ok' as status, $now as created_at
-from tagged
-group by model_id, layer, head, pool
-having sum(weight) > 0
+from voted
+where confidence is not null
 """
 
 _JUDGE = """
