@@ -76,8 +76,9 @@ def batches(ids: list[str], rng: np.random.Generator) -> Iterator[pa.RecordBatch
     """Yield the rows of the image vectors."""
 
     def noise(count: int, width: int) -> pa.Array:
-        values = rng.standard_normal(count * width, np.float32) / np.float32(width**0.5)
-        return pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float16)), width)
+        values = rng.standard_normal((count, width), np.float32)
+        values /= np.linalg.norm(values, axis=1, keepdims=True)
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float16).ravel()), width)
 
     for start in range(0, len(ids), ROWS):
         some = ids[start : start + ROWS]

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def open(
     path: str | Path, *, queries: Sequence[str | Path] = (), model: str | None = None, device: str = "auto"
 ) -> Index:
-    """Open an index for reading.
+    """Open an index, or an export of one where it lies, for reading.
 
     Parameters
     ----------
     path
-        The index's directory.
+        The directory of an index or of an export, or the export's URL: ``https://``, ``hf://``, ``s3://``.
     queries
         Folders of named queries of your own.
     model
@@ -32,14 +32,15 @@ def open(
     Raises
     ------
     ClipdbError
-        If there is no index, or it can't be opened.
+        If there is neither, or it can't be opened.
     """
 
     def embedder() -> Embedder:
         require("torch", "ingest")
         require("open_clip", "ingest")
-        from clipdb.ingest.embedder import Embedder
+        from clipdb.ingest.embedder import Embedder, OpenReader
 
-        return Embedder(Path(path), device)
+        return Embedder(OpenReader(opened.path, opened.context.rows), device)
 
-    return Index(path, queries, model, embedder)
+    opened = Index(path, queries, model, embedder)
+    return opened

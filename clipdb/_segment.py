@@ -82,6 +82,8 @@ def read_image(context: Context, model: str, image: str) -> bytes:
             raise ClipdbError(f"{image} can't be read: {error.strerror}") from error
     image_id = context.subjects.image_id(model, image)
     uri = str(context.rows("select uri from images where image_id = ?", image_id)[0][0])
+    if not uri:  # an export may leave out where images came from
+        raise ClipdbError(f"where the image {image_id[:12]} came from is not known here: give the path of its file")
     data = read_uri(uri)
     if hashlib.sha256(data).hexdigest() != image_id:
         raise ClipdbError(f"{uri} has changed since it was ingested: ingest it again, or give the path of a copy")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Several tests run at once on few cores; and processes that tests start are to be no other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from llama_server import Llama, llama_server
 from support import MODEL, done, random_weights
 
 from clipdb.demo import write_scenes
@@ -71,6 +72,13 @@ def ready_index(scenes: Path, model: tuple[object, ...], tmp_path_factory: pytes
 def own_index(ready_index: Path, tmp_path: Path) -> Path:
     """A copy of `ready_index` of the test's own."""
     return Path(shutil.copytree(ready_index, tmp_path / "own.clipdb"))
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Llama]:
+    """A real OpenAI-compatible server in a process of its own, with a tiny language model of random weights."""
+    with llama_server(tmp_path_factory.mktemp("llama")) as server:
+        yield server
 
 
 @pytest.fixture

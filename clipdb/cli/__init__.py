@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 
 import click
 
 from clipdb import __version__
 from clipdb.cli.common import Group
 
-# Verb -> its line in `clipdb --help`. Each is the attribute `command` of the module clipdb.cli.VERB.
+# Verb -> its line in `clipdb --help`. Each is the attribute `command` of the module clipdb.cli.VERB, which for a
+# keyword of Python ends in an underscore.
 VERBS = {
     "demo": "Build an index from packaged scenes, offline, and show what it found.",
     "ingest": "Put images and texts into an index.",
     "span": "Find the descriptions that explain each head.",
     "label": "Name the heads.",
     "judge": "Judge how well spans fit the names.",
+    "review": "Decide on names of heads yourself, one at a time.",
     "query": "Ask: named queries, or SQL.",
     "explain": "Say which heads make an image and a text match.",
     "segment": "Show where in a picture heads find a text.",
+    "import": "Bring in artefacts, published spans and names.",
+    "export": "Write the index as Parquet files that any tool reads.",
     "info": "Show what an index holds.",
     "models": "List the models that can be ingested.",
     "verify": "Check that catalog and vectors are whole and agree.",
@@ -37,7 +42,8 @@ class Verbs(Group):
         """Import a verb."""
         if name not in VERBS:
             return None
-        command: click.Command = importlib.import_module(f"clipdb.cli.{name}").command
+        module = f"{name}_" if keyword.iskeyword(name) else name
+        command: click.Command = importlib.import_module(f"clipdb.cli.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

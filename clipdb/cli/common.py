@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from clipdb.errors import ClipdbError
+from clipdb.schema.names import is_url
 
 FORMATS = ("table", "json", "jsonl", "csv", "parquet", "markdown")
 DEFAULT_INDEX = "index.clipdb"
@@ -60,7 +61,12 @@ def _stop(ctx: click.Context) -> NoReturn:
 
 def index_option(function: _F) -> _F:
     """Give a command ``--index``; the function takes it as ``index: Path``."""
-    return _shared(function, "index", lambda ctx: Path(_meta(ctx, "index", DEFAULT_INDEX)), [_INDEX])
+    return _shared(function, "index", _index, [_INDEX])
+
+
+def readable_option(function: _F) -> _F:
+    """Give a command ``--index``, which may be an artefact; the function takes it as ``index: Path | str``, a URL."""
+    return _shared(function, "index", _place, [_READABLE])
 
 
 def output_options(function: _F) -> _F:
@@ -78,6 +84,21 @@ def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
 
 def _meta(ctx: click.Context, name: str, default: Any = None) -> Any:
     return ctx.meta.get(f"clipdb.{name}", default)
+
+
+def _place(ctx: click.Context) -> Path | str:
+    place = _meta(ctx, "index", DEFAULT_INDEX)
+    return place if is_url(place) else Path(place)
+
+
+def _index(ctx: click.Context) -> Path:
+    place = _place(ctx)
+    if is_url(place):
+        raise ClipdbError(f"{place} is a URL, made for reading: get the artefact, and `clipdb import DIR -i INDEX`")
+    from clipdb.schema import catalog
+
+    catalog.refuse_artefact(Path(place))
+    return Path(place)
 
 
 def _output(ctx: click.Context) -> Output:
@@ -105,13 +126,14 @@ def _option(*names: str, help: str, type: Any, **more: Any) -> Callable[[_F], _F
     return click.option(*names, help=help, type=type, expose_value=False, callback=_remember, **more)
 
 
-_INDEX = _option(
-    "--index",
-    "-i",
-    type=click.Path(path_type=Path),
-    envvar="CLIPDB_INDEX",
-    help=f"The index's directory; else $CLIPDB_INDEX, else {DEFAULT_INDEX}.",
-)
+def _index_option(what: str) -> Callable[[_F], _F]:
+    help = f"{what}; else $CLIPDB_INDEX, else {DEFAULT_INDEX}."
+    # Text, since a URL would lose a slash as a path.
+    return _option("--index", "-i", type=click.Path(path_type=str), envvar="CLIPDB_INDEX", help=help)
+
+
+_INDEX = _index_option("The index's directory")
+_READABLE = _index_option("The directory of an index or of an export, or the export's URL")
 _FORMAT = _option(
     "--format",
     "-f",

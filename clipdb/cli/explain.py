@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import PLOT_FILE, Output, index_option, output_options
+from clipdb.cli.common import PLOT_FILE, Output, output_options, readable_option
 from clipdb.cli.ingest import device_option
 from clipdb.errors import ClipdbError
 
@@ -32,10 +32,10 @@ QUERY = "contributions"
 @click.option("--check", is_flag=True, help="Run the model on the image's file even if the index has its vectors.")
 @click.option("--plot", type=PLOT_FILE, metavar="FILE.png", help="Draw the shares as a bar chart.")
 @device_option
-@index_option
+@readable_option
 @output_options
 def command(
-    index: Path,
+    index: Path | str,
     output: Output,
     image: str,
     text: str,

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import Output, index_option, output_options
+from clipdb.cli.common import Output, output_options, readable_option
 
 # Run ids sort by time, so what was made from something newer than itself is found by comparing runs.
 _HOLDINGS = """
 with image_runs as (
-    select model_id, max(run) as newest from batches where kind = 'images' group by model_id
+    select model_id, newest from vector_rows where kind = 'images'
 ), span_runs as (
-    select model_id, pool, max(run) as newest from spans group by model_id, pool
+    select model_id, pool, max(run) as newest, bool_or(command is not distinct from 'import spans') as imported
+    from spans left join runs using (run) group by model_id, pool
 ), label_runs as (
     select model_id, max(run) as newest from labels where status = 'ok' group by model_id
 ), failures as (
@@ -29,18 +30,21 @@ with image_runs as (
     select 3, model_id, 'images', null, coalesce(number, 0), format('reconstruction error {:.1e}', reconstruction_error)
     from models left join (select * from vector_rows where kind = 'images') using (model_id)
     union all
-    select 4, model_id, 'heads', null, count(*), 'layers ' || list_aggregate(
-        list(distinct layer order by layer), 'string_agg', ', ')
+    select 4, model_id, 'heads', null, count(*), concat_ws('; ',
+        'layers ' || list_aggregate(list(distinct layer order by layer), 'string_agg', ', '),
+        case when count(basis) < count(*) then count(*) - count(basis) || ' without vectors' end)
     from heads group by model_id
     union all
     select 5, model_id, 'texts', null, number, null from vector_rows where kind = 'texts'
     union all
     select 6, model_id, 'spans', pool, count(*),
-        case when max(run) < any_value(image_runs.newest) then 'older than the images: run `clipdb span`' end
-    from spans left join image_runs using (model_id) group by model_id, pool
+        case when not any_value(imported) and max(run) < any_value(image_runs.newest)
+            then 'older than the images: run `clipdb span`' end
+    from spans left join image_runs using (model_id) left join span_runs using (model_id, pool) group by model_id, pool
     union all
     select 7, model_id, 'labels', labeller, count(*),
-        case when max(run) < any_value(image_runs.newest)
+        case when starts_with(labeller, 'import:') then null  -- it stands on nothing here
+            when not coalesce(bool_or(imported), false) and max(run) < any_value(image_runs.newest)
                 then 'older than the images: run `clipdb span`, then `clipdb label`'
             when max(run) < any_value(span_runs.newest) then 'older than the spans: run `clipdb label`' end
     from labels left join image_runs using (model_id) left join span_runs using (model_id, pool)
@@ -57,20 +61,19 @@ from holdings order by model_id nulls first, place, name
 
 
 @click.command()
-@index_option
+@readable_option
 @output_options
-def command(index: Path, output: Output) -> None:
-    """Show what an index holds: images, pools, and for each model its heads, spans, labels and judgements.
+def command(index: Path | str, output: Output) -> None:
+    """Show what an index or an export holds: images, pools, and each model's heads, spans, labels and judgements.
 
     Notes say what is older than what it was made from, and which command brings it up to date.
     """
     from clipdb.cli.output import write_result
-    from clipdb.queries.vectors import row_counts
-    from clipdb.schema import catalog
+    from clipdb.queries.index import Index
 
-    with catalog.connect(index) as connection:
-        # Batches count what they wrote; an image that was run again for another layer is in two. Lance counts rows.
-        connection.execute("create temp table vector_rows (model_id text, kind text, number bigint)")
-        for (model, kind), number in row_counts(connection, index).items():
-            connection.execute("insert into vector_rows values (?, ?, ?)", [model, kind, number])
-        write_result(connection.execute(_HOLDINGS), output)
+    with Index(index) as opened:
+        run = opened.connection.execute
+        run("create temp table vector_rows (model_id text, kind text, number bigint, newest text)")
+        for (model, kind), held in opened.vectors.held().items():
+            run("insert into vector_rows values (?, ?, ?, ?)", [model, kind, held.rows, held.newest])
+        write_result(opened.execute(_HOLDINGS), output)

@@ -3,25 +3,86 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from clipdb.cli.common import index_option
+from clipdb.cli.llm_options import llm_options, need_server, refuse_llm_options
+from clipdb.errors import require
+
+if TYPE_CHECKING:
+    from clipdb.ingest.judged import Judging
+    from clipdb.ingest.llm.client import Server
 
 
 @click.command()
-@click.option("--judge", type=click.Choice(["vote"]), default="vote", show_default=True, help="Who judges.")
+@click.option("--judge", type=click.Choice(["vote", "llm"]), default="vote", show_default=True, help="Who judges.")
 @click.option("--pool", default="general", show_default=True, help="Pool whose spans are judged.")
 @click.option("--model", help="Only this model; else all models of the index.")
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Spans a head.")
+@click.option(
+    "--labeller",
+    default="current",
+    show_default=True,
+    metavar="NAME",
+    help="Whose names are judged: vote, llm:MODEL, human:NAME or import:SOURCE; current for those that count now.",
+)
+@click.option("--top", type=click.IntRange(1, 100), default=5, show_default=True, help="Spans a head.")
+@llm_options
 @index_option
-def command(index: Path, judge: str, pool: str, model: str | None, top: int) -> None:
+def command(
+    index: Path,
+    judge: str,
+    pool: str,
+    model: str | None,
+    labeller: str,
+    top: int,
+    server: Server | None,
+    concurrency: int,
+    dry_run: bool,
+) -> None:
     """Judge whether each head's first spans fit its name.
 
     vote compares the pool's own tags with the name. It is not independent of names given by vote, and every query that
     shows its verdicts says so.
-    """
-    from clipdb.ingest.vote import judge_by_vote
 
-    verdicts = judge_by_vote(index, pool, model, top)
-    click.echo(f"{index}: {verdicts} verdicts by {judge} (not independent of labels by vote)")
+    llm asks a language model on any OpenAI-compatible server, once a head; it isn't told who gave the name. Spans on
+    which the same model has a verdict from the same prompt are skipped; calls that failed are made again.
+    """
+    if judge == "vote":
+        refuse_llm_options("--judge llm")
+        from clipdb.ingest.vote import judge_by_vote
+
+        verdicts = judge_by_vote(index, pool, model, top, labeller)
+        click.echo(f"{index}: {verdicts} verdicts by vote (not independent of labels by vote)")
+        return
+    require("pydantic", "llm")
+    from clipdb.ingest.judged import Judging
+
+    server = need_server(server, "--judge llm")
+    judging = Judging(pool, model, labeller, top)
+    if dry_run:
+        _show(index, server, judging)
+    else:
+        _judge(index, server, judging, concurrency)
+
+
+def _judge(index: Path, server: Server, judging: Judging, concurrency: int) -> None:
+    from clipdb.cli.llm_calls import failures
+    from clipdb.cli.llm_progress import llm_progress
+    from clipdb.ingest.llm.judge import judge_by_llm
+
+    with llm_progress("heads") as progress:
+        outcome = judge_by_llm(index, server, judging, concurrency, progress)
+    why = failures(outcome, "nothing was judged")
+    counts = f"{outcome.answered} heads judged by {server.name} ({outcome.rows} verdicts)"
+    click.echo(f"{index}: {counts}, {outcome.skipped} skipped, {outcome.failed} failed{why}")
+
+
+def _show(index: Path, server: Server, judging: Judging) -> None:
+    from clipdb.cli.llm_calls import show_calls
+    from clipdb.ingest.llm.judge import answering, plan
+    from clipdb.ingest.writer import Reader
+
+    todo = plan(Reader(index), judging, server.name)
+    show_calls(index, answering(server, judging), [(question, 1) for question in todo.questions], todo.heads)

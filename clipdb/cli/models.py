@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import Output, index_option, output_options
+from clipdb.cli.common import Output, output_options, readable_option
 from clipdb.errors import ClipdbError
 
 _COLUMNS = ("model_id", "layers", "heads", "width", "embed_dim", "patch_size", "image_size")
@@ -14,9 +14,9 @@ _COLUMNS = ("model_id", "layers", "heads", "width", "embed_dim", "patch_size", "
 
 @click.command()
 @click.argument("word", required=False)
-@index_option
+@readable_option
 @output_options
-def command(word: str | None, index: Path, output: Output) -> None:
+def command(word: str | None, index: Path | str, output: Output) -> None:
     """List the models that can be ingested, with WORD in their names.
 
     `images` counts the images that the index holds of a model; it is empty where the model is not in the index. Models
@@ -45,14 +45,14 @@ def _catalogue() -> list[tuple[str | int | None, ...]]:
         ]
 
 
-def _in_index(index: Path, held: dict[str, int]) -> list[tuple[str | int | None, ...]]:
+def _in_index(index: Path | str, held: dict[str, int]) -> list[tuple[str | int | None, ...]]:
     """Read the index's models, if there is an index, and count their images into ``held``."""
     from clipdb.schema import catalog
 
-    if not catalog.exists(index):
+    if isinstance(index, Path) and not (catalog.exists(index) or catalog.is_artefact(index)):
         return []
-    from clipdb.queries.vectors import row_counts
+    from clipdb.queries.index import Index
 
-    with catalog.connect(index) as connection:
-        held |= {model: count for (model, kind), count in row_counts(connection, index).items() if kind == "images"}
-        return connection.execute(f"select {', '.join(_COLUMNS)} from models order by model_id").fetchall()
+    with Index(index) as opened:
+        held |= {model: one.rows for (model, kind), one in opened.vectors.held().items() if kind == "images"}
+        return opened.execute(f"select {', '.join(_COLUMNS)} from models order by model_id").fetchall()

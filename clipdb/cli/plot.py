@@ -1,4 +1,4 @@
-"""Charts of what queries answer: shares of a score, ablation, completeness."""
+"""Charts of what queries answer: shares of a score, ablation, completeness, the scoreboard."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ Row = Mapping[str, Any]
 
 MOST_BARS = 20
 MOST_CLASSES = 30
+MOST_SOURCES = 40
 # Red speaks for and blue against, as in the overlays of `clipdb segment`.
 _UP, _DOWN, _GREY, _LINE = "#c8553d", "#2f6fad", "#8a8f98", "#333333"
 _WIDTH = 8.0  # inches
 _ACCURACIES = ("before", "after", "control_low")
 _WRAP = 78  # characters of a title's line
+_JUDGES = ("#2f6fad", "#c8553d", "#4c8c5a", "#8a63a8", "#b8892b", "#3f9aa6")
 
 
 def draw(chart: str, rows: Sequence[Row], path: Path, title: str = "") -> None:
@@ -31,7 +33,7 @@ def draw(chart: str, rows: Sequence[Row], path: Path, title: str = "") -> None:
     Parameters
     ----------
     chart
-        What a query's header calls it: ``shares``, ``ablation`` or ``completeness``.
+        What a query's header calls it: ``shares``, ``ablation``, ``completeness`` or ``scoreboard``.
     rows
         Values by column.
     path
@@ -74,7 +76,7 @@ def shares(rows: Sequence[Row], title: str) -> Figure:
         bars.append((f"{sum(row['heads'] for row in others)} other heads", sum(row["share"] for row in others), 0.45))
     bars += [(row["part"], row["share"], 0.45) for row in rows if not row["heads"]]
     total = sum(row["share"] for row in rows)
-    figure, axes = _figure(_WIDTH, 1.6 + 0.27 * (len(bars) + 2), title or "Shares of the cosine")
+    figure, (axes,) = _figure(_WIDTH, 1.6 + 0.27 * (len(bars) + 2), title or "Shares of the cosine")
     places = [*range(len(bars)), len(bars) + 0.5]
     values = [*(value for _, value, _ in bars), total]
     axes.barh(
@@ -125,7 +127,7 @@ def ablation(rows: Sequence[Row], title: str) -> Figure:
     first = rows[0]
     cut = f"\nthe {MOST_CLASSES} classes and groups that lose most" if len(rows) - len(ends) > MOST_CLASSES else ""
     heading = title or f"Accuracy without {first['removed']} heads ({first['note']}){cut}"
-    figure, axes = _figure(_WIDTH, 1.9 + 0.27 * len(shown), heading)
+    figure, (axes,) = _figure(_WIDTH, 1.9 + 0.27 * len(shown), heading)
     places = [place + (0.5 if place >= len(ends) else 0) for place in range(len(shown))]
     for place, row in zip(places, shown, strict=True):
         if row["control"] is not None:
@@ -164,7 +166,7 @@ def completeness(rows: Sequence[Row], title: str) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     last = rows[-1]
-    figure, axes = _figure(
+    figure, (axes,) = _figure(
         _WIDTH, 4.6, title or f"Accuracy with {last['replaced']} heads replaced by their spans ({last['note']})"
     )
     m = [row["spans"] for row in rows]
@@ -185,25 +187,109 @@ def completeness(rows: Sequence[Row], title: str) -> Figure:
     return figure
 
 
+def scoreboard(rows: Sequence[Row], title: str) -> Figure:
+    """Draw entanglement and association with their intervals, side by side for models, sources of names and judges.
+
+    Parameters
+    ----------
+    rows
+        Of the query `scoreboard`.
+    """
+    sources: dict[tuple[str, str, str | None], list[Row]] = {}
+    for row in rows:
+        sources.setdefault((row["model_id"], row["labeller"], row["pool"]), []).append(row)
+    shown = list(sources.items())[:MOST_SOURCES]
+    cut = f"\nthe first {MOST_SOURCES} of {len(sources)} sources of names" if len(sources) > MOST_SOURCES else ""
+    bars = sum(len(judged) for _, judged in shown)
+    models = list(dict.fromkeys(model for (model, _, _), _ in shown))
+    height = 2.0 + 0.16 * bars + 0.14 * len(shown) + 0.3 * len(models)
+    heading = title or f"How much heads share properties, and how well their spans fit{cut}"
+    figure, (left, right) = _figure(_WIDTH * 1.25, height, heading, panels=2)
+    judges = sorted({row["judge"] for _, judged in shown for row in judged if row["judge"] is not None})
+    others = [judge for judge in judges if judge != "vote"]
+    colours = {judge: _GREY for judge in judges} | {
+        judge: _JUDGES[place % len(_JUDGES)] for place, judge in enumerate(others)
+    }
+    several_pools = len({pool for _, _, pool in sources if pool is not None}) > 1
+    labels: list[tuple[float, str, str]] = []
+    place, last = 0.0, None
+    for (model, labeller, pool), judged in shown:
+        if model != last:
+            labels.append((place + 0.6, _short(model, 34), "bold"))
+            place, last = place + 1.9, model
+        name = f"{labeller} ({pool})" if several_pools and pool else labeller
+        middle = place + (len(judged) - 1) / 2
+        labels.append((middle, _short(name, 34), "normal"))
+        _interval(left, middle, judged[0], ("entanglement", "e_low", "e_high"), _LINE)
+        for row in judged:
+            _interval(right, place, row, ("association", "a_low", "a_high"), colours.get(row["judge"], _GREY))
+            _beside(right, place, f"{row['judged']} of {row['labelled']}")
+            place += 1
+        place += 0.9
+    _beside(right, 0.6, "judged heads")
+    for axes in (left, right):
+        axes.set_xlim(-0.03, 1.03)
+        axes.grid(axis="x", alpha=0.25)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+    left.set_ylim(place, -0.4)
+    left.set_yticks([at for at, _, _ in labels], [name for _, name, _ in labels])
+    for text, (_, _, weight) in zip(left.get_yticklabels(), labels, strict=True):
+        text.set_fontweight(weight)
+    left.set_xlabel("entanglement (lower is better)")
+    right.set_xlabel("association (higher is better)")
+    top = left.secondary_xaxis("top", functions=(_rest, _rest))
+    top.set_xlabel("exclusive", fontsize=9)
+    top.tick_params(labelsize=8)
+    handles = [right.plot([], [], "o-", color=colours[one], markersize=5, label=one)[0] for one in judges]
+    if any(row["note"] is not None for _, judged in shown for row in judged):
+        hollow = right.plot([], [], "o", color=_GREY, markerfacecolor="white", markersize=5, label="not independent")
+        handles += hollow
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    return figure
+
+
 CHARTS: dict[str, Callable[[Sequence[Row], str], Figure]] = {
     "shares": shares,
     "ablation": ablation,
     "completeness": completeness,
+    "scoreboard": scoreboard,
 }
 
 
-def _figure(width: float, height: float, title: str) -> tuple[Figure, Axes]:
+def _figure(width: float, height: float, title: str, panels: int = 1) -> tuple[Figure, list[Axes]]:
     """Make a figure without pyplot, which would look for a screen and keep it."""
     from matplotlib.figure import Figure
 
     lines = [part for line in title.splitlines() for part in textwrap.wrap(line, _WRAP) or [""]]
     figure = Figure(figsize=(width, height + 0.2 * (len(lines) - 1)), layout="constrained")
     figure.suptitle("\n".join(line.replace("$", r"\$") for line in lines), fontsize=11)  # a $ would start a formula
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=9)
-    axes.set_axisbelow(True)
-    return figure, axes
+    beside = list(figure.subplots(1, panels, sharey=True, squeeze=False)[0])
+    for axes in beside:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=9)
+        axes.set_axisbelow(True)
+    return figure, beside
+
+
+def _interval(axes: Axes, place: float, row: Row, columns: tuple[str, str, str], colour: str) -> None:
+    """Draw a share with its interval; hollow where it is a judge's who is not independent of the names."""
+    share, low, high = (row[name] for name in columns)
+    if share is None:
+        nothing = "not judged" if row["judge"] is None else f"too few verdicts of {row['judge']}"
+        axes.text(0, place, _short(nothing, 50), va="center", fontsize=7, color=_GREY)
+        return
+    hollow = columns[0] == "association" and row["note"] is not None
+    axes.plot([low, high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=3)
+    axes.plot(share, place, "o", color=colour, markerfacecolor="white" if hollow else colour, markersize=5, zorder=4)
+
+
+def _rest(share: Any) -> Any:
+    return 1 - share
+
+
+def _beside(axes: Axes, place: float, text: str) -> None:
+    axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=7, color=_GREY)
 
 
 def _part_label(row: Row) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from clipdb._open import open as open_index
-from clipdb.cli.common import PLOT, Group, Output, index_option, output_options
+from clipdb.cli.common import PLOT, Group, Output, output_options, readable_option
 from clipdb.errors import ClipdbError
 from clipdb.queries.index import reads_vectors
 from clipdb.queries.named import NamedQuery, find_query, query_names
@@ -53,7 +53,7 @@ class Questions(Group):
 
 
 @click.group(cls=Questions, invoke_without_command=True, subcommand_metavar="[NAME [VALUE] | SQL | -] [OPTIONS]...")
-@index_option
+@readable_option
 @output_options
 @click.option(
     "--queries",
@@ -66,8 +66,8 @@ class Questions(Group):
 )
 @click.option("--list", "listing", is_flag=True, help="List the named queries.")
 @click.pass_context
-def command(ctx: click.Context, index: Path, output: Output, queries: tuple[Path, ...], listing: bool) -> None:
-    """Ask an index, by the name of a query or in SQL.
+def command(ctx: click.Context, index: Path | str, output: Output, queries: tuple[Path, ...], listing: bool) -> None:
+    """Ask an index, or an export of one, by the name of a query or in SQL.
 
     A word is a query's name (`clipdb query heads`, `clipdb query heads --help`); its first parameter may follow without
     its option (`clipdb query property colour`). Anything else is SQL, which DuckDB runs on the index opened for reading
@@ -85,10 +85,10 @@ def command(ctx: click.Context, index: Path, output: Output, queries: tuple[Path
 
 @click.command("SQL", short_help="Run SQL.")
 @click.argument("sql")
-@index_option
+@readable_option
 @output_options
 @click.option("--model", metavar="MODEL", help="The model that image_vectors and text_vectors stand for.")
-def _sql(sql: str, index: Path, output: Output, model: str | None) -> None:
+def _sql(sql: str, index: Path | str, output: Output, model: str | None) -> None:
     """Run SQL on the index, opened for reading; `-` reads it from stdin."""
     from clipdb.cli.output import write_result
 
@@ -101,7 +101,7 @@ def _sql(sql: str, index: Path, output: Output, model: str | None) -> None:
 
 
 def _named(query: NamedQuery) -> click.Command:
-    def ask(index: Path, output: Output, first: str | None = None, **given: Any) -> None:
+    def ask(index: Path | str, output: Output, first: str | None = None, **given: Any) -> None:
         from clipdb.cli.output import write_result, write_rows
 
         if first is not None:
@@ -151,7 +151,7 @@ def _named(query: NamedQuery) -> click.Command:
         short_help=query.title,
     )
     # The shared options are decorators of functions; a command that is made, not written, takes theirs over.
-    shared = click.command()(index_option(output_options(ask)))
+    shared = click.command()(readable_option(output_options(ask)))
     made.callback = shared.callback
     made.params += [option for option in shared.params if option.name not in {one.name for one in options}]
     return made

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import Output, index_option, output_options
+from clipdb.cli.common import Output, output_options, readable_option
 from clipdb.cli.ingest import device_option
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--overlay", type=_FILE, metavar="FILE.png", help="Draw the map over the picture; -o FILE.png does, too.")
 @click.option("--squares", is_flag=True, help="Draw each patch as it is, not smoothed.")
 @click.option("--map", "array", type=_FILE, metavar="FILE.npy", help="Write the patches' shares as a numpy array.")
-@index_option
+@readable_option
 @output_options
 def command(
-    index: Path,
+    index: Path | str,
     output: Output,
     image: str,
     text: str,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,19 +18,39 @@ from clipdb.ingest.models import Model
 from clipdb.ingest.writer import Reader
 
 
+class OpenReader(Reader):
+    """The catalog of an index that is open already, or of an artefact.
+
+    Parameters
+    ----------
+    index
+        As messages call it.
+    read
+        Runs one query on it.
+    """
+
+    def __init__(self, index: Path | str, read: Callable[..., list[tuple[Any, ...]]]) -> None:
+        super().__init__(Path(index))
+        self._read = read
+
+    def read(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run one query on the catalog."""
+        return self._read(sql, *parameters)
+
+
 class Embedder:
     """Loads each model once, when it is first needed.
 
     Parameters
     ----------
-    index
-        Directory of the index.
+    reader
+        The catalog of the index.
     device
         Where to run: ``auto``, ``cpu``, ``cuda`` ...
     """
 
-    def __init__(self, index: Path, device: str = "auto") -> None:
-        self._reader = Reader(index)
+    def __init__(self, reader: Reader, device: str = "auto") -> None:
+        self._reader = reader
         self._device = device
         self._models: dict[str, Model] = {}
         self._decomposers: dict[str, Decomposer] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -18,9 +17,9 @@ from clipdb.schema.vectors import head_columns
 Head = tuple[int, int]
 
 
-def head_rows(model_id: str, bases: Mapping[Head, np.ndarray]) -> list[dict[str, Any]]:
-    """Make the rows of heads from their bases Q, ``{(layer, head): [D, k]}``."""
-    return [
+def store_bases(connection: duckdb.DuckDBPyConnection, model_id: str, bases: Mapping[Head, np.ndarray]) -> None:
+    """Store heads with their bases Q, ``{(layer, head): [D, k]}``; a head that has one keeps it, all else of it too."""
+    rows = [
         {
             "model_id": model_id,
             "layer": layer,
@@ -30,6 +29,12 @@ def head_rows(model_id: str, bases: Mapping[Head, np.ndarray]) -> list[dict[str,
         }
         for (layer, head), basis in bases.items()
     ]
+    connection.register("clipdb_heads", pa.Table.from_pylist(rows))
+    connection.execute(  # heads that were only named, by an import, have none
+        "insert into heads by name from clipdb_heads "
+        "on conflict do update set basis = coalesce(heads.basis, excluded.basis)"
+    )
+    connection.unregister("clipdb_heads")
 
 
 def stored_bases(reader: Reader, model_id: str) -> dict[Head, np.ndarray]:

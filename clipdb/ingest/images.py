@@ -18,7 +18,7 @@ import torch
 from clipdb.errors import ClipdbError
 from clipdb.ingest.arrow import vector_column
 from clipdb.ingest.decomposition import Decomposer, prove
-from clipdb.ingest.heads import head_rows, refresh_statistics, stored_bases
+from clipdb.ingest.heads import refresh_statistics, store_bases, stored_bases
 from clipdb.ingest.known_models import require_same_model
 from clipdb.ingest.models import Model, device_name, load, out_of_memory
 from clipdb.ingest.rows import put
@@ -235,7 +235,7 @@ class _Session:
         self.writer.added += len(rows)
         if not self.described:  # bases are large, and a run's never change
             put(connection, "models", [self.model.row(self.error)], replace=True)
-            put(connection, "heads", head_rows(self.model.model_id, self.decomposer.bases))
+            store_bases(connection, self.model.model_id, self.decomposer.bases)
         put(connection, "images", rows)
         self.mended += self.failed_before.intersection(row["uri"] for row in rows)
         self._record_failures(connection)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from clipdb.errors import ClipdbError
 from clipdb.ingest.heads import refresh_statistics, stored_bases
 from clipdb.ingest.known_models import model_ids, reload
 from clipdb.ingest.pools import ensure_pool
@@ -53,16 +54,33 @@ def span(
     Raises
     ------
     ClipdbError
-        If there is no index, no image, no such pool or model, or the weights for missing texts can't be had.
+        If there is no index, no image, no such pool or model, the weights for missing texts can't be had, or a model's
+        spans from this pool were imported.
     """
     with Writer(index, "span", {"pool": pool, "model": model_id, "count": count}) as writer:
         chosen = model_ids(writer, model_id)
+        _keep_imported(writer, pool, chosen)
         ensure_pool(writer, pool)
         members = pool_members(writer, pool)
         return {
             name: _span_model(writer, name, pool, members, count, partial(reload, writer, name, checkpoint, device))
             for name in chosen
         }
+
+
+def _keep_imported(writer: Writer, pool: str, models: Sequence[str]) -> None:
+    """Refuse to put other spans in place of those that somebody published: a mistake here could not be undone."""
+    imported = writer.read(
+        "select model_id from spans join runs using (run) where pool = ? and command = 'import spans' "
+        "and model_id in (select unnest(?::text[])) limit 1",
+        pool,
+        models,
+    )
+    if imported:
+        raise ClipdbError(
+            f"the spans of {imported[0][0]} from the pool {pool!r} were imported and would be lost: span with another "
+            f"pool; `clipdb ingest texts FILE --pool NAME` makes one"
+        )
 
 
 def _span_model(

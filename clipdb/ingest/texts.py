@@ -58,7 +58,8 @@ def pool_members(writer: Writer, pool: str) -> list[tuple[str, str]]:
         pool,
     )
     if not rows:
-        known = ", ".join(row[0] for row in writer.read("select pool from pools order by 1")) or "none yet"
+        pools = writer.read("select distinct pool from pool_texts order by pool")
+        known = ", ".join(row[0] for row in pools) or "none yet"
         raise ClipdbError(
             f"no pool {pool!r} in {writer.index} (it has {known}): run `clipdb ingest texts FILE --pool {pool}`"
         )

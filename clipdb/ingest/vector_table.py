@@ -48,6 +48,7 @@ class VectorTable:
         self.writer = writer
         self.model_id = model_id
         self.kind = kind
+        self.run = writer.run  # that rows are recorded under
         self.path: Path = {"images": vectors.images_path, "texts": vectors.texts_path}[kind](writer.index, model_id)
         self.key = {"images": "image_id", "texts": "text_id"}[kind]
         self._batch = 0
@@ -148,7 +149,7 @@ class VectorTable:
         self._since_compaction = 0
 
     def _stamped(self, rows: pa.Table) -> pa.Table:
-        stamped = rows.append_column("_run", pa.array([self.writer.run] * len(rows)))
+        stamped = rows.append_column("_run", pa.array([self.run] * len(rows)))
         return stamped.append_column("_batch", pa.array([self._batch] * len(rows), pa.int32()))
 
     def _record_version(self, connection: duckdb.DuckDBPyConnection, added: int) -> None:
@@ -156,7 +157,7 @@ class VectorTable:
         row = {
             "model_id": self.model_id,
             "kind": self.kind,
-            "run": self.writer.run,
+            "run": self.run,
             "batch": self._batch,
             "lance_version": self.dataset.version,
             "added": added,

@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from clipdb.errors import ClipdbError
+from clipdb.ingest.judged import CURRENT, JUDGED, Judging, check_judged
+from clipdb.ingest.spanned import heads_with_spans
 from clipdb.ingest.writer import Writer
 
 VOTE = "vote"
 
-# A property's weight is the variance that its spans explain; of equal weights the one picked first wins. Sums go through
-# ordered lists: a plain sum of doubles adds in the order of DuckDB's threads, and its last digits change from run to run.
+# A property's weight is the variance that its spans explain; of equal weights the one picked first wins. Sums go
+# through ordered lists: a plain sum of doubles adds in the order of DuckDB's threads, and its last digits change.
 _LABEL = """
 insert into labels by name
 with tagged as (
@@ -26,26 +28,31 @@ with tagged as (
     group by all
 ),
 voted as (
-    select model_id, layer, head, pool, arg_min(property, (-weight, first)) as property, arg_min(n, (-weight, first)) as n,
+    select model_id, layer, head, pool, arg_min(property, (-weight, first)) as property,
+           arg_min(n, (-weight, first)) as n,
            sum(n) as tagged, max(weight) / nullif(list_sum(list(weight order by first)), 0) as confidence
     from tagged
     group by model_id, layer, head, pool
 )
 select model_id, layer, head, pool, 'vote' as labeller, $run as run, property, confidence,
-       format('{} of {} tagged spans, {:.0f}% of the variance that they explain', n, tagged, 100 * confidence) as rationale,
+       format('{} of {} tagged spans, {:.0f}% of the variance that they explain', n, tagged, 100 * confidence)
+           as rationale,
        'ok' as status, $now as created_at
 from voted
 where confidence is not null
 """
 
-_JUDGE = """
+_CAN_VOTE = """
+select 1 from spans join pool_texts using (pool, text_id)
+where pool = ? and property is not null and variance_explained is not null limit 1
+"""
+
+_JUDGE = f"""
 insert into judgements by name
-select s.model_id, s.layer, s.head, s.text_id, h.property, 'vote' as judge, $run as run,
-       normal_property(p.property) = normal_property(h.property) as verdict, 'ok' as status
-from spans s
-join head_properties h using (model_id, layer, head, pool)
-join pool_texts p using (pool, text_id)
-where s.rank <= $top and p.property is not null and s.model_id = coalesce($model, s.model_id)
+{JUDGED}
+select model_id, layer, head, text_id, judged.property, 'vote' as judge, $5 as run,
+       normal_property(pool_texts.property) = normal_property(judged.property) as verdict, 'ok' as status
+from judged join (from pool_texts where pool = $1 and property is not null) as pool_texts using (text_id)
 """
 
 
@@ -69,18 +76,23 @@ def label_by_vote(index: Path, pool: str, model_id: str | None = None) -> tuple[
     Raises
     ------
     ClipdbError
-        If there is no index, or no spans of this pool.
+        If there is no index, no spans of this pool, or none of them can vote, as is so where spans were imported.
     """
     with Writer(index, "label", {"labeller": VOTE, "pool": pool, "model": model_id}) as writer:
-        heads = _heads_with_spans(writer, pool, model_id)
+        heads = heads_with_spans(writer, pool, model_id)
+        if not writer.read(_CAN_VOTE, pool):
+            raise ClipdbError(
+                f"no span from the pool {pool!r} has both a property and a variance to vote with: name these heads "
+                f"with `clipdb label --labeller llm --pool {pool}`, or span with a pool whose texts have properties"
+            )
         with writer.transaction() as connection:
             values = {"pool": pool, "model": model_id, "run": writer.run, "now": datetime.now(UTC)}
             writer.added = connection.execute(_LABEL, values).fetchall()[0][0]
         return writer.added, heads - writer.added
 
 
-def judge_by_vote(index: Path, pool: str, model_id: str | None = None, top: int = 5) -> int:
-    """Judge each labelled head's first spans: does the pool's tag equal the head's property?
+def judge_by_vote(index: Path, pool: str, model_id: str | None = None, top: int = 5, labeller: str = CURRENT) -> int:
+    """Judge each named head's first spans: does the pool's tag equal the head's property?
 
     Returns
     -------
@@ -90,23 +102,11 @@ def judge_by_vote(index: Path, pool: str, model_id: str | None = None, top: int 
     Raises
     ------
     ClipdbError
-        If there is no index, or no spans of this pool.
+        If there is no index, no spans of this pool, or no names of heads with these spans.
     """
-    with Writer(index, "judge", {"judge": VOTE, "pool": pool, "model": model_id, "top": top}) as writer:
-        _heads_with_spans(writer, pool, model_id)
+    judging = Judging(pool, model_id, labeller, top)
+    with Writer(index, "judge", {"judge": VOTE} | judging.arguments()) as writer:
+        check_judged(writer, judging)
         with writer.transaction() as connection:
-            values = {"model": model_id, "run": writer.run, "top": top}
-            writer.added = connection.execute(_JUDGE, values).fetchall()[0][0]
+            writer.added = connection.execute(_JUDGE, [*judging.values, writer.run]).fetchall()[0][0]
         return writer.added
-
-
-def _heads_with_spans(writer: Writer, pool: str, model_id: str | None) -> int:
-    count: int = writer.read(
-        "select count(distinct (model_id, layer, head)) from spans where pool = ? and model_id = coalesce(?, model_id)",
-        pool,
-        model_id,
-    )[0][0]
-    if not count:
-        of = f" of {model_id}" if model_id else ""
-        raise ClipdbError(f"{writer.index} has no spans{of} from the pool {pool!r}: run `clipdb span --pool {pool}`")
-    return count

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from clipdb._tabular import PARQUET, csv_rows, decode, parquet_columns, read_bytes
 from clipdb.errors import ClipdbError
 
 Row = tuple[str | None, str | None]
@@ -48,25 +48,15 @@ def read_counted(path: str | Path) -> Reading:
     """
     path = Path(path)
     ending = path.suffix.lower()
-    if ending not in {"", ".txt", ".csv", ".parquet", ".pq"}:
-        raise ClipdbError(f"cannot tell what {path} holds: give a .txt, .csv or .parquet file")
-    if path.is_dir():
-        raise ClipdbError(f"{path} is a directory: give a .txt, .csv or .parquet file of descriptions")
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise ClipdbError(f"no file {path}: give a .txt, .csv or .parquet file of descriptions") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ClipdbError(f"cannot read {path}: {reason}") from error
+    data = read_bytes(path, {"", ".txt", ".csv", *PARQUET}, "a .txt, .csv or .parquet file of descriptions")
     if not data:
         raise ClipdbError(f"{path} is empty: write a description a line into it")
-    if ending in {".parquet", ".pq"}:
+    if ending in PARQUET:
         rows = _parquet_rows(path, data)
     elif ending == ".csv":
-        rows = _csv_rows(path, _decode(path, data))
+        rows = _csv_rows(path, data)
     else:
-        rows = ((line, None) for line in io.StringIO(_decode(path, data), newline=None))
+        rows = ((line, None) for line in io.StringIO(decode(path, data), newline=None))
     reading = _collect(rows)
     if not reading.texts:
         raise ClipdbError(f"{path} holds no description: every row of it is empty")
@@ -98,37 +88,11 @@ def _collect(rows: Iterable[Row]) -> Reading:
     return Reading(list(kept.values()), duplicates, empty)
 
 
-def _decode(path: Path, data: bytes) -> str:
-    """Decode UTF-8, with or without a byte order mark."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        # `object` is what was decoded: without the mark, which holds no line break.
-        line = error.object[: error.start].count(b"\n") + 1
-        byte = error.object[error.start]
-        raise ClipdbError(f"{path} is not UTF-8: line {line} holds the byte 0x{byte:02x}; save it as UTF-8") from None
-    if "\0" in text:
-        # UTF-16 without its mark decodes as UTF-8 when it holds ASCII only.
-        line = text[: text.index("\0")].count("\n") + 1
-        raise ClipdbError(f"{path} is not text: line {line} holds a zero byte; save it as UTF-8")
-    return text
-
-
-def _csv_rows(path: Path, text: str) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = next(reader, [])
-        text_at, property_at = _columns(path, header)
-        for fields in reader:
-            if len(fields) > len(header):
-                # A comma in a text that is not quoted: reading on would cut the text and invent a property.
-                raise ClipdbError(
-                    f"{path} line {reader.line_num} has {len(fields)} fields, its header {len(header)}: "
-                    "put texts that hold commas in double quotes"
-                )
-            yield _field(fields, text_at), _field(fields, property_at)
-    except csv.Error as error:
-        raise ClipdbError(f"{path} line {reader.line_num} is not CSV ({error}): repair or quote it") from error
+def _csv_rows(path: Path, data: bytes) -> Iterator[Row]:
+    rows = csv_rows(path, data)
+    text_at, property_at = _columns(path, next(rows)[1])
+    for _, fields in rows:
+        yield _field(fields, text_at), _field(fields, property_at)
 
 
 def _field(fields: Sequence[str], at: int | None) -> str | None:
@@ -137,24 +101,15 @@ def _field(fields: Sequence[str], at: int | None) -> str | None:
 
 def _parquet_rows(path: Path, data: bytes) -> Iterator[Row]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        names = file.schema_arrow.names
-        text_at, property_at = _columns(path, names)
-        wanted = [names[at] for at in (text_at, property_at) if at is not None]
-        table = file.read(columns=wanted)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(". ")
-        raise ClipdbError(f"{path} is not a whole Parquet file ({reason}): write it again") from error
+    table = parquet_columns(path, data, lambda names: [at for at in _columns(path, names) if at is not None])
     columns: list[list[str | None]] = []
-    for name in wanted:
-        kind = table.schema.field(name).type
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        kind = column.type
         value = kind.value_type if pa.types.is_dictionary(kind) else kind
         if not (pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value)):
             raise ClipdbError(f"{path}: column {name!r} is {kind}, not text: store it as a string column")
-        columns.append(table.column(name).to_pylist())
+        columns.append(column.to_pylist())
     properties = columns[1] if len(columns) > 1 else [None] * table.num_rows
     yield from zip(columns[0], properties, strict=True)
 

@@ -64,7 +64,7 @@ def choose_heads(
         chosen &= set(named)
     if layers is not None and layers != "all":
         total = int(str(context.rows("select layers from models where model_id = ?", model)[0][0]))
-        wanted = parse_layers(layers, total)
+        wanted = parse_layers(layers, total, "layers")
         stored = {layer for layer, _ in context.store.heads(model)}
         if missing := sorted(set(wanted) - stored):
             raise ClipdbError(
@@ -75,7 +75,9 @@ def choose_heads(
     if properties is not None or labeller is not None:
         chosen &= _labelled(context, model, properties, labeller)
     if not chosen:
-        raise ClipdbError("no head meets all of these conditions: give fewer of heads, property, layers and labeller")
+        raise ClipdbError(
+            "no head meets all of these conditions and has vectors: give fewer of heads, property, layers and labeller"
+        )
     return sorted(chosen)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.index import Index
-from clipdb.queries.vectors import Kind, committed_versions, open_vectors
+from clipdb.queries.vectors import Kind, committed_versions
 from clipdb.schema.names import head_name
 from clipdb.schema.vectors import head_columns
 
@@ -18,7 +18,8 @@ _REFERENCES = {
     "spans are of known heads": "from spans anti join heads using (model_id, layer, head)",
     "labels are of known heads": "from labels anti join heads using (model_id, layer, head)",
     "judgements are of known heads": "from judgements anti join heads using (model_id, layer, head)",
-    "heads are of known models": "from heads anti join models using (model_id)",
+    # Heads that were only named, by an import, may be of models that were never here.
+    "heads are of known models": "from heads anti join models using (model_id) where basis is not null",
     "spans are known texts": "from spans anti join texts using (text_id)",
     "judgements are of known texts": "from judgements anti join texts using (text_id)",
     "pools hold known texts": "from pool_texts anti join texts using (text_id)",
@@ -54,7 +55,7 @@ def check_index(index: Index) -> Iterator[Check]:
     versions = committed_versions(index.connection)
     for (model, kind), version in versions.items():
         try:
-            open_vectors(index.path, model, kind, version)
+            index.vectors.open(model, kind)
             problem = None
         except ClipdbError:
             unopened.add(model)
@@ -66,7 +67,7 @@ def check_index(index: Index) -> Iterator[Check]:
     if unopened:
         return  # the vectors can't be read as SQL, and what is missing has been said
     for model, kind in versions:
-        yield from _vectors(index, model, kind, versions[model, kind])
+        yield from _vectors(index, model, kind)
     if not any(kind == "images" for _, kind in versions):
         return
     held = " union ".join(f"select image_id from {_table(model, kind)}" for model, kind in versions if kind == "images")
@@ -74,7 +75,7 @@ def check_index(index: Index) -> Iterator[Check]:
     yield Check(None, "every image has vectors", _some(lost, "images have none"))
 
 
-def _vectors(index: Index, model: str, kind: Kind, version: int) -> Iterator[Check]:
+def _vectors(index: Index, model: str, kind: Kind) -> Iterator[Check]:
     table, key = _table(model, kind), f"{kind[:-1]}_id"
 
     def count(problem: str, query: str) -> str | None:
@@ -108,8 +109,10 @@ def _vectors(index: Index, model: str, kind: Kind, version: int) -> Iterator[Che
             "images: norms are finite and positive",
             count("are not", f"select count(*) from {table} where not (isfinite(norm) and norm > 0)"),
         )
-    columns = head_columns(open_vectors(index.path, model, kind, version).schema)
-    known = index.execute("select layer, head from heads where model_id = $model", {"model": model}).fetchall()
+    columns = head_columns(index.vectors.open(model, kind).schema)
+    known = index.execute(
+        "select layer, head from heads where model_id = $model and basis is not null", {"model": model}
+    ).fetchall()
     odd = sorted(set(columns) ^ set(known))
     names = ", ".join(head_name(layer, head) for layer, head in odd)
     yield Check(model, f"{kind}: heads are those of the catalog", f"only on one side: {names}" if odd else None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import duckdb
 
@@ -13,7 +12,7 @@ from clipdb.queries.model_heads import ModelHeads, read_model_heads
 from clipdb.queries.resolve import one_model
 from clipdb.queries.store import VectorStore
 from clipdb.queries.subjects import Embedder, Subjects
-from clipdb.queries.vectors import Versions
+from clipdb.queries.vectors import Vectors
 
 
 class Context:
@@ -21,12 +20,10 @@ class Context:
 
     Parameters
     ----------
-    index
-        The index's directory.
     connection
         An open catalog. Functions run inside its statements, so what they read comes from a cursor of their own.
-    versions
-        What `clipdb.queries.vectors.committed_versions` gives.
+    vectors
+        The vectors of the index.
     embedder
         Makes the embedder of new images and texts.
 
@@ -40,13 +37,11 @@ class Context:
 
     def __init__(
         self,
-        index: Path,
         connection: duckdb.DuckDBPyConnection,
-        versions: Versions,
+        vectors: Vectors,
         embedder: Callable[[], Embedder],
     ) -> None:
-        self.index = index
-        self.store = VectorStore(index, versions)
+        self.store = VectorStore(vectors)
         self.subjects = Subjects(self.store, self.heads, embedder)
         self.error: ClipdbError | None = None
         self._cursor = connection.cursor()
@@ -55,7 +50,18 @@ class Context:
 
     def model(self, wanted: str | None) -> str:
         """Choose a model that has images: the one asked for, or the only one."""
-        return one_model(self.store.models("images"), wanted)
+        known = self.store.models("images")
+        if not known and self.rows("select 1 from models limit 1"):
+            raise ClipdbError(
+                "there are relations here, but no vectors of images: `clipdb ingest images` makes them, "
+                "and `clipdb export --what all` takes them along"
+            )
+        if wanted not in known and self.rows("select 1 from heads where model_id = ? limit 1", wanted):
+            raise ClipdbError(
+                f"{wanted} has no images in this index, where its heads were only named: run `clipdb ingest images SRC "
+                f"--model {wanted}`"
+            )
+        return one_model(known, wanted)
 
     def heads(self, model: str) -> ModelHeads:
         """Give a model's heads, read once."""

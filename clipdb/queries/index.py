@@ -13,14 +13,17 @@ import duckdb
 from clipdb.errors import ClipdbError
 from clipdb.queries.named import NamedQuery, find_query, query_names
 from clipdb.queries.parameters import convert
-from clipdb.queries.resolve import one_model, require_rows, resolve
+from clipdb.queries.resolve import require_rows, resolve
 from clipdb.schema import catalog
+from clipdb.schema.names import is_url
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from clipdb.queries.context import Context
+    from clipdb.queries.exported import Artefact
     from clipdb.queries.subjects import Embedder
+    from clipdb.queries.vectors import Vectors
 
 # The vectors' schema, and every name in clipdb.queries.functions, which only a statement that needs them may import.
 _VECTORS = re.compile(
@@ -28,6 +31,7 @@ _VECTORS = re.compile(
     r"outliers|text_heads",
     re.IGNORECASE,
 )
+_VECTORS_IN_SQL = re.compile("vectors", re.IGNORECASE)
 _SHORT_NAMES = re.compile(r"\b(image|text)_vectors\b", re.IGNORECASE)
 _T = TypeVar("_T")
 
@@ -44,12 +48,12 @@ def no_embedder() -> Embedder:
 
 
 class Index:
-    """An index on disk, open for reading.
+    """An index on disk or an exported artefact, open for reading.
 
     Parameters
     ----------
     path
-        The index's directory.
+        The directory of an index or an artefact, or the URL of an artefact.
     queries
         Folders of named queries of your own.
     model
@@ -60,11 +64,12 @@ class Index:
     Raises
     ------
     ClipdbError
-        If there is no index, or it can't be opened.
+        If there is neither, or it can't be opened.
 
     Notes
     -----
     While an index is open for reading no command can write to it: close it, or use it in a ``with`` block.
+    Nobody writes to an artefact.
     """
 
     def __init__(
@@ -74,14 +79,16 @@ class Index:
         model: str | None = None,
         embedder: Callable[[], Embedder] = no_embedder,
     ) -> None:
-        self.path = Path(path)
+        self.path = path if is_url(path) else Path(path)
         self.folders = tuple(Path(folder) for folder in queries)
-        self.connection = catalog.connect(self.path)
+        self._artefact = _artefact(self.path)
+        self.connection = catalog.connect(Path(path)) if self._artefact is None else self._artefact.connection
         self.connection.execute(_SAME_SPELLING)
         self._model = model
         self._embedder = embedder
-        self._models: list[str] = []
+        self._vectors: Vectors | None = None
         self._context: Context | None = None
+        self._shown = False  # whether SQL sees the vectors as tables
         self._engine: Engine | None = None
 
     def __enter__(self) -> Index:
@@ -183,12 +190,23 @@ class Index:
         return self._context
 
     @property
+    def vectors(self) -> Vectors:
+        """The tables of vectors."""
+        if self._vectors is None:
+            from clipdb.queries.vectors import LanceVectors
+
+            artefact = self._artefact
+            self._vectors = LanceVectors(Path(self.path), self.connection) if artefact is None else artefact.vectors()
+        return self._vectors
+
+    @property
     def engine(self) -> Engine:
         """A SQLAlchemy engine over the catalog; its tables are ``clipdb.schema.heads`` and so on."""
         if self._engine is None:
-            from clipdb.schema.engine import engine
+            from clipdb.schema.engine import engine, engine_on
 
-            self._engine = engine(self.path)
+            artefact = self._artefact
+            self._engine = engine(Path(self.path)) if artefact is None else engine_on(self.connection.cursor)
         return self._engine
 
     def bind(self, query: NamedQuery, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -230,30 +248,34 @@ class Index:
         if not reads_vectors(query):
             return
         self.context.error = None  # a relation that was fetched late may have left one
+        if not self._shown and _VECTORS_IN_SQL.search(query):
+            from clipdb.queries.vectors import register_vectors
+
+            register_vectors(self.connection, self.vectors, self._model)
+            self._shown = True
         if _SHORT_NAMES.search(query) and self._model is None:
-            one_model(self._models, None)
+            self.context.model(None)
 
     def _open_vectors(self) -> Context:
         from clipdb.queries.context import Context
         from clipdb.queries.functions import register
-        from clipdb.queries.vectors import committed_versions, register_vectors
 
-        versions = committed_versions(self.connection)
-        self._models = sorted({model for model, _ in versions})
-        if self._model is not None or len(self._models) == 1:
-            self._model = one_model(self._models, self._model)
-        register_vectors(self.connection, self.path, versions, self._model)
-        context = Context(self.path, self.connection, versions, self._embedder)
+        context = Context(self.connection, self.vectors, self._embedder)
+        if self._model is not None or len(context.store.models("images")) == 1:
+            self._model = context.model(self._model)
         register(self.connection, context)
         return context
 
     def _explained(self, run: Callable[[], _T]) -> _T:
         try:
             return run()
-        except duckdb.InvalidInputException as error:
-            if self._context is not None and self._context.error is not None:
-                cause, self._context.error = self._context.error, None
+        except duckdb.Error as error:
+            context = self._context
+            if isinstance(error, duckdb.InvalidInputException) and context is not None and context.error is not None:
+                cause, context.error = context.error, None
                 raise cause from error
+            if self._artefact is not None and self._artefact.is_about(error):
+                raise self._artefact.unreadable(error) from error
             raise
 
 
@@ -289,6 +311,15 @@ class Queries:
             if part
         )
         return ask
+
+
+def _artefact(path: str | Path) -> Artefact | None:
+    """Open an artefact; give None where this is a path, and of something else."""
+    if isinstance(path, Path) and not catalog.is_artefact(path):
+        return None
+    from clipdb.queries.exported import Artefact
+
+    return Artefact(path)
 
 
 def _require_utf8(values: Iterable[Any]) -> None:

@@ -141,7 +141,10 @@ def resolve(connection: duckdb.DuckDBPyConnection, kind: str, value: Any, model:
 
 
 def _model(connection: duckdb.DuckDBPyConnection, value: str | None, _: str | None) -> str:
-    return one_model(_column(connection, "select model_id from models order by model_id"), value)
+    known = _column(connection, "select model_id from models order by model_id")
+    if value is not None or not known:  # models whose heads were only named don't make a question ambiguous
+        known = _column(connection, "select model_id from models union select model_id from heads order by model_id")
+    return one_model(known, value)
 
 
 def _head(connection: duckdb.DuckDBPyConnection, value: str, model: str | None) -> str:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from pathlib import Path
 
-import lance
 import numpy as np
 
 from clipdb.errors import ClipdbError
-from clipdb.queries.vectors import Kind, Versions, open_vectors
+from clipdb.queries.vectors import Key, Kind, Table, Vectors
 from clipdb.schema.names import head_column, head_name
 from clipdb.schema.vectors import head_columns
 
@@ -26,35 +24,33 @@ class VectorStore:
 
     Parameters
     ----------
-    index
-        The index's directory.
-    versions
-        What `clipdb.queries.vectors.committed_versions` gives.
+    vectors
+        The vectors of an index or an artefact.
     cache_bytes
         How much to keep. A head of n images takes 4 n head_dim bytes, 13 MB for 51,200 images of 64, and each
         measure of similarity that was asked for 4 n more.
     """
 
-    def __init__(self, index: Path, versions: Versions, cache_bytes: int = CACHE_BYTES) -> None:
-        self._index = index
-        self._versions = versions
+    def __init__(self, vectors: Vectors, cache_bytes: int = CACHE_BYTES) -> None:
+        self._vectors = vectors
+        self._keys = set(vectors.keys)
         self._limit = cache_bytes
-        self._tables: dict[tuple[str, Kind], lance.LanceDataset] = {}
-        self._heads: dict[tuple[str, Kind], list[Head]] = {}
-        self._ids: dict[tuple[str, Kind], tuple[np.ndarray, np.ndarray]] = {}
+        self._tables: dict[Key, Table] = {}
+        self._heads: dict[Key, list[Head]] = {}
+        self._ids: dict[Key, tuple[np.ndarray, np.ndarray]] = {}
         self._kept: OrderedDict[Hashable, np.ndarray] = OrderedDict()
         self._lock = threading.RLock()
 
     def models(self, kind: Kind) -> list[str]:
         """List the models that have vectors of a kind."""
-        return [model for model, k in self._versions if k == kind]
+        return [model for model, k in self._vectors.keys if k == kind]
 
     def has(self, model: str, kind: Kind) -> bool:
         """Say whether a model has vectors of a kind."""
-        return (model, kind) in self._versions
+        return (model, kind) in self._keys
 
-    def table(self, model: str, kind: Kind) -> lance.LanceDataset:
-        """Open a Lance table at its committed version.
+    def table(self, model: str, kind: Kind) -> Table:
+        """Open a table of vectors.
 
         Raises
         ------
@@ -63,13 +59,13 @@ class VectorStore:
         """
         key = (model, kind)
         with self._lock:
-            if key not in self._versions:
+            if key not in self._keys:
                 verb = (
                     "clipdb ingest images SRC --model" if kind == "images" else "clipdb ingest texts FILE --pool NAME"
                 )
                 raise ClipdbError(f"{model} has no {kind} in this index: run `{verb}`")
             if key not in self._tables:
-                self._tables[key] = open_vectors(self._index, model, kind, self._versions[key])
+                self._tables[key] = self._vectors.open(model, kind)
             return self._tables[key]
 
     def heads(self, model: str, kind: Kind = "images") -> list[Head]:
@@ -123,10 +119,10 @@ class VectorStore:
 
     def row(self, model: str, kind: Kind, position: int) -> tuple[np.ndarray, dict[Head, np.ndarray]]:
         """Read one row: its unit embedding ``[D]``, and the vectors ``[head_dim]`` of the heads that have one."""
-        lance_row = int(self._order(model, kind)[1][position])
+        row_of_table = int(self._order(model, kind)[1][position])
         table = self.table(model, kind)
         columns = head_columns(table.schema)
-        row = table.take([lance_row], columns=["embedding", *columns.values()])
+        row = table.take([row_of_table], columns=["embedding", *columns.values()])
         vectors = {
             head: row.column(name).combine_chunks().flatten().to_numpy().astype(np.float32)
             for head, name in columns.items()
@@ -135,7 +131,7 @@ class VectorStore:
         return row.column("embedding").combine_chunks().flatten().to_numpy().astype(np.float32), vectors
 
     def _order(self, model: str, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
-        """Give the ids ascending, and the Lance row of each."""
+        """Give the ids ascending, and each one's row in the table."""
         with self._lock:
             if (model, kind) not in self._ids:
                 key = "image_id" if kind == "images" else "text_id"

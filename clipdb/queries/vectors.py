@@ -1,4 +1,4 @@
-"""The vectors of an index as DuckDB reads them: Lance tables at their committed versions.
+"""The vectors of an index: Lance tables at their committed versions, and how DuckDB reads them.
 
 In SQL a model's vectors are ``vectors."ARCH/PRETRAINED".images`` and ``vectors."ARCH/PRETRAINED".texts``; where the
 index has one model, or one was chosen, also ``image_vectors`` and ``text_vectors``.
@@ -7,21 +7,118 @@ index has one model, or one was chosen, also ``image_vectors`` and ``text_vector
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import duckdb
-import lance
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from clipdb.errors import ClipdbError
 from clipdb.schema.vectors import images_path, texts_path
 
+if TYPE_CHECKING:
+    import lance
+
 Kind = Literal["images", "texts"]
-Versions = Mapping[tuple[str, Kind], int]
+Key = tuple[str, Kind]
+Versions = Mapping[Key, int]
 
 _SHORT: dict[Kind, str] = {"images": "image_vectors", "texts": "text_vectors"}
+
+
+class Table(Protocol):
+    """A table of vectors: as much of `lance.LanceDataset` as is asked of one."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Its columns."""
+
+    def to_table(self, columns: list[str], *, offset: int | None = None, limit: int | None = None) -> pa.Table:
+        """Read some columns of all rows, or of at most so many from a row on, in the table's order."""
+
+    def take(self, indices: list[int], columns: list[str]) -> pa.Table:
+        """Read some columns of some rows."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """How many ``rows`` a table has, and the ``newest`` run that wrote to it, where that is known."""
+
+    rows: int
+    newest: str | None
+
+
+class Vectors(Protocol):
+    """The tables of vectors of an index, or of an artefact."""
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        """Model and kind of each."""
+
+    def open(self, model_id: str, kind: Kind) -> Table:
+        """Open one of them.
+
+        Raises
+        ------
+        ClipdbError
+            If it is not as the index says.
+        """
+
+    def show(self, connection: duckdb.DuckDBPyConnection, name: str, model_id: str, kind: Kind) -> None:
+        """Make one of them the relation ``temp.NAME`` of a connection, with lists that DuckDB can compute with.
+
+        Raises
+        ------
+        ClipdbError
+            If it is not as the index says.
+        """
+
+    def held(self) -> dict[Key, Held]:
+        """Count what each holds.
+
+        Raises
+        ------
+        ClipdbError
+            If one is not as the index says.
+        """
+
+
+class LanceVectors:
+    """The Lance tables of an index, at the versions that its catalog vouches for.
+
+    Parameters
+    ----------
+    index
+        The index's directory.
+    connection
+        Its catalog, open.
+    """
+
+    def __init__(self, index: Path, connection: duckdb.DuckDBPyConnection) -> None:
+        self._index = index
+        self._connection = connection
+        self._versions = committed_versions(connection)
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        """See `Vectors`."""
+        return list(self._versions)
+
+    def open(self, model_id: str, kind: Kind) -> lance.LanceDataset:
+        """See `Vectors`."""
+        return open_vectors(self._index, model_id, kind, self._versions[model_id, kind])
+
+    def show(self, connection: duckdb.DuckDBPyConnection, name: str, model_id: str, kind: Kind) -> None:
+        """See `Vectors`."""
+        connection.register(name, VectorTable(self.open(model_id, kind)))
+
+    def held(self) -> dict[Key, Held]:
+        """See `Vectors`. Batches count what they wrote; an image that was run again for another layer is in two."""
+        runs = self._connection.execute("select model_id, kind, max(run) from batches group by all").fetchall()
+        newest = {(model, kind): run for model, kind, run in runs}
+        return {key: Held(self.open(*key).count_rows(), newest[key]) for key in self.keys}
 
 
 def committed_versions(connection: duckdb.DuckDBPyConnection) -> Versions:
@@ -40,6 +137,8 @@ def open_vectors(index: Path, model_id: str, kind: Kind, version: int) -> lance.
     ClipdbError
         If the table, or that version of it, is not there.
     """
+    import lance  # half a second, which a question to an artefact doesn't need
+
     path = images_path(index, model_id) if kind == "images" else texts_path(index, model_id)
     try:
         return lance.dataset(str(path), version=version)
@@ -47,21 +146,6 @@ def open_vectors(index: Path, model_id: str, kind: Kind, version: int) -> lance.
         raise ClipdbError(
             f"the vectors {path} are not at version {version} as the catalog says: see `clipdb verify -i {index}`"
         ) from error
-
-
-def row_counts(connection: duckdb.DuckDBPyConnection, index: Path) -> dict[tuple[str, Kind], int]:
-    """Count the rows of each Lance table.
-
-    Raises
-    ------
-    ClipdbError
-        If the vectors are not as the catalog says.
-    """
-    versions = committed_versions(connection)
-    return {
-        (model, kind): open_vectors(index, model, kind, version).count_rows()
-        for (model, kind), version in versions.items()
-    }
 
 
 class VectorTable(ds.Dataset):
@@ -93,26 +177,22 @@ class VectorTable(ds.Dataset):
         return self._table.scanner(columns={name: self._columns[name] for name in names}, filter=filter)
 
 
-def register_vectors(
-    connection: duckdb.DuckDBPyConnection, index: Path, versions: Versions, model_id: str | None
-) -> None:
+def register_vectors(connection: duckdb.DuckDBPyConnection, vectors: Vectors, model_id: str | None) -> None:
     """Make the vector views of this connection; they vanish with it.
 
     Parameters
     ----------
     connection
         An open catalog.
-    index
-        The index's directory.
-    versions
-        What `committed_versions` gives.
+    vectors
+        The index's vectors.
     model_id
         The model that ``image_vectors`` and ``text_vectors`` stand for; none of them where this is None.
     """
     connection.execute("attach if not exists ':memory:' as vectors (read_write)")
-    for number, ((model, kind), version) in enumerate(versions.items()):
+    for number, (model, kind) in enumerate(vectors.keys):
         source = f"clipdb_vectors_{number}"
-        connection.register(source, VectorTable(open_vectors(index, model, kind, version)))
+        vectors.show(connection, source, model, kind)
         schema = '"' + model.replace('"', '""') + '"'
         connection.execute(f"create schema if not exists vectors.{schema}")
         connection.execute(f"create or replace view vectors.{schema}.{kind} as select * from temp.{source}")

@@ -10,6 +10,7 @@ import duckdb
 
 from clipdb.errors import ClipdbError
 from clipdb.schema import migrations, views
+from clipdb.schema.artefact import MANIFEST
 
 CATALOG = "catalog.duckdb"
 SCHEMA_VERSION = migrations.SCHEMA_VERSION
@@ -35,6 +36,18 @@ def exists(index: Path) -> bool:
     return (index / CATALOG).is_file()
 
 
+def is_artefact(index: Path) -> bool:
+    """Say whether a directory is an artefact: Parquet files with a manifest, made for reading."""
+    return (index / MANIFEST).is_file() and not exists(index)
+
+
+def in_memory() -> duckdb.DuckDBPyConnection:
+    """Open a catalog in memory, of nothing yet; the caller closes it. Times are rendered in UTC."""
+    connection = duckdb.connect(config=_CONFIG)
+    connection.execute("set global TimeZone = 'UTC'")
+    return connection
+
+
 def create(index: Path) -> None:
     """Make an empty index: the directory with its tables, comments, views and version.
 
@@ -49,6 +62,7 @@ def create(index: Path) -> None:
         raise ClipdbError(f"{index} is no name for an index: write one as NAME.clipdb")
     if exists(index):
         raise ClipdbError(f"{index} is an index already: choose another name")
+    refuse_artefact(index)
     if index.exists() and not (index.is_dir() and not any(index.iterdir())):
         raise ClipdbError(f"{index} is there and is not an index: choose another name")
     # Not at the top: most commands only read, and these take longer to import than the rest of this module.
@@ -115,11 +129,26 @@ def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.D
     return connection
 
 
+def refuse_artefact(index: Path) -> None:
+    """Say what to do with an artefact where only an index will do.
+
+    Raises
+    ------
+    ClipdbError
+        If this is one.
+    """
+    if is_artefact(index):
+        raise ClipdbError(
+            f"{index} is an artefact, made for reading: `clipdb import {index} -i INDEX` makes an index of it"
+        )
+
+
 def _require_index(index: Path) -> None:
     if not index.exists():
         raise ClipdbError(f"no index at {index}: make one with `clipdb ingest images ...` or `clipdb demo`")
     if not index.is_dir():
         raise ClipdbError(f"{index} is a file, not an index: an index is a directory, by convention NAME.clipdb")
+    refuse_artefact(index)
     # Only asks whether the file is there: opening and closing it here would drop DuckDB's own locks on it.
     if not exists(index):
         raise ClipdbError(f"{index} is not an index: it has no {CATALOG}")

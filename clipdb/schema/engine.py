@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 from duckdb_sqlalchemy import ConnectionWrapper
 from sqlalchemy import Engine, NullPool, create_engine
 
@@ -20,8 +22,9 @@ def engine(index: Path, read_only: bool = True) -> Engine:
     ClipdbError
         As `clipdb.schema.catalog.connect` does, when a connection is opened.
     """
-    return create_engine(
-        "duckdb://",
-        creator=lambda: ConnectionWrapper(connect(index, read_only=read_only)),
-        poolclass=NullPool,
-    )
+    return engine_on(lambda: connect(index, read_only=read_only))
+
+
+def engine_on(connect: Callable[[], duckdb.DuckDBPyConnection]) -> Engine:
+    """Make an engine over connections that a function opens."""
+    return create_engine("duckdb://", creator=lambda: ConnectionWrapper(connect()), poolclass=NullPool)

@@ -10,7 +10,7 @@ _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 _LAST = re.compile(r"last(\d+)")
 
 
-def parse_layers(text: str, layers: int) -> list[int]:
+def parse_layers(text: str, layers: int, option: str = "--layers") -> list[int]:
     """Read a choice of layers.
 
     Parameters
@@ -19,6 +19,8 @@ def parse_layers(text: str, layers: int) -> list[int]:
         ``last4``, ``all``, a layer, a range or several of them with commas, counted from 0.
     layers
         How many the model has.
+    option
+        What a person called the choice, for messages.
 
     Returns
     -------
@@ -37,8 +39,8 @@ def parse_layers(text: str, layers: int) -> list[int]:
     else:
         ranges = [_RANGE.fullmatch(part.strip()) for part in text.split(",")]
         if None in ranges:
-            raise ClipdbError(f"--layers {text}: write last4, all, 8-11 or 0,5,10-11 (counted from 0)")
+            raise ClipdbError(f"{option} {text}: write last4, all, 8-11 or 0,5,10-11 (counted from 0)")
         chosen = {layer for r in ranges if r for layer in range(int(r[1]), int(r[2] or r[1]) + 1)}
     if not chosen or min(chosen) < 0 or max(chosen) >= layers:
-        raise ClipdbError(f"--layers {text}: the model has {layers} layers, 0 to {layers - 1}")
+        raise ClipdbError(f"{option} {text}: the model has {layers} layers, 0 to {layers - 1}")
     return sorted(chosen)

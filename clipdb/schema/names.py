@@ -1,13 +1,15 @@
-"""How heads, models and texts are named: to people, in Lance columns and in file names."""
+"""How heads, models, texts and places are named: to people, in Lance columns and in file names."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
 
 from clipdb.errors import ClipdbError
 
 _HEAD = re.compile(r"l(\d+)\.?h(\d+)", re.IGNORECASE)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _MODEL = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 
 
@@ -48,6 +50,11 @@ def model_slug(model_id: str) -> str:
             f"{model_id!r} is not a model name: write ARCH/PRETRAINED with letters, digits, '-', '.' and single '_'"
         )
     return model_id.replace("/", "__")
+
+
+def is_url(place: str | Path) -> bool:
+    """Tell a URL from a path; one that went through `Path` has lost a slash, and is none."""
+    return isinstance(place, str) and _URL.match(place) is not None
 
 
 def text_id(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from duckdb_sqlalchemy import Dialect
@@ -195,7 +196,7 @@ labels = _table(
     _may("rationale", Text, "The labeller's reason; null where it gave none"),
     _prompt(),
     _may("examples_sha256", Text, "Hex SHA-256 of the examples in the prompt; null where none were sent"),
-    _need("status", Text, "ok, rejected (an answer that does not hold) or error (no answer)"),
+    _need("status", Text, "ok, error (no answer that holds) or rejected (a person says that the property is wrong)"),
     _error(),
     _need("created_at", _INSTANT, "When the label was given (UTC)"),
 )
@@ -244,15 +245,15 @@ batches = _table(
 )
 
 
-def ddl() -> list[str]:
-    """Give the statements that make every table with its comments, in DuckDB's SQL."""
+def ddl(names: Collection[str] = metadata.tables) -> list[str]:
+    """Give the statements that make every table, or some, with their comments, in DuckDB's SQL."""
     dialect = Dialect()
 
     def sql(element: DDLElement) -> str:
         return str(element.compile(dialect=dialect)).strip()
 
     statements = []
-    for table in metadata.tables.values():
+    for table in (metadata.tables[name] for name in names):
         statements += [sql(CreateTable(table)), sql(SetTableComment(table))]
         statements += [sql(SetColumnComment(column)) for column in table.columns]
     return statements

@@ -19,6 +19,7 @@ from clipdb.ingest.decode import Box
 from clipdb.ingest.decomposition import Decomposer
 from clipdb.ingest.embedder import Embedder
 from clipdb.ingest.segment import Segmentation, segment_image
+from clipdb.ingest.writer import Reader
 
 
 def images(count: int, side: int) -> torch.Tensor:
@@ -73,7 +74,7 @@ def test_only_the_layers_asked_for_are_kept_token_by_token() -> None:
 
 @pytest.fixture(scope="module")
 def random_model(ready_index: Path) -> Embedder:
-    return Embedder(ready_index, "cpu")
+    return Embedder(Reader(ready_index), "cpu")
 
 
 def test_a_contrast_really_sums_all_heads_and_works_both_ways(random_model: Embedder, pictures: list[Path]) -> None:
@@ -138,7 +139,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     done(
         "ingest", "images", folder / "scenes", "--model", demo.MODEL_ID, "--device", "cpu", "--workers", 0, "-i", index
     )
-    return Embedder(index, "cpu")
+    return Embedder(Reader(index), "cpu")
 
 
 def placed(

@@ -82,7 +82,7 @@ def test_entanglement_is_a_plain_count(built: Built, by: str) -> None:
     assert {row["part"] for row in found} == set(expected)
     for row in found:
         shared, total = expected[row["part"]]
-        assert (row["shared_heads"], row["labelled_heads"]) == (shared, total)
+        assert (row["shared"], row["labelled"]) == (shared, total)
         assert row["entanglement"] == pytest.approx(shared / total)
         assert row["exclusive"] == pytest.approx(1 - shared / total)
         assert row["effective_properties"] == pytest.approx(effective)
@@ -99,7 +99,7 @@ def test_association_and_ccs_are_plain_counts(built: Built, agree: int, top: int
         result = db.query.association(min_agree=agree, top=top)
         row = dict(zip(result.columns, result.fetchall()[0], strict=True))
         ccs = {found[1]: found[5] for found in db.query.ccs(top=top).fetchall()}
-    assert (row["judge"], row["note"], row["judged_heads"]) == ("vote", "not independent", 5)
+    assert (row["judge"], row["note"], row["judged"]) == ("vote", "not independent", 5)
     assert row["association"] == pytest.approx(sum(count >= agree for count in fitting.values()) / 5)
     assert ccs == {f"L{layer}.H{head}": count for (_, layer, head), count in fitting.items()}
 

@@ -12,7 +12,7 @@ import clipdb
 from clipdb.errors import ClipdbError
 from clipdb.queries.scoring import MEASURES
 from clipdb.queries.store import VectorStore
-from clipdb.queries.vectors import VectorTable, committed_versions
+from clipdb.queries.vectors import VectorTable
 from clipdb.schema import catalog
 from clipdb.schema.vectors import images_path
 
@@ -146,7 +146,7 @@ def test_the_cache_forgets_what_was_used_longest_ago(built: Built) -> None:
     with clipdb.open(built.path) as db:
         store = db.context.store
         first = store.head("one/a", "images", (1, 0))
-        small = VectorStore(built.path, committed_versions(db.connection), cache_bytes=2 * first.nbytes)
+        small = VectorStore(db.vectors, cache_bytes=2 * first.nbytes)
         for head in ((1, 0), (1, 1), (1, 0), (1, 2)):
             small.head("one/a", "images", head)
         assert small.kept_bytes == 2 * first.nbytes

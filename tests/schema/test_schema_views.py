@@ -105,6 +105,41 @@ def test_a_call_that_failed_is_no_label(db: duckdb.DuckDBPyConnection) -> None:
     assert named(db) == [("m/w", 0, 0, "kept")]
 
 
+def test_each_source_has_its_newest_name(db: duckdb.DuckDBPyConnection) -> None:
+    rows = [label("m/w", 0, 0, "old", "llm:x", "1"), label("m/w", 0, 0, "New.", "llm:x", "2")]
+    rows += [label("m/w", 0, 0, None, "llm:x", "3", "error"), label("m/w", 0, 0, "by vote", run="4")]
+    rows += [
+        label("m/w", 0, 0, "of q", "llm:x", "1", pool="q"),
+        label("m/w", 0, 0, "wrong", "human:z", "5", "rejected"),
+    ]
+    insert(db, "labels", rows)
+    select = "select pool, labeller, property, property_key, run from head_labels order by all"
+    assert db.execute(select).fetchall() == [
+        ("p", "llm:x", "New.", "new", "2"),
+        ("p", "vote", "by vote", "by vote", "4"),
+        ("q", "llm:x", "of q", "of q", "1"),
+    ]
+
+
+def test_what_a_person_rejects_is_struck_until_a_person_gives_it_again(db: duckdb.DuckDBPyConnection) -> None:
+    def then(property: str, labeller: str, run: str, status: str = "ok", pool: str = "p") -> tuple | None:
+        insert(db, "labels", [label("m/w", 0, 0, property, labeller, run, status, pool)])
+        return db.execute("select property, labeller from head_properties").fetchone()
+
+    assert then("shape", "vote", "01") == ("shape", "vote")
+    assert then("Colour", "llm:x", "02") == ("Colour", "llm:x")
+    assert then("colour.", "human:ann", "03", "rejected", "another pool") == ("shape", "vote")
+    assert then("COLOUR", "llm:y", "04") == ("shape", "vote")
+    assert then("shape", "llm:y", "05", "rejected") == ("shape", "vote")  # nobody's answer, and no person's verdict
+    assert then("SHAPE", "human:bob", "06", "rejected") is None
+    assert then("colour", "human:bob", "07") == ("colour", "human:bob")
+    assert then("colour", "human:ann", "08", "rejected") is None
+    assert then("number", "llm:x", "09") == ("number", "llm:x")
+    assert then("colour", "human:ann", "10") == ("colour", "human:ann")
+    insert(db, "labels", [label("m/w", 0, 1, "colour", "llm:x"), label("m/x", 0, 0, "shape", "vote")])
+    assert len(named(db)) == 3  # of other heads nothing is struck
+
+
 def test_a_card_has_the_first_spans_of_the_pool_that_the_label_is_from(db: duckdb.DuckDBPyConnection) -> None:
     insert(db, "heads", [head("m/w", 1, number) for number in range(4)])
     for number in range(3):
@@ -163,6 +198,65 @@ def test_the_votes_own_verdicts_stand_apart(db: duckdb.DuckDBPyConnection) -> No
         assert rows == [("llm:x", True, None, 0.0), ("vote", False, "not independent", 1.0)]
     rows = db.execute("select judge, independent, note, ccs, ccs_group from ccs order by judge").fetchall()
     assert rows == [("llm:x", True, None, 0, "low"), ("vote", False, "not independent", 5, "high")]
+
+
+def test_the_majority_leaves_out_the_vote_and_counts_ties_and_what_is_missing(db: duckdb.DuckDBPyConnection) -> None:
+    said = {  # of the spans in order: what x, y and z say; 0 is an abstention, a blank no verdict
+        "t1": "++-", "t2": "+- ", "t3": "-0 ", "t4": "000", "t5": "   ", "t6": "+++",
+    }  # fmt: skip
+    insert(db, "labels", [label("m/w", 0, 0, "shape"), label("alone/w", 0, 0, "shape")])
+    for model in ("m/w", "alone/w"):
+        insert(db, "spans", [span(model, 0, 0, rank, text) for rank, text in enumerate(said, 1)])
+        insert(db, "judgements", [judgement(model, 0, 0, text, "shape", True, "vote") for text in said])
+    verdicts = {"+": True, "-": False, "0": None}
+    for text, signs in said.items():
+        for judge, sign in zip("xyz", signs, strict=True):
+            if sign != " ":
+                insert(db, "judgements", [judgement("m/w", 0, 0, text, "Shape.", verdicts[sign], f"llm:{judge}")])
+    insert(db, "judgements", [judgement("alone/w", 0, 0, "t1", "shape", True, "llm:x")])
+    insert(db, "judgements", [judgement("alone/w", 0, 0, "t1", "shape", None, "llm:y", status="error")])
+    select = "select text, verdict, yes, no from head_verdicts where judge = 'majority' order by model_id, rank"
+    assert db.execute(select).fetchall() == [
+        ("t1", True, 2, 1),
+        ("t2", None, 1, 1),
+        ("t3", False, 0, 1),
+        ("t4", None, 0, 0),
+        ("t6", True, 3, 0),
+    ]
+    scores = "select judge, judged, ties, missing, ccs, ccs_group from ccs where model_id = 'm/w' order by judge"
+    assert db.execute(scores).fetchall() == [
+        ("llm:x", 3, 0, 2, 2, None),
+        ("llm:y", 2, 0, 3, 1, None),
+        ("llm:z", 1, 0, 4, 0, None),
+        ("majority", 2, 1, 2, 1, None),
+        ("vote", 5, 0, 0, 5, "high"),
+    ]
+    counts = "select ties, missing, unjudged_heads, association from association where judge = 'majority'"
+    assert db.execute(counts).fetchall() == [(1, 2, 1, None)]
+
+
+def test_a_judge_of_its_own_names_is_not_independent(db: duckdb.DuckDBPyConnection) -> None:
+    insert(db, "labels", [label("m/w", 0, 0, "shape", "llm:x"), label("m/w", 0, 1, "shape", "human:ann")])
+    for number in range(2):
+        insert(db, "spans", [span("m/w", 0, number, rank, f"t{rank}") for rank in range(1, 6)])
+        for judge in ("llm:x", "llm:y", "vote"):
+            rows = [judgement("m/w", 0, number, f"t{rank}", "shape", True, judge) for rank in range(1, 6)]
+            insert(db, "judgements", rows)
+    expected = {(0, "llm:x"), (0, "majority")}
+    for view in ("ccs", "head_verdicts"):
+        for number, judge, independent, note in db.execute(
+            f"select head, judge, independent, note from {view}"
+        ).fetchall():
+            own = "not independent: own name" if (number, judge) in expected else None
+            assert note == ("not independent" if judge == "vote" else own)
+            assert independent == (note is None)
+    select = "select judge, independent, note from association order by judge"
+    assert db.execute(select).fetchall() == [
+        ("llm:x", False, "not independent: 1 own name"),
+        ("llm:y", True, None),
+        ("majority", False, "not independent: 1 own name"),
+        ("vote", False, "not independent"),
+    ]
 
 
 def test_a_missing_verdict_is_not_a_low_score(db: duckdb.DuckDBPyConnection) -> None:

@@ -1,30 +1,29 @@
 -- How well heads' spans fit their property
 --
 -- association is the share of judged heads of which at least min-agree of the first top spans are judged to fit the
--- property. Higher is better. A head with too few verdicts is unjudged and not counted. Judges are never mixed; verdicts
--- of the judge vote come from the same tags as its labels, so they are not independent of them.
+-- property. Higher is better; low and high are the ends of its bootstrap interval over heads. A head with too few
+-- verdicts is unjudged and not counted; ties and missing count spans on which the majority is a tie, and spans without
+-- any verdict. Judges are never mixed, but in 'majority', which leaves out vote: its verdicts come from the same tags as
+-- its labels, so they are not independent of them.
 --
 -- $by choice(model|layer|property) = model: What a row is.
 -- $min_agree integer = 3: How many spans must fit.
 -- $top integer = 5: How many spans to look at.
+-- $level number = 0.95: Coverage of the interval, between 0 and 1.
 -- $model model optional: Only this model.
 -- needs: labels, judgements
 
 with parts as (
     select
-        model_id, 'all heads' as part, -1 as place, judge, note, association, associated_heads, judged_heads,
-        unjudged_heads
-    from association(min_agree := $min_agree, top_n := $top) where $by = 'model'
-    union all
-    select
-        model_id, 'layer ' || layer, layer, judge, note, association, associated_heads, judged_heads, unjudged_heads
-    from association_by_layer(min_agree := $min_agree, top_n := $top) where $by = 'layer'
-    union all
-    select
-        model_id, property, -labelled_heads, judge, note, association, associated_heads, judged_heads, unjudged_heads
-    from association_by_property(min_agree := $min_agree, top_n := $top) where $by = 'property'
+        *, case $by when 'model' then 'all heads' when 'layer' then 'layer ' || layer else property end as part,
+        case $by when 'model' then -1 when 'layer' then layer else -labelled_heads end as place
+    from source_association(
+        part := $by, min_agree := $min_agree, top_n := $top, level := $level, names_in := 'current_names'
+    )
 )
-select model_id, part, judge, note, association, associated_heads, judged_heads, unjudged_heads
+select
+    model_id, part, judge, note, association, association_low as low, association_high as high,
+    judged_heads as judged, unjudged_heads as unjudged, ties, missing
 from parts
 where $model is null or model_id = $model
 order by model_id, place, part, judge

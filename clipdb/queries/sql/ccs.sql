@@ -1,13 +1,16 @@
 -- Concept consistency of each head
 --
 -- How many of a head's first spans are judged to fit its property (Concept Consistency Score, arXiv 2503.11103): high
--- where all do, low where at most one does. Verdicts of the judge vote are not independent of its labels.
+-- where all do, low where at most one does. ties and missing count those of these spans on which the majority is a tie,
+-- and those without any verdict. Verdicts of the judge vote are not independent of its labels.
 --
 -- $model model optional: Only heads of this model.
 -- $top integer = 5: How many spans to look at.
+-- $judge text optional: Only this judge, or 'majority'.
 -- needs: labels, judgements
 
-select model_id, name as head, property, judge, note, scores.ccs, judged, ccs_group
+select model_id, name as head, property, judge, note, scores.ccs, judged, ties, missing, ccs_group
 from ccs(top_n := $top) as scores
-where $model is null or model_id = $model
+where ($model is null or model_id = $model)
+    and ($judge is null or judge = $judge)
 order by scores.ccs desc nulls last, model_id, layer, scores.head, judge

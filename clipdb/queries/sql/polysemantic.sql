@@ -1,7 +1,7 @@
 -- Heads that may carry several properties
 --
 -- Heads of much variance whose property few of their spans fit: at least top - at-most of the first top spans are
--- judged not to fit the head's current property, and the head varies at least as much as the median head of its model.
+-- judged not to fit the head's current property, and the head varies at least as much as the median head of its model, where that is known.
 -- Those with the largest share of the model's variance come first. Heads without a label are not judged and not here.
 -- A row a judge: verdicts of the judge vote come from the same tags as its labels, so they are not independent of them.
 --
@@ -23,6 +23,6 @@ from ccs(top_n := $top) as scores
 join varying using (model_id, layer, head)
 join (select model_id, layer, head, spans from head_cards(top_n := $top)) as cards using (model_id, layer, head)
 where judged - scores.ccs >= $top - $at_most
-    and total_variance >= median_variance
+    and coalesce(total_variance >= median_variance, true)
     and ($model is null or model_id = $model)
 order by model_id, variance_share desc, layer, scores.head, judge

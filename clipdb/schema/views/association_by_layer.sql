@@ -1,24 +1,26 @@
 -- Association of each layer, for each judge: the share of judged heads of which at least min_agree of the first top_n
--- spans fit the head's property. Higher is better. A head with fewer than min_agree verdicts is unjudged and is in
--- neither part of the fraction. Judges are never mixed.
+-- spans fit the head's current property, with its bootstrap interval over heads. Higher is better. A head with fewer
+-- than min_agree verdicts is unjudged and is in neither part of the fraction. Judges are never mixed, but in 'majority'.
 -- param min_agree = 3: how many spans must fit
 -- param top_n = 5: how many spans to look at
+-- param level = .95: coverage of the bootstrap interval, 0..1
 -- column model_id: Model with weights
 -- column layer: Layer, counted from 0
--- column judge: Who judged
--- column independent: false for the judge vote, whose verdicts come from the same tags as its labels
--- column note: not independent, for the judge vote
+-- column judge: Who judged, or majority (over all judges but vote, where the model has two of these)
+-- column independent: false for the judge vote, and where the judge, or one of the majority, gave any of the names
+-- column note: not independent, and how many names are the judge's own where it is not vote
 -- column labelled_heads: Heads with a current property
 -- column judged_heads: Those with at least min_agree verdicts (true or false) on their first top_n spans
 -- column unjudged_heads: labelled_heads - judged_heads
 -- column associated_heads: Judged heads of which at least min_agree of these spans fit
 -- column association: associated_heads / judged_heads, 0..1; null where no head is judged
+-- column association_low: Lower end of its bootstrap interval over judged heads
+-- column association_high: Upper end of this interval
+-- column ties: Spans among the heads' first top_n on which the majority is a tie
+-- column missing: Spans among these without any verdict: not asked, failed, or the judge could not say
 select
-    model_id, layer, judge, independent, note,
-    count(*) as labelled_heads,
-    count_if(judged >= min_agree)::bigint as judged_heads,
-    count_if(judged < min_agree)::bigint as unjudged_heads,
-    count_if(judged >= min_agree and ccs >= min_agree)::bigint as associated_heads,
-    count_if(judged >= min_agree and ccs >= min_agree) / nullif(count_if(judged >= min_agree), 0) as association
-from ccs(top_n := top_n)
-group by model_id, layer, judge, independent, note
+    model_id, layer, judge, independent, note, labelled_heads, judged_heads, unjudged_heads, associated_heads,
+    association, association_low, association_high, ties, missing
+from source_association(
+    part := 'layer', min_agree := min_agree, top_n := top_n, level := level, names_in := 'current_names'
+)

@@ -1,18 +1,31 @@
 -- Entanglement of each layer: the share of the layer's labelled heads whose property another head of the model, in
 -- this layer or any other, also carries. Lower is better. Weighted by labelled_heads it averages to the model's.
+-- param level = .95: coverage of the bootstrap interval, 0..1
 -- column model_id: Model with weights
 -- column layer: Layer, counted from 0
 -- column labelled_heads: Heads of the layer with a current property
 -- column shared_heads: Those whose property another head of the model also carries
 -- column entanglement: shared_heads / labelled_heads, 0..1
+-- column entanglement_low: Lower end of its bootstrap interval over the layer's heads
+-- column entanglement_high: Upper end of this interval
 -- column exclusive: 1 - entanglement
 -- column properties: Different properties among the layer's labelled heads
+with counted as (
+    select
+        model_id, layer,
+        count(*) as labelled_heads,
+        count_if(carriers > 1)::bigint as shared_heads,
+        count(distinct property_key) as properties
+    from shared_properties
+    group by model_id, layer
+),
+bounded as (
+    select *, bootstrap_interval(shared_heads, labelled_heads, level := level) as ends from counted
+)
 select
-    model_id, layer,
-    count(*) as labelled_heads,
-    count(*) filter (carriers > 1) as shared_heads,
-    count(*) filter (carriers > 1) / count(*) as entanglement,
-    1 - count(*) filter (carriers > 1) / count(*) as exclusive,
-    count(distinct property_key) as properties
-from shared_properties
-group by model_id, layer
+    model_id, layer, labelled_heads, shared_heads,
+    shared_heads / labelled_heads as entanglement,
+    ends.low as entanglement_low, ends.high as entanglement_high,
+    1 - shared_heads / labelled_heads as exclusive,
+    properties
+from bounded

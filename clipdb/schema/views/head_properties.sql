@@ -1,5 +1,6 @@
--- The current property of each labelled head, one a head. Of the labels with status ok and a property, a human's
--- goes before an LLM's, then an import's, then the vote's; among equals the newest counts.
+-- The current property of each labelled head, one a head. Of what its sources call it (head_labels), a human's name goes
+-- before an LLM's, then an import's, then the vote's; among equals the newest counts. A property that a person rejected
+-- for the head is struck, whoever gave it, until a person gives it again; what is next then counts.
 -- column model_id: Model with weights
 -- column layer: Layer, counted from 0
 -- column head: Head within its layer, counted from 0
@@ -12,13 +13,16 @@
 -- column rationale: The labeller's reason, where it gave one
 -- column created_at: When the label was given (UTC)
 -- column run: Run that wrote the label
-select
-    model_id, layer, head, format('L{}.H{}', layer, head) as name,
-    property, normal_property(property) as property_key,
-    pool, labeller, confidence, rationale, created_at, run
-from labels
-where status = 'ok' and normal_property(property) is not null
-qualify row_number() over (
-    partition by model_id, layer, head
-    order by labeller_rank(labeller), created_at desc nulls last, run desc, labeller, pool
-) = 1
+with struck as (
+    select model_id, layer, head, normal_property(property) as property_key
+    from labels
+    where labeller_rank(labeller) = 1 and status in ('ok', 'rejected')
+    group by model_id, layer, head, property_key
+    having arg_max(status, (created_at, run, status)) = 'rejected' -- people's latest word on this property
+),
+named as (
+    from head_labels anti join struck using (model_id, layer, head, property_key)
+)
+select unnest(arg_max(named, (-labeller_rank(labeller), created_at, run, labeller, pool)))
+from named
+group by model_id, layer, head

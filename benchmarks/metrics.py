@@ -1,0 +1,132 @@
+"""All metrics over six models, warm, against the same counts as loops over rows in Python.
+
+    python benchmarks/metrics.py
+
+The index is synthetic: 608 heads with 60 spans each, named by three labellers; three judges judged the first five spans
+of every name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+from statistics import median
+
+from measure import alternate, report
+
+import clipdb
+from clipdb.schema import catalog
+
+LAYERS = (4, 4, 4, 6, 8, 12)  # of each model, with 16 heads a layer
+LABELLERS = ("llm:a", "import:b", "vote")
+JUDGES = ("llm:a", "llm:c", "vote")
+METRICS = ("entanglement", "association", "ccs", "scoreboard")
+
+
+def build(path: Path) -> None:
+    """Write an index of names and verdicts."""
+    catalog.create(path)
+    with catalog.connect(path, read_only=False) as connection:
+        run = connection.execute
+        run(
+            "insert into heads by name select format('ViT-{}/synthetic', m) as model_id, l as layer, h as head, "
+            "format('L{}.H{}', l, h) as name from range(?) models(m), range(12) layers(l), range(16) heads(h) "
+            "where l < ?[m + 1]",
+            [len(LAYERS), list(LAYERS)],
+        )
+        run(
+            "insert into spans by name select model_id, layer, head, 'general' as pool, r as rank, "
+            "sha256(format('text {}', hash(model_id, layer, head, r) % 3000)) as text_id, 'text' as text, "
+            "0.1 as variance_explained, 0.1 as cumulative_variance, '1' as run from heads, range(1, 61) ranks(r)"
+        )
+        now = datetime.datetime.now(datetime.UTC)
+        for labeller in LABELLERS:
+            run(
+                "insert into labels by name select model_id, layer, head, 'general' as pool, $who as labeller, "
+                "'2' as run, format('property {}', hash(model_id, layer, head, $who) % 60) as property, "
+                "'ok' as status, $now as created_at from heads",
+                {"who": labeller, "now": now},
+            )
+        for judge in JUDGES:
+            run(
+                "insert or ignore into judgements by name select model_id, layer, head, text_id, property, "
+                "$who as judge, '3' as run, hash(text_id, property, head, $who) % 10 < 6 as verdict, 'ok' as status "
+                "from spans join labels using (model_id, layer, head) where rank <= 5",
+                {"who": judge},
+            )
+
+
+def in_sql(db: clipdb.Index) -> dict[str, list[tuple]]:
+    return {name: getattr(db.query, name)().fetchall() for name in METRICS}
+
+
+def in_loops(db: clipdb.Index) -> dict[tuple[str, str, str], tuple[float, float]]:
+    """Entanglement and association of each labeller's names, by the judges themselves: no latest, majority or interval."""
+    verdicts = {
+        (model, layer, head, text, name.lower(), judge): verdict
+        for model, layer, head, text, name, judge, verdict in db.execute(
+            "select model_id, layer, head, text_id, property, judge, verdict from judgements where status = 'ok'"
+        ).fetchall()
+    }
+    spans: dict[tuple, list[str]] = defaultdict(list)
+    for model, layer, head, text in db.execute(
+        "select model_id, layer, head, text_id from spans where rank <= 5"
+    ).fetchall():
+        spans[model, layer, head].append(text)
+    named: dict[tuple[str, str], list[tuple]] = defaultdict(list)
+    for model, layer, head, labeller, name in db.execute(
+        "select model_id, layer, head, labeller, property from labels where status = 'ok'"
+    ).fetchall():
+        named[model, labeller].append((layer, head, name.lower()))
+    found = {}
+    for (model, labeller), heads in named.items():
+        carriers = Counter(name for *_, name in heads)
+        shared = sum(carriers[name] > 1 for *_, name in heads) / len(heads)
+        for judge in JUDGES:
+            fits = judged = 0
+            for layer, head, name in heads:
+                said = [verdicts.get((model, layer, head, text, name, judge)) for text in spans[model, layer, head]]
+                judged += len(said) - said.count(None) >= 3
+                fits += said.count(True) >= 3
+            found[model, labeller, judge] = shared, fits / judged
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=21)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="clipdb-") as folder:
+        path = Path(folder) / "metrics.clipdb"
+        build(path)
+        with clipdb.open(path) as db:
+            compare(db, options.repeats)
+
+
+def compare(db: clipdb.Index, repeats: int) -> None:
+    plain = in_loops(db)
+    board = db.query.scoreboard()
+    rows = [dict(zip(board.columns, row, strict=True)) for row in board.fetchall()]
+    ours = {(row["model_id"], row["labeller"], row["judge"]): (row["entanglement"], row["association"]) for row in rows}
+    if any(max(abs(a - b) for a, b in zip(ours[key], pair, strict=True)) > 1e-12 for key, pair in plain.items()):
+        raise SystemExit("the scoreboard and the loops don't agree")
+    timing = alternate(lambda: in_loops(db), lambda: in_sql(db), repeats)
+    loops, sql = (median(times) * 1e3 for times in (timing.baseline, timing.candidate))
+    each = {
+        name: median(alternate(lambda: None, lambda name=name: db.query.__getattr__(name)().fetchall(), 7).candidate) * 1e3
+        for name in METRICS
+    }
+    detail = ", ".join(f"{name} {time:.0f}" for name, time in each.items())
+    report("all metrics of six models, 608 heads: ms", sql, most=100, detail=f"{detail} ms one by one")
+    report(
+        "all metrics of six models: time over loops in Python that read the rows and count a part of them",
+        timing.ratio,
+        detail=f"{sql:.0f} against {loops:.0f} ms, pairs {timing.spread} times",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+"""`clipdb export`: write what others can use."""
+
+from __future__ import annotations
+
+import click
+from click_default_group import DefaultGroup
+
+from clipdb.cli.export_artefact import artefact
+from clipdb.cli.export_embeddings import embeddings
+from clipdb.cli.export_reviews import reviews
+
+
+@click.group(cls=DefaultGroup, default="artefact", default_if_no_args=False)
+def command() -> None:
+    """Write what others can use: the index as Parquet files, embeddings, people's decisions.
+
+    A word that is no command is a directory to write: `clipdb export heads/` is `clipdb export artefact heads/`.
+    """
+
+
+for part in (artefact, embeddings, reviews):
+    command.add_command(part)

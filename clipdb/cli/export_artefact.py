@@ -1,0 +1,137 @@
+"""`clipdb export artefact`: write an index as Parquet files with a manifest and a dataset card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from clipdb.cli.common import index_option
+from clipdb.errors import ClipdbError, require
+from clipdb.schema.artefact import WHATS, What
+
+if TYPE_CHECKING:
+    from clipdb.queries.export.artefact import Progress
+
+_SIDE = 256
+_QUALITY = 85
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--what",
+    type=click.Choice(WHATS),
+    default="all",
+    show_default=True,
+    help="The relations; or the vectors, with the models, heads and texts that they are of; or all.",
+)
+@click.option(
+    "--model",
+    "models",
+    metavar="ARCH/PRETRAINED",
+    multiple=True,
+    help="A model to export; may be repeated [default: all].",
+)
+@click.option("--layers", help="Whose heads to export: last4, all, 8-11, 0,5,10-11 [default: all].")
+@click.option(
+    "--without-images", is_flag=True, help="Leave out where images came from: paths, metadata, arguments of commands."
+)
+@click.option("--thumbnails", is_flag=True, help=f"Add a small JPEG of each image, {_SIDE} pixels its longer side.")
+@click.option("--licence", default="", help="Licence of the export: cc-by-4.0, as the Hub names it, or in words.")
+@click.option("--citation", default="", help="How to cite the export.")
+@click.option("--replace", is_flag=True, help="Replace an export that is there already.")
+@index_option
+def artefact(
+    index: Path,
+    directory: Path,
+    what: What,
+    models: tuple[str, ...],
+    layers: str | None,
+    without_images: bool,
+    thumbnails: bool,
+    licence: str,
+    citation: str,
+    replace: bool,
+) -> None:
+    """Write an index as Parquet files, with a manifest and a dataset card.
+
+    DIR can be pushed to the Hub as it is, read by any tool that reads Parquet, asked with `clipdb query -i DIR`, and
+    made an index again with `clipdb import DIR`. The same index gives the same bytes. With --model, the images are
+    those that the model has vectors of; texts and pools, which belong to no model, stay.
+    """
+    if thumbnails and without_images:
+        raise click.UsageError("--thumbnails shows the images that --without-images keeps back: choose one of them")
+    if thumbnails:
+        require("PIL", "ingest")
+    from clipdb.queries.export import Options, export_index
+
+    options = Options(what, models, layers, not without_images, licence, citation, replace)
+    with _progress() as progress:
+        done = export_index(index, directory, options, thumbnail if thumbnails else None, progress)
+    files = done.manifest.files
+    size = sum(file.bytes for file in files)
+    click.echo(f"{directory}: {len(files)} files, {size / 2**20:,.1f} MiB")
+    if done.without_thumbnail:
+        click.echo(
+            f"note: {done.without_thumbnail} images have no thumbnail: their files are gone or changed", err=True
+        )
+
+
+def thumbnail(image_id: str, uri: str) -> bytes | None:
+    """Make a small JPEG of an image from its file.
+
+    Parameters
+    ----------
+    image_id
+        SHA-256 of the file.
+    uri
+        Where it was found.
+
+    Returns
+    -------
+    bytes or None
+        None where the file is gone, has changed or can't be decoded.
+    """
+    import hashlib
+    from io import BytesIO
+
+    from clipdb.ingest.decode import Undecodable, decode_whole
+    from clipdb.ingest.sources.uri import read_uri
+
+    try:
+        data = read_uri(uri)
+        if hashlib.sha256(data).hexdigest() != image_id:
+            return None
+        picture = decode_whole(data)
+    except (ClipdbError, Undecodable):
+        return None
+    picture.thumbnail((_SIDE, _SIDE))
+    made = BytesIO()
+    picture.save(made, "JPEG", quality=_QUALITY)
+    return made.getvalue()
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Show on stderr what has been written, where it is a terminal."""
+    from rich.console import Console
+
+    from clipdb.schema.artefact import File
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("exporting") as status:
+        written: list[File] = []
+
+        def show(file: File) -> None:
+            written.append(file)
+            size = sum(one.bytes for one in written)
+            status.update(f"exporting: {len(written)} files, {size / 2**20:,.0f} MiB, {file.path}")
+
+        yield show

@@ -1,0 +1,26 @@
+"""`clipdb export reviews`: people's decisions as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from clipdb.cli.common import Output, index_option
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.csv")
+@index_option
+def reviews(index: Path, file: Path) -> None:
+    """Write people's names, rejections and verdicts as CSV, or as Parquet where FILE ends in .parquet.
+
+    `clipdb import reviews` reads the file, into this index or another.
+    """
+    import clipdb
+    from clipdb.cli.output import write_result
+    from clipdb.queries.reviews import reviews as rows
+
+    with clipdb.open(index) as opened:
+        write_result(rows(opened), Output("parquet" if file.suffix == ".parquet" else "csv", file, None))
+    click.echo(f"{file}: what people decided in {index}")

@@ -1,0 +1,57 @@
+"""`clipdb import artefact`: import an index as Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from clipdb.cli.common import index_option
+
+if TYPE_CHECKING:
+    from clipdb.ingest.artefact import Merged, Progress
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--prefer",
+    type=click.Choice(["theirs", "ours"]),
+    help="Which to keep where the artefact and the index differ; without it that is an error.",
+)
+@index_option
+def artefact(index: Path, directory: Path, prefer: Literal["ours", "theirs"] | None) -> None:
+    """Import what `clipdb export` wrote, into a new index or one that is there.
+
+    Every file is checked before anything is written. What is there already is skipped; images of a model that is there
+    with the same weights are added to its own, and `clipdb span` then describes its heads over all of them. Stop it
+    whenever you like: the index has all of an artefact or nothing of it, and the same command does it again.
+    """
+    from clipdb.ingest.artefact import import_artefact
+
+    with _progress() as progress:
+        imported = import_artefact(index, directory, prefer, progress)
+    click.echo(f"{index}: {_counts('rows', imported.rows)}; {_counts('vectors', imported.vectors)}")
+    for note in imported.notes:
+        click.echo(f"note: {note}", err=True)
+
+
+def _counts(what: str, merged: Merged) -> str:
+    replaced = f", replaced {merged.replaced}" if merged.replaced else ""
+    return f"{what} added {merged.added}, skipped {merged.skipped}{replaced}"
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    from clipdb.ingest.artefact import Progress
+
+    console = Console(stderr=True)
+    with Bar(console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("vectors", total=None)
+        yield Progress(lambda rows: bar.update(task, total=rows), lambda rows: bar.advance(task, rows))

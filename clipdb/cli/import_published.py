@@ -1,0 +1,55 @@
+"""`clipdb import spans` and `clipdb import labels`: published spans and names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from clipdb.cli.common import index_option
+
+
+def _options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command FILE, --source, --model and --index."""
+    file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+    source = click.option("--source", required=True, metavar="NAME", help="Short name of where the data come from.")
+    model = click.option("--model", metavar="ARCH/PRETRAINED", help="Model of all rows, where no column says it.")
+    return file(source(model(index_option(function))))
+
+
+@click.command()
+@_options
+def spans(index: Path, file: Path, source: str, model: str | None) -> None:
+    """Import published spans, which --source serves as their pool.
+
+    FILE is CSV or Parquet with the columns model, pretrained, layer, head, rank and text, and perhaps
+    variance_explained; layers and heads count from 0, ranks from 1. Spans of the same model and source are replaced
+    where the file has others. A missing index is made.
+    """
+    _import(index, "spans", file, source, model)
+
+
+@click.command()
+@_options
+def labels(index: Path, file: Path, source: str, model: str | None) -> None:
+    """Import published names of heads, as labels by import:SOURCE.
+
+    FILE is CSV or Parquet with the columns model, pretrained, layer, head and property, and perhaps confidence (0 to 1)
+    and rationale; layers and heads count from 0. A name that is new or has changed is added, and counts from then on.
+    A missing index is made.
+    """
+    _import(index, "labels", file, source, model)
+
+
+def _import(index: Path, kind: Literal["spans", "labels"], file: Path, source: str, model: str | None) -> None:
+    from clipdb.ingest.published import import_published
+
+    found = import_published(index, kind, file, source, model)
+    if found.ignored:
+        click.echo(f"note: left out the columns {', '.join(found.ignored)}", err=True)
+    click.echo(
+        f"{index}: added {found.added} {kind}, skipped {found.skipped}; "
+        f"the file has {found.heads} heads of {', '.join(found.models)}"
+    )

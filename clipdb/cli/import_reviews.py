@@ -1,0 +1,28 @@
+"""`clipdb import reviews`: people's decisions from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from clipdb.cli.common import index_option
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--model", metavar="ARCH/PRETRAINED", help="Model of all rows, where no column says it.")
+@index_option
+def reviews(index: Path, file: Path, model: str | None) -> None:
+    """Import people's names, rejections and verdicts, as `clipdb export reviews` writes them.
+
+    FILE is CSV or Parquet with the columns model, pretrained, layer, head, reviewer, decision and property. A decision
+    is named or rejected, with the pool that the person saw; or fits, does not fit or unsure, with a text. The columns
+    rating (1 to 5), decided_at and run may be there. The same file again changes nothing. A missing index is made.
+    """
+    from clipdb.ingest.reviews_import import import_reviews
+
+    added, skipped, ignored = import_reviews(index, file, model)
+    if ignored:
+        click.echo(f"note: left out the columns {', '.join(ignored)}", err=True)
+    click.echo(f"{index}: {added} decisions added, {skipped} were there")

@@ -1,0 +1,199 @@
+"""`clipdb review`: people's own names and verdicts, a head at a time."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from clipdb.cli.common import index_option
+from clipdb.errors import ClipdbError
+
+if TYPE_CHECKING:
+    from clipdb.ingest.reviews import Decision
+    from clipdb.queries.review_cards import Card
+
+_BEST = 5
+_NUMBER = re.compile(r"(\d+)(\??)")
+
+
+class _Quit(Exception):
+    """The person has had enough; what was decided is written."""
+
+
+@click.command()
+@click.option("--reviewer", required=True, envvar="CLIPDB_REVIEWER", metavar="NAME", help="Who decides.")
+@click.option("--model", help="Only this model; else all models of the index.")
+@click.option("--labeller", metavar="NAME", help="Review this labeller's names, not the current ones: llm:MODEL, vote.")
+@click.option("--spans", type=click.IntRange(min=1), default=10, show_default=True, help="Descriptions a head.")
+@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Only so many heads, drawn at random.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
+@click.option("--blind", is_flag=True, help="Hide the name: you give your own.")
+@click.option("--rate", is_flag=True, help="Ask too how well the name fits, from 1 to 5.")
+@click.option("--verdicts", is_flag=True, help="Ask too which descriptions fit the name.")
+@click.option(
+    "--sheets", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep contact sheets here."
+)
+@click.option("--again", is_flag=True, help="Show heads that you decided on before, too.")
+@index_option
+def command(
+    index: Path,
+    reviewer: str,
+    model: str | None,
+    labeller: str | None,
+    spans: int,
+    sample: int | None,
+    seed: int,
+    blind: bool,
+    rate: bool,
+    verdicts: bool,
+    sheets: Path | None,
+    again: bool,
+) -> None:
+    """Decide on the names of heads: accept, rename, reject or skip, one at a time.
+
+    Each head shows its descriptions, its name and the path of a contact sheet with the images that move it most and
+    least. A decision is written at once, by human:NAME, and goes before all other labellers'. Stop at any point, with q
+    or Ctrl-C: the same command goes on with the heads that are left.
+
+    A rejected name no longer counts for its head, whoever gave it.
+    """
+    import clipdb
+    from clipdb.ingest.reviews import record, reviewer_name
+    from clipdb.queries.review_cards import review_cards
+
+    who = reviewer_name(reviewer)
+    with clipdb.open(index) as opened:
+        cards = review_cards(opened, who, model, labeller, spans, sample, seed)
+    left = [card for card in cards if again or not card.reviewed]
+    folder = sheets or Path(tempfile.mkdtemp(prefix="clipdb-review-"))
+    decided = 0
+    try:
+        for place, card in enumerate(left, start=1):
+            _show(card, f"{place} of {len(left)}", blind, _draw(index, card, folder))
+            decision = _ask(card, blind, rate, verdicts)
+            if decision is not None:
+                record(index, reviewer, decision, blind)
+                decided += 1
+    except (_Quit, click.Abort):  # Abort is what a prompt makes of Ctrl-C and of the end of its input
+        click.echo()
+    finally:
+        click.echo(f"{index}: {decided} heads decided by {who}, {len(left) - decided} left")
+
+
+def _show(card: Card, place: str, blind: bool, sheet: str) -> None:
+    click.echo(f"\n{card.model_id} {card.name}  ({place})")
+    for rank, span in enumerate(card.spans, start=1):
+        click.echo(f"  {rank:>2}  {_plain(span['text'])}")
+    click.echo(f"  images: {sheet}")
+    if card.property is not None and not blind:
+        click.echo(f"  name: {_plain(card.property)}  (by {card.labeller})")
+
+
+def _plain(text: str) -> str:
+    """Leave out what would steer the terminal."""
+    return "".join(one if one.isprintable() else " " for one in text)
+
+
+def _draw(index: Path, card: Card, folder: Path) -> str:
+    """Draw what moves the head; give the sheet's path, or why there is none."""
+    import clipdb
+    from clipdb.cli.sheet import draw_sheet
+    from clipdb.queries.named import find_query
+    from clipdb.schema.names import model_slug
+
+    path = folder / f"{model_slug(card.model_id)}.{card.name}.png"
+    query = find_query("activating")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Open for the moment only: while the index is read, the decision can't be written.
+        with clipdb.open(index) as opened:
+            draw_sheet(opened, query, opened.bind(query, {"model": card.model_id, "head": card.name}), path)
+    except ClipdbError as error:
+        return f"none ({error})"
+    except OSError as error:
+        raise ClipdbError(f"cannot write {path}: {error.strerror}: choose another folder with --sheets") from error
+    return str(path)
+
+
+def _ask(card: Card, blind: bool, rate: bool, verdicts: bool) -> Decision | None:
+    """Ask for everything about one head; None where it is skipped."""
+    from clipdb.ingest.reviews import Decision
+
+    name = _ask_own_name() if blind or card.property is None else _ask_name(card.property)
+    if name is None:
+        return None
+    rejected = name == ""
+    return Decision(
+        card.model_id,
+        card.layer,
+        card.head,
+        card.pool,
+        property=name or str(card.property),
+        rejected=rejected,
+        confidence=_ask_rating() if rate and not rejected else None,
+        verdicts=_ask_verdicts(card) if verdicts and not rejected else {},
+    )
+
+
+def _ask_name(current: str) -> str | None:
+    """Give the name that a person accepts or gives, "" where they reject it, None where they skip."""
+    choices = click.Choice(["a", "r", "x", "s", "q"], case_sensitive=False)
+    match click.prompt("[a]ccept, [r]ename, [x] reject, [s]kip, [q]uit", type=choices, show_choices=False):
+        case "a":
+            return current
+        case "r":
+            return str(click.prompt("name", value_proc=_name))
+        case "x":
+            return ""
+        case "s":
+            return None
+        case _:
+            raise _Quit
+
+
+def _ask_own_name() -> str | None:
+    given = click.prompt("name ([s]kip, [q]uit)", value_proc=_name)
+    if given == "q":
+        raise _Quit
+    return None if given == "s" else str(given)
+
+
+def _name(given: str) -> str:
+    name = given.strip()
+    if not name.strip(" .,;:!?") or not name.isprintable():
+        raise click.BadParameter("write a word or two")
+    return name
+
+
+def _ask_rating() -> float | None:
+    """Ask how well the name fits; give it as a confidence, 0..1."""
+    choices = click.Choice(["", *(str(number) for number in range(1, _BEST + 1))])
+    prompt = f"how well does it fit, 1 to {_BEST} (Enter: no answer)"
+    given = click.prompt(prompt, default="", show_default=False, type=choices, show_choices=False)
+    return (int(given) - 1) / (_BEST - 1) if given else None
+
+
+def _ask_verdicts(card: Card) -> dict[str, bool | None]:
+    """Ask which descriptions fit the name; those that are not named don't, and `4?` says that 4 may or may not."""
+
+    def read(given: str) -> dict[str, bool | None]:
+        words = given.replace(",", " ").split()
+        numbers = {} if words in (["none"], ["all"]) else dict(_number(word, len(card.spans)) for word in words)
+        if not words:
+            return {}
+        return {span["text_id"]: numbers.get(rank, words == ["all"]) for rank, span in enumerate(card.spans, start=1)}
+
+    prompt = "which fit, like 1 3 4? with a ? where you can't say; all, none (Enter: no answer)"
+    found: dict[str, bool | None] = click.prompt(prompt, default="", show_default=False, value_proc=read)
+    return found
+
+
+def _number(word: str, most: int) -> tuple[int, bool | None]:
+    match = _NUMBER.fullmatch(word)
+    if match is None or not 1 <= int(match[1]) <= most:
+        raise click.BadParameter(f"{word!r} is not the number of a description: write 1 to {most}")
+    return int(match[1]), None if match[2] else True

@@ -1,0 +1,48 @@
+"""Lay an artefact's relations beside those of an index, in temporary tables ``their_TABLE``."""
+
+from __future__ import annotations
+
+import duckdb
+
+from clipdb.errors import ClipdbError
+from clipdb.ingest.artefact.files import Artefact
+from clipdb.ingest.artefact.parquet import open_parquet, read_batches, require_schema
+from clipdb.schema.arrow import relation_schema
+from clipdb.schema.artefact import RELATIONS, File
+
+ROWS_AT_ONCE = 2048
+_WIDE = {"heads": 32}  # rows at once where one is large
+
+
+def stage(connection: duckdb.DuckDBPyConnection, artefact: Artefact) -> None:
+    """Read every relation of an artefact into a temporary table; one that it lacks is empty.
+
+    Parameters
+    ----------
+    connection
+        A catalog. It may be open for reading only: temporary tables are no part of it.
+
+    Raises
+    ------
+    ClipdbError
+        If a file is not the Parquet that it should be.
+    """
+    for table in RELATIONS:
+        connection.execute(f"create or replace temp table their_{table} as from {table} limit 0")
+        for file in artefact.manifest.of("relation", table):
+            _fill(connection, artefact, file)
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, artefact: Artefact, file: File) -> None:
+    schema = relation_schema(file.name)
+    parquet = open_parquet(artefact, file, len(schema))
+    require_schema(artefact, file, parquet, schema)
+    for batch in read_batches(artefact, file, parquet, _WIDE.get(file.name, ROWS_AT_ONCE), schema.names):
+        connection.register("clipdb_rows", batch)
+        try:
+            connection.execute(f"insert into their_{file.name} by name select * from clipdb_rows")
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0][:120]
+            raise ClipdbError(f"{artefact.path(file)} has a value that an index can't hold: {reason}") from error
+        finally:
+            connection.unregister("clipdb_rows")

@@ -1,0 +1,1 @@
+"""Names and verdicts of a language model, through any OpenAI-compatible server."""

@@ -1,0 +1,64 @@
+"""The properties that a model may choose from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clipdb.errors import ClipdbError
+from clipdb.ingest.writer import Reader
+
+MOST = 500
+"""Servers bound the size of an enumeration in a schema; OpenAI's bound is 1,000 values of 15,000 characters in all."""
+MOST_CHARACTERS = 80
+
+
+def pool_vocabulary(reader: Reader, pool: str) -> tuple[str, ...]:
+    """List the properties that a pool's descriptions are tagged with, in order.
+
+    Raises
+    ------
+    ClipdbError
+        If it has none, or too many.
+    """
+    rows = reader.read(
+        "select min(trim(property)) as name from pool_texts where pool = ? and normal_property(property) is not null "
+        "group by normal_property(property) order by 1",
+        pool,
+    )
+    if not rows:
+        raise ClipdbError(
+            f"the pool {pool!r} names no properties to choose from: "
+            "add --vocabulary FILE with a property a line, or --open for the model's own words"
+        )
+    return _checked(tuple(row[0] for row in rows), f"the pool {pool!r}")
+
+
+def read_vocabulary(path: Path) -> tuple[str, ...]:
+    """Read a file with a property a line; empty lines and repeated properties don't count.
+
+    Raises
+    ------
+    ClipdbError
+        If it can't be read, has no property or too many, or one that is too long.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise ClipdbError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ClipdbError(f"{path} is not UTF-8 text: write it in UTF-8, a property a line") from error
+    names: dict[str, str] = {}
+    for name in (" ".join(line.split()) for line in lines if line.strip()):
+        names.setdefault(name.casefold(), name)
+    if not names:
+        raise ClipdbError(f"{path} has no property: write one a line")
+    return _checked(tuple(names.values()), str(path))
+
+
+def _checked(names: tuple[str, ...], where: str) -> tuple[str, ...]:
+    if len(names) > MOST:
+        raise ClipdbError(f"{where} has {len(names):,} properties, more than the {MOST} that a model may choose from")
+    long = next((name for name in names if len(name) > MOST_CHARACTERS), None)
+    if long is not None:
+        raise ClipdbError(f"{where} has a property of more than {MOST_CHARACTERS} characters: {long[:40]!r}...")
+    return names

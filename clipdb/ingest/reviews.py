@@ -1,0 +1,105 @@
+"""Write down what a person decides of a head's name and of the descriptions that stand for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from clipdb.errors import ClipdbError
+from clipdb.ingest.rows import put
+from clipdb.ingest.writer import Writer
+
+HUMAN = "human:"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person says of one head.
+
+    Attributes
+    ----------
+    model_id, layer, head
+        The head.
+    pool
+        Pool whose spans the person saw.
+    property
+        The head's name, or the name that is wrong.
+    rejected
+        Whether it is wrong.
+    confidence
+        How well the name fits, 0..1; None where the person did not say.
+    verdicts
+        By text_id, whether the description fits the name; None where the person can't say.
+    """
+
+    model_id: str
+    layer: int
+    head: int
+    pool: str
+    property: str
+    rejected: bool = False
+    confidence: float | None = None
+    verdicts: Mapping[str, bool | None] = field(default_factory=dict)
+
+
+def reviewer_name(name: str) -> str:
+    """Give the labeller and judge that a person is in the tables: ``human:NAME``.
+
+    Raises
+    ------
+    ClipdbError
+        If the name is empty or not one line.
+    """
+    if not name.strip() or not name.isprintable():
+        raise ClipdbError(f"{name!r} is no name: say who reviews with --reviewer NAME")
+    return HUMAN + name.strip()
+
+
+def record(index: Path, reviewer: str, decision: Decision, blind: bool = False) -> None:
+    """Write a decision, and the verdicts that came with it, in one transaction.
+
+    Each decision is a run of its own: a person may think for an hour, and nobody else could write to the index while a
+    run is open.
+
+    Parameters
+    ----------
+    index
+        Directory of the index.
+    reviewer
+        The person's name.
+    decision
+        What they decided.
+    blind
+        Whether they decided without seeing a name; the run says so.
+
+    Raises
+    ------
+    ClipdbError
+        If the name is none, or the index can't be written.
+    """
+    who = reviewer_name(reviewer)
+    key = {"model_id": decision.model_id, "layer": decision.layer, "head": decision.head}
+    with (
+        Writer(index, "review", key | {"reviewer": reviewer, "blind": blind}) as writer,
+        writer.transaction() as connection,
+    ):
+        label = {
+            "pool": decision.pool,
+            "labeller": who,
+            "run": writer.run,
+            "property": decision.property,
+            "confidence": decision.confidence,
+            "status": "rejected" if decision.rejected else "ok",
+            "created_at": datetime.now(UTC),
+        }
+        verdicts = [
+            key
+            | {"text_id": text, "property": decision.property, "judge": who, "run": writer.run}
+            | {"verdict": verdict, "status": "ok"}
+            for text, verdict in decision.verdicts.items()
+        ]
+        put(connection, "labels", [key | label])
+        put(connection, "judgements", verdicts)
+        writer.added = 1

@@ -1,0 +1,185 @@
+"""Export an index: what goes in, in which order, from one state of the index."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import duckdb
+
+from clipdb.queries.export.card import card
+from clipdb.queries.export.choice import Choice, Tables, choose, make_tables, unvouched
+from clipdb.queries.export.parquet import HashedFile
+from clipdb.queries.export.place import building
+from clipdb.queries.export.relations import write_relation
+from clipdb.queries.export.thumbnails import Thumbnail, write_thumbnails
+from clipdb.queries.export.vectors import Source, write_vectors
+from clipdb.queries.vectors import committed_versions, open_vectors
+from clipdb.schema import catalog
+from clipdb.schema.artefact import (
+    CARD,
+    MANIFEST,
+    OF_SOURCES,
+    RELATIONS,
+    WITH_VECTORS,
+    File,
+    Manifest,
+    ModelEntry,
+    What,
+    read_manifest,
+)
+
+Progress = Callable[[File], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What goes into an export.
+
+    Attributes
+    ----------
+    what
+        The relations, the vectors with the relations that they can't be read without, or all.
+    models, layers
+        Which models and whose heads; all where nothing is said.
+    images
+        Whether the export says where images came from.
+    licence, citation
+        For the card and the manifest.
+    replace
+        Whether an export that is there already may go.
+    """
+
+    what: What = "all"
+    models: tuple[str, ...] = ()
+    layers: str | None = None
+    images: bool = True
+    licence: str = ""
+    citation: str = ""
+    replace: bool = False
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was exported: the manifest, and how many images have no thumbnail though thumbnails were asked for."""
+
+    manifest: Manifest
+    without_thumbnail: int
+
+
+def export_index(
+    index: Path,
+    directory: Path,
+    options: Options,
+    thumbnail: Thumbnail | None = None,
+    progress: Progress = lambda _: None,
+) -> Exported:
+    """Write an index as an artefact; the same index gives the same bytes.
+
+    The catalog stays open until the end, so an ingest that runs meanwhile waits with its next commit, and everything
+    exported is of one state.
+
+    Parameters
+    ----------
+    index
+        Directory of the index.
+    directory
+        Where to; it is there whole or not at all.
+    options
+        What goes in.
+    thumbnail
+        Makes a small picture of an image, if they are to go in.
+    progress
+        Called with each file that is on disk.
+
+    Raises
+    ------
+    ClipdbError
+        If the index can't be read, has not what was chosen, or the directory can't be written or holds something else.
+    """
+    with catalog.connect(index) as connection, building(directory, options.replace) as root:
+        choice = choose(connection, options.models, options.layers)
+        tables: Tables = {}
+        if options.what != "relations" or not choice.all_models:
+            for key, committed in committed_versions(connection).items():
+                if key[0] in choice.layers:
+                    tables[key] = open_vectors(index, *key, committed)
+        make_tables(connection, choice, tables)
+        files: list[File] = []
+
+        def add(file: File) -> None:
+            files.append(file)
+            progress(file)
+
+        for table in WITH_VECTORS if options.what == "vectors" else RELATIONS:
+            if options.images or table not in OF_SOURCES:
+                add(write_relation(connection, root, table, choice, options.images))
+        if options.what != "relations":
+            for file in write_vectors(root, _sources(connection, choice, tables)):
+                add(file)
+        without = 0
+        if thumbnail is not None:
+            for file in write_thumbnails(connection, root, choice, thumbnail):
+                add(file)
+            without = _images(connection, choice) - sum(file.rows for file in files if file.kind == "thumbnails")
+        manifest = Manifest(
+            clipdb_version=version("clipdb"),
+            schema_version=catalog.SCHEMA_VERSION,
+            what=options.what,
+            models=_models(connection, choice, files),
+            files=tuple(files),
+            licence=options.licence,
+            citation=options.citation,
+        )
+        add(_write(root, CARD, card(manifest, root)))
+        text = replace(manifest, files=tuple(files)).to_json()
+        manifest = read_manifest(text, str(directory))  # nothing leaves that no import would accept
+        _write(root, MANIFEST, text)
+    return Exported(manifest, without)
+
+
+def _sources(connection: duckdb.DuckDBPyConnection, choice: Choice, tables: Tables) -> list[Source]:
+    return [
+        Source(model, kind, table, choice.layers[model], unvouched(connection, table, kind))
+        for (model, kind), table in tables.items()
+    ]
+
+
+def _models(connection: duckdb.DuckDBPyConnection, choice: Choice, files: list[File]) -> tuple[ModelEntry, ...]:
+    rows = connection.execute(
+        "select model_id, weights_sha256, preprocess, max(run) from models left join "
+        "(from batches where kind = 'images') using (model_id) group by all order by model_id"
+    ).fetchall()
+    counts = {
+        (model, kind): sum(file.rows for file in files if (file.kind, file.name) == (kind, model))
+        for model in choice.layers
+        for kind in ("images", "texts")
+    }
+    return tuple(
+        ModelEntry(
+            model_id=model,
+            weights_sha256=sha256,
+            preprocess=json.loads(preprocess) if preprocess else None,
+            layers=choice.layers[model],
+            images=counts[model, "images"],
+            texts=counts[model, "texts"],
+            images_run=images_run if counts[model, "images"] else None,
+        )
+        for model, sha256, preprocess, images_run in rows
+        if model in choice.layers
+    )
+
+
+def _images(connection: duckdb.DuckDBPyConnection, choice: Choice) -> int:
+    chosen = "" if choice.all_models else "semi join kept_images using (image_id)"
+    row = connection.execute(f"select count(*) from images {chosen}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _write(root: Path, path: str, text: str) -> File:
+    file = HashedFile(root, path, "card")
+    file.write(text.encode())
+    return file.finished()

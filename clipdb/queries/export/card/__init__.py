@@ -1,0 +1,64 @@
+"""The dataset card of an export: README.md, as the Hugging Face Hub and people read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from clipdb.queries.export.card.configs import configs_of, front_matter
+from clipdb.queries.export.card.dictionary import dictionary
+from clipdb.queries.export.card.markdown import table
+from clipdb.queries.export.card.metrics import metrics
+from clipdb.queries.export.card.usage import usage
+from clipdb.schema.artefact import Manifest, relation_path
+
+_ABOUT = """# Attention heads of {models}
+
+Every attention head of a CLIP-like model is a row here. What a head writes into the embedding of an image is a vector
+column; what it responds to (spans), what it is called (labels) and how well its name fits (judgements) are tables.
+All of it is Parquet, written by clipdb {version}. `manifest.json` has the SHA-256 of every file.
+"""
+
+
+def card(manifest: Manifest, root: Path) -> str:
+    """Write the card of an export.
+
+    Parameters
+    ----------
+    manifest
+        What there is, but for the card.
+    root
+        Directory of the export.
+    """
+    configs = configs_of(manifest, root)
+    models = ", ".join(model.model_id for model in manifest.models)
+    citation = "".join(f"    {line}\n" for line in manifest.citation.strip().splitlines())
+    parts = [
+        front_matter(manifest, configs, f"Attention heads of {models}"),
+        _ABOUT.format(models=models, version=manifest.clipdb_version),
+        _models(manifest, root),
+        metrics(root) if manifest.of("relation", "labels") else "",
+        usage(configs),
+        dictionary(configs),
+        f"## Licence\n\n{manifest.licence.strip() or 'None was stated.'}\n",
+        f"## Citation\n\n{citation}" if citation else "",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _models(manifest: Manifest, root: Path) -> str:
+    heads = pq.read_table(root / relation_path("heads"), columns=["model_id"]).column("model_id")
+    rows = [
+        (
+            model.model_id,
+            ", ".join(map(str, model.layers)),
+            pc.sum(pc.equal(heads, model.model_id)).as_py() or 0,
+            f"{model.images:,}",
+            f"{model.texts:,}",
+            f"`{model.weights_sha256}`" if model.weights_sha256 else "unknown",
+        )
+        for model in manifest.models
+    ]
+    return table(("model", "layers here", "heads here", "images", "texts", "weights, SHA-256"), rows)

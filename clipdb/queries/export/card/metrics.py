@@ -1,0 +1,78 @@
+"""The metrics on a card: of what is in the export, which may be less than what is in the index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clipdb.queries.export.card.markdown import table
+from clipdb.schema import catalog, tables, views
+from clipdb.schema.artefact import relation_path
+
+# The relations that metrics come from, without what is large in them.
+_FROM = {
+    "models": "*",
+    "heads": "* exclude (basis, mean)",
+    "pools": "*",
+    "pool_texts": "*",
+    "spans": "*",
+    "labels": "*",
+    "judgements": "*",
+    "runs": "*",
+}
+
+_BRACKETS = """
+create temp macro brackets(figure, low, high) as
+    coalesce(format('{:.3f} [{:.3f}, {:.3f}]', figure, low, high), format('{:.3f}', figure), '')
+"""
+_SCOREBOARD = """
+select
+    model_id,
+    labeller || coalesce(' (' || pool || ')', ''),
+    labelled_heads,
+    brackets(entanglement, entanglement_low, entanglement_high),
+    coalesce(format('{:.3f}', exclusive), ''),
+    coalesce(format('{:.1f}', effective_properties), ''),
+    coalesce(judge, 'nobody') || coalesce(': ' || note, ''),
+    brackets(association, association_low, association_high),
+    unjudged_heads
+from scoreboard
+order by model_id, labeller <> 'current', labeller, pool, judge
+"""
+_COLUMNS = (
+    "model",
+    "named by",
+    "named heads",
+    "entanglement",
+    "exclusive",
+    "effective properties",
+    "judged by",
+    "association",
+    "unjudged heads",
+)
+_ABOUT = """## Metrics
+
+Entanglement is the share of named heads whose property another head of the model also carries (lower is better), and
+exclusive is the rest. Association is the share of judged heads of which at least three of the first five descriptions
+fit the name (higher is better). Brackets are 95 % bootstrap intervals over heads.
+"""
+
+
+def metrics(root: Path) -> str:
+    """Write the scoreboard of an export that has labels; nothing where no head is named.
+
+    Parameters
+    ----------
+    root
+        Directory of the export.
+    """
+    with catalog.in_memory() as connection:
+        connection.execute("set threads = 1")  # so that sums of floats come out the same
+        for statement in tables.ddl():
+            connection.execute(statement)
+        views.create(connection)
+        connection.execute(_BRACKETS)
+        for name, columns in _FROM.items():
+            source = f"insert into {name} by name select {columns} from read_parquet(?)"
+            connection.execute(source, [str(root / relation_path(name))])
+        rows = connection.execute(_SCOREBOARD).fetchall()
+    return f"{_ABOUT}\n{table(_COLUMNS, rows)}" if rows else ""

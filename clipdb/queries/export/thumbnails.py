@@ -1,0 +1,79 @@
+"""Small pictures of an export, in the form that the `datasets` library shows as images."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from clipdb.queries.export.choice import Choice
+from clipdb.queries.export.parquet import HashedFile, regroup, write_parquet
+from clipdb.schema.artefact import SHARD_ROWS, File, thumbnails_path
+
+Thumbnail = Callable[[str, str], bytes | None]
+"""Makes a small JPEG of the image that has an image_id and a uri; gives None where its file is gone or changed."""
+
+_GROUP_ROWS = 256
+_FEATURES = {"image_id": {"dtype": "string", "_type": "Value"}, "image": {"_type": "Image"}}
+THUMBNAILS = pa.schema(
+    [
+        pa.field("image_id", pa.utf8(), False, {"description": "The image (images.image_id)"}),
+        pa.field(
+            "image",
+            pa.struct([("bytes", pa.binary()), ("path", pa.utf8())]),  # which `datasets` takes for an image
+            True,
+            {"description": "A small JPEG of it, upright: its bytes; path is null"},
+        ),
+    ],
+    metadata={
+        "description": "A small picture of each image whose file was where the index says.",
+        "huggingface": json.dumps({"info": {"features": _FEATURES}}),
+    },
+)
+
+
+def write_thumbnails(
+    connection: duckdb.DuckDBPyConnection, root: Path, choice: Choice, thumbnail: Thumbnail
+) -> Iterator[File]:
+    """Write a picture of each image that was chosen, by image_id; those whose files are gone have no row.
+
+    Parameters
+    ----------
+    connection
+        The catalog, with the tables that `clipdb.queries.export.choice.make_tables` makes.
+    root
+        Directory of the export.
+    choice
+        What was chosen.
+    thumbnail
+        Makes the pictures, in several threads at once.
+
+    Yields
+    ------
+    File
+        A shard, when it is on disk.
+    """
+    chosen = "" if choice.all_models else "semi join kept_images using (image_id)"
+    rows = connection.execute(f"select image_id, uri from images {chosen} order by image_id")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        groups = regroup(_pictures(rows, pool, thumbnail), THUMBNAILS, _GROUP_ROWS)
+        for number, first in enumerate(groups):
+            file = HashedFile(root, thumbnails_path(number), "thumbnails")
+            shard = chain([first], islice(groups, SHARD_ROWS // _GROUP_ROWS - 1))
+            yield write_parquet(file, THUMBNAILS, shard, use_content_defined_chunking=True).finished()
+
+
+def _pictures(
+    rows: duckdb.DuckDBPyConnection, pool: ThreadPoolExecutor, thumbnail: Thumbnail
+) -> Iterator[pa.RecordBatch]:
+    while some := rows.fetchmany(_GROUP_ROWS):
+        made = pool.map(lambda row: thumbnail(*row), some)
+        found = [(row[0], picture) for row, picture in zip(some, made, strict=True) if picture is not None]
+        images = [{"bytes": picture, "path": None} for _, picture in found]
+        yield pa.record_batch([[image_id for image_id, _ in found], images], schema=THUMBNAILS)

@@ -1,0 +1,163 @@
+"""Parquet files of vectors, written as fast as vectors can be compressed.
+
+pyarrow takes a step for each number of a list, 200 MB/s of float16. But where every list has the same length a page is
+its levels, which are the same for every page, and the numbers as they lie in memory. Parquet's format:
+https://parquet.apache.org/docs/file-format/, its structs: parquet.thrift there.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from clipdb.queries.export.parquet import HashedFile
+from clipdb.queries.export.thrift import Value, i32, i64, sequence, struct, text, varint
+
+_MAGIC = b"PAR1"
+_PAGE_BYTES = 2**18
+_LEVEL = 1  # of zstd
+# Of parquet.thrift: Encoding, CompressionCodec, FieldRepetitionType.
+_PLAIN, _RLE = 0, 3
+_ZSTD = 6
+_REQUIRED, _OPTIONAL, _REPEATED = 0, 1, 2
+# Fields of its SchemaElement: of values 1, their type, 2, their length, 6 and 10, what they mean; of lists 5, children.
+_VALUES = {
+    pa.utf8(): {1: i32(6), 6: i32(0), 10: struct({1: struct({})})},
+    pa.float32(): {1: i32(4)},
+    pa.float16(): {1: i32(7), 2: i32(2), 10: struct({15: struct({})})},
+}
+_LIST = {5: i32(1), 6: i32(3), 10: struct({3: struct({})})}
+_TEXT_BYTES = 64  # about; ids have as many
+
+
+def write_vector_file(file: HashedFile, schema: pa.Schema, groups: Iterable[pa.Table]) -> HashedFile:
+    """Write tables of texts, float32 and vectors that is what `clipdb.schema.arrow.vectors_schema` lays out.
+
+    Parameters
+    ----------
+    file
+        Where to; it is left open, for the caller to finish.
+    schema
+        Columns of every table. No number within a vector is null, nor any text or number.
+    groups
+        The rows, a row group each, every column in one piece.
+
+    Returns
+    -------
+    HashedFile
+        The same.
+    """
+    codec = pa.Codec("zstd", _LEVEL)
+    file.write(_MAGIC)
+    row_groups = []
+    for group in groups:
+        start = file.bytes
+        columns = [_chunk(file, codec, field, group[field.name].chunk(0)) for field in schema]
+        row_groups.append(struct({1: sequence(columns), 2: i64(file.bytes - start), 3: i64(len(group))}))
+        file.rows += len(group)
+    root = struct({4: text("schema"), 5: i32(len(schema))})
+    kept = {**(schema.metadata or {}), b"ARROW:schema": base64.b64encode(schema.serialize())}
+    footer = struct(
+        {
+            1: i32(2),
+            2: sequence([root, *(element for field in schema for element in _layout(field))]),
+            3: i64(file.rows),
+            4: sequence(row_groups),
+            5: sequence([struct({1: text(key), 2: text(value)}) for key, value in kept.items()]),
+            6: text("clipdb"),
+        }
+    ).data
+    file.write(footer + len(footer).to_bytes(4, "little") + _MAGIC)
+    return file
+
+
+def _chunk(file: HashedFile, codec: pa.Codec, field: pa.Field, column: pa.Array) -> Value:
+    """Write the pages of a column of a row group; say what was written."""
+    start, values, unpacked = file.bytes, 0, 0
+    rows = max(1, _PAGE_BYTES // _width(field.type))
+    for first in range(0, len(column), rows):
+        count, body = _page(field, column.slice(first, rows))
+        packed = codec.compress(body, asbytes=True)
+        data = struct({1: i32(count), 2: i32(_PLAIN), 3: i32(_RLE), 4: i32(_RLE)})
+        header = struct({1: i32(0), 2: i32(len(body)), 3: i32(len(packed)), 5: data}).data
+        file.write(header + packed)
+        values += count
+        unpacked += len(header) + len(body)
+    is_list = pa.types.is_fixed_size_list(field.type)
+    meta = {
+        1: _VALUES[field.type.value_type if is_list else field.type][1],
+        2: sequence([i32(_PLAIN), i32(_RLE)]),
+        3: sequence([text(name) for name in ((field.name, "list", "element") if is_list else (field.name,))]),
+        4: i32(_ZSTD),
+        5: i64(values),
+        6: i64(unpacked),
+        7: i64(file.bytes - start),
+        9: i64(start),
+    }
+    return struct({2: i64(0), 3: struct(meta)})
+
+
+def _width(kind: pa.DataType) -> int:
+    """Give the bytes of a value."""
+    if pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size) * _width(kind.value_type)
+    return _TEXT_BYTES if pa.types.is_string(kind) else int(kind.bit_width) // 8
+
+
+def _page(field: pa.Field, column: pa.Array) -> tuple[int, bytes]:
+    """Give the number of levels of a page, and the page: repetition levels, definition levels, values."""
+    if pa.types.is_string(field.type):
+        texts = [one.encode() for one in column.to_pylist()]
+        return len(column), b"".join(len(one).to_bytes(4, "little") + one for one in texts)
+    if not pa.types.is_fixed_size_list(field.type):
+        return len(column), column.to_numpy().tobytes()
+    size = field.type.list_size
+    numbers = column.flatten().to_numpy().tobytes()  # those of null lists are left out
+    if column.null_count:
+        return _levels(np.asarray(column.is_valid()), size, field.nullable, numbers)
+    count, levels = _full_levels(len(column), size, field.nullable)
+    return count, levels + numbers
+
+
+@lru_cache(64)
+def _full_levels(rows: int, size: int, nullable: bool) -> tuple[int, bytes]:
+    return _levels(np.ones(rows, bool), size, nullable, b"")
+
+
+def _levels(valid: np.ndarray, size: int, nullable: bool, numbers: bytes) -> tuple[int, bytes]:
+    """Give the levels of lists of one size and nulls: one level for a null, and one for each number."""
+    lengths = np.where(valid, size, 1)
+    starts = np.cumsum(lengths) - lengths
+    repetition = np.ones(lengths.sum(), np.uint8)
+    repetition[starts] = 0
+    most = 2 if nullable else 1
+    definition = np.full(len(repetition), most, np.uint8)
+    definition[starts[~valid]] = 0
+    return len(repetition), _run(repetition, 1) + _run(definition, most) + numbers
+
+
+def _run(levels: np.ndarray, width: int) -> bytes:
+    """Encode levels of so many bits: one level repeated, or all of them packed; the length comes first."""
+    if (levels == levels[0]).all():
+        run = varint(len(levels) << 1) + bytes([levels[0]])
+    else:
+        padded = np.pad(levels, (0, -len(levels) % 8))
+        bits = padded[:, None] >> np.arange(width, dtype=np.uint8) & 1
+        run = varint(len(padded) // 8 << 1 | 1) + np.packbits(bits, bitorder="little").tobytes()
+    return len(run).to_bytes(4, "little") + run
+
+
+def _layout(field: pa.Field) -> list[Value]:
+    """Describe a column: a value, or a list, which is three levels deep."""
+    named = {3: i32(_OPTIONAL if field.nullable else _REQUIRED), 4: text(field.name)}
+    if not pa.types.is_fixed_size_list(field.type):
+        return [struct(named | _VALUES[field.type])]
+    return [
+        struct(named | _LIST),
+        struct({3: i32(_REPEATED), 4: text("list"), 5: i32(1)}),
+        struct({3: i32(_REQUIRED), 4: text("element")} | _VALUES[field.type.value_type]),
+    ]

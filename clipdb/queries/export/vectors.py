@@ -1,0 +1,94 @@
+"""The vectors of an export: a model's Lance table as Parquet files of so many rows each, written side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from clipdb.queries.export.parquet import HashedFile, regroup
+from clipdb.queries.export.vector_file import write_vector_file
+from clipdb.queries.vectors import Kind
+from clipdb.schema import vectors
+from clipdb.schema.arrow import vectors_schema
+from clipdb.schema.artefact import GROUP_ROWS, SHARD_ROWS, File, vectors_path
+
+if TYPE_CHECKING:
+    import lance
+
+_GROUP_BYTES = 64 * 2**20
+_MOST_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Source:
+    """Vectors to write: a Lance table of a model, the layers that go in, and the ids of rows that don't."""
+
+    model_id: str
+    kind: Kind
+    table: lance.LanceDataset
+    layers: Sequence[int]
+    without: Sequence[str]
+
+
+def write_vectors(root: Path, sources: Sequence[Source]) -> Iterator[File]:
+    """Write the vectors of models, in the order in which the index has the rows.
+
+    Memory is bounded: each thread holds a few row groups, whatever the number of rows.
+
+    Parameters
+    ----------
+    root
+        Directory of the export.
+    sources
+        What to write.
+
+    Yields
+    ------
+    File
+        A shard, when it is on disk.
+    """
+    shards = [partial(_write_shard, root, source, n) for source in sources for n in range(_shards(source))]
+    pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
+    try:
+        # The writing threads don't wait for the disk: this one does.
+        for file in pool.map(lambda write: write(), shards):
+            yield file.finished()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _shards(source: Source) -> int:
+    return -(-(source.table.count_rows() - len(source.without)) // SHARD_ROWS)
+
+
+def _write_shard(root: Path, source: Source, number: int) -> HashedFile:
+    layout = source.table.schema
+    sizes = {head: size for head, size in vectors.head_dims(layout).items() if head[0] in source.layers}
+    schema = vectors_schema(source.kind, vectors.embed_dim(layout), sizes)
+    rows = _group_rows(schema)
+    scanner = source.table.scanner(
+        columns=schema.names,
+        filter=~pc.field(schema.names[0]).isin(list(source.without)) if source.without else None,
+        offset=number * SHARD_ROWS,
+        limit=SHARD_ROWS,
+        batch_size=rows,
+        batch_readahead=2,
+        scan_in_order=True,
+    )
+    file = HashedFile(root, vectors_path(source.model_id, source.kind, number), source.kind, source.model_id)
+    return write_vector_file(file, schema, regroup(scanner.to_batches(), schema, rows))
+
+
+def _group_rows(schema: pa.Schema) -> int:
+    """Say how many rows go into a row group: a power of two, so that shards have whole ones."""
+    lists = [field.type for field in schema if pa.types.is_fixed_size_list(field.type)]
+    width = sum(one.list_size * one.value_type.bit_width // 8 for one in lists)
+    return min(GROUP_ROWS, 2 ** max(8, (_GROUP_BYTES // width).bit_length() - 1))

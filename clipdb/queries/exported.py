@@ -1,0 +1,140 @@
+"""An artefact, opened where it lies: its Parquet files as the relations of a catalog in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from clipdb.errors import ClipdbError
+from clipdb.queries.remote import load_httpfs
+from clipdb.schema import catalog, views
+from clipdb.schema.artefact import MANIFEST, RELATIONS, File, read_manifest
+from clipdb.schema.names import is_url
+
+if TYPE_CHECKING:
+    from clipdb.queries.exported_vectors import ParquetVectors
+
+
+class Artefact:
+    """An artefact that DuckDB reads: of each file what a question needs, and when it needs it.
+
+    Parameters
+    ----------
+    place
+        Its directory, or the URL of it.
+
+    Attributes
+    ----------
+    where
+        The place as messages and paths begin.
+    connection
+        A catalog in memory: a view a relation of the artefact, an empty table for each that it lacks, and the views
+        that every catalog has. The caller closes it.
+    manifest
+        What it says of itself.
+
+    Raises
+    ------
+    ClipdbError
+        If there is none, it can't be read, is of a newer version, or its files are not as its manifest says.
+
+    Notes
+    -----
+    Nothing is hashed, since that would read everything: the manifest and the length of each table are checked.
+    """
+
+    def __init__(self, place: str | Path) -> None:
+        self.where = str(place).rstrip("/")
+        self.connection = catalog.in_memory()
+        try:
+            if is_url(self.where):
+                load_httpfs(self.connection, self.where)
+            self.manifest = read_manifest(self._read(MANIFEST), self.where)
+            self._make_relations()
+        except duckdb.Error as error:
+            self.connection.close()
+            raise self.unreadable(error) from error
+        except ClipdbError:
+            self.connection.close()
+            raise
+
+    def path(self, file: str) -> str:
+        """Say where a file of the artefact is."""
+        return f"{self.where}/{file}"
+
+    def vectors(self) -> ParquetVectors:
+        """Give its tables of vectors."""
+        from clipdb.queries.exported_vectors import ParquetVectors
+
+        return ParquetVectors(self)
+
+    def check_rows(self, files: Sequence[File]) -> None:
+        """Read the footers of files, all at once, and hold the rows that they have against the manifest.
+
+        DuckDB keeps the footers of what is remote, and doesn't ask for them again.
+
+        Raises
+        ------
+        ClipdbError
+            If one differs.
+        """
+        counts = "select file_name, num_rows from parquet_file_metadata(?)"
+        found = dict(self.connection.cursor().execute(counts, [[self.path(file.path) for file in files]]).fetchall())
+        for file in files:
+            if (rows := found.get(self.path(file.path))) != file.rows:
+                raise ClipdbError(
+                    f"{self.path(file.path)} has {rows} rows, and {MANIFEST} says {file.rows}: get the artefact again"
+                )
+
+    def is_about(self, error: duckdb.Error) -> bool:
+        """Tell whether DuckDB complains of this artefact; a host may go by another name than its URL."""
+        message = str(error)
+        return self.where in message or any(file.path in message for file in self.manifest.files)
+
+    def unreadable(self, error: duckdb.Error) -> ClipdbError:
+        """Say in one line why DuckDB could not read it."""
+        reason = str(error).strip().splitlines()[0]
+        if is_url(self.where) and isinstance(error, duckdb.IOException):
+            advice = "check the address, and DuckDB's secret for it if it is private"
+        else:
+            advice = "get the artefact again"
+        return ClipdbError(f"{self.where} can't be read: {advice} ({reason})")
+
+    def _read(self, file: str) -> bytes:
+        if is_url(self.where):
+            read = self.connection.execute("select content from read_blob(?)", [self.path(file)]).fetchall()
+            return bytes(read[0][0])
+        try:
+            return Path(self.path(file)).read_bytes()
+        except OSError as error:
+            raise ClipdbError(f"{self.path(file)} can't be read: {error.strerror}") from error
+
+    def _make_relations(self) -> None:
+        files = {file.name: file for file in self.manifest.of("relation")}
+        self.check_rows(list(files.values()))
+        if lacking := [name for name in RELATIONS if name not in files]:
+            from clipdb.schema import tables
+
+            for statement in tables.ddl(lacking):
+                self.connection.execute(statement)
+        for name in RELATIONS:
+            if name in files:
+                self.connection.execute(f"create view {name} as from {parquet([self.path(files[name].path)])}")
+        views.create(self.connection)
+
+
+def parquet(paths: Sequence[str], more: str = "") -> str:
+    """Write the SQL that reads Parquet files as they are: a directory called ``a=b`` adds no column.
+
+    Parameters
+    ----------
+    paths
+        Paths or URLs.
+    more
+        Further arguments of ``read_parquet``.
+    """
+    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    return f"read_parquet([{listed}], hive_partitioning := false{more})"

@@ -1,0 +1,24 @@
+-- What each source calls each head: the newest label with status ok of each labeller, for each pool.
+-- column model_id: Model with weights
+-- column layer: Layer, counted from 0
+-- column head: Head within its layer, counted from 0
+-- column name: The head as people write it: L11.H3
+-- column property: The property as the labeller wrote it
+-- column property_key: The property as properties are compared (normal_property)
+-- column pool: Pool whose spans the labeller saw
+-- column labeller: Who named it
+-- column confidence: The labeller's confidence, 0..1, where it gave one
+-- column rationale: The labeller's reason, where it gave one
+-- column created_at: When the label was given (UTC)
+-- column run: Run that wrote the label
+with named as (
+    select
+        model_id, layer, head, format('L{}.H{}', layer, head) as name,
+        property, normal_property(property) as property_key,
+        pool, labeller, confidence, rationale, created_at, run
+    from labels
+    where status = 'ok' and normal_property(property) is not null
+)
+select unnest(arg_max(named, (created_at, run)))
+from named
+group by model_id, layer, head, pool, labeller

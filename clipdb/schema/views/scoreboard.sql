@@ -1,0 +1,42 @@
+-- The metrics side by side: a row for each model, each source of names (a labeller with a pool, or 'current') and each
+-- judge of these names; where nobody judged them, one row without a judge. Intervals are bootstrap intervals over
+-- heads. Entanglement doesn't depend on the judge and is repeated.
+-- param min_agree = 3: how many spans must fit
+-- param top_n = 5: how many spans to look at
+-- param level = .95: coverage of the bootstrap intervals, 0..1
+-- column model_id: Model with weights
+-- column pool: Pool whose spans the labeller saw; null for current
+-- column labeller: Who named the heads, or current
+-- column judge: Who judged, or majority (over all judges but vote, where the model has two of these); null for nobody
+-- column note: not independent, for the judge vote, and for names that the judge gave itself, with how many
+-- column labelled_heads: Heads with a name of this source
+-- column entanglement: Share of these whose property another head of the model also carries: lower is better
+-- column entanglement_low: Lower end of its interval
+-- column entanglement_high: Upper end of this interval
+-- column exclusive: 1 - entanglement
+-- column effective_properties: exp(entropy of the distribution of labelled heads over properties)
+-- column association: Share of judged heads of which at least min_agree of the first top_n spans fit: higher is better
+-- column association_low: Lower end of its interval
+-- column association_high: Upper end of this interval
+-- column judged_heads: Heads with at least min_agree verdicts (true or false) on their first top_n spans
+-- column unjudged_heads: labelled_heads - judged_heads
+-- column ties: Spans among the heads' first top_n on which the majority is a tie
+-- column missing: Spans among these without any verdict; null where there is no judge
+with every_name as (
+    from source_names
+),
+judged as (
+    from source_association(min_agree := min_agree, top_n := top_n, level := level, names_in := 'every_name')
+    where verdicts > 0
+)
+select
+    names.model_id, names.pool, names.labeller, judge, note, names.labelled_heads,
+    entanglement, entanglement_low, entanglement_high, exclusive, effective_properties,
+    association, association_low, association_high,
+    coalesce(judged_heads, 0) as judged_heads,
+    coalesce(unjudged_heads, names.labelled_heads) as unjudged_heads,
+    ties, missing
+from source_entanglement(level := level, names_in := 'every_name') as names
+left join judged
+    on judged.model_id = names.model_id and judged.labeller = names.labeller
+    and judged.pool is not distinct from names.pool

@@ -1,0 +1,104 @@
+"""Imports that are killed at any point, and finished by the same command."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from artefacts import contents, export, make
+from support import Process, done, until, verified
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    export(make(folder / "large.clipdb", range(2000)), folder / "large")
+    make(folder / "small.clipdb", range(1990, 2100), spans=False)
+    return folder
+
+
+def commits(index: Path) -> set[tuple[str, int]]:
+    """List what Lance has been told, in the index and beside its place."""
+    places = [index, *index.parent.glob(f".{index.name}.*")]
+    manifests = [one for place in places for one in place.glob("vectors/*/_versions/*.manifest")]
+    found = set()
+    for one in manifests:
+        with suppress(FileNotFoundError):
+            found.add((str(one), one.stat().st_mtime_ns))
+    return found
+
+
+def killed(log: Path, index: Path, more: int, delay: float, *command: object) -> bool:
+    """Kill an import some time after it has told Lance so much more; say whether it was still at it."""
+    before = commits(index)
+    process = Process(log, *command)
+    until(lambda: len(commits(index) - before) >= more or not process.runs, every=0.001)
+    time.sleep(delay)
+    if process.runs:
+        process.signal(signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL
+
+
+# After so many writes of Lance, of which DuckDB has not heard before the third: images, texts, then ids are indexed.
+POINTS = [(0, 0.05), (1, 0.0), (1, 0.03), (2, 0.0), (2, 0.03), (3, 0.0), (4, 0.0), (4, 0.05)]
+
+
+def test_a_new_index_is_there_whole_or_not_at_all(made: Path, tmp_path: Path) -> None:
+    index, log = tmp_path / "place" / "new.clipdb", tmp_path / "log"
+    command = ("import", made / "large", "-i", index)
+    expected, kills = contents(made / "large.clipdb"), 0
+    index.parent.mkdir()
+    for more, delay in POINTS:
+        kills += killed(log, index, more, delay, *command)
+        if index.exists():
+            assert contents(index) == expected
+            shutil.rmtree(index)
+    assert kills > 4
+    assert Process(log, *command).wait() == 0, log.read_text()
+    assert contents(index) == expected
+    verified(index)
+    assert [one.name for one in index.parent.iterdir()] == ["new.clipdb"]
+
+
+def test_an_index_that_is_there_has_all_of_it_or_nothing(made: Path, tmp_path: Path) -> None:
+    index, log = tmp_path / "own.clipdb", tmp_path / "log"
+    command = ("import", made / "large", "-i", index)
+    shutil.copytree(made / "small.clipdb", index)
+    before = contents(index)
+    done(*command)
+    expected, kills = contents(index), 0
+    for more, delay in POINTS[1:]:
+        shutil.rmtree(index)
+        shutil.copytree(made / "small.clipdb", index)
+        kills += killed(log, index, more, delay, *command)
+        assert contents(index) in (before, expected)
+        done(*command)
+        assert contents(index) == expected
+    assert kills > 3
+    verified(index)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_ctrl_c_leaves_what_was_there(there: bool, made: Path, tmp_path: Path) -> None:
+    index, log = tmp_path / "own.clipdb", tmp_path / "log"
+    if there:
+        shutil.copytree(made / "small.clipdb", index)
+        before = contents(index)
+    process = Process(log, "import", made / "large", "-i", index)
+
+    def at_work() -> bool:
+        locks = [*tmp_path.glob(".own.clipdb.*/writer.lock"), *tmp_path.glob("own.clipdb/writer.lock")]
+        return any(f'"pid": {process.pid}' in one.read_text() for one in locks)
+
+    assert until(at_work, every=0.001)
+    process.signal(signal.SIGINT)
+    assert process.wait() == 130, log.read_text()
+    assert log.read_text().strip() == "Stopped."
+    if there:
+        assert contents(index) == before
+    else:
+        assert [one.name for one in tmp_path.iterdir()] == ["log"]

@@ -1,0 +1,160 @@
+"""Artefacts whose files are in order and whose content can't be: refused before anything is written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from artefacts import EMBED, SIZE, edit, export, files, make, resign, with_cell
+from support import done, refused
+
+IMAGES, TEXTS = "vectors/tiny__one.images/00000.parquet", "vectors/tiny__one.texts/00000.parquet"
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("made") / "made.clipdb")
+
+
+@pytest.fixture(scope="module")
+def exported(index: Path) -> Path:
+    return export(index, index.parent / "exported")
+
+
+@pytest.fixture
+def artefact(exported: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(exported, tmp_path / "artefact"))
+
+
+@pytest.fixture
+def refusal(index: Path, artefact: Path) -> Callable[[], str]:
+    """Have an import refused; nothing is written."""
+
+    def line() -> str:
+        before = files(index)
+        said = refused("import", artefact, "-i", index)
+        after = files(index)
+        after.pop("writer.lock", None)
+        before.pop("writer.lock", None)
+        assert after == before
+        return said
+
+    return line
+
+
+@pytest.mark.parametrize(("table", "column", "value"), [
+    ("models", "model_id", "a/b/c"),
+    ("models", "model_id", "a__b/c"),
+    ("models", "layers", 0),
+    ("models", "embed_dim", -8),
+    ("models", "embed_dim", 5),
+    ("models", "weights_sha256", "0"),
+    ("models", "logit_scale", float("nan")),
+    ("models", "preprocess", "{"),
+    ("models", "preprocess", "[" * 5000 + "]" * 5000),
+    ("heads", "layer", 4),
+    ("heads", "head", -1),
+    ("heads", "name", "L1.H1; drop table heads"),
+    ("heads", "basis", [float("inf")] * (EMBED * SIZE)),
+    ("heads", "basis", [1.0] * (EMBED * SIZE)),
+    ("heads", "basis", [0.5] * (EMBED * SIZE + 1)),
+    ("heads", "basis", [None] * (EMBED * SIZE)),
+    ("heads", "basis", []),
+    ("heads", "basis", None),
+    ("heads", "mean", [1.0]),
+    ("heads", "total_variance", float("inf")),
+    ("images", "image_id", "../../etc/passwd"),
+    ("images", "image_id", "A" * 64),
+    ("images", "uri", None),
+    ("images", "width", 0),
+    ("images", "metadata", "[1, 2"),
+    ("texts", "text", "another text"),
+    ("texts", "text_id", "0" * 64),
+    ("pool_texts", "position", -1),
+    ("pool_texts", "property", "x" * 1001),
+    ("spans", "rank", 0),
+    ("spans", "head", 2),
+    ("spans", "text", "another text"),
+    ("spans", "variance_explained", float("nan")),
+    ("labels", "status", "fine"),
+    ("labels", "confidence", 1.5),
+    ("labels", "property", "x" * 1001),
+    ("labels", "layer", 99),
+    ("labels", "created_at", None),
+    ("judgements", "status", None),
+    ("judgements", "text_id", "?"),
+    ("runs", "arguments", "not JSON"),
+    ("runs", "arguments", "[" * 5000 + "]" * 5000),
+    ("runs", "failed", -1),
+])  # fmt: skip
+def test_a_value_that_cannot_be(
+    table: str, column: str, value: object, artefact: Path, refusal: Callable[[], str]
+) -> None:
+    edit(artefact, f"relations/{table}.parquet", lambda rows: with_cell(rows, column, value))
+    line = refusal()
+    assert str(artefact) in line and len(line) < 600
+
+
+@pytest.mark.parametrize("table", ["models", "heads", "images", "texts", "labels", "runs"])
+def test_a_row_that_comes_twice(table: str, artefact: Path, refusal: Callable[[], str]) -> None:
+    edit(artefact, f"relations/{table}.parquet", lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))
+    assert "comes twice" in refusal()
+
+
+@pytest.mark.parametrize(("path", "column", "value", "said"), [
+    (IMAGES, "image_id", "x" * 64, "is no SHA-256"),
+    (IMAGES, "image_id", None, "id"),
+    (IMAGES, "embedding", np.ones(EMBED, np.float16), "length is not 1"),
+    (IMAGES, "embedding", np.full(EMBED, np.nan, np.float16), "length is not 1"),
+    (IMAGES, "embedding", None, "no embedding"),
+    (IMAGES, "norm", 0.0, "not finite and positive"),
+    (IMAGES, "norm", float("nan"), "not finite and positive"),
+    (IMAGES, "norm", None, "no norm"),
+    (IMAGES, "l2h1", np.array([0, np.inf, 0], np.float16), "not finite"),
+    (IMAGES, "l2h1", np.array([0, 0, np.nan], np.float16), "not finite"),
+    (IMAGES, "l2h1", [np.float16(0), None, np.float16(0)], "a null in l2h1"),
+    (TEXTS, "text_id", "0" * 64, "is not among its texts"),
+    (TEXTS, "embedding", np.zeros(EMBED, np.float32), "length is not 1"),
+    (TEXTS, "l1h0", np.array([np.inf, 0, 0], np.float16), "not finite"),
+])  # fmt: skip
+def test_a_vector_that_cannot_be(
+    path: str, column: str, value: object, said: str, artefact: Path, refusal: Callable[[], str]
+) -> None:
+    def change(rows: pa.Table) -> pa.Table:
+        field = rows.schema.field(column)
+        if pa.types.is_fixed_size_list(field.type):  # whose numbers may be null in a hostile file
+            kind = pa.list_(field.type.value_type, field.type.list_size)
+            rows = rows.set_column(rows.schema.get_field_index(column), column, rows.column(column).cast(kind))
+        return with_cell(rows, column, value, 2)
+
+    edit(artefact, path, change)
+    line = refusal()
+    assert said in line and str(artefact / path).rpartition("/")[0] in line
+
+
+def test_an_image_that_comes_twice_in_different_shards(artefact: Path, refusal: Callable[[], str]) -> None:
+    edit(artefact, IMAGES, lambda rows: pa.concat_tables([rows, rows.slice(2, 1)]))
+    assert "comes twice" in refusal()
+
+
+def test_fewer_rows_than_the_manifest_says(artefact: Path, refusal: Callable[[], str]) -> None:
+    table = pq.read_table(artefact / IMAGES)
+    pq.write_table(table.slice(1), artefact / IMAGES)
+    resign(artefact)
+    assert "it has 4 rows, and the manifest says 5" in refusal()
+
+
+@pytest.mark.parametrize("path", ["relations/images.parquet", IMAGES])
+def test_no_new_index_is_left_behind(path: str, artefact: Path, tmp_path: Path) -> None:
+    edit(artefact, path, lambda rows: with_cell(rows, "image_id", "x"))
+    refused("import", artefact, "-i", tmp_path / "new" / "new.clipdb")
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_whole_artefact_is_taken_after_all_that(exported: Path, index: Path) -> None:
+    assert "vectors added 0, skipped 8\n" in done("import", exported, "-i", index)

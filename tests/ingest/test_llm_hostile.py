@@ -1,0 +1,321 @@
+"""Labels by a language model on a server that fails, lies or is slow: nothing is lost, nothing wrong is stored."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import logging
+import shutil
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hostile_server import KEY, Asked, Sent, chat, chunked, failed, free_port, named, serving
+from span_index import span_index
+from support import Process, clipdb, done, refused, rows, until
+
+BAD = "L10.H1"
+MEGABYTES = b" " * 10 * 2**20
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return span_index(tmp_path_factory.mktemp("made") / "spans.clipdb")
+
+
+@pytest.fixture
+def index(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "spans.clipdb"))
+
+
+def arguments(index: Path, url: str, *more: object) -> tuple[object, ...]:
+    asked = ("label", "--labeller", "llm", "--pool", "plain", "--llm-model", "small", "--retries", 0)
+    return (*asked, "--base-url", url, "-i", index, *more)
+
+
+def assert_no_key(index: Path, *texts: str) -> None:
+    """Look for any eight characters of the key in all files of the index, and in what was said."""
+    parts = [KEY[start : start + 8] for start in range(len(KEY) - 7)]
+    for content in [*texts, *(path.read_bytes().decode("latin-1") for path in index.rglob("*") if path.is_file())]:
+        assert not [part for part in parts if part in content]
+    values = rows(index, "select columns(*)::text from labels union all by name select columns(*)::text from runs")
+    assert not [part for part in parts if part in repr(values)]
+
+
+def whole(**change: object) -> Sent:
+    """Give a completion with something changed in its outer JSON."""
+    return Sent(json.dumps(json.loads(chat("{}").body) | change).encode())
+
+
+def gzipped(asked: Asked) -> Sent:
+    return Sent(gzip.compress(MEGABYTES), headers={"Content-Encoding": "gzip"})
+
+
+def echoed(asked: Asked) -> Sent:
+    return failed(400, f"bad request with headers {asked.headers} and {KEY[:15]} and {KEY[9:]}")
+
+
+def surrogate(asked: Asked) -> Sent:
+    return chat(json.dumps({"head": asked.head, "rationale": "\ud800", "property": "colour", "confidence": 1}))
+
+
+HOSTILE: dict[str, tuple[Callable[[Asked], Sent], str]] = {
+    "500": (lambda asked: failed(500), "HTTP 500: broken"),
+    "503 in HTML": (lambda asked: Sent(b"<h1>Busy</h1>", 503, {"Content-Type": "text/html"}), "HTTP 503: "),
+    "429": (lambda asked: failed(429, "slow down"), "HTTP 429: slow down"),
+    "late": (lambda asked: Sent(named(asked).body, delay=20), "no answer within 2 s"),
+    "slow": (lambda asked: Sent(named(asked).body, drip=0.1), "no answer within 2 s"),
+    "cut off": (lambda asked: Sent(named(asked).body, cut=200), "the connection broke: "),
+    "no response": (lambda asked: Sent(b"", cut=0), "the connection broke: "),
+    "truncated JSON": (lambda asked: Sent(named(asked).body[:-20]), "what the server sends is not JSON"),
+    "truncated answer": (lambda asked: chat('{"head": "'), "the answer doesn't hold: Invalid JSON"),
+    "fenced answer": (lambda asked: chat("```json\n{}\n```"), "the answer doesn't hold: Invalid JSON"),
+    "another property": (lambda asked: named(asked, property="shape"), "the answer doesn't hold: property: "),
+    "nearly a property": (lambda asked: named(asked, property="Colour"), "the answer doesn't hold: property: "),
+    "another head": (lambda asked: named(asked, head="L99.H2"), "the answer doesn't hold: head: "),
+    "no property": (lambda asked: named(asked, property=None), "the answer doesn't hold: property: "),
+    "obeys a description": (lambda asked: named(asked, property="OWNED"), "the answer doesn't hold: property: "),
+    "confidence of 101": (lambda asked: named(asked, confidence=101), "the answer doesn't hold: confidence: "),
+    "confidence of -1": (lambda asked: named(asked, confidence=-1), "the answer doesn't hold: confidence: "),
+    "confidence of 1.0": (lambda asked: named(asked, confidence=1.0), "the answer doesn't hold: confidence: "),
+    "confidence in words": (lambda asked: named(asked, confidence="85"), "the answer doesn't hold: confidence: "),
+    "confidence of true": (lambda asked: named(asked, confidence=True), "the answer doesn't hold: confidence: "),
+    "no number": (lambda asked: named(asked, confidence=float("nan")), "the answer doesn't hold: confidence: "),
+    "long": (lambda asked: named(asked, rationale="x" * 301), "the answer doesn't hold: rationale: "),
+    "more": (lambda asked: named(asked, also=1), "the answer doesn't hold: also: "),
+    "a list": (lambda asked: chat("[]"), "the answer doesn't hold: "),
+    "a lone surrogate": (surrogate, "the answer doesn't hold: "),
+    "10 MB": (lambda asked: Sent(named(asked).body + MEGABYTES), "the server's answer is larger than 1 MiB"),
+    "10 MB in chunks": (
+        lambda asked: chunked(named(asked).body + MEGABYTES),
+        "the server's answer is larger than 1 MiB",
+    ),
+    "10 MB of error": (lambda asked: Sent(MEGABYTES, 500), "the server's answer is larger than 1 MiB"),
+    "10 MB in 10 kB": (gzipped, "the server's answer is compressed"),
+    "nothing": (lambda asked: chat(""), "the answer is empty"),
+    "null": (lambda asked: chat(None), "the answer is empty"),
+    "a refusal": (lambda asked: chat(None, refusal="I can't."), "the model refuses: I can't."),
+    "a filter": (lambda asked: chat("", "content_filter"), "the server's content filter withheld the answer"),
+    "too many tokens": (lambda asked: chat("{", "length"), "the answer is longer than 1024 tokens"),
+    "HTML": (lambda asked: Sent(b"<html>", headers={"Content-Type": "text/html"}), "no chat completion"),
+    "not JSON": (lambda asked: Sent(b"colour"), "what the server sends is not JSON"),
+    "another JSON": (lambda asked: Sent(b"[1, 2]"), "no chat completion"),
+    "null choices": (lambda asked: whole(choices=None, error={"message": "?"}), "no chat completion"),
+    "no choice": (lambda asked: whole(choices=[]), "no chat completion"),
+    "bare choices": (lambda asked: whole(choices=[1]), "no chat completion"),
+    "no message": (lambda asked: whole(choices=[{"finish_reason": "stop"}]), "no chat completion"),
+    "deep JSON": (lambda asked: Sent(b"[" * 200_000), "no chat completion"),
+    "a ring of redirects": (
+        lambda asked: Sent(b"", 307, {"Location": "/v1/chat/completions"}),
+        "the connection broke: Exceeded maximum allowed redirects",
+    ),
+    "the key in an error": (echoed, "HTTP 400: bad request with headers"),
+    "the key in the answer": (lambda asked: named(asked, rationale=f"for {KEY}"), "the answer repeats the key"),
+    "the key's end": (lambda asked: named(asked, rationale=KEY[-12:]), "the answer repeats the key"),
+}
+
+
+@dataclass
+class Attempt:
+    """What came of one command on an index where half of the heads get a hostile answer each."""
+
+    index: Path
+    said: str
+    exit_code: int
+    log: str
+    asked: Counter[str]
+
+    def row(self, head: int) -> tuple[object, ...]:
+        columns = "status, property, confidence, rationale, error"
+        (row,) = rows(self.index, f"select {columns} from labels where (layer, head) = (?, ?)", *place(head))
+        return row
+
+
+def place(head: int) -> tuple[int, int]:
+    return 10 + head // 4, head % 4
+
+
+@pytest.fixture(scope="module")
+def attempt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attempt]:
+    """Ask about a head for each hostile behaviour, and after each about one that is answered well."""
+    index = span_index(tmp_path_factory.mktemp("hostile") / "hostile.clipdb", heads=2 * len(HOSTILE))
+    behaviours = {"L{}.H{}".format(*place(2 * number)): one for number, (one, _) in enumerate(HOSTILE.values())}
+    log = io.StringIO()
+    handler = logging.StreamHandler(log)
+    logging.getLogger().addHandler(handler)
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.DEBUG)
+    with pytest.MonkeyPatch.context() as patch, serving(lambda one: behaviours.get(one.head, named)(one)) as server:
+        patch.setenv("OPENAI_API_KEY", KEY)
+        result = clipdb(*arguments(index, server.url, "--timeout", 2))
+        yield Attempt(index, result.stdout + result.stderr, result.exit_code, log.getvalue(), server.heads())
+    logging.getLogger().removeHandler(handler)
+    logging.getLogger().setLevel(level)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_answer_is_an_error(attempt: Attempt, name: str) -> None:
+    number, (_, reason) = list(HOSTILE).index(name), HOSTILE[name]
+    status, *nothing, error = attempt.row(2 * number)
+    assert status == "error" and nothing == [None] * 3
+    assert isinstance(error, str) and reason in error and "\n" not in error and len(error) <= 300
+    assert not rows(attempt.index, "from head_properties where (layer, head) = (?, ?)", *place(2 * number))
+    # Nothing rubs off on the head that is asked about next.
+    assert attempt.row(2 * number + 1)[0::4] == ("ok", None)
+    assert name == "a ring of redirects" or attempt.asked["L{}.H{}".format(*place(2 * number))] == 1
+
+
+def test_hostile_answers_are_counted(attempt: Attempt) -> None:
+    count = len(HOSTILE)
+    assert attempt.exit_code == 0
+    assert f"{count} heads labelled by llm:small, 0 skipped, {count} failed (the first so: " in attempt.said
+    found = rows(attempt.index, "select status, count(*), count(property) from labels group by all order by all")
+    assert found == [("error", count, 0), ("ok", count, count)]
+    assert rows(attempt.index, "select added, failed from runs where command = 'label'") == [(count, count)]
+
+
+def test_the_key_is_nowhere(attempt: Attempt) -> None:
+    assert "HTTP Request" in attempt.log
+    assert_no_key(attempt.index, attempt.said, attempt.log)
+
+
+def test_what_failed_is_asked_again(index: Path) -> None:
+    with serving(lambda asked: failed(400) if asked.head == BAD and not asked.before else named(asked)) as server:
+        assert "1 failed" in done(*arguments(index, server.url))
+        assert "1 heads labelled by llm:small, 5 skipped, 0 failed\n" in done(*arguments(index, server.url))
+        assert "6 skipped" in done(*arguments(index, server.url))
+        assert server.heads()[BAD] == 2 and len(server.asked) == 7
+    # What failed once stays on record.
+    found = rows(index, "select status, property from labels where (layer, head) = (10, 1) order by run")
+    assert found == [("error", None), ("ok", "colour")]
+
+
+def test_it_tries_again_and_waits_as_long_as_the_server_says(index: Path) -> None:
+    def troubled(asked: Asked) -> Sent:
+        trouble = [failed(500), failed(429, "slow", {"Retry-After": "1"}), named(asked)]
+        return trouble[asked.before] if asked.head == BAD else named(asked)
+
+    with serving(troubled) as server:
+        assert "6 heads labelled" in done(*arguments(index, server.url, "--retries", 2))
+        _, second, third = (one.at for one in server.asked if one.head == BAD)
+    assert third - second >= 1
+    assert rows(index, "select status, count(*) from labels group by all") == [("ok", 6)]
+
+
+def test_all_fail(index: Path) -> None:
+    with serving(lambda asked: failed(500, "out of order")) as server:
+        line = refused(*arguments(index, server.url))
+    assert line == "no head was labelled, all of 6 calls failed, the first so: HTTP 500: out of order"
+    assert rows(index, "select status, count(*), count(property) from labels group by all") == [("error", 6, 0)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (failed(401, f"Incorrect API key provided: {KEY}"), "set $OPENAI_API_KEY to a key that it takes for small"),
+        (failed(402, "no money"), "answers HTTP 402 (no money): set $OPENAI_API_KEY"),
+        (failed(403, f"Bearer {KEY} may not"), "answers HTTP 403 ([hidden] may not)"),
+        (failed(404, "no such model"), "HTTP 404 (no such model): name a model that it has with --llm-model"),
+        (failed(429, "quota", code="insufficient_quota"), "answers HTTP 429 (quota): set $OPENAI_API_KEY"),
+    ],
+    ids=["401", "402", "403", "404", "quota"],
+)
+def test_what_no_call_can_mend_stops(index: Path, answer: Sent, says: str) -> None:
+    """What was answered before is kept, and is not asked about again."""
+
+    def until_the_fourth(asked: Asked) -> Sent:
+        return named(asked) if len(server.asked) <= 3 else answer
+
+    with serving(until_the_fourth) as server:
+        line = refused(*arguments(index, server.url, "--concurrency", 1))
+        assert says in line and server.url in line and len(server.asked) == 4
+        assert_no_key(index, line)
+        assert rows(index, "select status, count(*) from labels group by all") == [("ok", 3)]
+        server.behaviour = named
+        assert "3 heads labelled by llm:small, 3 skipped" in done(*arguments(index, server.url))
+
+
+@pytest.mark.parametrize("where", ["http://127.0.0.1:{port}/v1", "http://me:{key}@127.0.0.1:{port}/v1"])
+def test_no_server(index: Path, where: str) -> None:
+    port = free_port()
+    line = refused(*arguments(index, where.format(port=port, key=KEY)))
+    assert line.startswith(f"no server at http://127.0.0.1:{port}/v1 (") and "start it, or name another" in line
+    assert rows(index, "select count(*) from runs where command = 'label'") == [(0,)]
+    assert_no_key(index, line)
+
+
+def test_the_address_of_another_server(index: Path) -> None:
+    with serving() as server:
+        assert "HTTP 404" in refused(*arguments(index, server.url.replace("/v1", "/v2")))
+
+
+def test_nothing_that_steers_a_terminal_is_stored(index: Path) -> None:
+    with serving(lambda asked: named(asked, rationale="\x1b[31mred\x00 \u202eand\n\nblue")) as server:
+        done(*arguments(index, server.url))
+    assert rows(index, "select distinct rationale from labels") == [("[31mred and blue",)]
+
+
+def test_open_names_are_bounded(index: Path) -> None:
+    answers = ["art style", "x", "a\nb", "x" * 61, "colour; drop table labels", "1990s"]
+
+    def own_words(asked: Asked) -> Sent:
+        return named(asked, property=answers[4 * int(asked.head[1:3]) + int(asked.head[-1]) - 40])
+
+    with serving(own_words) as server:
+        done(*arguments(index, server.url, "--open"))
+    assert rows(index, "select property from labels where status = 'ok'") == [("art style",)]
+    assert rows(index, "select count(*) from labels where status = 'error'") == [(5,)]
+
+
+def test_killed_again_and_again(tmp_path: Path) -> None:
+    index = span_index(tmp_path / "many.clipdb", heads=60)
+
+    def slow(asked: Asked) -> Sent:
+        return Sent(named(asked).body, delay=0.02)
+
+    with serving(slow) as server:
+        answered = 0
+        for turn in range(2):
+            before = len(server.asked)
+            process = Process(tmp_path / f"{turn}.log", *arguments(index, server.url, "--concurrency", 2))
+            assert until(lambda before=before: len(server.asked) >= before + 24)
+            process.signal(signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
+            now = rows(index, "select count(*) from labels where status = 'ok'")[0][0]
+            # What was asked in vain is at most what a commit holds, and calls under way.
+            assert len(server.asked) - before - (now - answered) <= 16 + 4
+            answered = now
+        assert 0 < answered < 60
+        before = len(server.asked)
+        done(*arguments(index, server.url))
+        assert len(server.asked) - before == 60 - answered
+    once = Counter({(10 + head // 4, head % 4): 1 for head in range(60)})
+    assert Counter(rows(index, "select layer, head from labels where status = 'ok'")) == once
+    assert rows(index, "select count(*) from labels") == [(60,)]
+
+
+def test_stopped_by_a_person(index: Path, tmp_path: Path) -> None:
+    """It ends at once, with what came, though calls are under way."""
+
+    def hangs(asked: Asked) -> Sent:
+        return named(asked) if len(server.asked) <= 3 else Sent(named(asked).body, delay=120)
+
+    with serving(hangs) as server:
+        process = Process(tmp_path / "log", *arguments(index, server.url, "--concurrency", 1, "--timeout", 300))
+        assert until(lambda: len(server.asked) == 4)
+        process.signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert (tmp_path / "log").read_text() == "Stopped.\n"
+        assert rows(index, "select status, count(*) from labels group by all") == [("ok", 3)]
+        assert rows(index, "select added, finished_at from runs where command = 'label'") == [(3, None)]
+        server.behaviour = named
+        assert "3 heads labelled by llm:small, 3 skipped" in done(*arguments(index, server.url))
