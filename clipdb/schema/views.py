@@ -46,7 +46,6 @@ NAMES = (
     "association",
     "association_by_layer",
     "association_by_property",
-    "shared_properties",
     "entanglement",
     "entanglement_by_layer",
     "entanglement_by_property",

@@ -63,7 +63,15 @@ def write(
             put(vectors_path(model, kind, number), kind, model, table.slice(start, shard))
     put(CARD, "card", "", None)
     entries = [
-        ModelEntry(model, None, None, LAYERS, *(len(vectors.get((model, kind), ())) for kind in ("images", "texts")))
+        ModelEntry(
+            model,
+            None,
+            None,
+            LAYERS,
+            len(vectors.get((model, "images"), ())),
+            len(vectors.get((model, "texts"), ())),
+            None,
+        )
         for model in sorted({model for model, _ in vectors})
     ]
     files.sort(key=lambda file: file.path)

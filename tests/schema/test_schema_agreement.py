@@ -54,9 +54,12 @@ def named(labels: list[dict[str, Any]], pool: str | None = None) -> dict[Unit, d
     found: dict[Unit, dict[str, tuple[str, str]]] = {}
     for row in sorted(sorted(labels, key=lambda row: row["pool"], reverse=True), key=lambda row: row["run"]):
         struck = row["status"] == "rejected" and row["labeller"].startswith("human:")
-        if (row["status"] == "ok" or struck) and normal(row["property"]) and pool in (None, row["pool"]):
+        name = normal(row["property"])
+        if not name and row["status"] == "ok" and row["labeller"].startswith("llm:"):
+            name = "none of these"
+        if (row["status"] == "ok" or struck) and name and pool in (None, row["pool"]):
             unit = (row["model_id"], row["layer"], row["head"])
-            value = ("not " if struck else "") + normal(row["property"])
+            value = ("not " if struck else "") + name
             found.setdefault(unit, {})[row["labeller"]] = (value, row["pool"])
     return found
 
@@ -266,6 +269,7 @@ def test_stability_is_over_runs_of_one_prompt_and_set_of_examples(db: duckdb.Duc
     insert(db, "labels", [asked(1, "shape", "1"), asked(1, "shape", "2"), asked(1, "number", "3", prompt="another")])
     insert(db, "labels", [asked(2, None, "1"), asked(1, "place", "4", examples="others")])
     insert(db, "labels", [asked(0, "place", "9", labeller="human:z")])
+    insert(db, "labels", [label("a/x", 0, 3, None, "llm:x", run) | {"prompt_sha256": "p"} for run in "12"])
     select = "select head, prompt_sha256, examples_sha256, runs, failed, names, property, share, agreement"
     assert db.execute(f"{select} from label_stability order by all").fetchall() == [
         (0, "p", "e", 4, 1, 2, "colour", 0.75, 0.5),
@@ -273,10 +277,11 @@ def test_stability_is_over_runs_of_one_prompt_and_set_of_examples(db: duckdb.Duc
         (1, "p", "e", 2, 0, 1, "shape", 1.0, 1.0),
         (1, "p", "others", 1, 0, 1, "place", 1.0, None),
         (2, "p", "e", 0, 1, 0, None, None, None),
+        (3, "p", None, 2, 0, 1, "none of these", 1.0, 1.0),
     ]
     (row,) = rows(db, "select * exclude (model_id, pool) from labeller_stability")
-    counts = {"labeller": "llm:x", "asked_heads": 5, "repeated_heads": 2, "stable_heads": 1, "failed": 2}
-    assert row == counts | {"runs": 3.0, "names": 1.5, "share": 0.875, "agreement": 0.75}
+    counts = {"labeller": "llm:x", "asked_heads": 6, "repeated_heads": 3, "stable_heads": 2, "failed": 2}
+    assert row == counts | {"runs": 8 / 3, "names": 4 / 3, "share": 2.75 / 3, "agreement": 2.5 / 3}
 
 
 @quick

@@ -12,22 +12,13 @@
 
 with parts as (
     select
-        model_id, 'all heads' as part, -1 as place, labelled_heads, shared_heads, entanglement,
-        entanglement_low, entanglement_high, exclusive
-    from entanglement(level := $level) where $by = 'model'
-    union all
-    select
-        model_id, 'layer ' || layer, layer, labelled_heads, shared_heads, entanglement,
-        entanglement_low, entanglement_high, exclusive
-    from entanglement_by_layer(level := $level) where $by = 'layer'
-    union all
-    select model_id, property, -labelled_heads, labelled_heads, shared_heads, entanglement, null, null, exclusive
-    from entanglement_by_property where $by = 'property'
+        *, case $by when 'model' then 'all heads' when 'layer' then 'layer ' || layer else property end as part,
+        case $by when 'model' then -1 when 'layer' then layer else -labelled_heads end as place
+    from source_entanglement(part := $by, level := $level, names_in := 'current_names')
 )
 select
-    model_id, part, parts.labelled_heads as labelled, parts.shared_heads as shared, parts.entanglement,
-    parts.entanglement_low as low, parts.entanglement_high as high, parts.exclusive, whole.effective_properties
+    model_id, part, labelled_heads as labelled, shared_heads as shared, entanglement,
+    if($by = 'property', null, entanglement_low) as low, if($by = 'property', null, entanglement_high) as high, exclusive, effective_properties
 from parts
-join entanglement as whole using (model_id)
 where $model is null or model_id = $model
 order by model_id, place, part

@@ -2,7 +2,8 @@
 --
 -- Runs of one model with the same prompt and examples: share is the share of the most frequent name, agreement the
 -- share of the pairs of runs that gave the same one. With --by labeller these are means over the heads that were named
--- at least twice, and stable_heads counts those that got one name in all runs. failed counts runs that gave no name.
+-- at least twice, and stable_heads counts those that got one name in all runs. failed counts runs that failed; an answer that no
+-- name fits is an answer.
 --
 -- $by choice(labeller|head) = labeller: What a row is.
 -- $labeller text optional: Only this one, llm:MODEL.

@@ -10,22 +10,6 @@
 -- column entanglement_high: Upper end of this interval
 -- column exclusive: 1 - entanglement
 -- column properties: Different properties among the layer's labelled heads
-with counted as (
-    select
-        model_id, layer,
-        count(*) as labelled_heads,
-        count_if(carriers > 1)::bigint as shared_heads,
-        count(distinct property_key) as properties
-    from shared_properties
-    group by model_id, layer
-),
-bounded as (
-    select *, bootstrap_interval(shared_heads, labelled_heads, level := level) as ends from counted
-)
 select
-    model_id, layer, labelled_heads, shared_heads,
-    shared_heads / labelled_heads as entanglement,
-    ends.low as entanglement_low, ends.high as entanglement_high,
-    1 - shared_heads / labelled_heads as exclusive,
-    properties
-from bounded
+    model_id, layer, labelled_heads, shared_heads, entanglement, entanglement_low, entanglement_high, exclusive, properties
+from source_entanglement(part := 'layer', level := level, names_in := 'current_names')

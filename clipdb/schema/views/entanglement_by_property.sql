@@ -8,13 +8,5 @@
 -- column entanglement: shared_heads / labelled_heads: 1 or 0
 -- column exclusive: 1 - entanglement
 -- column layers: Layers of these heads, in order
-select
-    model_id, property_key as property,
-    count(*) as labelled_heads,
-    count(*) / sum(count(*)) over (partition by model_id) as share_of_heads,
-    count(*) filter (carriers > 1) as shared_heads,
-    count(*) filter (carriers > 1) / count(*) as entanglement,
-    1 - count(*) filter (carriers > 1) / count(*) as exclusive,
-    list(distinct layer order by layer) as layers
-from shared_properties
-group by model_id, property_key
+select model_id, property, labelled_heads, share_of_heads, shared_heads, entanglement, exclusive, layers
+from source_entanglement(part := 'property', names_in := 'current_names')

@@ -7,8 +7,8 @@
 -- column labeller: Who named it: llm:MODEL
 -- column prompt_sha256: Hex SHA-256 of the prompt
 -- column examples_sha256: Hex SHA-256 of the examples in the prompt
--- column runs: Runs that gave a name
--- column failed: Runs that gave none
+-- column runs: Runs that gave an answer: a name, or that none fits, which counts as the name 'none of these'
+-- column failed: Runs that failed
 -- column names: Different names, as properties are compared
 -- column property: The most frequent name, as properties are compared; of equals the first by name
 -- column share: Runs that gave this name / runs, 0..1
@@ -16,7 +16,7 @@
 with named as (
     select
         model_id, layer, head, pool, labeller, prompt_sha256, examples_sha256,
-        if(status = 'ok', normal_property(property), null) as property_key, count(*) as times
+        if(status = 'ok', coalesce(normal_property(property), 'none of these'), null) as property_key, count(*) as times
     from labels
     where labeller like 'llm:%'
     group by all

@@ -4,13 +4,13 @@
 -- column pool: Pool whose spans the LLM saw
 -- column labeller: Who named them: llm:MODEL
 -- column asked_heads: Heads that were asked about
--- column repeated_heads: Those with at least two runs that gave a name: the numbers from here on are theirs
+-- column repeated_heads: Those with at least two runs that gave an answer: the numbers from here on are theirs
 -- column stable_heads: Those that got one name in all runs
--- column runs: Runs that gave a name, mean over these heads
+-- column runs: Runs that gave an answer, mean over these heads
 -- column names: Different names, mean over these heads
 -- column share: Share of the most frequent name, 0..1, mean over these heads
 -- column agreement: Share of the pairs of runs that gave the same name, 0..1, mean over these heads
--- column failed: Runs that gave no name, over all heads asked about
+-- column failed: Runs that failed, over all heads asked about
 select
     model_id, pool, labeller,
     count(*) as asked_heads,

@@ -1,0 +1,74 @@
+"""docs/labels.md: every command runs, in the order of the page; a real server answers in place of the one it names."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from llama_server import Llama
+from support import rows
+
+PAGE = (Path(__file__).parents[1] / "docs" / "labels.md").read_text(encoding="utf-8")
+SERVER, MODEL = "http://localhost:11434/v1", "qwen3"
+TYPED = "a\nr\nlook\nx\nq\n"
+NAMES = "model,pretrained,layer,head,property\nM,paper,11,0,Colors\nM,paper,11,1,colors.\nM,paper,11,2,Animals\n"
+SPANS = "model,pretrained,layer,head,rank,text\nM,paper,11,0,1,a red door\nM,paper,11,0,2,a blue sail\n"
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory, llama: Llama) -> Iterator[dict[str, str]]:
+    """What each command of the page printed."""
+    from clipdb.cli import main
+
+    outputs: dict[str, str] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("page"))
+        Path("names.csv").write_text(NAMES)
+        Path("spans.csv").write_text(SPANS)
+        for line in re.findall(r"^\$ (.+)$", PAGE, re.MULTILINE):
+            program, *arguments = shlex.split(line)
+            if program == "export":
+                patch.setenv(*arguments[0].split("="))
+                continue
+            assert program == "clipdb", line
+            arguments = [{SERVER: llama.url, MODEL: llama.model}.get(one, one) for one in arguments]
+            arguments += ["--scenes", "60"] if arguments == ["demo"] else []
+            result = CliRunner().invoke(main, arguments, input=TYPED)
+            assert result.exit_code == 0, (line, result.output, result.exception)
+            outputs[line] = result.output
+        yield outputs
+
+
+def test_answers_are_asked_for_once(printed: dict[str, str]) -> None:
+    dry, first, again = (text for line, text in printed.items() if line.startswith("clipdb label"))
+    assert "24 calls" in dry
+    found = (
+        "select run, count(*), count_if(status = 'ok') from labels "
+        "where labeller like 'llm:%' group by run order by run"
+    )
+    counts = rows(Path("clipdb-demo/demo.clipdb"), found)
+    assert counts[0][1] == 24 and sum(ok for *_, ok in counts) <= 3 * 24
+    assert "24" in first and again
+
+
+def test_people_come_first(printed: dict[str, str]) -> None:
+    assert "3 heads decided by human:ada, 17 left" in printed["clipdb review --reviewer ada --sample 20 --seed 0"]
+    people = "select count(*) from head_properties where labeller = 'human:ada'"
+    assert rows(Path("clipdb-demo/demo.clipdb"), people) == [(2,)]
+    decided = "select status, count(*) from labels where labeller = 'human:ada' group by all order by all"
+    assert rows(Path("another.clipdb"), decided) == [("ok", 2), ("rejected", 1)]
+
+
+def test_what_is_published_can_be_asked(printed: dict[str, str]) -> None:
+    assert "import:paper" in printed["clipdb query heads -i paper.clipdb"]
+    assert "0.667" in printed["clipdb query entanglement -i paper.clipdb"]
+
+
+def test_all_sources_are_compared(printed: dict[str, str]) -> None:
+    table = printed["clipdb query scoreboard"]
+    assert all(source in table for source in ("current", "vote", "llm:", "human:ada"))
+    assert Path("scoreboard.png").read_bytes().startswith(b"\x89PNG")
