@@ -73,8 +73,9 @@ def names(labels: Iterable[Row]) -> dict[Source, dict[Head, Name]]:
     labels = list(labels)
     newest: dict[tuple[Head, str, str], Row] = {}
     for row in sorted(labels, key=lambda row: (row["created_at"], row["run"])):
-        if row["status"] == "ok" and normal(row["property"]):
+        if row["status"] == "ok":
             newest[head_of(row), row["pool"], row["labeller"]] = row
+    newest = {key: row for key, row in newest.items() if normal(row["property"])}  # others say that none fits
     found: dict[Source, dict[Head, Name]] = {}
     precedence: dict[Head, list[tuple[Any, Name]]] = {}
     wrong = struck(labels)

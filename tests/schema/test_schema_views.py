@@ -121,6 +121,13 @@ def test_each_source_has_its_newest_name(db: duckdb.DuckDBPyConnection) -> None:
     ]
 
 
+def test_a_source_that_finds_no_name_any_more_has_none(db: duckdb.DuckDBPyConnection) -> None:
+    insert(db, "labels", [label("m/w", 0, 0, "shape", "llm:x", "1"), label("m/w", 0, 0, "colour", "vote", "1")])
+    assert named(db) == [("m/w", 0, 0, "shape")]
+    insert(db, "labels", [label("m/w", 0, 0, None, "llm:x", "2")])
+    assert named(db) == [("m/w", 0, 0, "colour")]
+
+
 def test_what_a_person_rejects_is_struck_until_a_person_gives_it_again(db: duckdb.DuckDBPyConnection) -> None:
     def then(property: str, labeller: str, run: str, status: str = "ok", pool: str = "p") -> tuple | None:
         insert(db, "labels", [label("m/w", 0, 0, property, labeller, run, status, pool)])

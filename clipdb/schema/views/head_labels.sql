@@ -1,4 +1,5 @@
--- What each source calls each head: the newest label with status ok of each labeller, for each pool.
+-- What each source calls each head: the newest label with status ok of each labeller, for each pool. Where that one says
+-- that no property fits, the source has no name for the head, whatever it said before.
 -- column model_id: Model with weights
 -- column layer: Layer, counted from 0
 -- column head: Head within its layer, counted from 0
@@ -11,14 +12,15 @@
 -- column rationale: The labeller's reason, where it gave one
 -- column created_at: When the label was given (UTC)
 -- column run: Run that wrote the label
-with named as (
+with said as (
     select
         model_id, layer, head, format('L{}.H{}', layer, head) as name,
         property, normal_property(property) as property_key,
         pool, labeller, confidence, rationale, created_at, run
     from labels
-    where status = 'ok' and normal_property(property) is not null
+    where status = 'ok'
+),
+newest as (
+    select arg_max(said, (created_at, run)) as label from said group by model_id, layer, head, pool, labeller
 )
-select unnest(arg_max(named, (created_at, run)))
-from named
-group by model_id, layer, head, pool, labeller
+select unnest(label) from newest where label.property_key is not null
