@@ -146,7 +146,15 @@ class Server:
             disable_nagle_algorithm = True
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                length = int(self.headers["Content-Length"])
+                try:
+                    data = self.rfile.read(length)
+                except OSError:
+                    data = b""
+                if len(data) < length:
+                    self.close_connection = True  # whoever asked has left
+                    return
+                body = json.loads(data)
                 if self.path != "/v1/chat/completions":
                     self._send(failed(404, f"no {self.path} here"))
                     return

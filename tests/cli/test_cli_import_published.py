@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import hashlib
 import shutil
 from pathlib import Path
@@ -64,8 +65,8 @@ def test_questions_without_model_and_images(named: Path) -> None:
     assert "L3.H0" in done("query", "spans", "mug", "-i", index)
     assert "L3.H1" in done("query", "property", "color", "-i", index)
     assert "L3.H0, L3.H1" in done("query", "spans-shared", "-i", index)
-    shared = done("query", "entanglement", "-i", index, "-f", "csv").splitlines()[1].split(",")
-    assert shared[:6] == ["ViT-A/web", "all heads", "2", "2", "1.0", "0.0"]
+    shared = json.loads(done("query", "entanglement", "-i", index, "-f", "json"))[0]
+    assert (shared["labelled"], shared["shared"], shared["entanglement"], shared["exclusive"]) == (2, 2, 1.0, 0.0)
     for name in ("layers", "coverage", "properties", "properties-by-layer"):
         assert "ViT-A/web" in done("query", name, "-i", index)
     info = done("info", "-i", index, "-f", "csv")

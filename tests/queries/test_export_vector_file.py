@@ -84,8 +84,8 @@ def test_pyarrow_reads_back_every_bit(
 @pytest.mark.parametrize("nulls", [0, 0.2, 1])
 @pytest.mark.parametrize("rows", [1, 5000])
 def test_every_reader_agrees_with_what_pyarrow_writes(tmp_path: Path, rows: int, nulls: float) -> None:
-    """Thousands of rows take several pages."""
-    schema = vectors_schema("images", 48, {(1, 0): 64, (1, 1): 7, (10, 2): 1})
+    """Thousands of long vectors take several pages."""
+    schema = vectors_schema("images", 48, {(1, 0): 300, (1, 1): 7, (10, 2): 1})
     made = table(schema, rows, 1, nulls)
     ours, theirs = written(schema, [made], tmp_path), tmp_path / "theirs.parquet"
     pq.write_table(made, theirs, compression="zstd", use_dictionary=False, write_statistics=False)
