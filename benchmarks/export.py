@@ -2,14 +2,14 @@
 
     python benchmarks/export.py
 
-The index is synthetic and is built in a temporary folder first. Both sides end with every file synced to disk.
+The index is synthetic and is built in a temporary folder first. Both sides end with every file synced to disk; each
+writes into a new directory, so that no time goes into deleting an old one. It takes 5 GB of disk.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -27,18 +27,16 @@ def main() -> None:
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        index, exported, copied = (Path(folder) / name for name in ("index.clipdb", "export", "copy"))
+        index, exported = Path(folder) / "index.clipdb", Path(folder) / "export"
         build(index, options.images)
         export_index(index, exported, Options())
         contents = [file.read_bytes() for file in sorted(exported.rglob("*.parquet"))]
 
         def export() -> None:
-            shutil.rmtree(exported, ignore_errors=True)
-            export_index(index, exported, Options())
+            export_index(index, Path(tempfile.mkdtemp(dir=folder)), Options())
 
         def write() -> None:
-            shutil.rmtree(copied, ignore_errors=True)
-            copied.mkdir()
+            copied = Path(tempfile.mkdtemp(dir=folder))
             for number, content in enumerate(contents):
                 with (copied / f"{number}").open("wb") as file:
                     file.write(content)

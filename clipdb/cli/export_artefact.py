@@ -12,6 +12,7 @@ import click
 from clipdb.cli.common import index_option
 from clipdb.errors import ClipdbError, require
 from clipdb.schema.artefact import WHATS, What
+from clipdb.schema.names import is_url
 
 if TYPE_CHECKING:
     from clipdb.queries.export.artefact import Progress
@@ -21,7 +22,7 @@ _QUALITY = 85
 
 
 @click.command()
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=click.Path())
 @click.option(
     "--what",
     type=click.Choice(WHATS),
@@ -47,7 +48,7 @@ _QUALITY = 85
 @index_option
 def artefact(
     index: Path,
-    directory: Path,
+    directory: str,
     what: What,
     models: tuple[str, ...],
     layers: str | None,
@@ -63,6 +64,8 @@ def artefact(
     made an index again with `clipdb import DIR`. The same index gives the same bytes. With --model, the images are
     those that the model has vectors of; texts and pools, which belong to no model, stay.
     """
+    if is_url(directory):
+        raise ClipdbError(f"{directory} is a URL: export to a directory and upload that")
     if thumbnails and without_images:
         raise click.UsageError("--thumbnails shows the images that --without-images keeps back: choose one of them")
     if thumbnails:
@@ -71,10 +74,10 @@ def artefact(
 
     options = Options(what, models, layers, not without_images, licence, citation, replace)
     with _progress() as progress:
-        done = export_index(index, directory, options, thumbnail if thumbnails else None, progress)
+        done = export_index(index, Path(directory), options, thumbnail if thumbnails else None, progress)
     files = done.manifest.files
     size = sum(file.bytes for file in files)
-    click.echo(f"{directory}: {len(files)} files, {size / 2**20:,.1f} MiB")
+    click.echo(f"{Path(directory)}: {len(files)} files, {size / 2**20:,.1f} MiB")
     if done.without_thumbnail:
         click.echo(
             f"note: {done.without_thumbnail} images have no thumbnail: their files are gone or changed", err=True

@@ -10,30 +10,36 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from clipdb.cli.common import index_option
+from clipdb.errors import ClipdbError
+from clipdb.schema.names import is_url
 
 if TYPE_CHECKING:
     from clipdb.ingest.artefact import Merged, Progress
 
 
 @click.command()
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directory", metavar="DIR", type=click.Path())
 @click.option(
     "--prefer",
     type=click.Choice(["theirs", "ours"]),
     help="Which to keep where the artefact and the index differ; without it that is an error.",
 )
 @index_option
-def artefact(index: Path, directory: Path, prefer: Literal["ours", "theirs"] | None) -> None:
+def artefact(index: Path, directory: str, prefer: Literal["ours", "theirs"] | None) -> None:
     """Import what `clipdb export` wrote, into a new index or one that is there.
 
     Every file is checked before anything is written. What is there already is skipped; images of a model that is there
     with the same weights are added to its own, and `clipdb span` then describes its heads over all of them. Stop it
     whenever you like: the index has all of an artefact or nothing of it, and the same command does it again.
     """
+    if is_url(directory):
+        raise ClipdbError(
+            f"{directory} is a URL: download it and import its directory, or ask it there with `clipdb query -i {directory}`"
+        )
     from clipdb.ingest.artefact import import_artefact
 
     with _progress() as progress:
-        imported = import_artefact(index, directory, prefer, progress)
+        imported = import_artefact(index, Path(directory), prefer, progress)
     click.echo(f"{index}: {_counts('rows', imported.rows)}; {_counts('vectors', imported.vectors)}")
     for note in imported.notes:
         click.echo(f"note: {note}", err=True)

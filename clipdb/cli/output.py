@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -138,7 +138,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise ClipdbError(f"can't write {path}: {error.strerror or error}") from error
     finally:
-        building.unlink(missing_ok=True)
+        with suppress(OSError):  # where it couldn't be made there is none
+            building.unlink()
 
 
 def _write_parquet(result: duckdb.DuckDBPyConnection, output: Output, cap: int | None) -> None:

@@ -56,6 +56,8 @@ def model_ids(reader: Reader, chosen: str | None = None) -> list[str]:
 def reload(reader: Reader, model_id: str, checkpoint: Path | None, device: str) -> Model:
     """Load a model of the index again, from where its ingest had the weights unless another file is given.
 
+    A run that was imported doesn't say where (`clipdb.schema.artefact.RUN_ARGUMENTS`), and so hides no run that does.
+
     Raises
     ------
     ClipdbError
@@ -63,11 +65,11 @@ def reload(reader: Reader, model_id: str, checkpoint: Path | None, device: str) 
     """
     if checkpoint is None:
         runs = reader.read(
-            "select arguments->>'$.checkpoint' from runs "
-            "where command = 'ingest images' and (arguments->>'$.model') = ? order by run desc limit 1",
+            "select arguments->>'$.checkpoint' as checkpoint from runs where checkpoint is not null "
+            "and command = 'ingest images' and (arguments->>'$.model') = ? order by run desc limit 1",
             model_id,
         )
-        checkpoint = Path(runs[0][0]) if runs and runs[0][0] else None
+        checkpoint = Path(runs[0][0]) if runs else None
     model = load(model_id, checkpoint, device)
     require_same_model(reader, model)
     return model

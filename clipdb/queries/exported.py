@@ -11,7 +11,7 @@ import duckdb
 from clipdb.errors import ClipdbError
 from clipdb.queries.remote import load_httpfs
 from clipdb.schema import catalog, views
-from clipdb.schema.artefact import MANIFEST, RELATIONS, File, read_manifest
+from clipdb.schema.artefact import MANIFEST, RELATIONS, RUN_ARGUMENTS, File, read_manifest
 from clipdb.schema.names import is_url
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class Artefact:
         try:
             if is_url(self.where):
                 load_httpfs(self.connection, self.where)
+            elif {"*", "?"} & set(self.where):
+                raise ClipdbError(
+                    f"{self.where} can't be read: DuckDB takes * and ? for patterns: rename the directory"
+                )
             self.manifest = read_manifest(self._read(MANIFEST), self.where)
             self._make_relations()
         except duckdb.Error as error:
@@ -122,7 +126,9 @@ class Artefact:
                 self.connection.execute(statement)
         for name in RELATIONS:
             if name in files:
-                self.connection.execute(f"create view {name} as from {parquet([self.path(files[name].path)])}")
+                source = parquet([self.path(files[name].path)])
+                columns = f"* replace ({RUN_ARGUMENTS} as arguments)" if name == "runs" else "*"
+                self.connection.execute(f"create view {name} as select {columns} from {source}")
         views.create(self.connection)
 
 

@@ -153,6 +153,12 @@ def test_what_is_no_artefact(where: str, index: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "new.clipdb").exists()
 
 
+def test_a_url_is_to_be_downloaded_first(tmp_path: Path) -> None:
+    url = "hf://datasets/owner/name"
+    said = refused("import", url, "-i", tmp_path / "new.clipdb")
+    assert said.startswith(f"{url} is a URL: download it") and f"`clipdb query -i {url}`" in said
+
+
 def test_what_is_in_the_way_of_a_new_index_stays(exported: Path, tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.write_text("x")

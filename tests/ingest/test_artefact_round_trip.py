@@ -78,7 +78,8 @@ def test_an_artefact_without_sources_takes_nothing_away(index: Path, tmp_path: P
 def test_layers_that_come_later_fill_what_was_null(index: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.clipdb"
     for layers in ("1", "2"):
-        done("import", export(index, tmp_path / f"layer {layers}", layers=layers), "-i", other)
+        result = clipdb("import", export(index, tmp_path / f"layer {layers}", layers=layers), "-i", other)
+        assert result.exit_code == 0 and result.stderr == ""  # every image has both now
     found, expected = contents(other), contents(index)
     for kind in ("images", "texts"):
         assert found[f"{MODEL} {kind}"]["rows"] == expected[f"{MODEL} {kind}"]["rows"]

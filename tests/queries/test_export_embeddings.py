@@ -208,6 +208,7 @@ def test_what_has_no_length_stays_so(tmp_path: Path) -> None:
         (["e.npy", "--model", "no/ne"], "no model 'no/ne' in this index: it has one/a"),
         (["e.csv"], "e.csv: embeddings are written as FILE.parquet or FILE.npy"),
         (["nowhere/e.npy"], "can't write "),
+        (["e.npy/e.npy"], "can't write "),
         (["nowhere/e.parquet"], "can't write "),
     ],
 )

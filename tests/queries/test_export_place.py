@@ -42,6 +42,21 @@ def test_a_new_place_and_an_empty_one(built: Built, tmp_path: Path) -> None:
         assert whole(place) and not beside(place)
 
 
+def test_a_name_that_hive_would_misread(built: Built, tmp_path: Path) -> None:
+    done("export", tmp_path / "plain", "-i", built.path)
+    done("export", tmp_path / "model_id=x" / "a=b", "-i", built.path)
+    for file in read_manifest((tmp_path / "plain" / "manifest.json").read_text(), "").files:
+        assert (tmp_path / "model_id=x" / "a=b" / file.path).read_bytes() == (
+            tmp_path / "plain" / file.path
+        ).read_bytes()
+
+
+def test_a_url_is_no_place_to_write(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "upload" in refused("export", "hf://datasets/owner/name", "-i", built.path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_there_stays(built: Built, tmp_path: Path) -> None:
     place = tmp_path / "out"
     place.mkdir()

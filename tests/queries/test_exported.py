@@ -165,10 +165,12 @@ def test_what_the_command_exports_is_read(built: Built, tmp_path: Path) -> None:
         assert done(*ask, "-i", tmp_path / "heads") == done(*ask, "-i", built.path)
 
 
-def test_the_model_runs_on_what_it_lacks(ready_index: Path, tmp_path: Path) -> None:
-    done("export", tmp_path / "heads", "-i", ready_index)
-    ask = ("query", "text-heads", "--text", "a text that nobody embedded", "-f", "json")
-    assert done(*ask, "-i", tmp_path / "heads") == done(*ask, "-i", ready_index)
+def test_the_model_runs_on_what_it_lacks(pictures: list[Path], tmp_path: Path) -> None:
+    index = tmp_path / "scenes.clipdb"
+    done("ingest", "images", *pictures[:4], "--model", "clipdb-tiny/scenes", "--workers", 0, "-i", index)
+    done("export", tmp_path / "heads", "-i", index)
+    ask = ("query", "text-heads", "--text", "a red circle", "-f", "json")
+    assert done(*ask, "-i", tmp_path / "heads") == done(*ask, "-i", index)
 
 
 def test_a_picture_of_nowhere_needs_its_file(built: Built, tmp_path: Path) -> None:
@@ -275,3 +277,9 @@ def test_no_artefact_at_all(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "is not an index: it has no catalog.duckdb" in refused("query", "heads", "-i", tmp_path / "empty")
     assert "no index at" in refused("query", "heads", "-i", tmp_path / "none")
+
+
+@pytest.mark.parametrize("name", ["st*r", "wh?"])
+def test_what_duckdb_would_take_for_a_pattern(own: Path, tmp_path: Path, name: str) -> None:
+    said = refused("query", "heads", "-i", own.rename(tmp_path / name))
+    assert said == f"{tmp_path / name} can't be read: DuckDB takes * and ? for patterns: rename the directory"

@@ -8,7 +8,7 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.artefact.files import Artefact
 from clipdb.ingest.artefact.parquet import open_parquet, read_batches, require_schema
 from clipdb.schema.arrow import relation_schema
-from clipdb.schema.artefact import RELATIONS, File
+from clipdb.schema.artefact import RELATIONS, RUN_ARGUMENTS, File
 
 ROWS_AT_ONCE = 2048
 _WIDE = {"heads": 32}  # rows at once where one is large
@@ -31,6 +31,7 @@ def stage(connection: duckdb.DuckDBPyConnection, artefact: Artefact) -> None:
         connection.execute(f"create or replace temp table their_{table} as from {table} limit 0")
         for file in artefact.manifest.of("relation", table):
             _fill(connection, artefact, file)
+    connection.execute(f"update their_runs set arguments = {RUN_ARGUMENTS} where json_valid(arguments::varchar)")
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, artefact: Artefact, file: File) -> None:

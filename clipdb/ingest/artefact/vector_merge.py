@@ -122,8 +122,10 @@ class VectorMerge:
         if self.ours is None or self.table is None:
             return
         ours = set(head_columns(self.ours.schema))
-        for whose, one, other in (("the artefact", self.theirs.heads, ours), ("the index", ours, self.theirs.heads)):
-            if layers := sorted({layer for layer, _ in set(one) - set(other)}):
+        theirs = set(self.theirs.heads)
+        sides = (("the artefact", theirs - ours, self.same_ids), ("the index", ours - theirs, not self.added))
+        for whose, heads, have_all in sides:
+            if not have_all and (layers := sorted({layer for layer, _ in heads})):
                 yield f"{model}: only images of {whose} have vectors of layers {', '.join(map(str, layers))}"
         if self.added:
             yield f"{model}: {self.added} more images than its spans and labels were found over: run `clipdb span`"

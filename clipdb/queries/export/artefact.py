@@ -11,12 +11,13 @@ from pathlib import Path
 import duckdb
 
 from clipdb.queries.export.card import card
+from clipdb.queries.export.card.metrics import metrics
 from clipdb.queries.export.choice import Choice, Tables, choose, make_tables, unvouched
 from clipdb.queries.export.parquet import HashedFile
 from clipdb.queries.export.place import building
 from clipdb.queries.export.relations import write_relation
 from clipdb.queries.export.thumbnails import Thumbnail, write_thumbnails
-from clipdb.queries.export.vectors import Source, write_vectors
+from clipdb.queries.export.vectors import Source, writing_vectors
 from clipdb.queries.vectors import committed_versions, open_vectors
 from clipdb.schema import catalog
 from clipdb.schema.artefact import (
@@ -114,11 +115,13 @@ def export_index(
             files.append(file)
             progress(file)
 
-        for table in WITH_VECTORS if options.what == "vectors" else RELATIONS:
-            if options.images or table not in OF_SOURCES:
-                add(write_relation(connection, root, table, choice, options.images))
-        if options.what != "relations":
-            for file in write_vectors(root, _sources(connection, choice, tables)):
+        sources = [] if options.what == "relations" else _sources(connection, choice, tables)
+        with writing_vectors(root, sources) as shards:
+            for table in WITH_VECTORS if options.what == "vectors" else RELATIONS:
+                if options.images or table not in OF_SOURCES:
+                    add(write_relation(connection, root, table, choice, options.images))
+            scores = "" if options.what == "vectors" else metrics(root)
+            for file in shards:
                 add(file)
         without = 0
         if thumbnail is not None:
@@ -134,7 +137,7 @@ def export_index(
             licence=options.licence,
             citation=options.citation,
         )
-        add(_write(root, CARD, card(manifest, root)))
+        add(_write(root, CARD, card(manifest, root, scores)))
         text = replace(manifest, files=tuple(files)).to_json()
         manifest = read_manifest(text, str(directory))  # nothing leaves that no import would accept
         _write(root, MANIFEST, text)

@@ -43,7 +43,7 @@ class HashedFile:
         """Whether it is finished, as pyarrow asks."""
         return self._file.closed
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | pa.Buffer) -> int:
         """Write bytes."""
         self._hash.update(data)
         self.bytes += len(data)

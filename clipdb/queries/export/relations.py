@@ -11,7 +11,7 @@ from clipdb.queries.export.choice import Choice
 from clipdb.queries.export.parquet import HashedFile, regroup, write_parquet
 from clipdb.schema import tables
 from clipdb.schema.arrow import relation_schema
-from clipdb.schema.artefact import File, relation_path
+from clipdb.schema.artefact import RUN_ARGUMENTS, File, relation_path
 
 _GROUP_ROWS = 65_536
 # A row of heads has a basis, half a megabyte in a large model.
@@ -32,6 +32,7 @@ _CHOSEN = {
 }
 # A run that imported an artefact wrote no row of its own: without it, what was imported is exported as it came.
 _ROWS = {"runs": "(from runs where command <> 'import artefact') runs"}
+_VALUES = {("runs", "arguments"): f"({RUN_ARGUMENTS})"}
 # What says where images came from, as a value that says nothing. A run's arguments name files, under names of its own.
 _WITHOUT_IMAGES = {("images", "uri"): "''", ("images", "metadata"): "null", ("runs", "arguments"): "null"}
 
@@ -63,9 +64,10 @@ def write_relation(
 
 def _select(table: str, choice: Choice, with_images: bool) -> str:
     relation = tables.metadata.tables[table]
+    values = _VALUES if with_images else _WITHOUT_IMAGES
     columns = []
     for column in relation.columns:
-        value = column.name if with_images else _WITHOUT_IMAGES.get((table, column.name), column.name)
+        value = values.get((table, column.name), column.name)
         columns.append(f"{value}{'::text' if isinstance(column.type, JSON) else ''} as {column.name}")
     chosen = "" if choice.whole else _CHOSEN.get(table, "")
     if table == "images" and not choice.all_models:

@@ -18,7 +18,7 @@ from clipdb.queries.export.parquet import HashedFile
 from clipdb.queries.export.thrift import Value, i32, i64, sequence, struct, text, varint
 
 _MAGIC = b"PAR1"
-_PAGE_BYTES = 2**18
+_PAGE_BYTES = 2**20
 _LEVEL = 1  # of zstd
 # Of parquet.thrift: Encoding, CompressionCodec, FieldRepetitionType.
 _PLAIN, _RLE = 0, 3
@@ -81,10 +81,11 @@ def _chunk(file: HashedFile, codec: pa.Codec, field: pa.Field, column: pa.Array)
     rows = max(1, _PAGE_BYTES // _width(field.type))
     for first in range(0, len(column), rows):
         count, body = _page(field, column.slice(first, rows))
-        packed = codec.compress(body, asbytes=True)
+        packed = codec.compress(body)
         data = struct({1: i32(count), 2: i32(_PLAIN), 3: i32(_RLE), 4: i32(_RLE)})
-        header = struct({1: i32(0), 2: i32(len(body)), 3: i32(len(packed)), 5: data}).data
-        file.write(header + packed)
+        header = struct({1: i32(0), 2: i32(len(body)), 3: i32(packed.size), 5: data}).data
+        file.write(header)
+        file.write(packed)
         values += count
         unpacked += len(header) + len(body)
     is_list = pa.types.is_fixed_size_list(field.type)
@@ -116,19 +117,19 @@ def _page(field: pa.Field, column: pa.Array) -> tuple[int, bytes]:
     if not pa.types.is_fixed_size_list(field.type):
         return len(column), column.to_numpy().tobytes()
     size = field.type.list_size
-    numbers = column.flatten().to_numpy().tobytes()  # those of null lists are left out
     if column.null_count:
-        return _levels(np.asarray(column.is_valid()), size, field.nullable, numbers)
-    count, levels = _full_levels(len(column), size, field.nullable)
-    return count, levels + numbers
+        count, levels = _levels(np.asarray(column.is_valid()), size, field.nullable)
+    else:
+        count, levels = _full_levels(len(column), size, field.nullable)
+    return count, b"".join((levels, column.flatten().to_numpy()))  # which leaves out the numbers of null lists
 
 
 @lru_cache(64)
 def _full_levels(rows: int, size: int, nullable: bool) -> tuple[int, bytes]:
-    return _levels(np.ones(rows, bool), size, nullable, b"")
+    return _levels(np.ones(rows, bool), size, nullable)
 
 
-def _levels(valid: np.ndarray, size: int, nullable: bool, numbers: bytes) -> tuple[int, bytes]:
+def _levels(valid: np.ndarray, size: int, nullable: bool) -> tuple[int, bytes]:
     """Give the levels of lists of one size and nulls: one level for a null, and one for each number."""
     lengths = np.where(valid, size, 1)
     starts = np.cumsum(lengths) - lengths
@@ -137,7 +138,7 @@ def _levels(valid: np.ndarray, size: int, nullable: bool, numbers: bytes) -> tup
     most = 2 if nullable else 1
     definition = np.full(len(repetition), most, np.uint8)
     definition[starts[~valid]] = 0
-    return len(repetition), _run(repetition, 1) + _run(definition, most) + numbers
+    return len(repetition), _run(repetition, 1) + _run(definition, most)
 
 
 def _run(levels: np.ndarray, width: int) -> bytes:

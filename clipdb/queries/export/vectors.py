@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,8 +39,9 @@ class Source:
     without: Sequence[str]
 
 
-def write_vectors(root: Path, sources: Sequence[Source]) -> Iterator[File]:
-    """Write the vectors of models, in the order in which the index has the rows.
+@contextmanager
+def writing_vectors(root: Path, sources: Sequence[Source]) -> Iterator[Iterator[File]]:
+    """Write the vectors of models in threads of their own, in the order in which the index has the rows.
 
     Memory is bounded: each thread holds a few row groups, whatever the number of rows.
 
@@ -52,15 +54,14 @@ def write_vectors(root: Path, sources: Sequence[Source]) -> Iterator[File]:
 
     Yields
     ------
-    File
-        A shard, when it is on disk.
+    iterator of File
+        The shards in order, each when it is on disk. What was not begun when the block ends is not written.
     """
     shards = [partial(_write_shard, root, source, n) for source in sources for n in range(_shards(source))]
-    pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
+    # One thread more than there are processors: one of them waits for the disk.
+    pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1) + 1)
     try:
-        # The writing threads don't wait for the disk: this one does.
-        for file in pool.map(lambda write: write(), shards):
-            yield file.finished()
+        yield pool.map(lambda write: write(), shards)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -69,7 +70,7 @@ def _shards(source: Source) -> int:
     return -(-(source.table.count_rows() - len(source.without)) // SHARD_ROWS)
 
 
-def _write_shard(root: Path, source: Source, number: int) -> HashedFile:
+def _write_shard(root: Path, source: Source, number: int) -> File:
     layout = source.table.schema
     sizes = {head: size for head, size in vectors.head_dims(layout).items() if head[0] in source.layers}
     schema = vectors_schema(source.kind, vectors.embed_dim(layout), sizes)
@@ -84,7 +85,7 @@ def _write_shard(root: Path, source: Source, number: int) -> HashedFile:
         scan_in_order=True,
     )
     file = HashedFile(root, vectors_path(source.model_id, source.kind, number), source.kind, source.model_id)
-    return write_vector_file(file, schema, regroup(scanner.to_batches(), schema, rows))
+    return write_vector_file(file, schema, regroup(scanner.to_batches(), schema, rows)).finished()
 
 
 def _group_rows(schema: pa.Schema) -> int:

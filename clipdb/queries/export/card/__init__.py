@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 from clipdb.queries.export.card.configs import configs_of, front_matter
 from clipdb.queries.export.card.dictionary import dictionary
 from clipdb.queries.export.card.markdown import table
-from clipdb.queries.export.card.metrics import metrics
 from clipdb.queries.export.card.usage import usage
 from clipdb.schema.artefact import Manifest, relation_path
 
@@ -22,7 +21,7 @@ All of it is Parquet, written by clipdb {version}. `manifest.json` has the SHA-2
 """
 
 
-def card(manifest: Manifest, root: Path) -> str:
+def card(manifest: Manifest, root: Path, scores: str) -> str:
     """Write the card of an export.
 
     Parameters
@@ -31,6 +30,8 @@ def card(manifest: Manifest, root: Path) -> str:
         What there is, but for the card.
     root
         Directory of the export.
+    scores
+        What `clipdb.queries.export.card.metrics.metrics` wrote, if anything.
     """
     configs = configs_of(manifest, root)
     models = ", ".join(model.model_id for model in manifest.models)
@@ -39,7 +40,7 @@ def card(manifest: Manifest, root: Path) -> str:
         front_matter(manifest, configs, f"Attention heads of {models}"),
         _ABOUT.format(models=models, version=manifest.clipdb_version),
         _models(manifest, root),
-        metrics(root) if manifest.of("relation", "labels") else "",
+        scores,
         usage(configs),
         dictionary(configs),
         f"## Licence\n\n{manifest.licence.strip() or 'None was stated.'}\n",
