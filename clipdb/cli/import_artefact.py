@@ -34,7 +34,7 @@ def artefact(index: Path, directory: str, prefer: Literal["ours", "theirs"] | No
     """
     if is_url(directory):
         raise ClipdbError(
-            f"{directory} is a URL: download it and import its directory, or ask it there with `clipdb query -i {directory}`"
+            f"{directory} is a URL: download it and import that, or ask it with `clipdb query -i {directory}`"
         )
     from clipdb.ingest.artefact import import_artefact
 

@@ -43,10 +43,9 @@ RELATIONS = (
 WITH_VECTORS = ("models", "heads", "texts")
 # What says where the images came from and nothing else.
 OF_SOURCES = ("image_failures",)
-# SQL of a run's arguments as they travel: without the file that the weights were in. It is of one machine, and on
-# another nothing is loaded from where a stranger says. So no reader believes an artefact that names one all the same.
-RUN_ARGUMENTS = """case when (arguments->>'$.checkpoint') is null then arguments
-    else json_merge_patch(arguments, '{"checkpoint": null}') end"""
+# SQL of a run's arguments as a reader takes them: nothing is loaded from where a stranger says that weights are. An
+# export names no such file, so what does is not believed at all. (json_merge_patch would crash on JSON nested deeply.)
+RUN_ARGUMENTS = "case when (arguments->>'$.checkpoint') is null then arguments end"
 
 What = Literal["relations", "vectors", "all"]
 VectorKind = Literal["images", "texts"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def test_what_names_weights_all_the_same_is_not_believed(
     exported: Path, index: Path, weights: Path, tmp_path: Path
 ) -> None:
     """The file is there and would do; what fails without it would go well with it."""
-    named = json.dumps({"model": MODEL, "checkpoint": str(weights)})
+    named = f'{{"model": "{MODEL}", "checkpoint": "{weights}", "nested": {"[" * 300_000 + "]" * 300_000}}}'
     edit(exported, "relations/runs.parquet", lambda runs: with_cell(runs, "arguments", named))
     no_weights = "clipdb-tiny has no weights 'random'"
     assert no_weights in refused(*ASK, exported)

@@ -14,16 +14,6 @@ from support import change, clipdb, done, refused, rows, verified
 from clipdb.ingest.arrow import vector_column
 
 
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("made") / "made.clipdb")
-
-
-@pytest.fixture(scope="module")
-def exported(index: Path) -> Path:
-    return export(index, index.parent / "exported")
-
-
 @pytest.fixture
 def own(index: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(index, tmp_path / "own.clipdb"))

@@ -13,16 +13,6 @@ from support import clipdb, done, rows, verified
 from clipdb.ingest.artefact import import_artefact
 
 
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("made") / "made.clipdb")
-
-
-@pytest.fixture(scope="module")
-def exported(index: Path) -> Path:
-    return export(index, index.parent / "exported")
-
-
 def test_a_new_index_is_the_one_that_was_exported(index: Path, exported: Path, tmp_path: Path) -> None:
     other = tmp_path / "deep" / "other.clipdb"
     line = done("import", exported, "-i", other)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,41 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from artefacts import EMBED, SIZE, edit, export, files, make, resign, with_cell
+from artefacts import EMBED, SIZE, edit, resign, with_cell
 from support import done, refused
 
 IMAGES, TEXTS = "vectors/tiny__one.images/00000.parquet", "vectors/tiny__one.texts/00000.parquet"
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("made") / "made.clipdb")
-
-
-@pytest.fixture(scope="module")
-def exported(index: Path) -> Path:
-    return export(index, index.parent / "exported")
-
-
-@pytest.fixture
-def artefact(exported: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(exported, tmp_path / "artefact"))
-
-
-@pytest.fixture
-def refusal(index: Path, artefact: Path) -> Callable[[], str]:
-    """Have an import refused; nothing is written."""
-
-    def line() -> str:
-        before = files(index)
-        said = refused("import", artefact, "-i", index)
-        after = files(index)
-        after.pop("writer.lock", None)
-        before.pop("writer.lock", None)
-        assert after == before
-        return said
-
-    return line
 
 
 @pytest.mark.parametrize(("table", "column", "value"), [

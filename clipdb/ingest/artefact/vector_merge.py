@@ -22,7 +22,7 @@ from clipdb.ingest.writer import Writer
 from clipdb.schema.names import head_column, head_name
 from clipdb.schema.vectors import head_columns, images_path, texts_path
 
-REPLACED_AT_ONCE = 32_768
+REPLACED_AT_ONCE = 256 * 2**20  # bytes
 
 
 class _Row(IntEnum):
@@ -163,7 +163,7 @@ class VectorMerge:
             for batch, rows, places in self._read(progress):
                 if (rows >= _Row.FILLED).any():
                     waiting.append(self._mended(batch, rows, places, schema, only_ours))
-                if sum(map(len, waiting)) >= REPLACED_AT_ONCE:
+                if sum(part.nbytes for part in waiting) >= REPLACED_AT_ONCE:
                     self.table.replace(pa.concat_tables(waiting), schema)
                     waiting = []
             if waiting:

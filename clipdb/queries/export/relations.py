@@ -11,7 +11,7 @@ from clipdb.queries.export.choice import Choice
 from clipdb.queries.export.parquet import HashedFile, regroup, write_parquet
 from clipdb.schema import tables
 from clipdb.schema.arrow import relation_schema
-from clipdb.schema.artefact import RUN_ARGUMENTS, File, relation_path
+from clipdb.schema.artefact import File, relation_path
 
 _GROUP_ROWS = 65_536
 # A row of heads has a basis, half a megabyte in a large model.
@@ -32,7 +32,10 @@ _CHOSEN = {
 }
 # A run that imported an artefact wrote no row of its own: without it, what was imported is exported as it came.
 _ROWS = {"runs": "(from runs where command <> 'import artefact') runs"}
-_VALUES = {("runs", "arguments"): f"({RUN_ARGUMENTS})"}
+# A file of weights is of one machine, and no other loads it from where an artefact says.
+_WITHOUT_CHECKPOINT = """(case when (arguments->>'$.checkpoint') is null then arguments
+    else json_merge_patch(arguments, '{"checkpoint": null}') end)"""
+_VALUES = {("runs", "arguments"): _WITHOUT_CHECKPOINT}
 # What says where images came from, as a value that says nothing. A run's arguments name files, under names of its own.
 _WITHOUT_IMAGES = {("images", "uri"): "''", ("images", "metadata"): "null", ("runs", "arguments"): "null"}
 
