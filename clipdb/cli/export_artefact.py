@@ -78,6 +78,8 @@ def artefact(
     files = done.manifest.files
     size = sum(file.bytes for file in files)
     click.echo(f"{Path(directory)}: {len(files)} files, {size / 2**20:,.1f} MiB")
+    if not without_images and any(file.rows for file in done.manifest.of("relation", "images")):
+        click.echo("note: the files say where images were found; --without-images keeps that back", err=True)
     if done.without_thumbnail:
         click.echo(
             f"note: {done.without_thumbnail} images have no thumbnail: their files are gone or changed", err=True

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 from built_index import Built
-from support import change, done, refused, rows
+from support import change, clipdb, done, refused, rows
 
 from clipdb.schema import tables
 from clipdb.schema.artefact import RELATIONS, Manifest, read_manifest
@@ -161,6 +161,14 @@ def test_without_images_no_place_is_told(odd: Path) -> None:
         if file.is_file():
             content = file.read_bytes() if file.suffix != ".parquet" else _plain(file)
             assert folder.encode() not in content and b"somebody" not in content, file
+
+
+def test_a_note_says_that_places_are_told(odd: Path, tmp_path: Path) -> None:
+    notes = {
+        options: clipdb("export", tmp_path / str(number), "-i", odd, *options).stderr
+        for number, options in enumerate([(), ("--without-images",), ("--what", "vectors")])
+    }
+    assert ["--without-images keeps that back" in note for note in notes.values()] == [True, False, False]
 
 
 def _plain(file: Path) -> bytes:
