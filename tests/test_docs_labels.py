@@ -1,7 +1,8 @@
-"""docs/labels.md: every command runs, in the order of the page; a real server answers in place of the one it names."""
+"""docs/labels.md: every command runs, in the order of the page; a quick server answers in place of the one it names."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -9,23 +10,30 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from llama_server import Llama
+from hostile_server import Asked, Sent, chat, named, serving
 from support import rows
 
 PAGE = (Path(__file__).parents[1] / "docs" / "labels.md").read_text(encoding="utf-8")
-SERVER, MODEL = "http://localhost:11434/v1", "qwen3"
+SERVER = "http://localhost:11434/v1"
 TYPED = "a\nr\nlook\nx\nq\n"
 NAMES = "model,pretrained,layer,head,property\nM,paper,11,0,Colors\nM,paper,11,1,colors.\nM,paper,11,2,Animals\n"
 SPANS = "model,pretrained,layer,head,rank,text\nM,paper,11,0,1,a red door\nM,paper,11,0,2,a blue sail\n"
 
 
+def answer(asked: Asked) -> Sent:
+    """Name a head, or judge its descriptions, as the page's commands ask; a real server does in test_llm_llama.py."""
+    if "property" not in asked.data:
+        return named(asked)
+    return chat(json.dumps({"head": asked.head} | dict.fromkeys(asked.data["descriptions"], "yes")))
+
+
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory: pytest.TempPathFactory, llama: Llama) -> Iterator[dict[str, str]]:
+def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What each command of the page printed."""
     from clipdb.cli import main
 
     outputs: dict[str, str] = {}
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, serving(answer) as server:
         patch.chdir(tmp_path_factory.mktemp("page"))
         Path("names.csv").write_text(NAMES)
         Path("spans.csv").write_text(SPANS)
@@ -35,7 +43,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory, llama: Llama) -> Iterator[
                 patch.setenv(*arguments[0].split("="))
                 continue
             assert program == "clipdb", line
-            arguments = [{SERVER: llama.url, MODEL: llama.model}.get(one, one) for one in arguments]
+            arguments = [server.url if one == SERVER else one for one in arguments]
             arguments += ["--scenes", "60"] if arguments == ["demo"] else []
             result = CliRunner().invoke(main, arguments, input=TYPED)
             assert result.exit_code == 0, (line, result.output, result.exception)

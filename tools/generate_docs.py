@@ -104,8 +104,9 @@ The first line is the title. A parameter is `$name TYPE`, then `required`, `opti
 `= DEFAULT`, a colon and its help. Types are `text`, `integer`, `number`, `boolean`, `choice(a|b)`, and the names of
 things that are looked up in the index: `head` (L11.H3), `image` (a file, or the beginning of an id), `model`
 (`required` means: may be left out where there is one), `pool` and `property` (some head must carry it). `needs` names
-tables that must have rows; `limit` is how many rows the command prints unless told otherwise; `sheet: image_id score`
-says that rows are images, which `--sheet` draws with that caption. Values are bound, never pasted into the SQL.
+tables that must have rows; `empty` says what to do where the query finds none; `limit` is how many rows the command
+prints unless told otherwise; `sheet: image_id score` says that rows are images, which `--sheet` draws with that
+caption. Values are bound, never pasted into the SQL.
 
 """
 

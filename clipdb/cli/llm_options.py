@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_NAMES = ("llm_model", "base_url", "key_env", "seed", "concurrency", "timeout", "retries", "dry_run")
+_NAMES = ("llm_model", "base_url", "key_env", "seed", "temperature", "concurrency", "timeout", "retries", "dry_run")
 
 _OPTIONS = (
     click.option("--llm-model", metavar="NAME", help="For llm: the model's name, as its server knows it."),
@@ -32,6 +32,13 @@ _OPTIONS = (
         help="For llm: environment variable with the key; a server of one's own may need none.",
     ),
     click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="For llm: its seed."),
+    click.option(
+        "--temperature",
+        type=click.FloatRange(0, 2),
+        default=0.0,
+        show_default=True,
+        help="For llm: its temperature; at 0 most answer the same each time, whatever the seed.",
+    ),
     click.option(
         "--concurrency", type=click.IntRange(1, 64), default=8, show_default=True, help="For llm: calls at once."
     ),
@@ -67,13 +74,14 @@ def llm_options(function: _F) -> _F:
         base_url: str | None,
         key_env: str,
         seed: int,
+        temperature: float,
         timeout: float,
         retries: int,
         **kwargs: Any,
     ) -> Any:
         from clipdb.ingest.llm.client import Server
 
-        server = Server(llm_model, base_url, key_env, seed, timeout=timeout, retries=retries) if llm_model else None
+        server = Server(llm_model, base_url, key_env, seed, temperature, timeout, retries) if llm_model else None
         return function(*args, server=server, **kwargs)
 
     decorated: Any = with_server
@@ -88,10 +96,12 @@ def need_server(server: Server | None, who: str) -> Server:
     Raises
     ------
     click.UsageError
-        If none was.
+        If none was, or what was given is no name.
     """
     if server is None:
         raise click.UsageError(f"{who} needs a model: add --llm-model NAME")
+    if not server.model.strip() or not server.model.isprintable():
+        raise click.UsageError(f"--llm-model {server.model!r} is no name: write it as the server does")
     return server
 
 

@@ -20,7 +20,9 @@ Row = tuple[Any, ...]
 _FETCH = 2000
 
 
-def write_result(result: duckdb.DuckDBPyConnection, output: Output, limit: int | None = None) -> None:
+def write_result(
+    result: duckdb.DuckDBPyConnection, output: Output, limit: int | None = None, empty: str | None = None
+) -> None:
     """Write the rows of a query that was executed.
 
     Parameters
@@ -31,6 +33,8 @@ def write_result(result: duckdb.DuckDBPyConnection, output: Output, limit: int |
         Form and place; its limit counts where there is one (0: all rows).
     limit
         The query's own limit on printed rows, if it has one. When it cuts, stderr says so.
+    empty
+        What to do where there is no row; a table's stderr says it.
 
     Raises
     ------
@@ -49,7 +53,7 @@ def write_result(result: duckdb.DuckDBPyConnection, output: Output, limit: int |
     with _stream(output.path) as stream:
         _write(names, iter(rows), json_columns, output, stream)
     if output.format == "table" and not rows.count:
-        print("No rows.", file=sys.stderr)
+        print(f"No rows: {empty}." if empty else "No rows.", file=sys.stderr)
     if rows.cut and output.limit is None:
         print(f"The first {cap} rows; --limit N prints more, --limit 0 all.", file=sys.stderr)
 

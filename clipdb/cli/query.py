@@ -127,7 +127,7 @@ def _named(query: NamedQuery) -> click.Command:
                 draw(query.plot, [dict(zip(names, row, strict=True)) for row in rows], plot)
                 write_rows(names, rows, output)
                 return
-            write_result(result, output, query.limit)
+            write_result(result, output, query.limit, query.empty)
 
     options: list[click.Parameter] = [
         click.Option(

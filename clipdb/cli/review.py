@@ -69,15 +69,15 @@ def command(
     with clipdb.open(index) as opened:
         cards = review_cards(opened, who, model, labeller, spans, sample, seed)
     left = [card for card in cards if again or not card.reviewed]
-    folder = sheets or Path(tempfile.mkdtemp(prefix="clipdb-review-"))
     decided = 0
     try:
-        for place, card in enumerate(left, start=1):
-            _show(card, f"{place} of {len(left)}", blind, _draw(index, card, folder))
-            decision = _ask(card, blind, rate, verdicts)
-            if decision is not None:
-                record(index, reviewer, decision, blind)
-                decided += 1
+        with tempfile.TemporaryDirectory(prefix="clipdb-review-") as passing:
+            for place, card in enumerate(left, start=1):
+                _show(card, f"{place} of {len(left)}", blind, _draw(index, card, sheets or Path(passing)))
+                decision = _ask(card, blind, rate, verdicts)
+                if decision is not None:
+                    record(index, reviewer, decision, blind)
+                    decided += 1
     except (_Quit, click.Abort):  # Abort is what a prompt makes of Ctrl-C and of the end of its input
         click.echo()
     finally:
@@ -90,7 +90,7 @@ def _show(card: Card, place: str, blind: bool, sheet: str) -> None:
         click.echo(f"  {rank:>2}  {_plain(span['text'])}")
     click.echo(f"  images: {sheet}")
     if card.property is not None and not blind:
-        click.echo(f"  name: {_plain(card.property)}  (by {card.labeller})")
+        click.echo(f"  name: {_plain(card.property)}  (by {_plain(str(card.labeller))})")
 
 
 def _plain(text: str) -> str:

@@ -95,6 +95,8 @@ def _write(value: Any, places: int) -> str:
     if isinstance(value, bytes):
         return value.hex()
     text = " ".join(str(value).split())
+    if not text.isprintable():  # what others wrote is not to steer the terminal
+        text = "".join(letter for letter in text if letter.isprintable())
     return text[:_ID_SHOWN] if _ID.fullmatch(text) else text
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from clipdb._tabular import PARQUET, read_bytes, text_rows
 from clipdb.errors import ClipdbError
+from clipdb.ingest.rows import put
 from clipdb.schema.names import head_name, model_slug
 
 _MODEL = ("model", "pretrained")
@@ -129,6 +132,27 @@ class HeadFile:
             raise ClipdbError(
                 f"{self.path} has no column {missing}: add it, or give --model ARCH/PRETRAINED for a file with neither"
             )
+
+
+def check_heads(connection: duckdb.DuckDBPyConnection, file: Path, keys: Set[Key]) -> None:
+    """Check that the heads are heads of those models that the index has.
+
+    Raises
+    ------
+    ClipdbError
+        If one is none.
+    """
+    for model, layers, heads in connection.execute("select model_id, layers, heads from models").fetchall():
+        wrong = [(layer, head) for one, layer, head in keys if one == model and (layer >= layers or head >= heads)]
+        if wrong:
+            raise ClipdbError(
+                f"{file}: {model} has layers 0 to {layers - 1} with {heads} heads each, no {head_name(*min(wrong))}"
+            )
+
+
+def put_heads(connection: duckdb.DuckDBPyConnection, keys: Set[Key]) -> None:
+    """Add the heads that the index lacks, without vectors."""
+    put(connection, "heads", [head_row(key) | {"name": head_name(*key[1:])} for key in sorted(keys)])
 
 
 def head_row(key: Key) -> Row:

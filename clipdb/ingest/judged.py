@@ -26,6 +26,13 @@ with judged as (
 """
 """Beginning of a query of what is judged, a row a description and name; `Judging.values` are its parameters."""
 
+_POOLS = """
+select distinct if(list_contains(pools, given_from), given_from, last_pool) as pool
+from source_names join head_pools using (model_id, layer, head)
+where model_id = coalesce($1, model_id) and labeller = $2
+order by pool
+"""
+
 
 @dataclass(frozen=True)
 class Judging:
@@ -72,11 +79,15 @@ def check_judged(reader: Reader, judging: Judging) -> None:
     labellers = [row[0] for row in reader.read("select distinct labeller from head_labels order by 1")]
     of = f" of {judging.model_id}" if judging.model_id else ""
     whose = "" if judging.labeller == CURRENT else f" by {judging.labeller}"
-    advice = f"there are names by {', '.join(labellers)}, of spans from other pools or of other models"
+    pools = ", ".join(row[0] for row in reader.read(_POOLS, judging.model_id, judging.labeller))
     if not labellers:
         advice = f"name them with `clipdb label --pool {judging.pool}`"
     elif judging.labeller not in (CURRENT, *labellers):
         advice = f"choose with --labeller among {', '.join(labellers)}"
+    elif pools:
+        advice = f"the spans that stand for these names are from {pools}: choose with --pool"
+    else:
+        advice = f"there are names by {', '.join(labellers)}"
     raise ClipdbError(
-        f"{reader.index} has no names{whose} of heads{of} with spans from the pool {judging.pool!r}: {advice}"
+        f"{reader.index} has no names{whose}{of} that spans from the pool {judging.pool!r} stand for: {advice}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from clipdb.errors import ClipdbError
 
 LOCK = "writer.lock"
+_LOGIN = re.compile(r"(?<=://)[^/]*@")
 
 
 @contextmanager
@@ -38,7 +40,8 @@ def writer_lock(index: Path) -> Iterator[None]:
                 f"{index} is being written by {_holder(file.read())}: wait for it, or stop it; queries work meanwhile"
             ) from error
         file.truncate(0)
-        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
+        # The file stays, and its content is shown to others: without the password of an address.
+        command = " ".join([Path(sys.argv[0]).name, *(_LOGIN.sub("", one) for one in sys.argv[1:])])[:200]
         json.dump({"pid": os.getpid(), "command": command, "since": f"{datetime.now(UTC):%F %T} UTC"}, file)
         file.flush()
         yield

@@ -8,19 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import duckdb
 import pyarrow as pa
 
 from clipdb import pools
 from clipdb.errors import ClipdbError
-from clipdb.ingest.head_file import Row
+from clipdb.ingest.head_file import Row, check_heads, put_heads
 from clipdb.ingest.published_file import Published, read_labels, read_spans
 from clipdb.ingest.rows import put
 from clipdb.ingest.writer import Writer
 from clipdb.schema import catalog
-from clipdb.schema.names import head_name
 
 
 @dataclass(frozen=True)
@@ -146,24 +145,22 @@ def import_published(
     about = (len(keys), sorted({model for model, *_ in keys}), published.ignored)
     if catalog.exists(index):
         with catalog.connect(index) as connection:
-            _check(connection, index, file, source, keys)
+            _check_source(connection, index, source)
+            check_heads(connection, file, keys)
             if not _find_changed(connection, how, source, published.rows):
                 return Imported(0, len(published.rows), *about)
     arguments = {"file": str(file), "source": source, "model": model_id}
     with Writer(index, f"import {kind}", arguments, create=True) as writer, writer.transaction() as connection:
-        _check(connection, index, file, source, keys)
+        _check_source(connection, index, source)
+        check_heads(connection, file, keys)
         rows = [row | {"run": writer.run} for row in published.rows]
         writer.added = _find_changed(connection, how, source, rows)
         writer.skipped = len(rows) - writer.added
         pool = {"pool": source, "name": source, "source": f"imported from {file.name}"}
         put(connection, "pools", [pool], replace=kind == "spans")
-        put(connection, "heads", [_head(*key) for key in sorted(keys)])
+        put_heads(connection, keys)
         connection.execute(how.insert)
         return Imported(writer.added, writer.skipped, *about)
-
-
-def _head(model_id: str, layer: int, head: int) -> Row:
-    return {"model_id": model_id, "layer": layer, "head": head, "name": head_name(layer, head)}
 
 
 def _find_changed(connection: duckdb.DuckDBPyConnection, how: _Kind, source: str, rows: Sequence[Row]) -> int:
@@ -176,8 +173,8 @@ def _find_changed(connection: duckdb.DuckDBPyConnection, how: _Kind, source: str
     return int(counted[0][0])
 
 
-def _check(connection: duckdb.DuckDBPyConnection, index: Path, file: Path, source: str, keys: set[Any]) -> None:
-    """Check that the source is no other pool, and that the heads are heads of those models that the index has."""
+def _check_source(connection: duckdb.DuckDBPyConnection, index: Path, source: str) -> None:
+    """Check that the source is no other pool."""
     other = connection.execute(
         "from pools where pool = $source "
         "and not exists (from labels where labeller = 'import:' || $source) "
@@ -186,10 +183,3 @@ def _check(connection: duckdb.DuckDBPyConnection, index: Path, file: Path, sourc
     ).fetchall()
     if other:
         raise ClipdbError(f"{source} is a pool of {index} that was not imported: choose another name for --source")
-    sizes = connection.execute("select model_id, layers, heads from models").fetchall()
-    for model, layers, heads in sizes:
-        wrong = [(layer, head) for one, layer, head in keys if one == model and (layer >= layers or head >= heads)]
-        if wrong:
-            raise ClipdbError(
-                f"{file}: {model} has layers 0 to {layers - 1} with {heads} heads each, no {head_name(*min(wrong))}"
-            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from clipdb.schema.names import text_id
 
 _STATUS = {"named": "ok", "rejected": "rejected"}
 _VERDICT = {"fits": True, "does not fit": False, "unsure": None}
+_RUN = re.compile(r"\d{8}T\d{12}-[0-9a-f]{4}")
 _NEEDED = ("reviewer", "decision", "property")
 _OPTIONAL = ("pool", "text", "rating", "decided_at", "run")
 
@@ -53,7 +55,7 @@ def read_reviews(path: Path, model_id: str | None = None) -> Reviews:
     reviews = Reviews([], [], [])
     for line in file.lines():
         decision = line.words("decision").casefold()
-        row = head_row(line.key(model_id)) | {"place": line, "run": line.cells.get("run") or None}
+        row = head_row(line.key(model_id)) | {"place": line, "run": _run(line)}
         row |= {"property": line.words("property", beside=NOT_IN_A_NAME)}
         who = HUMAN + line.words("reviewer")
         if decision in _STATUS:
@@ -71,6 +73,14 @@ def read_reviews(path: Path, model_id: str | None = None) -> Reviews:
             raise line.wrong(f"the decision is {line.cells['decision']!r}: write one of {known}")
     reviews.ignored.extend(file.ignored)
     return reviews
+
+
+def _run(line: Line) -> str | None:
+    # Runs sort by their ids: one that a person makes up could stand for the newest for ever.
+    cell = line.cells.get("run") or None
+    if cell is not None and not _RUN.fullmatch(cell):
+        raise line.wrong(f"the run is {cell!r}: leave it as it was exported, or empty")
+    return cell
 
 
 def _time(line: Line) -> datetime | None:

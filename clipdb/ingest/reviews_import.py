@@ -9,12 +9,11 @@ from typing import Any
 
 import duckdb
 
-from clipdb.ingest.head_file import Row
+from clipdb.ingest.head_file import Key, Row, check_heads, put_heads
 from clipdb.ingest.reviews_file import Reviews, read_reviews
 from clipdb.ingest.rows import put
 from clipdb.ingest.writer import Writer
 from clipdb.schema import catalog
-from clipdb.schema.names import head_name
 
 _HEAD = ("model_id", "layer", "head")
 _KEYS = {
@@ -62,8 +61,9 @@ def import_reviews(index: Path, file: Path, model_id: str | None = None) -> tupl
         writer.transaction() as connection,
     ):
         new = _new(connection, reviews, writer.run)
-        heads = {tuple(row[name] for name in _HEAD) for rows in new.values() for row in rows}
-        put(connection, "heads", [dict(zip(_HEAD, key, strict=True)) | {"name": head_name(*key[1:])} for key in heads])
+        heads: set[Key] = {(row["model_id"], row["layer"], row["head"]) for rows in new.values() for row in rows}
+        check_heads(connection, file, heads)
+        put_heads(connection, heads)
         texts = {row["text_id"]: row.pop("text") for row in new["judgements"]}
         put(connection, "texts", [{"text_id": text_id, "text": text} for text_id, text in texts.items()])
         for table, rows in new.items():

@@ -102,11 +102,16 @@ def judge_by_vote(index: Path, pool: str, model_id: str | None = None, top: int 
     Raises
     ------
     ClipdbError
-        If there is no index, no spans of this pool, or no names of heads with these spans.
+        If there is no index, no spans of this pool, no names of heads with these spans, or no property in the pool.
     """
     judging = Judging(pool, model_id, labeller, top)
     with Writer(index, "judge", {"judge": VOTE} | judging.arguments()) as writer:
         check_judged(writer, judging)
+        if not writer.read("select 1 from pool_texts where pool = ? and property is not null limit 1", pool):
+            raise ClipdbError(
+                f"the pool {pool!r} names no properties to judge by: ask a language model with --judge llm, or judge "
+                "yourself with `clipdb review --verdicts`"
+            )
         with writer.transaction() as connection:
             writer.added = connection.execute(_JUDGE, [*judging.values, writer.run]).fetchall()[0][0]
         return writer.added

@@ -10,6 +10,7 @@ A file `NAME.sql` starts with comments::
     -- $k integer = 10: How many to list;
     --     a help text goes on where lines are indented.
     -- needs: labels
+    -- empty: run `clipdb label` first
     -- limit: 50
     -- sheet: image_id score
     -- plot: completeness
@@ -18,9 +19,9 @@ A file `NAME.sql` starts with comments::
 
 The first line is the title. A parameter is ``$name TYPE``, then ``required``, ``optional`` (null when left out) or
 ``= DEFAULT``, then a colon and its help. Types are those of `clipdb.queries.parameters`. ``needs`` names the tables
-that must have rows; ``limit`` is how many rows the command line prints unless told otherwise; ``sheet`` says that the
-rows are images that can be shown, and which columns are the image and its caption; ``plot`` names the chart of
-`clipdb.cli.plot` that shows the rows.
+that must have rows; ``empty`` says what to do where the query finds none; ``limit`` is how many rows the command line
+prints unless told otherwise; ``sheet`` says that the rows are images that can be shown, and which columns are the image
+and its caption; ``plot`` names the chart of `clipdb.cli.plot` that shows the rows.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class NamedQuery:
     description: str
     parameters: tuple[Parameter, ...]
     needs: tuple[str, ...]
+    empty: str | None
     limit: int | None
     sheet: tuple[str, str] | None
     plot: str | None
@@ -70,6 +72,7 @@ class _Header:
     description: list[str] = field(default_factory=list)
     parameters: list[Parameter] = field(default_factory=list)
     needs: tuple[str, ...] = ()
+    empty: str | None = None
     limit: int | None = None
     sheet: tuple[str, str] | None = None
     plot: str | None = None
@@ -164,6 +167,7 @@ def read_query(path: Path) -> NamedQuery:
         description="\n".join(header.description).strip(),
         parameters=tuple(header.parameters),
         needs=header.needs,
+        empty=header.empty,
         limit=header.limit,
         sheet=header.sheet,
         sql=sql,
@@ -182,6 +186,8 @@ def _read_line(header: _Header, line: str) -> None:
         header.parameters.append(_read_parameter(text, header.parameters))
     elif text.startswith("needs:"):
         header.needs = tuple(part.strip() for part in text.removeprefix("needs:").split(","))
+    elif text.startswith("empty:"):
+        header.empty = text.removeprefix("empty:").strip()
     elif text.startswith("limit:"):
         if not text.removeprefix("limit:").strip().isdecimal():
             raise ValueError("`limit:` takes a whole number")
@@ -197,7 +203,8 @@ def _read_line(header: _Header, line: str) -> None:
         header.parameters[-1] = header.parameters[-1].with_more_help(text)
     elif header.parameters and text:
         raise ValueError(
-            f"{text!r} follows the parameters: write `$name`, `needs:`, `limit:`, `sheet:`, `plot:` or indent by four"
+            f"{text!r} follows the parameters: write `$name`, `needs:`, `empty:`, `limit:`, `sheet:`, `plot:` "
+            "or indent by four"
         )
     else:
         header.description.append(text)

@@ -106,7 +106,11 @@ def review_cards(
     if not cards:
         named = f" named by {labeller}" if labeller else " with a name or spans"
         of = f" of {model}" if model else ""
-        raise ClipdbError(f"{index.path} has no heads{of}{named}: run `clipdb span` and `clipdb label` first")
+        known = "select distinct labeller from head_labels where model_id = coalesce($model, model_id) order by 1"
+        labellers = ", ".join(name for (name,) in index.execute(known, {"model": model}).fetchall())
+        choice = f"choose with --labeller among {labellers}" if labeller and labellers else ""
+        advice = choice or "run `clipdb span` and `clipdb label` first"
+        raise ClipdbError(f"{index.path} has no heads{of}{named}: {advice}")
     if sample is not None and sample < len(cards):
         return [cards[at] for at in sorted(random.Random(seed).sample(range(len(cards)), sample))]
     return cards

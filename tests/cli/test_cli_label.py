@@ -38,6 +38,8 @@ def index(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("--repeats", "1"), "--repeats is for a language model: add --labeller llm"),
         (("--labeller", "llm", "--llm-model", "m", "--open", "--vocabulary", "f"), "--open and --vocabulary don't go"),
         (("--labeller", "llm", "--llm-model", "m", "--concurrency", "0"), "0 is not in the range 1<=x<=64"),
+        (("--labeller", "llm", "--llm-model", " "), "--llm-model ' ' is no name"),
+        (("--labeller", "llm", "--llm-model", "a\nb"), "--llm-model 'a\\nb' is no name"),
         (("--labeller", "human"), "'human' is not one of 'vote', 'llm'"),
     ],
 )

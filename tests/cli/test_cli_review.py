@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -113,6 +114,8 @@ def test_bad_input(index: Path, tmp_path: Path) -> None:
     assert "no index at" in refused("review", "--reviewer", "ann", "-i", tmp_path / "none")
     assert "is no name" in refused("review", "--reviewer", " ", "-i", index)
     assert "has no heads named by llm:x" in refused("review", "--reviewer", "a", "--labeller", "llm:x", "-i", index)
+    among = refused("review", "--reviewer", "a", "--labeller", "llm:x", "-i", index)
+    assert among.endswith("choose with --labeller among vote")
     assert "has no heads of a/b" in refused("review", "--reviewer", "a", "--model", "a/b", "-i", index)
 
 
@@ -149,6 +152,8 @@ def test_a_sheet_of_what_moves_the_head(own_index: Path, tmp_path: Path) -> None
     printed = review(own_index, "s\nq\n", "--sheets", tmp_path / "sheets")
     [path] = tmp_path.glob("sheets/*L1.H0.png")
     assert f"images: {path}" in printed
+    kept = re.search("images: (.*)", review(own_index, "q\n"))
+    assert kept is not None and not Path(kept[1]).parent.exists()
     with Image.open(path) as sheet:
         assert sheet.width > 400 and sheet.height > 400
 
@@ -226,6 +231,14 @@ def test_a_file_that_contradicts_a_run(index: Path, tmp_path: Path) -> None:
         [row] = csv.DictReader(stream)
     file.write_text(file.read_text().replace(f",{row['property']},", ",another,"))
     assert "said something else in the run" in refused("import", "reviews", file, "-i", index)
+    file.write_text(file.read_text().replace(row["run"], "newest"))
+    assert "line 2: the run is 'newest': leave it as it was exported" in refused("import", "reviews", file, "-i", index)
+
+
+def test_a_decision_is_on_a_head_of_the_model(own_index: Path, tmp_path: Path) -> None:
+    file = tmp_path / "far.csv"
+    file.write_text(f"{HEADER}\nclipdb-tiny,random,9,0,plain,Eve,named,doors,\n")
+    assert refused("import", "reviews", file, "-i", own_index).endswith("has layers 0 to 4 with 6 heads each, no L9.H0")
 
 
 def _names(folder: Path, name: str) -> Path:

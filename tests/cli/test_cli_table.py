@@ -47,6 +47,7 @@ def test_columns_that_do_not_fit_are_counted() -> None:
         ([0.5] * 64, "0.500, 0.500, 0.500, ... (64 numbers)"),
         ({"a": 1, "b": None}, "a: 1, b: "),
         ("two\nlines", "two lines"),
+        (["\x1b[31mred\x07", "\u202eblue"], "[31mred, blue"),
         (datetime.datetime(2026, 1, 2, 3, 4, 5, 678), "2026-01-02 03:04:05"),
         (b"\x01\xff", "01ff"),
     ],

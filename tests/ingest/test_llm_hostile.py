@@ -79,7 +79,7 @@ HOSTILE: dict[str, tuple[Callable[[Asked], Sent], str]] = {
     "truncated JSON": (lambda asked: Sent(named(asked).body[:-20]), "what the server sends is not JSON"),
     "truncated answer": (lambda asked: chat('{"head": "'), "the answer doesn't hold: Invalid JSON"),
     "fenced answer": (lambda asked: chat("```json\n{}\n```"), "the answer doesn't hold: Invalid JSON"),
-    "another property": (lambda asked: named(asked, property="shape"), "the answer doesn't hold: property: "),
+    "another property": (lambda asked: named(asked, property="shape"), "the answer doesn't hold: property: 'shape': "),
     "nearly a property": (lambda asked: named(asked, property="Colour"), "the answer doesn't hold: property: "),
     "another head": (lambda asked: named(asked, head="L99.H2"), "the answer doesn't hold: head: "),
     "no property": (lambda asked: named(asked, property=None), "the answer doesn't hold: property: "),
@@ -222,12 +222,13 @@ def test_all_fail(index: Path) -> None:
     ("answer", "says"),
     [
         (failed(401, f"Incorrect API key provided: {KEY}"), "set $OPENAI_API_KEY to a key that it takes for small"),
+        (failed(401, f"no such key: {KEY[:8]}****{KEY[-4:]}"), "HTTP 401 (no such key: [hidden]): set $OPENAI_API_KEY"),
         (failed(402, "no money"), "answers HTTP 402 (no money): set $OPENAI_API_KEY"),
         (failed(403, f"Bearer {KEY} may not"), "answers HTTP 403 ([hidden] may not)"),
         (failed(404, "no such model"), "HTTP 404 (no such model): name a model that it has with --llm-model"),
         (failed(429, "quota", code="insufficient_quota"), "answers HTTP 429 (quota): set $OPENAI_API_KEY"),
     ],
-    ids=["401", "402", "403", "404", "quota"],
+    ids=["401", "masked", "402", "403", "404", "quota"],
 )
 def test_what_no_call_can_mend_stops(index: Path, answer: Sent, says: str) -> None:
     """What was answered before is kept, and is not asked about again."""
@@ -310,11 +311,15 @@ def test_stopped_by_a_person(index: Path, tmp_path: Path) -> None:
         return named(asked) if len(server.asked) <= 3 else Sent(named(asked).body, delay=120)
 
     with serving(hangs) as server:
-        process = Process(tmp_path / "log", *arguments(index, server.url, "--concurrency", 1, "--timeout", 300))
+        private = server.url.replace("//", f"//me:{KEY}@")
+        process = Process(tmp_path / "log", *arguments(index, private, "--concurrency", 1, "--timeout", 300))
         assert until(lambda: len(server.asked) == 4)
+        busy = refused("label", "--pool", "plain", "-i", index)
+        assert f"process {process.pid} (clipdb label" in busy and server.url in busy
         process.signal(signal.SIGINT)
         assert process.wait(20) == 130
         assert (tmp_path / "log").read_text() == "Stopped.\n"
+        assert_no_key(index, busy)
         assert rows(index, "select status, count(*) from labels group by all") == [("ok", 3)]
         assert rows(index, "select added, finished_at from runs where command = 'label'") == [(3, None)]
         server.behaviour = named

@@ -356,7 +356,7 @@ def test_nothing_to_judge(index: Path) -> None:
             *arguments(index, server, "--pool", "other")
         )
         assert refused(*arguments(index, server, "--labeller", "llm:nobody")) == (
-            f"{index} has no names by llm:nobody of heads with spans from the pool 'plain': "
+            f"{index} has no names by llm:nobody that spans from the pool 'plain' stand for: "
             "choose with --labeller among llm:somebody"
         )
         change(index, "delete from labels")

@@ -144,7 +144,7 @@ def test_heads_that_are_named_are_not_asked_about(index: Path) -> None:
 
 
 def test_another_prompt_model_vocabulary_or_examples_is_asked_about(index: Path, tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("colour\n\nshape\nColour\n", encoding="utf-8")
+    (tmp_path / "words.txt").write_text("colour\n\nsha\x1bpe\nColour\nNone of these\n", encoding="utf-8")
     one = [{"descriptions": ["a cube", "a ball"], "property": "shape", "rationale": "Both are forms."}]
     (tmp_path / "one.json").write_text(json.dumps(one))
     (tmp_path / "none.json").write_text("[]")
@@ -186,11 +186,11 @@ def test_one_model_of_two(tmp_path: Path) -> None:
 def test_repeats_have_seeds_of_their_own(index: Path) -> None:
     with serving() as server:
         done(*arguments(index, server, "--seed", 40))
-        line = done(*arguments(index, server, "--seed", 40, "--repeats", 3))
+        line = done(*arguments(index, server, "--seed", 40, "--repeats", 3, "--temperature", 0.7))
         assert "12 heads labelled by llm:small, 6 skipped" in line
         assert "18 skipped" in done(*arguments(index, server, "--seed", 40, "--repeats", 3))
-    assert Counter((one.head, one.body["seed"]) for one in server.asked) == Counter(
-        (head, seed) for head in HEADS for seed in (40, 41, 42)
+    assert Counter((one.head, one.body["seed"], one.body["temperature"]) for one in server.asked) == Counter(
+        (head, *sent) for head in HEADS for sent in ((40, 0), (41, 0.7), (42, 0.7))
     )
     per_run = rows(
         index,

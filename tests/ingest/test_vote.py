@@ -79,9 +79,12 @@ def test_a_pool_without_properties_names_nothing(own_index: Path, tmp_path: Path
     line = refused("label", "--pool", "plain", "-i", own_index)
     assert line.startswith("no span from the pool 'plain' has both a property and a variance to vote with: ")
     assert refused("judge", "--pool", "plain", "-i", own_index) == (
-        f"{own_index} has no names of heads with spans from the pool 'plain': "
-        "there are names by vote, of spans from other pools or of other models"
+        f"{own_index} has no names that spans from the pool 'plain' stand for: "
+        "the spans that stand for these names are from scenes: choose with --pool"
     )
+    change(own_index, "update labels set pool = 'nowhere'")  # so that spans of the last pool stand for the names
+    line = refused("judge", "--pool", "plain", "-i", own_index)
+    assert line.startswith("the pool 'plain' names no properties to judge by: ask a language model with --judge llm")
 
 
 def test_texts_without_a_tag_do_not_vote(own_index: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ GOOD = """\
 -- $above number optional: Only over this.
 -- $text text required: A text with a colon: here.
 -- needs: heads, labels
+-- empty: run `clipdb label`
 -- limit: 50
 
 select $by, $most, $above, '$quoted', $text -- $comment
@@ -45,7 +46,7 @@ def test_a_header_is_read_whole(tmp_path: Path) -> None:
         Parameter("above", "number", "Only over this."),
         Parameter("text", "text", "A text with a colon: here.", required=True),
     )
-    assert query.needs == ("heads", "labels") and query.limit == 50
+    assert query.needs == ("heads", "labels") and query.limit == 50 and query.empty == "run `clipdb label`"
     assert query.sql.startswith("select $by")
 
 

@@ -13,6 +13,8 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.llm.secrets import one_line
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from clipdb.ingest.llm.client import Server
 
 _NO_SERVER = ("ConnectError", "ConnectTimeout")
@@ -56,13 +58,18 @@ def reason(error: Exception, server: Server) -> str:
         case openai.ContentFilterFinishReasonError():
             return "the server's content filter withheld the answer"
         case pydantic.ValidationError():
-            parts = (": ".join([*map(str, one["loc"]), one["msg"]]) for one in error.errors())
-            return f"the answer doesn't hold: {'; '.join(parts)}"
+            return f"the answer doesn't hold: {'; '.join(map(_misfit, error.errors()))}"
         case openai.OpenAIError() | NoAnswer():
             return str(error)
         case json.JSONDecodeError():
             return "what the server sends is not JSON"
     return f"what the server sends is no chat completion ({type(error).__name__})"
+
+
+def _misfit(error: ErrorDetails) -> str:
+    """Say what of an answer doesn't hold: where, what stands there, and what should, which may be a long list."""
+    given = [f"{error['input']!r:.60}"] if isinstance(error["input"], str | int | float) and error["loc"] else []
+    return ": ".join([*map(str, error["loc"]), *given, error["msg"]])
 
 
 def _said(error: openai.APIStatusError) -> str:

@@ -99,9 +99,10 @@ def one_line(text: str, secrets: Sequence[str], most: int = 300) -> str:
     """
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
-        for part in _parts(secret, _PART):
-            text = text.replace(part, HIDDEN)
-    text = printable(_LIKE_A_KEY.sub(HIDDEN, text))
+    text = _LIKE_A_KEY.sub(HIDDEN, text)  # before parts, whose loss would leave the end of a masked key
+    for part in (part for secret in secrets for part in _parts(secret, _PART)):
+        text = text.replace(part, HIDDEN)
+    text = printable(text)
     return text if len(text) <= most else text[: most - 3] + "..."
 
 

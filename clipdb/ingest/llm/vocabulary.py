@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from clipdb.errors import ClipdbError
+from clipdb.ingest.llm.answers import NONE
+from clipdb.ingest.llm.secrets import printable
 from clipdb.ingest.writer import Reader
 
 MOST = 500
@@ -48,8 +50,10 @@ def read_vocabulary(path: Path) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         raise ClipdbError(f"{path} is not UTF-8 text: write it in UTF-8, a property a line") from error
     names: dict[str, str] = {}
-    for name in (" ".join(line.split()) for line in lines if line.strip()):
+    for name in (printable(line) for line in lines):
         names.setdefault(name.casefold(), name)
+    for none in ("", NONE):  # which can always be answered
+        names.pop(none, None)
     if not names:
         raise ClipdbError(f"{path} has no property: write one a line")
     return _checked(tuple(names.values()), str(path))

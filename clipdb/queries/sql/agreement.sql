@@ -10,6 +10,7 @@
 -- $pool pool optional: Only names given from the spans of this pool.
 -- $model model optional: Only this model.
 -- needs: labels
+-- empty: it takes two labellers or two judges of one model, which `clipdb label`, `judge`, `review` and `import` add
 
 select
     coalesce(model_id, 'all models') as model_id, kind, rater, other, note, items, same_pool, pairs.agreement, kappa

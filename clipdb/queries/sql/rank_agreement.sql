@@ -9,6 +9,7 @@
 -- $top integer = 5: How many spans to look at.
 -- $model model optional: Only this model.
 -- needs: labels, judgements
+-- empty: it takes a judge's verdicts and people's, of `clipdb judge --judge llm` and `clipdb review --rate --verdicts`
 
 select
     coalesce(model_id, 'all models') as model_id, labeller, pool, judge, note, rating, score, heads, spearman

@@ -9,6 +9,7 @@
 -- $labeller text optional: Only this one, llm:MODEL.
 -- $model model optional: Only this model.
 -- needs: labels
+-- empty: only LLMs' names are counted, of `clipdb label --labeller llm --repeats 3 --temperature 0.7`
 
 with parts as (
     select
