@@ -38,7 +38,7 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except ClipdbError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(_message(error)) from error
         except KeyboardInterrupt:
             _stop(ctx)
         except RuntimeError as error:  # which is how DuckDB passes Ctrl-C on
@@ -51,7 +51,16 @@ class Group(click.Group):
             duckdb = sys.modules.get("duckdb")
             if duckdb is None or not isinstance(error, duckdb.Error):
                 raise
-            raise click.ClickException(str(error).strip()) from error
+            raise click.ClickException(_message(error)) from error
+
+
+def plain(text: str) -> str:
+    """Leave out what would steer the terminal, for texts that others wrote."""
+    return "".join(one if one.isprintable() else " " for one in text)
+
+
+def _message(error: Exception) -> str:
+    return "\n".join(map(plain, str(error).strip().split("\n")))
 
 
 def _stop(ctx: click.Context) -> NoReturn:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import index_option
+from clipdb.cli.common import index_option, plain
 from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:
@@ -87,15 +87,10 @@ def command(
 def _show(card: Card, place: str, blind: bool, sheet: str) -> None:
     click.echo(f"\n{card.model_id} {card.name}  ({place})")
     for rank, span in enumerate(card.spans, start=1):
-        click.echo(f"  {rank:>2}  {_plain(span['text'])}")
+        click.echo(f"  {rank:>2}  {plain(span['text'])}")
     click.echo(f"  images: {sheet}")
     if card.property is not None and not blind:
-        click.echo(f"  name: {_plain(card.property)}  (by {_plain(str(card.labeller))})")
-
-
-def _plain(text: str) -> str:
-    """Leave out what would steer the terminal."""
-    return "".join(one if one.isprintable() else " " for one in text)
+        click.echo(f"  name: {plain(card.property)}  (by {plain(str(card.labeller))})")
 
 
 def _draw(index: Path, card: Card, folder: Path) -> str:

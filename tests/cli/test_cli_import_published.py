@@ -38,12 +38,13 @@ def bytes_of(folder: Path) -> dict[str, str]:
 
 
 def test_what_is_printed(tmp_path: Path) -> None:
-    (tmp_path / "s.csv").write_text("note,layer,head,rank,text,Page\nx,3,0,1,a red mug,7\n")
-    result = clipdb(
-        "import", "spans", tmp_path / "s.csv", "--source", "web", "--model", "ViT-A/web", "-i", tmp_path / "i.clipdb"
-    )
+    (tmp_path / "s.csv").write_text("note,layer,head,rank,text,Pa\x1bge\nx,3,0,1,a red mug,7\n")
+    command = ("import", "spans", tmp_path / "s.csv", "--source", "web", "-i", tmp_path / "i.clipdb")
+    result = clipdb(*command, "--model", "ViT-A/web")
     assert result.stdout == f"{tmp_path / 'i.clipdb'}: added 1 spans, skipped 0; the file has 1 heads of ViT-A/web\n"
-    assert result.stderr == "note: left out the columns note, Page\n"
+    assert result.stderr == "note: left out the columns note, Pa ge\n"
+    (tmp_path / "s.csv").write_text("layer,head,rank,Pa\x1bge\n3,0,1,7\n")
+    assert "has no column 'text' (its columns: layer, head, rank, Pa ge)" in refused(*command)
 
 
 def test_the_same_file_again_leaves_every_byte(named: Path, index: Path) -> None:
