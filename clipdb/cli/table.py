@@ -13,6 +13,8 @@ import shutil
 from collections.abc import Sequence
 from typing import IO, Any
 
+from clipdb._text import printable
+
 Row = tuple[Any, ...]
 
 PIPE_WIDTH = 120
@@ -94,9 +96,7 @@ def _write(value: Any, places: int) -> str:
         return _write_list(value)
     if isinstance(value, bytes):
         return value.hex()
-    text = " ".join(str(value).split())
-    if not text.isprintable():  # what others wrote is not to steer the terminal
-        text = "".join(letter for letter in text if letter.isprintable())
+    text = printable(str(value))
     return text[:_ID_SHOWN] if _ID.fullmatch(text) else text
 
 

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from clipdb._text import printable
 from clipdb.ingest.llm.answers import NONE, HeadName
 from clipdb.ingest.llm.asking import Outcome, Progress, ask_and_store
 from clipdb.ingest.llm.client import Reply, Server
 from clipdb.ingest.llm.plan import Naming, plan
 from clipdb.ingest.llm.prompts import Head
-from clipdb.ingest.llm.secrets import printable
 from clipdb.ingest.writer import Writer
 
 

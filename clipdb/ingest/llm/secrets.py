@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit
 
+from clipdb._text import printable
 from clipdb.errors import ClipdbError
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -104,8 +105,3 @@ def one_line(text: str, secrets: Sequence[str], most: int = 300) -> str:
         text = text.replace(part, HIDDEN)
     text = printable(text)
     return text if len(text) <= most else text[: most - 3] + "..."
-
-
-def printable(text: str) -> str:
-    """Make one line of a text from outside, without what would steer a terminal."""
-    return "".join(character for character in " ".join(text.split()) if character.isprintable())

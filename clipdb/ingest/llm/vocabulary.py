@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from clipdb._text import printable
 from clipdb.errors import ClipdbError
 from clipdb.ingest.llm.answers import NONE
-from clipdb.ingest.llm.secrets import printable
 from clipdb.ingest.writer import Reader
 
 MOST = 500

@@ -1,0 +1,9 @@
+"""Texts that others wrote, as one line that is safe to print."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """Make one line of a text, without what would steer a terminal."""
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(letter for letter in line if letter.isprintable())
