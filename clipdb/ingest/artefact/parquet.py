@@ -109,9 +109,14 @@ def require_schema(artefact: Artefact, file: File, parquet: pq.ParquetFile, expe
 
 
 def read_batches(
-    artefact: Artefact, file: File, parquet: pq.ParquetFile, rows: int, columns: Sequence[str]
+    artefact: Artefact,
+    file: File,
+    parquet: pq.ParquetFile,
+    rows: int,
+    columns: Sequence[str],
+    group: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Read columns of a file some rows at a time, in order.
+    """Read columns of a file, or of one row group of it, some rows at a time, in order.
 
     Nothing is unpacked before its length is known: texts are read as a dictionary, which is no longer than in the file.
 
@@ -123,7 +128,9 @@ def read_batches(
     unpacked, count = 0, 0
     texts = [field.name for field in parquet.schema_arrow if pa.types.is_string(plain(field.type))]
     encoded = pq.ParquetFile(artefact.path(file), metadata=parquet.metadata, read_dictionary=texts, pre_buffer=False)
-    batches = encoded.iter_batches(batch_size=rows, columns=list(columns))
+    groups = range(parquet.num_row_groups) if group is None else [group]
+    expected = sum(parquet.metadata.row_group(number).num_rows for number in groups)
+    batches = encoded.iter_batches(batch_size=rows, columns=list(columns), row_groups=list(groups))
     while True:
         try:
             batch = next(batches)
@@ -137,8 +144,8 @@ def read_batches(
         if unpacked > most_unpacked(file):
             raise _refused(artefact, file, "it unpacks to more than it can hold")
         yield pa.record_batch([_plain(column) for column in batch.columns], list(columns))
-    if count != file.rows:
-        raise _refused(artefact, file, f"it has {count} rows, and the manifest says {file.rows}")
+    if count != expected:
+        raise _refused(artefact, file, f"it has {count} rows, and its footer says {expected}")
 
 
 def plain(kind: pa.DataType) -> pa.DataType:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from clipdb.errors import ClipdbError
 from clipdb.ingest.arrow import vector_matrix
 from clipdb.ingest.artefact.files import Artefact
+from clipdb.ingest.artefact.pages import read_vectors
 from clipdb.ingest.artefact.parquet import arrow_schema, open_parquet, read_batches, require_schema
 from clipdb.ingest.heads import Head
 from clipdb.schema.arrow import vectors_schema
@@ -89,8 +90,12 @@ class TheirVectors:
         for file in self.files:
             parquet = open_parquet(self.artefact, file, len(expected))
             require_schema(self.artefact, file, parquet, expected)
-            rows = 65_536 if keys_only else self.rows_at_once
-            for batch in read_batches(self.artefact, file, parquet, rows, names):
+            read = (
+                read_batches(self.artefact, file, parquet, 65_536, names)
+                if keys_only
+                else read_vectors(self.artefact, file, parquet, expected, self.rows_at_once)
+            )
+            for batch in read:
                 if keys_only and batch.column(0).null_count:
                     raise self.wrong(f"a row has no {self.key}")
                 columns = [column.cast(field.type) for column, field in zip(batch.columns, fields, strict=True)]

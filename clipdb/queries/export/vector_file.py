@@ -1,27 +1,24 @@
 """Parquet files of vectors, written as fast as vectors can be compressed.
 
-pyarrow takes a step for each number of a list, 200 MB/s of float16. But where every list has the same length a page is
-its levels, which are the same for every page, and the numbers as they lie in memory. Parquet's format:
-https://parquet.apache.org/docs/file-format/, its structs: parquet.thrift there.
+pyarrow takes a step for each number of a list, 200 MB/s of float16; `clipdb.schema.vector_pages` says what is done
+instead.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 
 from clipdb.queries.export.parquet import HashedFile
-from clipdb.queries.export.thrift import Value, i32, i64, sequence, struct, text, varint
+from clipdb.schema.thrift import Value, i32, i64, sequence, struct, text
+from clipdb.schema.vector_pages import PLAIN, RLE, full_levels, list_levels, page_header, page_rows
 
 _MAGIC = b"PAR1"
-_PAGE_BYTES = 2**20
 _LEVEL = 1  # of zstd
-# Of parquet.thrift: Encoding, CompressionCodec, FieldRepetitionType.
-_PLAIN, _RLE = 0, 3
+# Of parquet.thrift: CompressionCodec, FieldRepetitionType.
 _ZSTD = 6
 _REQUIRED, _OPTIONAL, _REPEATED = 0, 1, 2
 # Fields of its SchemaElement: of values 1, their type, 2, their length, 6 and 10, what they mean; of lists 5, children.
@@ -31,7 +28,6 @@ _VALUES = {
     pa.float16(): {1: i32(7), 2: i32(2), 10: struct({15: struct({})})},
 }
 _LIST = {5: i32(1), 6: i32(3), 10: struct({3: struct({})})}
-_TEXT_BYTES = 64  # about; ids have as many
 
 
 def write_vector_file(file: HashedFile, schema: pa.Schema, groups: Iterable[pa.Table]) -> HashedFile:
@@ -78,12 +74,11 @@ def write_vector_file(file: HashedFile, schema: pa.Schema, groups: Iterable[pa.T
 def _chunk(file: HashedFile, codec: pa.Codec, field: pa.Field, column: pa.Array) -> Value:
     """Write the pages of a column of a row group; say what was written."""
     start, values, unpacked = file.bytes, 0, 0
-    rows = max(1, _PAGE_BYTES // _width(field.type))
+    rows = page_rows(field.type)
     for first in range(0, len(column), rows):
         count, body = _page(field, column.slice(first, rows))
         packed = codec.compress(body)
-        data = struct({1: i32(count), 2: i32(_PLAIN), 3: i32(_RLE), 4: i32(_RLE)})
-        header = struct({1: i32(0), 2: i32(len(body)), 3: i32(packed.size), 5: data}).data
+        header = page_header(count, len(body)).with_length(packed.size)
         file.write(header)
         file.write(packed)
         values += count
@@ -91,7 +86,7 @@ def _chunk(file: HashedFile, codec: pa.Codec, field: pa.Field, column: pa.Array)
     is_list = pa.types.is_fixed_size_list(field.type)
     meta = {
         1: _VALUES[field.type.value_type if is_list else field.type][1],
-        2: sequence([i32(_PLAIN), i32(_RLE)]),
+        2: sequence([i32(PLAIN), i32(RLE)]),
         3: sequence([text(name) for name in ((field.name, "list", "element") if is_list else (field.name,))]),
         4: i32(_ZSTD),
         5: i64(values),
@@ -100,13 +95,6 @@ def _chunk(file: HashedFile, codec: pa.Codec, field: pa.Field, column: pa.Array)
         9: i64(start),
     }
     return struct({2: i64(0), 3: struct(meta)})
-
-
-def _width(kind: pa.DataType) -> int:
-    """Give the bytes of a value."""
-    if pa.types.is_fixed_size_list(kind):
-        return int(kind.list_size) * _width(kind.value_type)
-    return _TEXT_BYTES if pa.types.is_string(kind) else int(kind.bit_width) // 8
 
 
 def _page(field: pa.Field, column: pa.Array) -> tuple[int, bytes]:
@@ -118,38 +106,10 @@ def _page(field: pa.Field, column: pa.Array) -> tuple[int, bytes]:
         return len(column), column.to_numpy().tobytes()
     size = field.type.list_size
     if column.null_count:
-        count, levels = _levels(np.asarray(column.is_valid()), size, field.nullable)
+        count, levels = list_levels(np.asarray(column.is_valid()), size, field.nullable)
     else:
-        count, levels = _full_levels(len(column), size, field.nullable)
+        count, levels = full_levels(len(column), size, field.nullable)
     return count, b"".join((levels, column.flatten().to_numpy()))  # which leaves out the numbers of null lists
-
-
-@lru_cache(64)
-def _full_levels(rows: int, size: int, nullable: bool) -> tuple[int, bytes]:
-    return _levels(np.ones(rows, bool), size, nullable)
-
-
-def _levels(valid: np.ndarray, size: int, nullable: bool) -> tuple[int, bytes]:
-    """Give the levels of lists of one size and nulls: one level for a null, and one for each number."""
-    lengths = np.where(valid, size, 1)
-    starts = np.cumsum(lengths) - lengths
-    repetition = np.ones(lengths.sum(), np.uint8)
-    repetition[starts] = 0
-    most = 2 if nullable else 1
-    definition = np.full(len(repetition), most, np.uint8)
-    definition[starts[~valid]] = 0
-    return len(repetition), _run(repetition, 1) + _run(definition, most)
-
-
-def _run(levels: np.ndarray, width: int) -> bytes:
-    """Encode levels of so many bits: one level repeated, or all of them packed; the length comes first."""
-    if (levels == levels[0]).all():
-        run = varint(len(levels) << 1) + bytes([levels[0]])
-    else:
-        padded = np.pad(levels, (0, -len(levels) % 8))
-        bits = padded[:, None] >> np.arange(width, dtype=np.uint8) & 1
-        run = varint(len(padded) // 8 << 1 | 1) + np.packbits(bits, bitorder="little").tobytes()
-    return len(run).to_bytes(4, "little") + run
 
 
 def _layout(field: pa.Field) -> list[Value]:

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from clipdb.queries.export.parquet import HashedFile, regroup
@@ -19,12 +18,12 @@ from clipdb.queries.export.vector_file import write_vector_file
 from clipdb.queries.vectors import Kind
 from clipdb.schema import vectors
 from clipdb.schema.arrow import vectors_schema
-from clipdb.schema.artefact import GROUP_ROWS, SHARD_ROWS, File, vectors_path
+from clipdb.schema.artefact import SHARD_ROWS, File, vectors_path
+from clipdb.schema.vector_pages import group_rows
 
 if TYPE_CHECKING:
     import lance
 
-_GROUP_BYTES = 64 * 2**20
 _MOST_THREADS = 4
 
 
@@ -74,7 +73,7 @@ def _write_shard(root: Path, source: Source, number: int) -> File:
     layout = source.table.schema
     sizes = {head: size for head, size in vectors.head_dims(layout).items() if head[0] in source.layers}
     schema = vectors_schema(source.kind, vectors.embed_dim(layout), sizes)
-    rows = _group_rows(schema)
+    rows = group_rows(schema)
     scanner = source.table.scanner(
         columns=schema.names,
         filter=~pc.field(schema.names[0]).isin(list(source.without)) if source.without else None,
@@ -86,10 +85,3 @@ def _write_shard(root: Path, source: Source, number: int) -> File:
     )
     file = HashedFile(root, vectors_path(source.model_id, source.kind, number), source.kind, source.model_id)
     return write_vector_file(file, schema, regroup(scanner.to_batches(), schema, rows)).finished()
-
-
-def _group_rows(schema: pa.Schema) -> int:
-    """Say how many rows go into a row group: a power of two, so that shards have whole ones."""
-    lists = [field.type for field in schema if pa.types.is_fixed_size_list(field.type)]
-    width = sum(one.list_size * one.value_type.bit_width // 8 for one in lists)
-    return min(GROUP_ROWS, 2 ** max(8, (_GROUP_BYTES // width).bit_length() - 1))

@@ -17,12 +17,12 @@ class Value(NamedTuple):
 
 def i32(number: int) -> Value:
     """Write an integer of 32 bits."""
-    return Value(_I32, _zigzag(number))
+    return Value(_I32, varint(zigzag(number)))
 
 
 def i64(number: int) -> Value:
     """Write an integer of 64 bits."""
-    return Value(_I64, _zigzag(number))
+    return Value(_I64, varint(zigzag(number)))
 
 
 def text(value: str | bytes) -> Value:
@@ -56,5 +56,16 @@ def varint(number: int) -> bytes:
     return bytes([*data, number])
 
 
-def _zigzag(number: int) -> bytes:
-    return varint(number << 1 ^ number >> 63)
+def read_varint(data: memoryview) -> int | None:
+    """Read a number of up to 35 bits that `varint` wrote; None where there is none."""
+    number = 0
+    for place, byte in enumerate(data[:5]):
+        number |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return number
+    return None
+
+
+def zigzag(number: int) -> int:
+    """Give the number from 0 that stands for an integer: small ones for small integers of either sign."""
+    return number << 1 ^ number >> 63
