@@ -72,7 +72,7 @@ def make(
     turn = np.eye(SIZE) if turn is None else turn
     with Writer(path, "ingest images", {"model": MODEL, "sources": ["/pictures"]}, create=True) as writer:
         sizes = dict.fromkeys(heads, SIZE)
-        at = {"model_id": MODEL, "layer": 1, "head": 0}
+        at = {"model_id": MODEL, "layer": heads[0][0], "head": heads[0][1]}
 
         def record(connection: duckdb.DuckDBPyConnection) -> None:
             about = {"layers": 4, "heads": HEADS, "head_dim": SIZE, "width": 6, "embed_dim": EMBED, "image_size": 16}

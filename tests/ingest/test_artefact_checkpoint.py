@@ -8,7 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from artefacts import contents, edit, with_cell
-from support import MODEL, done, refused, rows
+from support import MODEL, clipdb, done, random_weights, refused, rows
+
+import clipdb as package
+from clipdb.errors import ClipdbError
 
 ASK = ("query", "text-heads", "--text", "a text that nobody embedded", "-i")
 CHECKPOINTS = "select arguments->>'$.checkpoint' from runs where command = 'ingest images'"
@@ -67,3 +70,43 @@ def test_a_run_of_others_hides_no_weights_of_ours(exported: Path, index: Path, t
     done("import", exported, "-i", index)
     assert len(rows(index, CHECKPOINTS)) == 2
     assert done(*ASK, index, "-f", "json") == said
+
+
+def test_weights_that_are_elsewhere_now_are_named(
+    exported: Path, index: Path, weights: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    other = tmp_path / "other.clipdb"
+    done("import", exported, "-i", other)
+    wrong = random_weights(tmp_path / "wrong.safetensors", seed=5)
+    text = "a text that nobody embedded"
+    questions = (
+        ("query", "text-heads", text),
+        ("query", f"select * from text_heads('{MODEL}', '{text}')"),
+        ("explain", pictures[0], text, "--device", "cpu"),
+        ("segment", pictures[0], "--text", text, "--device", "cpu"),
+    )
+    for question in questions:
+        said = done(*question, "-f", "json", "-i", index)
+        for place in (exported, other):
+            line = refused(*question, "-i", place)
+            assert line.startswith("clipdb-tiny has no weights 'random'") and line.endswith("or give --checkpoint FILE")
+            line = refused(*question, "--checkpoint", wrong, "-i", place)
+            assert line.startswith(f"{place} has a {MODEL} with other weights (sha256 ")
+            assert line.endswith("give the file that it was ingested with, --checkpoint FILE")
+            assert "no checkpoint at nowhere.pt" in refused(*question, "--checkpoint", "nowhere.pt", "-i", place)
+            assert done(*question, "-f", "json", "--checkpoint", weights, "-i", place) == said
+    with package.open(exported, checkpoint=str(weights)) as db, package.open(index) as ours:
+        assert db.rows("text_heads", text=text) == ours.rows("text_heads", text=text)
+    with package.open(exported, checkpoint=wrong) as db, pytest.raises(ClipdbError, match="with other weights"):
+        db.rows("text_heads", text=text)
+    assert clipdb("query", "heads", "--checkpoint", weights, "-i", index).exit_code == 2  # which runs no model
+
+
+@pytest.mark.parametrize(("relation", "column"), [("runs", "arguments"), ("models", "preprocess")])
+def test_json_that_is_none_is_said_in_a_line(exported: Path, weights: Path, relation: str, column: str) -> None:
+    edit(exported, f"relations/{relation}.parquet", lambda table: with_cell(table, column, '{"a": ' + "[" * 1000))
+    needs = ("--checkpoint", weights) if relation == "models" else ()  # else the runs are asked for it
+    for question in ((*ASK, exported, *needs), ("query", f"select {column} from {relation}", "-i", exported)):
+        line = refused(*question)
+        assert line.startswith(f"{exported} can't be read: get the artefact again (") and "Malformed JSON" in line
+        assert len(line) < 600

@@ -206,3 +206,53 @@ def test_a_model_that_was_known_by_name_alone(own: Path, tmp_path: Path, exporte
     change(own, "update heads set basis = null, mean = null, total_variance = null, effective_rank = null")
     done("import", exported, "-i", own)
     assert contents(own) == contents(index)
+
+
+def test_an_image_found_elsewhere_stays_where_the_index_knows_it(own: Path, theirs: Path) -> None:
+    for row in range(2):
+        edit(
+            theirs,
+            "relations/images.parquet",
+            lambda rows, row=row: with_cell(rows, "uri", f"/elsewhere/{row}.jpg", row),  # type: ignore[misc]
+        )
+    before = contents(own)
+    result = clipdb("import", theirs, "-i", own)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == f"note: 2 images have another path in the artefact than in {own}: ours were kept\n"
+    assert contents(own) == before
+    assert clipdb("import", theirs, "--prefer", "ours", "-i", own).stderr == ""
+    assert contents(own) == before
+    assert clipdb("import", theirs, "--prefer", "theirs", "-i", own).stderr == ""
+    assert len(rows(own, "from images where uri like '/elsewhere/%'")) == 2
+    edit(theirs, "relations/images.parquet", lambda rows: with_cell(rows, "uri", "/third.jpg"))
+    edit(theirs, "relations/images.parquet", lambda rows: with_cell(rows, "height", 21))
+    assert refused("import", theirs, "-i", own).startswith("images: image_id ")
+
+
+@pytest.mark.parametrize("theirs_first", [False, True])
+@pytest.mark.parametrize(
+    ("numbers", "prefer", "stale"),
+    [
+        (range(9), None, True),  # the spans over five images stay, and now there are nine
+        (range(9), "ours", True),
+        (range(9), "theirs", False),  # the spans over nine images are taken
+        (range(3), None, False),
+        (range(3), "ours", False),
+        (range(3), "theirs", True),  # the spans over three images are taken, and there are five
+        (range(3, 8), "theirs", True),
+    ],
+)
+def test_what_is_said_of_spans_is_true(
+    numbers: range, prefer: str | None, stale: bool, theirs_first: bool, tmp_path: Path
+) -> None:
+    made: dict[str, Path] = {}
+    for name in ("theirs", "own") if theirs_first else ("own", "theirs"):
+        made[name] = make(tmp_path / f"{name}.clipdb", numbers if name == "theirs" else range(5))
+    change(made["theirs"], "update spans set variance_explained = variance_explained / 2")
+    change(made["theirs"], "delete from image_failures")
+    options = ["--prefer", prefer] if prefer else []
+    result = clipdb("import", export(made["theirs"], tmp_path / "theirs"), *options, "-i", made["own"])
+    assert result.exit_code == 0, result.output
+    assert ("run `clipdb span`" in result.stderr) == stale, result.stderr
+    if stale and len(rows(made["own"], "from images")) > 5:
+        assert "older than the images" in done("info", "-i", made["own"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import time
 from collections.abc import Callable
@@ -13,8 +14,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from artefacts import MODEL, SIZE, edit, resign, with_cell
+from artefacts import MODEL, SIZE, contents, edit, resign, with_cell
 from support import refused
+
+from clipdb.errors import ClipdbError
+from clipdb.ingest.artefact import Progress, import_artefact
 
 IMAGES, TEXTS = "vectors/tiny__one.images/00000.parquet", "vectors/tiny__one.texts/00000.parquet"
 
@@ -47,6 +51,26 @@ def test_a_file_that_is_not_as_it_was(path: str, how: str, artefact: Path, refus
     }
     line = refusal()
     assert said[how] in line and path in line
+
+
+@pytest.mark.parametrize("path", ["relations/labels.parquet", IMAGES])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_file_that_changes_after_it_was_checked(
+    path: str, there: bool, index: Path, artefact: Path, tmp_path: Path
+) -> None:
+    """The same bytes put in its place, as an export that replaces this one would: nobody looked at those."""
+    own = tmp_path / "own.clipdb"
+    if there:
+        shutil.copytree(index, own)
+        before = contents(own)
+
+    def swap(_: int) -> None:
+        (artefact / "copy").write_bytes((artefact / path).read_bytes())
+        (artefact / "copy").rename(artefact / path)
+
+    with pytest.raises(ClipdbError, match=f"{path} was changed while it was imported: import it again"):
+        import_artefact(own, artefact, progress=Progress(total=swap))
+    assert contents(own) == before if there else not list(tmp_path.glob("*own.clipdb*"))
 
 
 def test_a_folder_that_is_a_symlink(artefact: Path, refusal: Callable[[], str]) -> None:

@@ -12,6 +12,8 @@ import pytest
 from artefacts import contents, export, make
 from support import Process, done, until, verified
 
+from clipdb.ingest.lock import writer_lock
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -80,6 +82,18 @@ def test_an_index_that_is_there_has_all_of_it_or_nothing(made: Path, tmp_path: P
         assert contents(index) == expected
     assert kills > 3
     verified(index)
+
+
+def test_what_a_kill_left_goes_with_the_next_import_of_anything(made: Path, tmp_path: Path) -> None:
+    index, log = tmp_path / "new.clipdb", tmp_path / "log"
+    assert killed(log, index, 1, 0.0, "import", made / "large", "-i", index)
+    (left,) = tmp_path.glob(".new*")
+    small = export(made / "small.clipdb", tmp_path / "small")
+    with writer_lock(left):  # as by an import that still runs
+        done("import", small, "-i", index)
+        assert left.exists()
+    done("import", small, "-i", index)
+    assert not left.exists() and contents(index) == contents(made / "small.clipdb")
 
 
 @pytest.mark.parametrize("there", [False, True])

@@ -16,6 +16,7 @@ from built_index import PROPERTIES, Built
 from PIL import Image
 from support import change, clipdb, done, refused, rows
 
+from clipdb.queries.export import Options, export_index
 from clipdb.schema import catalog, tables
 from clipdb.schema.artefact import RELATIONS
 
@@ -78,10 +79,15 @@ def test_the_front_matter_is_what_the_hub_reads(two: Built, export: Path, tmp_pa
     told = front_matter(export)
     assert told["pretty_name"] == "Attention heads of one/a, two/b"
     assert told["size_categories"] == ["n<1K"] and "clip" in told["tags"] and "license" not in told
-    for given, name in (("CC-BY-4.0", "cc-by-4.0"), ('For research: "only", don\'t ask', "other"), ("mit", "mit")):
+    for given, name in (
+        ("CC-BY-4.0", "cc-by-4.0"),
+        ("mit", "mit"),
+        ('For research: "only", don\'t ask', "other"),
+        ("mine", "other"),
+    ):
         done(
             "export",
-            tmp_path / name,
+            tmp_path / given[:3],
             "-i",
             two.path,
             "--what",
@@ -91,8 +97,8 @@ def test_the_front_matter_is_what_the_hub_reads(two: Built, export: Path, tmp_pa
             "--citation",
             "A\nB: c",
         )
-        assert front_matter(tmp_path / name)["license"] == name
-        text = (tmp_path / name / "README.md").read_text()
+        assert front_matter(tmp_path / given[:3])["license"] == name
+        text = (tmp_path / given[:3] / "README.md").read_text()
         assert f"## Licence\n\n{given}\n" in text and "## Citation\n\n    A\n    B: c\n" in text
     assert "## Licence\n\nNone was stated.\n" in (export / "README.md").read_text()
     assert "## Citation" not in (export / "README.md").read_text()
@@ -183,6 +189,16 @@ def pictured(tmp_path: Path) -> tuple[Path, list[Path]]:
     return index, files
 
 
+def test_names_of_several_lines_stay_in_their_cell(two: Built, tmp_path: Path) -> None:
+    index = Path(shutil.copytree(two.path, tmp_path / "own.clipdb"))
+    change(index, "update labels set labeller = 'human:a' || chr(10) || 'b|c', pool = 'x' || chr(10) || '# y'")
+    done("export", tmp_path / "out", "--what", "relations", "-i", index)
+    metrics = (tmp_path / "out" / "README.md").read_text().split("## Metrics")[1].split("\n\n## ")[0]
+    lines = [line for line in metrics.splitlines() if line.startswith("|")]
+    assert any(r"| human:a b\|c (x # y) |" in line for line in lines)
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1 and "\n# y" not in metrics
+
+
 def test_thumbnails_are_images_to_datasets(tmp_path: Path) -> None:
     index, files = pictured(tmp_path)
     done("export", tmp_path / "out", "-i", index, "--thumbnails")
@@ -197,6 +213,17 @@ def test_thumbnails_are_images_to_datasets(tmp_path: Path) -> None:
     done("export", tmp_path / "again", "-i", index, "--thumbnails")
     again = tmp_path / "again" / "thumbnails" / "00000.parquet"
     assert again.read_bytes() == (tmp_path / "out" / "thumbnails" / "00000.parquet").read_bytes()
+
+
+def test_an_ingest_need_not_wait_for_thumbnails(tmp_path: Path) -> None:
+    index, _ = pictured(tmp_path)
+
+    def draw(image_id: str, uri: str) -> bytes:
+        catalog.connect(index, read_only=False, wait=0).close()  # which can't be while an export reads
+        return Path(uri).read_bytes()
+
+    exported = export_index(index, tmp_path / "out", Options(), draw)
+    assert exported.without_thumbnail == 0 and len(load(tmp_path / "out", "thumbnails", tmp_path)) == 3
 
 
 def test_images_whose_files_are_gone_are_counted(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def exported(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pair(built: Built, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """The index and the artefact, open; the index is a copy, since a process opens one at a time."""
+    """The index and the artefact, open; the index is a copy, since tests open the other in another way."""
     copy = shutil.copytree(built.path, tmp_path_factory.mktemp("copy") / "one.clipdb")
     with clipdb.open(copy) as index, clipdb.open(exported) as artefact:
         yield index, artefact
@@ -217,6 +217,11 @@ def _newer(folder: Path) -> None:
     change_manifest(folder, format_version=2)
 
 
+def _huge(folder: Path) -> None:
+    with (folder / "manifest.json").open("rb+") as file:
+        file.truncate(2**40)  # which takes no room
+
+
 def _missing(folder: Path) -> None:
     (folder / "relations/spans.parquet").unlink()
 
@@ -241,6 +246,7 @@ def _other(folder: Path) -> None:
     [
         (_html, "manifest.json is not JSON"),
         (_newer, "has format version 2 and this clipdb knows 1: upgrade clipdb"),
+        (_huge, "manifest.json is larger than any that `clipdb export` writes: get the artefact again"),
         (_missing, "relations/spans.parquet"),
         (_short, "relations/spans.parquet"),
         (_fewer, "relations/spans.parquet has 29 rows, and manifest.json says 30: get the artefact again"),
@@ -277,6 +283,11 @@ def test_no_artefact_at_all(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "is not an index: it has no catalog.duckdb" in refused("query", "heads", "-i", tmp_path / "empty")
     assert "no index at" in refused("query", "heads", "-i", tmp_path / "none")
+
+
+def test_the_manifest_itself_is_named(exported: Path) -> None:
+    said = refused("query", "heads", "-i", exported / "manifest.json")
+    assert said == f"{exported / 'manifest.json'} is a file of an artefact: name the directory, {exported}"
 
 
 @pytest.mark.parametrize("name", ["st*r", "wh?"])

@@ -143,6 +143,11 @@ def test_a_dataset_on_the_hub_is_asked_for_where_it_is() -> None:
         ("{url}/nothing", "404"),
         ("{url}/page", "{url}/page: manifest.json is not JSON"),
         ("{url}/newer", "{url}/newer has format version 2 and this clipdb knows 1: upgrade clipdb"),
+        ("{url}/heads/manifest.json", "{url}/heads/manifest.json can't be read: write {url}/heads ("),
+        ("{url}/datasets/o/n", "{url}/datasets/o/n can't be read: write hf://datasets/o/n ("),
+        ("{url}/datasets/o/n/tree/main/a/b", "write hf://datasets/o/n/a/b ("),
+        ("{url}/datasets/o/n/blob/main/manifest.json", "write hf://datasets/o/n ("),
+        ("{url}/datasets/o/n/resolve/main/a", "check the address"),
         ("{url}/missing", "relations/spans.parquet' (HTTP 404 Not Found)"),
         ("{url}/short", "{url}/short can't be read: get the artefact again"),
         ("http://127.0.0.1:1/heads", "http://127.0.0.1:1/heads can't be read: check the address"),
@@ -152,6 +157,16 @@ def test_a_dataset_on_the_hub_is_asked_for_where_it_is() -> None:
 def test_what_cannot_be_read_is_said_in_a_line(folder: Path, served: Served, url: str, problem: str) -> None:
     _damage(folder)
     assert problem.format(url=served.url) in refused("query", "heads", "-i", url.format(url=served.url))
+
+
+def test_a_manifest_without_end_is_not_read(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "heads", tmp_path / "heads")
+    with (tmp_path / "heads/manifest.json").open("rb+") as file:
+        file.truncate(2**40)  # which takes no room
+    with serve(tmp_path) as server:
+        said = refused("query", "heads", "-i", f"{server.url}/heads")
+        assert said.endswith("manifest.json is larger than any that `clipdb export` writes: get the artefact again")
+        assert server.bytes_of("heads/") < 2**20
 
 
 def _damage(folder: Path) -> None:

@@ -32,13 +32,35 @@ class Merged:
     replaced: int = 0
 
 
+@dataclass(frozen=True)
+class Decided:
+    """What was decided about rows that differ.
+
+    Attributes
+    ----------
+    moved
+        How many images keep the path that the index has, where the artefact has another.
+    spans_left_out
+        Of how many heads the artefact's spans are left out because they were found over other images.
+    spans_taken
+        By model, of how many heads the artefact's spans take the place of the index's.
+    own_spans
+        Models of which the index keeps spans that it found itself, and the artefact has not.
+    """
+
+    moved: int
+    spans_left_out: int
+    spans_taken: dict[str, int]
+    own_spans: frozenset[str]
+
+
 def find_conflicts(
     connection: duckdb.DuckDBPyConnection,
     artefact: Artefact,
     index: Path,
     prefer: Prefer | None,
     other: Collection[str],
-) -> int:
+) -> Decided:
     """Compare the staged relations with the index's, and note which of theirs take the place of ours.
 
     Parameters
@@ -47,11 +69,6 @@ def find_conflicts(
         Whose rows to take where they differ.
     other
         Models whose images in the artefact are not those of the index: so their spans are bound to differ.
-
-    Returns
-    -------
-    int
-        Of how many heads the artefact's spans are left out because they were found over other images.
 
     Raises
     ------
@@ -63,7 +80,10 @@ def find_conflicts(
         connection.execute(f"create or replace temp table taken_{table} as select {keys} from {table} limit 0")
     _images_without_sources(connection)
     _runs_known_better(connection)
-    left_out = _spans_of_other_images(connection, other) if prefer is None else 0
+    moved = left_out = 0
+    if prefer is None:
+        moved = _images_elsewhere(connection)
+        left_out = _spans_of_other_images(connection, other)
     for table in MERGED:
         _find(connection, table)
         row = connection.execute(f"from differing_{table} order by all limit 1").fetchone()
@@ -76,7 +96,18 @@ def find_conflicts(
                 f"{_detail(connection, table, row)}: take one of them with --prefer theirs or --prefer ours"
             )
         connection.execute(f"insert into taken_{table} from differing_{table}")
-    return left_out
+    taken = "select model_id, count(distinct (layer, head)) from taken_spans group by model_id"
+    own = connection.execute(_OWN_SPANS).fetchall()
+    return Decided(moved, left_out, dict(connection.execute(taken).fetchall()), frozenset(model for (model,) in own))
+
+
+# Differing spans that were not taken are the index's own; those that were imported were found over no images of it.
+_OWN_SPANS = """
+select distinct model_id from spans left join runs using (run)
+where command is distinct from 'import spans' and (model_id, layer, head, pool) not in (
+    select (model_id, layer, head, pool) from their_spans anti join differing_spans using (model_id, layer, head, pool)
+    union all select (model_id, layer, head, pool) from taken_spans)
+"""
 
 
 def merge_relations(connection: duckdb.DuckDBPyConnection) -> Merged:
@@ -144,6 +175,16 @@ def _images_without_sources(connection: duckdb.DuckDBPyConnection) -> None:
         "insert into taken_images select image_id from their_images t join images o using (image_id) "
         "where o.uri = '' and t is distinct from o"
     )
+
+
+def _images_elsewhere(connection: duckdb.DuckDBPyConnection) -> int:
+    """Leave each image where the index knows it, if its path is all that differs; say of how many."""
+    alike = "select * exclude (uri) from their_images intersect select * exclude (uri) from images"
+    return _one(
+        connection,
+        "update their_images set uri = o.uri from images o where their_images.image_id = o.image_id "
+        f"and their_images.uri <> o.uri and o.uri <> '' and o.image_id in (select image_id from ({alike}))",
+    )[0]
 
 
 def _runs_known_better(connection: duckdb.DuckDBPyConnection) -> None:

@@ -8,11 +8,20 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from clipdb.errors import ClipdbError
 from clipdb.schema.artefact import MANIFEST, File, Manifest, read_manifest
 
 _MOST_MANIFEST = 64 * 2**20
+
+
+class _State(NamedTuple):
+    """What is another whenever a file is written or another takes its place."""
+
+    size: int
+    inode: int
+    changed_ns: int
 
 
 @dataclass(frozen=True)
@@ -29,16 +38,31 @@ class Artefact:
         Hex SHA-256 of the manifest, and so of everything in it.
     others
         Files beside those of the manifest, which nothing reads.
+    states
+        What the file system said of each file before it was checked.
     """
 
     directory: Path
     manifest: Manifest
     digest: str
     others: tuple[str, ...]
+    states: dict[str, _State]
 
     def path(self, file: File) -> Path:
         """Say where a file lies."""
         return self.directory / file.path
+
+    def require_unchanged(self) -> None:
+        """Check that what was read since the files were checked is what was checked.
+
+        Raises
+        ------
+        ClipdbError
+            Naming a file that was written or replaced meanwhile.
+        """
+        for path, state in self.states.items():
+            if _state(self.directory, path) != state:
+                raise ClipdbError(f"{self.directory / path} was changed while it was imported: import it again")
 
 
 def open_artefact(directory: Path) -> Artefact:
@@ -53,25 +77,25 @@ def open_artefact(directory: Path) -> Artefact:
         raise ClipdbError(f"no artefact at {directory}: name a directory that `clipdb export` wrote")
     if not (directory / MANIFEST).exists():
         raise ClipdbError(f"{directory} is not an artefact: it has no {MANIFEST}")
-    _require_regular(directory, MANIFEST)
+    _state(directory, MANIFEST)
     with (directory / MANIFEST).open("rb") as opened:
         text = opened.read(_MOST_MANIFEST + 1)
     manifest = read_manifest(text, str(directory))
+    states = {file.path: _state(directory, file.path) for file in manifest.files}
     for file in manifest.files:
-        size = _require_regular(directory, file.path)
-        if size != file.bytes:
+        if (size := states[file.path].size) != file.bytes:
             raise _changed(directory, file, f"it has {size} bytes, not {file.bytes}")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         digests = pool.map(lambda file: _sha256(directory, file), manifest.files)
         for file, digest in zip(manifest.files, digests, strict=True):
             if digest != file.sha256:
                 raise _changed(directory, file, "its SHA-256 is another")
-    named = {MANIFEST, *(file.path for file in manifest.files)}
-    return Artefact(directory, manifest, hashlib.sha256(text).hexdigest(), tuple(sorted(_visible(directory) - named)))
+    others = sorted(_visible(directory) - {MANIFEST, *states})
+    return Artefact(directory, manifest, hashlib.sha256(text).hexdigest(), tuple(others), states)
 
 
-def _require_regular(directory: Path, path: str) -> int:
-    """Check that nothing on the way to a file leads elsewhere; give its size."""
+def _state(directory: Path, path: str) -> _State:
+    """Check that nothing on the way to a file leads elsewhere; give its state."""
     place = directory
     for part in path.split("/"):
         place = place / part
@@ -85,7 +109,7 @@ def _require_regular(directory: Path, path: str) -> int:
             raise ClipdbError(f"{place} is a symbolic link: an artefact has none; copy it with `cp -rL`")
     if not stat.S_ISREG(status.st_mode):
         raise ClipdbError(f"{place} is not a regular file: get the artefact again")
-    return status.st_size
+    return _State(status.st_size, status.st_ino, status.st_ctime_ns)
 
 
 def _sha256(directory: Path, file: File) -> str:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import numpy as np
 
-from clipdb.errors import ClipdbError
-from clipdb.ingest.artefact.conflicts import Merged, Prefer, find_conflicts, merge_relations
+from clipdb.ingest.artefact.building import whole
+from clipdb.ingest.artefact.conflicts import Decided, Merged, Prefer, find_conflicts, merge_relations
 from clipdb.ingest.artefact.files import Artefact, open_artefact
 from clipdb.ingest.artefact.models import Rotations, check_bases, check_models, merge_models, take_statistics
 from clipdb.ingest.artefact.places import stage_ids
@@ -27,6 +25,7 @@ from clipdb.ingest.moments import Moments
 from clipdb.ingest.writer import Writer
 from clipdb.schema import catalog
 from clipdb.schema.artefact import VectorKind
+from clipdb.schema.vectors import head_columns
 
 COMMAND = "import artefact"
 _KINDS: tuple[VectorKind, ...] = ("images", "texts")
@@ -84,34 +83,14 @@ def import_artefact(
     progress = progress or Progress()
     artefact = open_artefact(directory)
     arguments = {"artefact": str(directory.absolute()), "manifest": artefact.digest, "prefer": prefer}
-    with _whole(index, artefact.digest) as place, Writer(place, COMMAND, arguments, create=True) as writer:
+    with whole(index, artefact.digest) as place, Writer(place, COMMAND, arguments, create=True) as writer:
         return _Session(writer, index, artefact, prefer, progress).run()
-
-
-@contextmanager
-def _whole(index: Path, digest: str) -> Iterator[Path]:
-    """Give the directory to write to: of a new index one beside its place, which is renamed when it is whole.
-
-    Its name is that of the artefact, so that the same command after a kill finds what the first left.
-    """
-    if catalog.exists(index):
-        yield index
-        return
-    if not index.name:
-        raise ClipdbError(f"{index} is no name for an index: write one as NAME.clipdb")
-    if index.exists() and not (index.is_dir() and not any(index.iterdir())):
-        raise ClipdbError(f"{index} is there and is not an index: choose another name")
-    building = index.with_name(f".{index.name}.{digest[:16]}")
-    yield building
-    try:
-        building.rename(index)
-    except OSError as error:
-        shutil.rmtree(building)
-        raise ClipdbError(f"cannot make an index at {index}: {error.strerror}") from error
 
 
 class _Session:
     """One import."""
+
+    decided: Decided
 
     def __init__(
         self, writer: Writer, index: Path, artefact: Artefact, prefer: Prefer | None, progress: Progress
@@ -122,7 +101,6 @@ class _Session:
         self.bases: dict[str, dict[Head, np.ndarray]] = {}
         self.rotations: Rotations = {}
         self.nameless = 0  # images of which the artefact has vectors and the catalog would have no row
-        self.spans_left_out = 0
 
     def run(self) -> Imported:
         with catalog.connect(self.writer.index) as connection:
@@ -164,22 +142,26 @@ class _Session:
                 self.merges.append(merge)
                 if kind == "images":
                     self.nameless += _count(connection, _NAMELESS)
-        self.spans_left_out = self._find_conflicts(connection)
+        self.decided = self._find_conflicts(connection)
         self.progress.total(2 * sum(merge.theirs.count for merge in self.merges))
         for merge in self.merges:
             merge.check(self.prefer, self.progress.done)
             if merge.theirs.kind == "texts":
                 self.bases[merge.theirs.model_id] = one_sided_bases(connection, merge)
 
-    def _find_conflicts(self, connection: duckdb.DuckDBPyConnection) -> int:
+    def _find_conflicts(self, connection: duckdb.DuckDBPyConnection) -> Decided:
         other = {merge.theirs.model_id for merge in self._of_images if merge.differs_in_ids}
         return find_conflicts(connection, self.artefact, self.index, self.prefer, other)
 
     def _write(self, merge: VectorMerge) -> None:
         entry = next(one for one in self.artefact.manifest.models if one.model_id == merge.theirs.model_id)
-        # Where the images are just the artefact's, spans are as old or new as they were there.
-        known = entry.images_run if merge.theirs.kind == "images" and merge.same_ids else None
+        # Where images and spans are just the artefact's, spans are as old or new as they were there.
+        known = entry.images_run if merge.theirs.kind == "images" and self._spans_are_theirs(merge) else None
         merge.write(self.writer, known or self.writer.run, self.bases.get(entry.model_id, {}), self.progress.done)
+
+    def _spans_are_theirs(self, merge: VectorMerge) -> bool:
+        """Whether the index will have just the artefact's images, and no spans that it found over fewer."""
+        return merge.same_ids and (merge.ours is None or merge.theirs.model_id not in self.decided.own_spans)
 
     def _record(self, connection: duckdb.DuckDBPyConnection, moments: Mapping[str, Mapping[Head, Moments]]) -> Merged:
         stage(connection, self.artefact)
@@ -196,6 +178,7 @@ class _Session:
                     take_statistics(connection, merge.theirs.model_id)
         for model, found in moments.items():
             store_statistics(connection, model, found)
+        self.artefact.require_unchanged()
         self.writer.added = rows.added + self._vectors.added
         self.writer.skipped = rows.skipped + self._vectors.skipped
         return rows
@@ -210,13 +193,23 @@ class _Session:
             yield f"{model}: {len(turned)} heads have another basis of the same space; vectors were turned into ours"
         if self.nameless:
             yield f"{self.nameless} images are known by their ids alone: import an artefact with relations to know more"
-        if self.spans_left_out:
+        if self.decided.moved:
+            yield f"{self.decided.moved} images have another path in the artefact than in {self.index}: ours were kept"
+        if self.decided.spans_left_out:
             yield (
-                f"spans of {self.spans_left_out} heads were found over other images, and are not those of "
+                f"spans of {self.decided.spans_left_out} heads were found over other images, and are not those of "
                 f"{self.index}: its own were kept"
             )
         for merge in self._of_images:
-            yield from merge.notes()
+            model = merge.theirs.model_id
+            own_heads = merge.ours is not None and set(head_columns(merge.ours.schema)) - set(merge.theirs.heads)
+            if own_heads or not self._spans_are_theirs(merge):  # else they were found over all of the images
+                yield from merge.notes()
+            if not merge.same_ids and not merge.added and (taken := self.decided.spans_taken.get(model)):
+                yield (
+                    f"{model}: spans of {taken} heads are now the artefact's, which were found over fewer images than "
+                    f"{self.index} has: run `clipdb span`"
+                )
 
 
 _NAMELESS = """

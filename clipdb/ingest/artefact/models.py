@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.artefact.files import Artefact
@@ -19,6 +20,7 @@ from clipdb.schema.names import head_name
 # How far Q^T Q may be from the identity, and how far a basis may lie outside the span of another of the same head.
 _ORTHONORMAL = 1e-3
 _SAME_SPAN = 1e-4
+_HEADS_AT_ONCE = 32
 _SAME_SCALE = 1e-4  # relative; the scale's exponential is taken in float32
 
 _GEOMETRY = ("layers", "heads", "head_dim", "width", "embed_dim", "patch_size", "image_size", "pooling")
@@ -97,17 +99,17 @@ def check_bases(connection: duckdb.DuckDBPyConnection, artefact: Artefact, index
         "select t.model_id, t.layer, t.head, m.embed_dim, t.basis, "
         "case when o.basis is distinct from t.basis then o.basis end "
         "from their_heads t join their_models m using (model_id) left join heads o using (model_id, layer, head) "
-        "where t.basis is not null order by all"
-    )
-    while row := rows.fetchone():
-        model, layer, head, size, theirs, ours = row
+        "where t.basis is not null order by t.model_id, t.layer, t.head"
+    ).to_arrow_reader(_HEADS_AT_ONCE)
+    for *key, theirs, ours in (row for batch in rows for row in zip(*batch.columns, strict=True)):
+        model, layer, head, size = (value.as_py() for value in key)
         q_theirs = _matrix(theirs, size)
         product = q_theirs.T @ q_theirs
         expected = np.diag((np.diag(product) > 0.5).astype(np.float64))
         if not np.abs(product - expected).max(initial=0.0) <= _ORTHONORMAL:
             path = artefact.directory / relation_path("heads")
             raise ClipdbError(f"{path}: the basis of {head_name(layer, head)} of {model} is not orthonormal")
-        if ours is None:
+        if not ours.is_valid:
             continue
         q_ours = _matrix(ours, size)
         if q_ours.shape != q_theirs.shape or not _same_span(q_ours, q_theirs):
@@ -119,8 +121,8 @@ def check_bases(connection: duckdb.DuckDBPyConnection, artefact: Artefact, index
     return rotations
 
 
-def _matrix(basis: list[float], size: int) -> np.ndarray:
-    return np.asarray(basis, np.float64).reshape(size, -1)
+def _matrix(basis: pa.ListScalar, size: int) -> np.ndarray:
+    return basis.values.to_numpy(zero_copy_only=False).astype(np.float64).reshape(size, -1)
 
 
 def _same_span(one: np.ndarray, other: np.ndarray) -> bool:

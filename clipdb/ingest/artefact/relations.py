@@ -10,8 +10,8 @@ from clipdb.ingest.artefact.parquet import open_parquet, read_batches, require_s
 from clipdb.schema.arrow import relation_schema
 from clipdb.schema.artefact import RELATIONS, RUN_ARGUMENTS, File
 
-ROWS_AT_ONCE = 2048
-_WIDE = {"heads": 32}  # rows at once where one is large
+ROWS_AT_ONCE = 8192
+_WIDE = {"heads": 128}  # rows at once where one is large
 
 
 def stage(connection: duckdb.DuckDBPyConnection, artefact: Artefact) -> None:

@@ -14,12 +14,11 @@ from clipdb.schema.artefact import RELATIONS, relation_path
 
 MOST_PROPERTY = 1000  # characters
 
+_MODEL = "regexp_full_match(model_id, '[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+') and not contains(model_id, '__')"
 _HEX = "regexp_full_match({}, '[0-9a-f]{{64}}')"
 _STATUS = "status in ('ok', 'rejected', 'error')"
 _PROPERTY = f"coalesce(length(property), 0) <= {MOST_PROPERTY}"
-_HEAD = """layer >= 0 and head >= 0 and not exists (
-    select 1 from (from their_models union all by name from models) m
-    where m.model_id = t.model_id and (t.layer >= m.layers or t.head >= m.heads))"""
+_OF_HEAD = "(model_id, layer, head) in (select (model_id, layer, head) from their_heads)"
 _SIZES = "layers, heads, head_dim, width, embed_dim, image_size, coalesce(patch_size, 1)"
 
 
@@ -38,17 +37,21 @@ def _numbers(column: str, length: str) -> str:
 # What must be true, by what is said where it is not.
 _RULES: dict[str, dict[str, str]] = {
     "models": {
-        "is no model name": "regexp_full_match(model_id, '[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+') "
-        "and not contains(model_id, '__')",
+        "is no model name": _MODEL,
         "has sizes that no model has": f"least({_SIZES}) >= 1 and greatest({_SIZES}) <= 1000000",
         "has no SHA-256 of weights": f"coalesce({_HEX.format('weights_sha256')}, true)",
         "has numbers that are not finite": _finite("logit_scale", "reconstruction_error"),
         "has a preprocess that is not JSON": "coalesce(json_valid(preprocess::varchar), true)",
     },
     "heads": {
-        "is a head that its model has not": _HEAD,
+        # Heads that were only named may be of a model that nobody here has.
+        "is of no model": _MODEL,
+        "is a head that its model has not": """layer >= 0 and head >= 0 and not exists (
+            select 1 from (from their_models union all by name from models) m
+            where m.model_id = t.model_id and (t.layer >= m.layers or t.head >= m.heads))""",
         "has another name": "name = concat('L', layer, '.H', head)",
-        "is of a model that is not there": "t.model_id in (select model_id from their_models)",
+        "is of a model that is not there": "t.model_id in (select model_id from their_models) "
+        "or (basis is null and coalesce(total_variance, effective_rank) is null)",
         "has a basis of another shape, or not of finite numbers": "basis is null or ("
         + _numbers("basis", "len(basis)")
         + " and len(basis) between 1 and 100000000 and len(basis) % (select any_value(embed_dim) from their_models m "
@@ -71,19 +74,19 @@ _RULES: dict[str, dict[str, str]] = {
         "has a property that is too long": _PROPERTY,
     },
     "spans": {
-        "is a head that its model has not": _HEAD,
+        "is of a head that is not there": _OF_HEAD,
         "has no rank": "rank >= 1",
         "is not the SHA-256 of its text": "text_id = sha256(text)",
         "has variances that are not finite": _finite("variance_explained", "cumulative_variance"),
     },
     "labels": {
-        "is a head that its model has not": _HEAD,
+        "is of a head that is not there": _OF_HEAD,
         "has a property that is too long": _PROPERTY,
         "has no status": _STATUS,
         "has a confidence that is not between 0 and 1": "coalesce(confidence between 0 and 1, true)",
     },
     "judgements": {
-        "is a head that its model has not": _HEAD,
+        "is of a head that is not there": _OF_HEAD,
         "is no SHA-256": _HEX.format("text_id"),
         "has a property that is too long": _PROPERTY,
         "has no status": _STATUS,

@@ -16,7 +16,7 @@ from clipdb.queries.export.choice import Choice, Tables, choose, make_tables, un
 from clipdb.queries.export.parquet import HashedFile
 from clipdb.queries.export.place import building
 from clipdb.queries.export.relations import write_relation
-from clipdb.queries.export.thumbnails import Thumbnail, write_thumbnails
+from clipdb.queries.export.thumbnails import Thumbnail, images_of, write_thumbnails
 from clipdb.queries.export.vectors import Source, writing_vectors
 from clipdb.queries.vectors import committed_versions, open_vectors
 from clipdb.schema import catalog
@@ -80,8 +80,8 @@ def export_index(
 ) -> Exported:
     """Write an index as an artefact; the same index gives the same bytes.
 
-    The catalog stays open until the end, so an ingest that runs meanwhile waits with its next commit, and everything
-    exported is of one state.
+    The catalog stays open while relations and vectors are read, so an ingest that runs meanwhile waits with its next
+    commit, and everything exported is of one state. Thumbnails, which take longest, are made after that.
 
     Parameters
     ----------
@@ -123,16 +123,19 @@ def export_index(
             scores = "" if options.what == "vectors" else metrics(root)
             for file in shards:
                 add(file)
+        models = _models(connection, choice, files)
         without = 0
         if thumbnail is not None:
-            for file in write_thumbnails(connection, root, choice, thumbnail):
+            pictured = images_of(connection, choice)
+            connection.close()
+            for file in write_thumbnails(pictured, root, thumbnail):
                 add(file)
-            without = _images(connection, choice) - sum(file.rows for file in files if file.kind == "thumbnails")
+            without = len(pictured) - sum(file.rows for file in files if file.kind == "thumbnails")
         manifest = Manifest(
             clipdb_version=version("clipdb"),
             schema_version=catalog.SCHEMA_VERSION,
             what=options.what,
-            models=_models(connection, choice, files),
+            models=models,
             files=tuple(files),
             licence=options.licence,
             citation=options.citation,
@@ -174,12 +177,6 @@ def _models(connection: duckdb.DuckDBPyConnection, choice: Choice, files: list[F
         for model, sha256, preprocess, images_run in rows
         if model in choice.layers
     )
-
-
-def _images(connection: duckdb.DuckDBPyConnection, choice: Choice) -> int:
-    chosen = "" if choice.all_models else "semi join kept_images using (image_id)"
-    row = connection.execute(f"select count(*) from images {chosen}").fetchone()
-    return int(row[0]) if row else 0
 
 
 def _write(root: Path, path: str, text: str) -> File:

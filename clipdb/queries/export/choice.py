@@ -16,6 +16,7 @@ from clipdb.schema.layers import parse_layers
 if TYPE_CHECKING:
     import lance
 
+_MOST_LAYERS = 10_000
 Tables = dict[tuple[str, Kind], "lance.LanceDataset"]
 
 
@@ -46,7 +47,13 @@ def choose(connection: duckdb.DuckDBPyConnection, models: Sequence[str], layers:
     ClipdbError
         If the index has no models, not those, or no heads in those layers.
     """
-    depth = dict(connection.execute("select model_id, layers from models order by model_id").fetchall())
+    # Of a model whose heads were only named it isn't known how many layers it has.
+    depth = dict(
+        connection.execute(
+            f"select model_id, coalesce(layers, {_MOST_LAYERS}) from models "
+            "full join (select distinct model_id from heads) using (model_id) order by model_id"
+        ).fetchall()
+    )
     wanted = {one_model(list(depth), model) for model in models}
     kept: dict[str, tuple[int, ...]] = {model: () for model in depth if not models or model in wanted}
     if not depth:

@@ -38,19 +38,29 @@ THUMBNAILS = pa.schema(
 )
 
 
-def write_thumbnails(
-    connection: duckdb.DuckDBPyConnection, root: Path, choice: Choice, thumbnail: Thumbnail
-) -> Iterator[File]:
-    """Write a picture of each image that was chosen, by image_id; those whose files are gone have no row.
+def images_of(connection: duckdb.DuckDBPyConnection, choice: Choice) -> pa.Table:
+    """List image_id and uri of each image that was chosen, by image_id.
 
     Parameters
     ----------
     connection
         The catalog, with the tables that `clipdb.queries.export.choice.make_tables` makes.
-    root
-        Directory of the export.
     choice
         What was chosen.
+    """
+    chosen = "" if choice.all_models else "semi join kept_images using (image_id)"
+    return connection.execute(f"select image_id, uri from images {chosen} order by image_id").to_arrow_table()
+
+
+def write_thumbnails(images: pa.Table, root: Path, thumbnail: Thumbnail) -> Iterator[File]:
+    """Write a picture of each image; those whose files are gone have no row.
+
+    Parameters
+    ----------
+    images
+        What `images_of` lists.
+    root
+        Directory of the export.
     thumbnail
         Makes the pictures, in several threads at once.
 
@@ -59,21 +69,18 @@ def write_thumbnails(
     File
         A shard, when it is on disk.
     """
-    chosen = "" if choice.all_models else "semi join kept_images using (image_id)"
-    rows = connection.execute(f"select image_id, uri from images {chosen} order by image_id")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        groups = regroup(_pictures(rows, pool, thumbnail), THUMBNAILS, _GROUP_ROWS)
+        groups = regroup(_pictures(images, pool, thumbnail), THUMBNAILS, _GROUP_ROWS)
         for number, first in enumerate(groups):
             file = HashedFile(root, thumbnails_path(number), "thumbnails")
             shard = chain([first], islice(groups, SHARD_ROWS // _GROUP_ROWS - 1))
             yield write_parquet(file, THUMBNAILS, shard, use_content_defined_chunking=True).finished()
 
 
-def _pictures(
-    rows: duckdb.DuckDBPyConnection, pool: ThreadPoolExecutor, thumbnail: Thumbnail
-) -> Iterator[pa.RecordBatch]:
-    while some := rows.fetchmany(_GROUP_ROWS):
-        made = pool.map(lambda row: thumbnail(*row), some)
-        found = [(row[0], picture) for row, picture in zip(some, made, strict=True) if picture is not None]
-        images = [{"bytes": picture, "path": None} for _, picture in found]
-        yield pa.record_batch([[image_id for image_id, _ in found], images], schema=THUMBNAILS)
+def _pictures(images: pa.Table, pool: ThreadPoolExecutor, thumbnail: Thumbnail) -> Iterator[pa.RecordBatch]:
+    for some in images.to_batches(max_chunksize=_GROUP_ROWS):
+        ids, uris = (column.to_pylist() for column in some.columns)
+        made = zip(ids, pool.map(thumbnail, ids, uris), strict=True)
+        found = [(image_id, picture) for image_id, picture in made if picture is not None]
+        pictures = [{"bytes": picture, "path": None} for _, picture in found]
+        yield pa.record_batch([[image_id for image_id, _ in found], pictures], schema=THUMBNAILS)

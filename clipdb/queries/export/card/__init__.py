@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clipdb.queries.export.card.configs import configs_of, front_matter
@@ -15,10 +14,12 @@ from clipdb.schema.artefact import Manifest, relation_path
 
 _ABOUT = """# Attention heads of {models}
 
-Every attention head of a CLIP-like model is a row here. What a head writes into the embedding of an image is a vector
-column; what it responds to (spans), what it is called (labels) and how well its name fits (judgements) are tables.
+Every attention head of a CLIP-like model is a row here. What it responds to (spans), what it is called (labels) and
+how well its name fits (judgements) are tables{vectors}.
 All of it is Parquet, written by clipdb {version}. `manifest.json` has the SHA-256 of every file.
 """
+
+_VECTORS = ", and what it writes into the embedding of an image is a vector column"
 
 
 def card(manifest: Manifest, root: Path, scores: str) -> str:
@@ -34,12 +35,14 @@ def card(manifest: Manifest, root: Path, scores: str) -> str:
         What `clipdb.queries.export.card.metrics.metrics` wrote, if anything.
     """
     configs = configs_of(manifest, root)
-    models = ", ".join(model.model_id for model in manifest.models)
+    layers = _layers(manifest, root)
+    models = ", ".join(layers)
+    has_vectors = any(model.images for model in manifest.models)
     citation = "".join(f"    {line}\n" for line in manifest.citation.strip().splitlines())
     parts = [
         front_matter(manifest, configs, f"Attention heads of {models}"),
-        _ABOUT.format(models=models, version=manifest.clipdb_version),
-        _models(manifest, root),
+        _ABOUT.format(models=models, vectors=_VECTORS if has_vectors else "", version=manifest.clipdb_version),
+        _models(manifest, layers),
         scores,
         usage(configs),
         dictionary(configs),
@@ -49,17 +52,26 @@ def card(manifest: Manifest, root: Path, scores: str) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _models(manifest: Manifest, root: Path) -> str:
-    heads = pq.read_table(root / relation_path("heads"), columns=["model_id"]).column("model_id")
-    rows = [
-        (
-            model.model_id,
-            ", ".join(map(str, model.layers)),
-            pc.sum(pc.equal(heads, model.model_id)).as_py() or 0,
+def _layers(manifest: Manifest, root: Path) -> dict[str, list[int]]:
+    """Read the layer of each head, by model; models whose heads were only named are not in the manifest."""
+    found: dict[str, list[int]] = {model.model_id: [] for model in manifest.models}
+    for row in pq.read_table(root / relation_path("heads"), columns=["model_id", "layer"]).to_pylist():
+        found.setdefault(row["model_id"], []).append(row["layer"])
+    return dict(sorted(found.items()))
+
+
+def _models(manifest: Manifest, layers: dict[str, list[int]]) -> str:
+    held = {
+        model.model_id: (
             f"{model.images:,}",
             f"{model.texts:,}",
             f"`{model.weights_sha256}`" if model.weights_sha256 else "unknown",
         )
         for model in manifest.models
+    }
+    named = (0, 0, "none: its heads are known by name alone")
+    rows = [
+        (model, ", ".join(map(str, sorted(set(here)))), len(here), *held.get(model, named))
+        for model, here in layers.items()
     ]
     return table(("model", "layers here", "heads here", "images", "texts", "weights, SHA-256"), rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,15 @@ _SIZES = (
     (10**7, "1M<n<10M"),
     (10**8, "10M<n<100M"),
 )
-# What the Hub takes for the name of a licence: cc-by-4.0. What is put in other words is another licence to it.
-_LICENCE = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
+# What the Hub takes for the name of a licence. What is put in other words is another licence to it.
+_LICENCES = """
+afl-3.0 agpl-3.0 apache-2.0 artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0 bigscience-openrail-m bsd
+bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 c-uda cc cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-nc-2.0
+cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0
+cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0 cdla-sharing-1.0 creativeml-openrail-m
+ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 gfdl gpl gpl-2.0 gpl-3.0 isc lgpl lgpl-2.1 lgpl-3.0 lgpl-lr lppl-1.3c mit
+mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 openrail openrail++ osl-3.0 pddl postgresql unknown unlicense wtfpl zlib
+"""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ def configs_of(manifest: Manifest, root: Path) -> list[Config]:
 
 def first_shown(configs: Sequence[Config]) -> Config:
     """Choose the table that the viewer shows first: spans, which say most to a person, where there are some."""
-    return next((config for config in configs if config.name == "spans" and config.rows), configs[0])
+    full = [config for config in configs if config.rows]
+    return next((config for config in full if config.name == "spans"), full[0])
 
 
 def front_matter(manifest: Manifest, configs: Sequence[Config], title: str) -> str:
@@ -74,7 +81,7 @@ def front_matter(manifest: Manifest, configs: Sequence[Config], title: str) -> s
     size = next((name for rows, name in _SIZES if most < rows), "100M<n<1B")
     lines = ["---", f"pretty_name: {json.dumps(title)}"]
     if licence := manifest.licence.strip().lower():
-        lines.append(f"license: {json.dumps(licence if _LICENCE.fullmatch(licence) else 'other')}")
+        lines.append(f"license: {json.dumps(licence if licence in _LICENCES.split() else 'other')}")
     lines += ["tags:", "- clip", "- interpretability", "- attention-heads", "- clipdb"]
     lines += ["size_categories:", f"- {size}", "configs:"]
     for config in (config for config in configs if config.rows):  # `load_dataset` refuses a table without rows

@@ -28,6 +28,7 @@ table = load_dataset("OWNER/NAME", "{table}", split="train")
 Or read the files, here in DuckDB's SQL; with `{hub}/` before a path it reads them from the Hub:
 """
 _PROPERTIES = "select name, property, confidence from head_properties order by confidence desc limit 10"
+_FIRST_SPANS = "select model_id, layer, head, text from spans where rank = 1 limit 10"
 _VARIANCES = "select name, total_variance from heads order by total_variance desc limit 10"
 
 _SPANS = """-- What each head responds to
@@ -74,7 +75,7 @@ limit 10;
 def usage(configs: Sequence[Config]) -> str:
     """Write commands and SQL that run on this export."""
     rows = {config.name: config.rows for config in configs}
-    question = _PROPERTIES if rows.get("labels") else _VARIANCES
+    question = _PROPERTIES if rows.get("labels") else _FIRST_SPANS if rows.get("spans") else _VARIANCES
     parts = [_CLIPDB.format(hub=HUB, question=question, table=first_shown(configs).name)]
     parts += [_fenced(sql) for sql, name in ((_SPANS, "spans"), (_LABELS, "labels")) if rows.get(name)]
     heads = [(config, column) for config in configs if config.kind == "images" for column in config.schema.names[3:]]
