@@ -25,8 +25,7 @@ import openai
 from measure import alternate, report
 
 from clipdb.ingest.llm.client import Question, Server
-from clipdb.ingest.llm.label import label_by_llm
-from clipdb.ingest.llm.plan import Naming, plan
+from clipdb.ingest.llm.label import Naming, label_by_llm, plan
 from clipdb.ingest.rows import put
 from clipdb.ingest.writer import Reader, Writer
 from clipdb.schema.names import text_id

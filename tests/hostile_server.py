@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 KEY = "sk-test-no-real-key-7Yq2mVt9Lw4Xz8Rb"
@@ -200,6 +201,12 @@ def serving(behaviour: Behaviour = named, port: int = 0) -> Iterator[Server]:
         yield server
     finally:
         server.close()
+
+
+def asking(verb: str, index: Path, url: str, *more: object) -> tuple[object, ...]:
+    """Arguments of `clipdb label` or `clipdb judge` that ask a server about spans of the pool ``plain``, once each."""
+    who = ("--labeller" if verb == "label" else "--judge", "llm", "--llm-model", "small", "--retries", 0)
+    return (verb, *who, "--base-url", url, "--pool", "plain", "-i", index, *more)
 
 
 def free_port() -> int:

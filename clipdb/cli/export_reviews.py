@@ -22,5 +22,9 @@ def reviews(index: Path, file: Path) -> None:
     from clipdb.queries.reviews import reviews as rows
 
     with clipdb.open(index) as opened:
+        decided = rows(opened).fetchone() is not None
         write_result(rows(opened), Output("parquet" if file.suffix == ".parquet" else "csv", file, None))
-    click.echo(f"{file}: what people decided in {index}")
+    if decided:
+        click.echo(f"{file}: what people decided in {index}")
+    else:
+        click.echo(f"note: nobody has decided on a head of {index}: {file} has no rows; see `clipdb review`", err=True)

@@ -68,8 +68,7 @@ def command(
 
 
 def _judge(index: Path, server: Server, judging: Judging, concurrency: int) -> None:
-    from clipdb.cli.llm_calls import failures
-    from clipdb.cli.llm_progress import llm_progress
+    from clipdb.cli.llm_calls import failures, llm_progress
     from clipdb.ingest.llm.judge import judge_by_llm
 
     with llm_progress("heads") as progress:

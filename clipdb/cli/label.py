@@ -13,7 +13,7 @@ from clipdb.errors import require
 
 if TYPE_CHECKING:
     from clipdb.ingest.llm.client import Server
-    from clipdb.ingest.llm.plan import Naming
+    from clipdb.ingest.llm.label import Naming
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -71,7 +71,7 @@ def command(
         raise click.UsageError("--open and --vocabulary don't go together: choose one")
     require("pydantic", "llm")
     from clipdb.ingest.llm.examples import SHIPPED
-    from clipdb.ingest.llm.plan import Naming
+    from clipdb.ingest.llm.label import Naming
 
     naming = Naming(pool, model, spans, vocabulary, open_naming, examples or SHIPPED)
     server = need_server(server, "--labeller llm")
@@ -82,8 +82,7 @@ def command(
 
 
 def _label(index: Path, server: Server, naming: Naming, concurrency: int, repeats: int) -> None:
-    from clipdb.cli.llm_calls import failures
-    from clipdb.cli.llm_progress import llm_progress
+    from clipdb.cli.llm_calls import failures, llm_progress
     from clipdb.ingest.llm.label import label_by_llm
 
     with llm_progress("heads") as progress:
@@ -95,7 +94,7 @@ def _label(index: Path, server: Server, naming: Naming, concurrency: int, repeat
 
 def _show(index: Path, server: Server, naming: Naming, repeats: int) -> None:
     from clipdb.cli.llm_calls import show_calls
-    from clipdb.ingest.llm.plan import plan
+    from clipdb.ingest.llm.label import plan
     from clipdb.ingest.writer import Reader
 
     heads = plan(Reader(index), naming, server.name)

@@ -1,8 +1,9 @@
-"""What verbs print of calls to a language model: before they are made, and of those that failed."""
+"""What verbs print of calls to a language model: before they are made, while they are, and of those that failed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,27 @@ def show_calls(index: Path, server: Server, calls: Sequence[tuple[Question[Any],
         f"about {tokens:,} tokens of prompts (a token is taken for 4 characters) "
         f"and at most {count * server.max_tokens:,} of answers. Nothing was sent."
     )
+
+
+@contextmanager
+def llm_progress(what: str) -> Iterator[Callable[[int, int, int], None]]:
+    """Show how calls go where stderr is a terminal.
+
+    It gives a function of how many calls have ended well, are made in all, and have failed.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    failures = TextColumn("failed {task.fields[failed]}")
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), failures)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None, failed=0)
+
+        def show(well: int, total: int, failed: int) -> None:
+            bar.update(task, total=total, completed=well + failed, failed=failed)
+
+        yield show
 
 
 def failures(outcome: Outcome, nothing: str) -> str:

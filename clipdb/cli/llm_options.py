@@ -16,6 +16,17 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 _NAMES = ("llm_model", "base_url", "key_env", "seed", "temperature", "concurrency", "timeout", "retries", "dry_run")
 
+
+class _Range(click.FloatRange):
+    """A range of numbers without nan, which is on neither side of it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
+
+
 _OPTIONS = (
     click.option("--llm-model", metavar="NAME", help="For llm: the model's name, as its server knows it."),
     click.option(
@@ -34,7 +45,7 @@ _OPTIONS = (
     click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="For llm: its seed."),
     click.option(
         "--temperature",
-        type=click.FloatRange(0, 2),
+        type=_Range(0, 2),
         default=0.0,
         show_default=True,
         help="For llm: its temperature; at 0 most answer the same each time, whatever the seed.",
@@ -44,7 +55,7 @@ _OPTIONS = (
     ),
     click.option(
         "--timeout",
-        type=click.FloatRange(0.1, 3600),
+        type=_Range(0.1, 3600),
         default=60.0,
         show_default=True,
         help="For llm: seconds that a call may take.",

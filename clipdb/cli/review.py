@@ -62,12 +62,13 @@ def command(
     A rejected name no longer counts for its head, whoever gave it.
     """
     import clipdb
-    from clipdb.ingest.reviews import record, reviewer_name
+    from clipdb.ingest.reviews import check_free, record, reviewer_name
     from clipdb.queries.review_cards import review_cards
 
     who = reviewer_name(reviewer)
     with clipdb.open(index) as opened:
         cards = review_cards(opened, who, model, labeller, spans, sample, seed)
+    check_free(index)
     left = [card for card in cards if again or not card.reviewed]
     decided = 0
     try:

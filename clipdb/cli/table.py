@@ -10,6 +10,7 @@ import decimal
 import os
 import re
 import shutil
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -37,7 +38,15 @@ def render(names: Sequence[str], rows: Sequence[Row], width: int) -> str:
     """Draw a table no wider than ``width``: long texts are cut with an ellipsis, then columns are left out."""
     cells, numeric = texts(names, rows)
     natural = [max([_wide(name), *(_wide(row[place]) for row in cells)]) for place, name in enumerate(names)]
-    shown, widths = _fit(natural, numeric, width)
+    least = natural
+    if sum(natural) + len(_GAP) * (len(natural) - 1) > width:
+        least = [
+            size
+            if right
+            else min(size, max(_least([row[place] for row in cells], width), min(_wide(name), width // 4)))
+            for place, (name, size, right) in enumerate(zip(names, natural, numeric, strict=True))
+        ]
+    shown, widths = _fit(natural, least, width)
     heading = [_cut(names[place], widths[place]) for place in shown]
 
     def line(row: Sequence[str]) -> str:
@@ -107,9 +116,17 @@ def _write_list(value: Sequence[Any]) -> str:
     return joint.join(_write(item, 3) for item in value)
 
 
-def _fit(natural: Sequence[int], numeric: Sequence[bool], width: int) -> tuple[list[int], list[int]]:
+def _least(column: Sequence[str], width: int) -> int:
+    """Say how narrow texts may get: names keep a sixth of the line, or up to a quarter so that they differ."""
+    names = {text for text in column if " " not in text}
+    narrowest = _NARROWEST if len(names) < len(set(column)) else max(_NARROWEST, width // 6)
+    widths = range(narrowest, max(narrowest, width // 4) + 1)
+    enough = bisect_left(widths, len(names), key=lambda width: len({_cut(name, width) for name in names}))
+    return widths[enough] if enough < len(widths) else narrowest
+
+
+def _fit(natural: Sequence[int], least: Sequence[int], width: int) -> tuple[list[int], list[int]]:
     """Choose the columns that fit and how wide each is: the widest texts give way first."""
-    least = [size if right else min(size, _NARROWEST) for size, right in zip(natural, numeric, strict=True)]
     shown: list[int] = []
     used = -len(_GAP)
     for place, size in enumerate(least):

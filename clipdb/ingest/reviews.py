@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from clipdb.errors import ClipdbError
+from clipdb.ingest.lock import writer_lock
 from clipdb.ingest.rows import put
 from clipdb.ingest.writer import Writer
 
@@ -57,11 +61,23 @@ def reviewer_name(name: str) -> str:
     return HUMAN + name.strip()
 
 
+def check_free(index: Path) -> None:
+    """Check that a decision could be written now.
+
+    Raises
+    ------
+    ClipdbError
+        If another process writes to the index, or this person may not.
+    """
+    with writer_lock(index):
+        pass
+
+
 def record(index: Path, reviewer: str, decision: Decision, blind: bool = False) -> None:
     """Write a decision, and the verdicts that came with it, in one transaction.
 
     Each decision is a run of its own: a person may think for an hour, and nobody else could write to the index while a
-    run is open.
+    run is open. Where somebody else does, this waits, and says so on stderr: an answer is not to be lost.
 
     Parameters
     ----------
@@ -77,14 +93,13 @@ def record(index: Path, reviewer: str, decision: Decision, blind: bool = False) 
     Raises
     ------
     ClipdbError
-        If the name is none, or the index can't be written.
+        If the name is none, or the index can't be written by this person.
     """
     who = reviewer_name(reviewer)
     key = {"model_id": decision.model_id, "layer": decision.layer, "head": decision.head}
-    with (
-        Writer(index, "review", key | {"reviewer": reviewer, "blind": blind}) as writer,
-        writer.transaction() as connection,
-    ):
+    with ExitStack() as held:
+        writer = _when_free(held, Writer(index, "review", key | {"reviewer": reviewer, "blind": blind}))
+        connection = held.enter_context(writer.transaction())
         label = {
             "pool": decision.pool,
             "labeller": who,
@@ -103,3 +118,18 @@ def record(index: Path, reviewer: str, decision: Decision, blind: bool = False) 
         put(connection, "labels", [key | label])
         put(connection, "judgements", verdicts)
         writer.added = 1
+
+
+def _when_free(held: ExitStack, writer: Writer) -> Writer:
+    """Enter a writer, when no other process writes to its index any more."""
+    told = False
+    while True:
+        try:
+            return held.enter_context(writer)
+        except ClipdbError as error:
+            if not isinstance(error.__cause__, BlockingIOError):
+                raise
+            if not told:
+                print(f"note: {error}; the answer is kept, and written after that", file=sys.stderr, flush=True)
+            told = True
+        time.sleep(0.2)

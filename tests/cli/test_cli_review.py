@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from span_index import MODEL, span_index
-from support import done, refused, rows, until
+from support import clipdb, done, refused, rows, until
+
+from clipdb.ingest.lock import writer_lock
 
 PEOPLE = (
     "select layer, head, property, status, confidence from labels where labeller = 'human:ann' order by layer, head"
@@ -146,6 +148,30 @@ def test_ctrl_c_keeps_what_was_decided(index: Path) -> None:
     assert len(rows(index, PEOPLE)) == 1
 
 
+def test_another_writer_is_met_before_the_first_question(index: Path) -> None:
+    with writer_lock(index):
+        line = refused("review", "--reviewer", "ann", "-i", index)
+    assert f"is being written by process {os.getpid()} (" in line and line.count(index.name) == 1
+
+
+def test_an_answer_waits_for_another_writer(index: Path) -> None:
+    command = [sys.executable, "-m", "clipdb.cli", "review", "--reviewer", "ann", "-i", str(index)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin and process.stdout and process.stderr
+        seen = b""
+        while b"[q]uit" not in seen:
+            seen += os.read(process.stdout.fileno(), 65536)
+        with writer_lock(index):
+            process.stdin.write(b"a\nq\n")
+            process.stdin.flush()
+            note = process.stderr.readline().decode()
+            assert f"process {os.getpid()} (" in note and note.endswith("the answer is kept, and written after that\n")
+        printed, problems = process.communicate(timeout=60)
+    assert process.returncode == 0 and b"1 heads decided by human:ann, 5 left" in printed and problems == b""
+    assert len(rows(index, PEOPLE)) == 1
+
+
 def test_a_sheet_of_what_moves_the_head(own_index: Path, tmp_path: Path) -> None:
     from PIL import Image
 
@@ -177,6 +203,13 @@ def test_reviews_travel_as_a_file(index: Path, tmp_path: Path) -> None:
         again = tmp_path / f"again.{suffix}"
         done("export", "reviews", again, "-i", other)
         assert again.read_bytes() == file.read_bytes()
+
+
+def test_nobody_has_decided(index: Path, tmp_path: Path) -> None:
+    result = clipdb("export", "reviews", tmp_path / "none.csv", "-i", index)
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (0, "", 1)
+    assert result.stderr.startswith(f"note: nobody has decided on a head of {index}: ")
+    assert len((tmp_path / "none.csv").read_text().splitlines()) == 1
 
 
 HEADER = "model,pretrained,layer,head,pool,reviewer,decision,property,text"

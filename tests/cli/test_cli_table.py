@@ -29,6 +29,19 @@ def test_long_text_is_cut_and_numbers_are_whole() -> None:
     assert "…" in drawn and "123456.8" in drawn
 
 
+def test_names_stay_different_from_each_other() -> None:
+    models = ["ViT-B-16/laion2b_s34b_b88k", "ViT-B-16/openai", "ViT-L-14/openai"]
+    names, rows = ["model", *"abcdefgh"], [(model, *[TEXT] * 8) for model in models]
+    shown = [line.split()[0] for line in render(names, rows, 110).splitlines()[2:5]]
+    assert shown == ["ViT-B-16/laion2b_…", "ViT-B-16/openai", "ViT-L-14/openai"]
+    rows = [(f"from-scratch/{model}", *[TEXT] * 8) for model in models]
+    shown = [line.split()[0] for line in render(names, rows, 110).splitlines()[2:5]]
+    assert shown == ["from-scratch/ViT-B-16/l…", "from-scratch/ViT-B-16/o…", "from-scratch/ViT-L-14/o…"]
+    # Where that would take too much of the line they keep a sixth of it.
+    rows = [(f"https://example.org/a/long/way/{model}", *[TEXT] * 8) for model in models]
+    assert {line.split()[0] for line in render(names, rows, 110).splitlines()[2:5]} == {"https://example.o…"}
+
+
 def test_columns_that_do_not_fit_are_counted() -> None:
     drawn = render([f"column_{number}" for number in range(30)], [tuple([TEXT] * 30)], 60)
     assert "(columns left out: 25; choose some, or use -f json)" in drawn

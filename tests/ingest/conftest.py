@@ -1,4 +1,4 @@
-"""An index made by hand and its artefact, which tests of imports share."""
+"""What tests of imports share, an index made by hand and its artefact; and tests of language models: spans, a key."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from artefacts import export, files, make
+from hostile_server import KEY
+from span_index import span_index
 from support import refused
 
 
@@ -43,3 +45,21 @@ def refusal(index: Path, artefact: Path) -> Callable[[], str]:
         return said
 
     return line
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key in the environment."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+@pytest.fixture(scope="session")
+def spanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Spans of six heads; don't write to it."""
+    return span_index(tmp_path_factory.mktemp("spanned") / "spans.clipdb")
+
+
+@pytest.fixture
+def own_spans(spanned: Path, tmp_path: Path) -> Path:
+    """A copy of `spanned` of the test's own."""
+    return Path(shutil.copytree(spanned, tmp_path / "spans.clipdb"))

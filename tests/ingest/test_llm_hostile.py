@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import logging
-import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,32 +13,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hostile_server import KEY, Asked, Sent, chat, chunked, failed, free_port, named, serving
+from hostile_server import KEY, Asked, Sent, asking, chat, chunked, failed, free_port, named, serving
 from span_index import span_index
 from support import Process, clipdb, done, refused, rows, until
 
 BAD = "L10.H1"
 MEGABYTES = b" " * 10 * 2**20
 
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return span_index(tmp_path_factory.mktemp("made") / "spans.clipdb")
+pytestmark = pytest.mark.usefixtures("key")
 
 
 @pytest.fixture
-def index(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "spans.clipdb"))
-
-
-def arguments(index: Path, url: str, *more: object) -> tuple[object, ...]:
-    asked = ("label", "--labeller", "llm", "--pool", "plain", "--llm-model", "small", "--retries", 0)
-    return (*asked, "--base-url", url, "-i", index, *more)
+def index(own_spans: Path) -> Path:
+    return own_spans
 
 
 def assert_no_key(index: Path, *texts: str) -> None:
@@ -156,7 +142,7 @@ def attempt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attempt]:
     logging.getLogger().setLevel(logging.DEBUG)
     with pytest.MonkeyPatch.context() as patch, serving(lambda one: behaviours.get(one.head, named)(one)) as server:
         patch.setenv("OPENAI_API_KEY", KEY)
-        result = clipdb(*arguments(index, server.url, "--timeout", 2))
+        result = clipdb(*asking("label", index, server.url, "--timeout", 2))
         yield Attempt(index, result.stdout + result.stderr, result.exit_code, log.getvalue(), server.heads())
     logging.getLogger().removeHandler(handler)
     logging.getLogger().setLevel(level)
@@ -169,6 +155,8 @@ def test_a_hostile_answer_is_an_error(attempt: Attempt, name: str) -> None:
     assert status == "error" and nothing == [None] * 3
     assert isinstance(error, str) and reason in error and "\n" not in error and len(error) <= 300
     assert not rows(attempt.index, "from head_properties where (layer, head) = (?, ?)", *place(2 * number))
+    if reason.startswith("the answer doesn't hold"):
+        assert error.endswith("take a server and a model with structured output (JSON schema)")
     # Nothing rubs off on the head that is asked about next.
     assert attempt.row(2 * number + 1)[0::4] == ("ok", None)
     assert name == "a ring of redirects" or attempt.asked["L{}.H{}".format(*place(2 * number))] == 1
@@ -190,9 +178,9 @@ def test_the_key_is_nowhere(attempt: Attempt) -> None:
 
 def test_what_failed_is_asked_again(index: Path) -> None:
     with serving(lambda asked: failed(400) if asked.head == BAD and not asked.before else named(asked)) as server:
-        assert "1 failed" in done(*arguments(index, server.url))
-        assert "1 heads labelled by llm:small, 5 skipped, 0 failed\n" in done(*arguments(index, server.url))
-        assert "6 skipped" in done(*arguments(index, server.url))
+        assert "1 failed" in done(*asking("label", index, server.url))
+        assert "1 heads labelled by llm:small, 5 skipped, 0 failed\n" in done(*asking("label", index, server.url))
+        assert "6 skipped" in done(*asking("label", index, server.url))
         assert server.heads()[BAD] == 2 and len(server.asked) == 7
     # What failed once stays on record.
     found = rows(index, "select status, property from labels where (layer, head) = (10, 1) order by run")
@@ -205,7 +193,7 @@ def test_it_tries_again_and_waits_as_long_as_the_server_says(index: Path) -> Non
         return trouble[asked.before] if asked.head == BAD else named(asked)
 
     with serving(troubled) as server:
-        assert "6 heads labelled" in done(*arguments(index, server.url, "--retries", 2))
+        assert "6 heads labelled" in done(*asking("label", index, server.url, "--retries", 2))
         _, second, third = (one.at for one in server.asked if one.head == BAD)
     assert third - second >= 1
     assert rows(index, "select status, count(*) from labels group by all") == [("ok", 6)]
@@ -213,7 +201,7 @@ def test_it_tries_again_and_waits_as_long_as_the_server_says(index: Path) -> Non
 
 def test_all_fail(index: Path) -> None:
     with serving(lambda asked: failed(500, "out of order")) as server:
-        line = refused(*arguments(index, server.url))
+        line = refused(*asking("label", index, server.url))
     assert line == "no head was labelled, all of 6 calls failed, the first so: HTTP 500: out of order"
     assert rows(index, "select status, count(*), count(property) from labels group by all") == [("error", 6, 0)]
 
@@ -237,18 +225,18 @@ def test_what_no_call_can_mend_stops(index: Path, answer: Sent, says: str) -> No
         return named(asked) if len(server.asked) <= 3 else answer
 
     with serving(until_the_fourth) as server:
-        line = refused(*arguments(index, server.url, "--concurrency", 1))
+        line = refused(*asking("label", index, server.url, "--concurrency", 1))
         assert says in line and server.url in line and len(server.asked) == 4
         assert_no_key(index, line)
         assert rows(index, "select status, count(*) from labels group by all") == [("ok", 3)]
         server.behaviour = named
-        assert "3 heads labelled by llm:small, 3 skipped" in done(*arguments(index, server.url))
+        assert "3 heads labelled by llm:small, 3 skipped" in done(*asking("label", index, server.url))
 
 
 @pytest.mark.parametrize("where", ["http://127.0.0.1:{port}/v1", "http://me:{key}@127.0.0.1:{port}/v1"])
 def test_no_server(index: Path, where: str) -> None:
     port = free_port()
-    line = refused(*arguments(index, where.format(port=port, key=KEY)))
+    line = refused(*asking("label", index, where.format(port=port, key=KEY)))
     assert line.startswith(f"no server at http://127.0.0.1:{port}/v1 (") and "start it, or name another" in line
     assert rows(index, "select count(*) from runs where command = 'label'") == [(0,)]
     assert_no_key(index, line)
@@ -256,12 +244,12 @@ def test_no_server(index: Path, where: str) -> None:
 
 def test_the_address_of_another_server(index: Path) -> None:
     with serving() as server:
-        assert "HTTP 404" in refused(*arguments(index, server.url.replace("/v1", "/v2")))
+        assert "HTTP 404" in refused(*asking("label", index, server.url.replace("/v1", "/v2")))
 
 
 def test_nothing_that_steers_a_terminal_is_stored(index: Path) -> None:
     with serving(lambda asked: named(asked, rationale="\x1b[31mred\x00 \u202eand\n\nblue")) as server:
-        done(*arguments(index, server.url))
+        done(*asking("label", index, server.url))
     assert rows(index, "select distinct rationale from labels") == [("[31mred and blue",)]
 
 
@@ -272,7 +260,7 @@ def test_open_names_are_bounded(index: Path) -> None:
         return named(asked, property=answers[4 * int(asked.head[1:3]) + int(asked.head[-1]) - 40])
 
     with serving(own_words) as server:
-        done(*arguments(index, server.url, "--open"))
+        done(*asking("label", index, server.url, "--open"))
     assert rows(index, "select property from labels where status = 'ok'") == [("art style",)]
     assert rows(index, "select count(*) from labels where status = 'error'") == [(5,)]
 
@@ -287,7 +275,7 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
         answered = 0
         for turn in range(2):
             before = len(server.asked)
-            process = Process(tmp_path / f"{turn}.log", *arguments(index, server.url, "--concurrency", 2))
+            process = Process(tmp_path / f"{turn}.log", *asking("label", index, server.url, "--concurrency", 2))
             assert until(lambda before=before: len(server.asked) >= before + 24)
             process.signal(signal.SIGKILL)
             assert process.wait() == -signal.SIGKILL
@@ -297,7 +285,7 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
             answered = now
         assert 0 < answered < 60
         before = len(server.asked)
-        done(*arguments(index, server.url))
+        done(*asking("label", index, server.url))
         assert len(server.asked) - before == 60 - answered
     once = Counter({(10 + head // 4, head % 4): 1 for head in range(60)})
     assert Counter(rows(index, "select layer, head from labels where status = 'ok'")) == once
@@ -312,7 +300,7 @@ def test_stopped_by_a_person(index: Path, tmp_path: Path) -> None:
 
     with serving(hangs) as server:
         private = server.url.replace("//", f"//me:{KEY}@")
-        process = Process(tmp_path / "log", *arguments(index, private, "--concurrency", 1, "--timeout", 300))
+        process = Process(tmp_path / "log", *asking("label", index, private, "--concurrency", 1, "--timeout", 300))
         assert until(lambda: len(server.asked) == 4)
         busy = refused("label", "--pool", "plain", "-i", index)
         assert f"process {process.pid} (clipdb label" in busy and server.url in busy
@@ -323,4 +311,4 @@ def test_stopped_by_a_person(index: Path, tmp_path: Path) -> None:
         assert rows(index, "select status, count(*) from labels group by all") == [("ok", 3)]
         assert rows(index, "select added, finished_at from runs where command = 'label'") == [(3, None)]
         server.behaviour = named
-        assert "3 heads labelled by llm:small, 3 skipped" in done(*arguments(index, server.url))
+        assert "3 heads labelled by llm:small, 3 skipped" in done(*asking("label", index, server.url))

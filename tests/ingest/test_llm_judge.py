@@ -11,22 +11,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hostile_server import KEY, Asked, Sent, Server, chat, failed, serving
-from span_index import MODEL, POOL, span_index
+from hostile_server import KEY, Asked, Sent, asking, chat, failed, serving
+from span_index import HEADS, MODEL, POOL, span_index
 from support import change, clipdb, done, refused, rows
 
 from clipdb.ingest.rows import put
 from clipdb.ingest.writer import Writer
 
-HEADS = ["L10.H0", "L10.H1", "L10.H2", "L10.H3", "L11.H0", "L11.H1"]
 NAMES = ["colour", "animals", "season", "colour", "animals", "Season"]
 WORDS = {"yes": True, "no": False, "unsure": None}
 BAD = "L10.H1"
 
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+pytestmark = pytest.mark.usefixtures("key")
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +53,6 @@ def give_names(index: Path, labeller: str, names: dict[str, str], pool: str = "p
         put(connection, "labels", labels)
 
 
-def arguments(index: Path, server: Server, *more: object) -> tuple[object, ...]:
-    asked = ("judge", "--judge", "llm", "--pool", "plain", "--llm-model", "small", "--retries", 0)
-    return (*asked, "--base-url", server.url, "-i", index, *more)
-
-
 def judged(asked: Asked, **change: object) -> Sent:
     """Answer well, or with some fields changed: yes, no, unsure, yes, no, ..."""
     verdicts = {one: list(WORDS)[number % 3] for number, one in enumerate(asked.data["descriptions"])}
@@ -82,7 +73,7 @@ def spans(number: int, top: int = 5) -> list[str]:
 
 def test_answers_are_rows(index: Path) -> None:
     with serving(by_text) as server:
-        line = done(*arguments(index, server))
+        line = done(*asking("judge", index, server.url))
         assert server.heads() == Counter(HEADS)
     assert line == f"{index}: 6 heads judged by llm:small (30 verdicts), 0 skipped, 0 failed\n"
     found = rows(
@@ -104,7 +95,7 @@ def test_answers_are_rows(index: Path) -> None:
 
 def test_what_is_sent(index: Path) -> None:
     with serving(judged) as server:
-        done(*arguments(index, server, "--top", 4, "--seed", 3))
+        done(*asking("judge", index, server.url, "--top", 4, "--seed", 3))
     asked = next(one for one in server.asked if one.head == "L10.H1")
     descriptions = {f"span_{number}": text for number, text in enumerate(spans(1, 4), start=1)}
     assert asked.data == {"head": "L10.H1", "property": "animals", "descriptions": descriptions}
@@ -123,7 +114,7 @@ def test_what_is_sent(index: Path) -> None:
 
 def test_the_run_says_what_was_asked(index: Path) -> None:
     with serving(judged) as server:
-        done(*arguments(index, server, "--model", MODEL, "--labeller", "llm:somebody", "--top", 2))
+        done(*asking("judge", index, server.url, "--model", MODEL, "--labeller", "llm:somebody", "--top", 2))
     ((said,),) = rows(index, "select arguments from runs where command = 'judge'")
     assert json.loads(said) == {
         "judge": "llm:small",
@@ -144,7 +135,7 @@ def test_a_name_and_a_description_are_data(tmp_path: Path) -> None:
     index = span_index(tmp_path / "i.clipdb", heads=1, pool={hostile: "colour", "plain": "shape"})
     give_names(index, "human:x", {"L10.H0": hostile})
     with serving(judged) as server:
-        done(*arguments(index, server))
+        done(*asking("judge", index, server.url))
     content = server.asked[0].body["messages"][1]["content"]
     data = json.loads(content)
     assert data["property"] == hostile and data["descriptions"] == {"span_1": hostile, "span_2": "plain"}
@@ -153,24 +144,24 @@ def test_a_name_and_a_description_are_data(tmp_path: Path) -> None:
 
 def test_what_is_judged_is_not_asked_about(index: Path) -> None:
     with serving(judged) as server:
-        done(*arguments(index, server))
+        done(*asking("judge", index, server.url))
         before = rows(index, "from judgements order by all")
-        again = done(*arguments(index, server))
+        again = done(*asking("judge", index, server.url))
         assert again == f"{index}: 0 heads judged by llm:small (0 verdicts), 6 skipped, 0 failed\n"
         assert len(server.asked) == 6 and rows(index, "from judgements order by all") == before
-    assert rows(index, "select added, skipped from runs where command = 'judge' order by run") == [(30, 0), (0, 30)]
+    assert rows(index, "select added, skipped from runs where command = 'judge' order by run") == [(30, 0)]
 
 
 def test_another_model_name_or_number_of_spans_is_asked_about(index: Path) -> None:
     with serving(judged) as server:
-        done(*arguments(index, server))
+        done(*asking("judge", index, server.url))
         for more in (("--llm-model", "other"), ("--top", 3)):
-            assert "6 heads judged" in done(*arguments(index, server, *more))
-            assert "6 skipped" in done(*arguments(index, server, *more))
+            assert "6 heads judged" in done(*asking("judge", index, server.url, *more))
+            assert "6 skipped" in done(*asking("judge", index, server.url, *more))
         give_names(index, "human:ada", {"L10.H2": "months"})
-        assert "1 heads judged by llm:small (5 verdicts), 5 skipped" in done(*arguments(index, server))
+        assert "1 heads judged by llm:small (5 verdicts), 5 skipped" in done(*asking("judge", index, server.url))
         change(index, "delete from labels where labeller = 'human:ada'")
-        assert "6 skipped" in done(*arguments(index, server))
+        assert "6 skipped" in done(*asking("judge", index, server.url))
     found = rows(index, "select judge, property, count(*) from judgements where (layer, head) = (10, 2) group by all")
     assert sorted(found) == [("llm:other", "season", 5), ("llm:small", "months", 5), ("llm:small", "season", 8)]
 
@@ -179,11 +170,11 @@ def test_the_names_of_one_labeller(index: Path) -> None:
     """A person's name is the current one; the names of another labeller are judged if asked for."""
     give_names(index, "human:ada", {"L10.H0": "hues"})
     with serving(judged) as server:
-        done(*arguments(index, server))
+        done(*asking("judge", index, server.url))
         assert "1 heads judged by llm:small (5 verdicts), 5 skipped" in done(
-            *arguments(index, server, "--labeller", "llm:somebody")
+            *asking("judge", index, server.url, "--labeller", "llm:somebody")
         )
-        assert "1 heads judged" in done(*arguments(index, server, "--labeller", "human:ada", "--top", 2))
+        assert "1 heads judged" in done(*asking("judge", index, server.url, "--labeller", "human:ada", "--top", 2))
     names = rows(index, "select property, count(*) from judgements where (layer, head) = (10, 0) group by all")
     assert sorted(names) == [("colour", 5), ("hues", 7)]
     found = rows(
@@ -210,28 +201,28 @@ def test_names_from_another_pool_are_judged_with_the_spans_there_are(index: Path
     change(index, "delete from labels")
     give_names(index, "import:paper", {"L10.H0": "colour"}, pool="paper")
     with serving(judged) as server:
-        assert "1 heads judged by llm:small (5 verdicts)" in done(*arguments(index, server))
+        assert "1 heads judged by llm:small (5 verdicts)" in done(*asking("judge", index, server.url))
     assert rows(index, "select count(*), max(independent) from head_verdicts") == [(5, True)]
 
 
 def test_a_text_that_stands_twice_is_asked_about_once(index: Path) -> None:
     change(index, "update spans set text = one.text, text_id = one.text_id from texts one where one.text = 'a kettle'")
     with serving(judged) as server:
-        assert "6 heads judged by llm:small (6 verdicts)" in done(*arguments(index, server))
+        assert "6 heads judged by llm:small (6 verdicts)" in done(*asking("judge", index, server.url))
         assert {len(one.data["descriptions"]) for one in server.asked} == {1}
-        assert "6 skipped" in done(*arguments(index, server))
+        assert "6 skipped" in done(*asking("judge", index, server.url))
 
 
 def test_judges_stand_side_by_side(index: Path) -> None:
     done("judge", "--pool", "plain", "-i", index)
     with serving(lambda asked: judged(asked, span_1="no")) as server:
-        done(*arguments(index, server))
-        done(*arguments(index, server, "--llm-model", "somebody"))
+        done(*asking("judge", index, server.url))
+        done(*asking("judge", index, server.url, "--llm-model", "somebody"))
     table = json.loads(done("query", "association", "-f", "json", "-i", index))
     notes = {row["judge"]: row["note"] for row in table}
     assert notes["vote"] == "not independent" and notes["llm:small"] is None
     assert set(notes) == {"vote", "llm:small", "llm:somebody", "majority"}
-    assert notes["llm:somebody"] == "not independent: 6 own names"
+    assert notes["llm:somebody"] == "not independent: 6 own"
     for row in json.loads(done("query", "ccs", "-f", "json", "-i", index)):
         assert row["judge"] == "vote" or (row["ccs"], row["judged"]) == (1, 4)  # no no unsure yes no
 
@@ -271,7 +262,7 @@ def attempt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attempt]:
     behaviours = dict(zip(heads[::2], (one for one, _ in HOSTILE.values()), strict=True))
     with pytest.MonkeyPatch.context() as patch, serving(lambda one: behaviours.get(one.head, judged)(one)) as server:
         patch.setenv("OPENAI_API_KEY", KEY)
-        yield Attempt(index, done(*arguments(index, server)))
+        yield Attempt(index, done(*asking("judge", index, server.url)))
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -309,9 +300,13 @@ def test_hostile_answers_are_counted(attempt: Attempt) -> None:
 
 def test_what_failed_is_asked_again(index: Path) -> None:
     with serving(lambda asked: failed(400) if asked.head == BAD and not asked.before else judged(asked)) as server:
-        assert "5 heads judged by llm:small (25 verdicts), 0 skipped, 1 failed" in done(*arguments(index, server))
-        assert "1 heads judged by llm:small (5 verdicts), 5 skipped, 0 failed\n" in done(*arguments(index, server))
-        assert "6 skipped" in done(*arguments(index, server))
+        assert "5 heads judged by llm:small (25 verdicts), 0 skipped, 1 failed" in done(
+            *asking("judge", index, server.url)
+        )
+        assert "1 heads judged by llm:small (5 verdicts), 5 skipped, 0 failed\n" in done(
+            *asking("judge", index, server.url)
+        )
+        assert "6 skipped" in done(*asking("judge", index, server.url))
         assert server.heads()[BAD] == 2 and len(server.asked) == 7
     statuses = rows(index, "select status, count(*) from judgements where (layer, head) = (10, 1) group by all")
     assert sorted(statuses) == [("error", 5), ("ok", 5)]
@@ -319,48 +314,48 @@ def test_what_failed_is_asked_again(index: Path) -> None:
 
 def test_all_fail(index: Path) -> None:
     with serving(lambda asked: failed(500, "out of order")) as server:
-        line = refused(*arguments(index, server))
+        line = refused(*asking("judge", index, server.url))
     assert line == "nothing was judged, all of 6 calls failed, the first so: HTTP 500: out of order"
     assert rows(index, "select status, count(*), count(verdict) from judgements group by all") == [("error", 30, 0)]
 
 
 def test_what_no_call_can_mend_stops(index: Path) -> None:
     with serving(lambda asked: judged(asked) if len(server.asked) <= 2 else failed(401, KEY)) as server:
-        line = refused(*arguments(index, server, "--concurrency", 1))
+        line = refused(*asking("judge", index, server.url, "--concurrency", 1))
         assert "set $OPENAI_API_KEY to a key" in line and KEY[:8] not in line and len(server.asked) == 3
         assert rows(index, "select status, count(*) from judgements group by all") == [("ok", 10)]
         server.behaviour = judged
-        assert "4 heads judged by llm:small (20 verdicts), 2 skipped" in done(*arguments(index, server))
+        assert "4 heads judged by llm:small (20 verdicts), 2 skipped" in done(*asking("judge", index, server.url))
 
 
 def test_dry_run(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     before = rows(index, "from runs order by all")
     with serving(judged) as server:
-        lines = done(*arguments(index, server, "--dry-run")).splitlines()
+        lines = done(*asking("judge", index, server.url, "--dry-run")).splitlines()
         assert server.asked == [] and rows(index, "from judgements") == []
         assert rows(index, "from runs order by all") == before
         assert [line for line in lines if line.startswith("---")] == [f"--- {MODEL} {head}" for head in HEADS]
         assert lines.count("[system]") == 1 and lines.count("[user]") == 6
         assert lines[-1].startswith(f"{index}: 6 calls of llm:small at {server.url}, 0 heads skipped; about ")
         assert lines[-1].endswith(f"at most {6 * (1024 + 5 * 16):,} of answers. Nothing was sent.")
-        done(*arguments(index, server))
+        done(*asking("judge", index, server.url))
         assert {one.body["messages"][1]["content"] for one in server.asked} <= set(lines)
-        rest = done(*arguments(index, server, "--dry-run"))
+        rest = done(*asking("judge", index, server.url, "--dry-run"))
     assert rest.startswith(f"{index}: 0 calls of llm:small") and "6 heads skipped" in rest
 
 
 def test_nothing_to_judge(index: Path) -> None:
     with serving(judged) as server:
         assert "has no spans from the pool 'other': run `clipdb span --pool other`" in refused(
-            *arguments(index, server, "--pool", "other")
+            *asking("judge", index, server.url, "--pool", "other")
         )
-        assert refused(*arguments(index, server, "--labeller", "llm:nobody")) == (
+        assert refused(*asking("judge", index, server.url, "--labeller", "llm:nobody")) == (
             f"{index} has no names by llm:nobody that spans from the pool 'plain' stand for: "
             "choose with --labeller among llm:somebody"
         )
         change(index, "delete from labels")
-        assert refused(*arguments(index, server)).endswith("name them with `clipdb label --pool plain`")
+        assert refused(*asking("judge", index, server.url)).endswith("name them with `clipdb label --pool plain`")
         assert server.asked == []
     assert rows(index, "select count(*) from runs where command = 'judge'") == [(0,)]
 

@@ -16,8 +16,7 @@ from support import change, done, refused, rows
 from clipdb.ingest.judged import Judging
 from clipdb.ingest.llm.client import Server
 from clipdb.ingest.llm.judge import judge_by_llm
-from clipdb.ingest.llm.label import label_by_llm
-from clipdb.ingest.llm.plan import Naming
+from clipdb.ingest.llm.label import Naming, label_by_llm
 
 VOCABULARY = {"animals", "colour", "Season"}
 OPEN = re.compile(r"[A-Za-z][A-Za-z0-9 '&/-]{1,58}[A-Za-z0-9]")
@@ -121,7 +120,7 @@ def test_queries_say_what_is_independent(index: Path, llama: Llama) -> None:
         "select layer, head, count_if(verdict) from judgements where judge = 'llm:random' and verdict is not null"
     )
     judged = rows(index, f"{verdicts} group by all")
-    own = f"not independent: {len(judged)} own names"
+    own = f"not independent: {len(judged)} own"
     assert notes(index, "association") == {"vote": "not independent", "llm:random": own}
     ccs = {
         row["head"]: row["ccs"]

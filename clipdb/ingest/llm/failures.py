@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _NO_SERVER = ("ConnectError", "ConnectTimeout")
 _KEY_REFUSED = (401, 402, 403)
 _NOT_THERE = 404
+_KEEPS_TO_IT = "if most fail so, take a server and a model with structured output (JSON schema)"
 
 
 class NoAnswer(Exception):
@@ -58,7 +59,9 @@ def reason(error: Exception, server: Server) -> str:
         case openai.ContentFilterFinishReasonError():
             return "the server's content filter withheld the answer"
         case pydantic.ValidationError():
-            return f"the answer doesn't hold: {'; '.join(map(_misfit, error.errors()))}"
+            # A server that keeps to the schema sends none of these. They are cut for the advice to be seen after them.
+            misfits = "; ".join(map(_misfit, error.errors()))
+            return f"the answer doesn't hold: {misfits:.150}: {_KEEPS_TO_IT}"
         case openai.OpenAIError() | NoAnswer():
             return str(error)
         case json.JSONDecodeError():

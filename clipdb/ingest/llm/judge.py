@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from clipdb.ingest.judged import JUDGED, Judging, check_judged
-from clipdb.ingest.llm.asking import Outcome, Progress, ask_and_store
+from clipdb.ingest.llm.asking import Asking, Outcome, Progress, ask_and_store
 from clipdb.ingest.llm.client import Question, Reply, Server
 from clipdb.ingest.llm.judge_prompts import Judged, Verdicts, judge_question
-from clipdb.ingest.writer import Reader, Writer
+from clipdb.ingest.writer import Reader
 
 TOKENS_A_VERDICT = 16
 
@@ -102,16 +102,15 @@ def judge_by_llm(
         or the model.
     """
     server = answering(server, judging)
-    with Writer(index, "judge", {"judge": server.name} | judging.arguments() | server.arguments()) as writer:
-        todo = plan(writer, judging, server.name)
-        writer.skipped = todo.spans
+    todo = plan(Reader(index), judging, server.name)
 
-        def rows(reply: Reply[Judged]) -> list[dict[str, Any]]:
-            return [row | {"judge": server.name, "run": writer.run} for row in _rows(reply)]
+    def rows(reply: Reply[Judged]) -> list[dict[str, Any]]:
+        return [row | {"judge": server.name} for row in _rows(reply)]
 
-        outcome = ask_and_store(writer, server, todo.questions, concurrency, "judgements", rows, progress)
-        outcome.skipped = todo.heads
-        return outcome
+    run = Asking(index, "judge", {"judge": server.name} | judging.arguments(), todo.spans, "judgements")
+    outcome = ask_and_store(run, server, todo.questions, concurrency, rows, progress)
+    outcome.skipped = todo.heads
+    return outcome
 
 
 def _rows(reply: Reply[Judged]) -> list[dict[str, Any]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from clipdb._text import printable
 from clipdb.errors import ClipdbError
-from clipdb.ingest.llm.answers import NONE
+from clipdb.ingest.head_file import NOT_IN_A_NAME
+from clipdb.ingest.llm.prompts import NONE
 from clipdb.ingest.writer import Reader
 
 MOST = 500
@@ -22,17 +24,16 @@ def pool_vocabulary(reader: Reader, pool: str) -> tuple[str, ...]:
     ClipdbError
         If it has none, or too many.
     """
-    rows = reader.read(
-        "select min(trim(property)) as name from pool_texts where pool = ? and normal_property(property) is not null "
-        "group by normal_property(property) order by 1",
-        pool,
+    names = _different(
+        name
+        for (name,) in reader.read("select distinct trim(property) from pool_texts where pool = ? order by 1", pool)
     )
-    if not rows:
+    if not names:
         raise ClipdbError(
             f"the pool {pool!r} names no properties to choose from: "
             "add --vocabulary FILE with a property a line, or --open for the model's own words"
         )
-    return _checked(tuple(row[0] for row in rows), f"the pool {pool!r}")
+    return _checked(names, f"the pool {pool!r}")
 
 
 def read_vocabulary(path: Path) -> tuple[str, ...]:
@@ -49,14 +50,18 @@ def read_vocabulary(path: Path) -> tuple[str, ...]:
         raise ClipdbError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ClipdbError(f"{path} is not UTF-8 text: write it in UTF-8, a property a line") from error
-    names: dict[str, str] = {}
-    for name in (printable(line) for line in lines):
-        names.setdefault(name.casefold(), name)
-    for none in ("", NONE):  # which can always be answered
-        names.pop(none, None)
+    names = _different(lines)
     if not names:
         raise ClipdbError(f"{path} has no property: write one a line")
-    return _checked(tuple(names.values()), str(path))
+    return _checked(names, str(path))
+
+
+def _different(names: Iterable[str | None]) -> tuple[str, ...]:
+    """Take each property once, as it is written first; not empty ones, nor "none of these", which is always offered."""
+    found: dict[str, str] = {}
+    for name in (printable(name or "") for name in names):
+        found.setdefault(name.casefold().rstrip(NOT_IN_A_NAME), name)
+    return tuple(name for key, name in found.items() if key not in ("", NONE))
 
 
 def _checked(names: tuple[str, ...], where: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@
 -- at least min-agree do) with people's ratings: fit is how many of these spans people say fit, confidence how well they
 -- say the name fits. Heads with fewer than min-agree verdicts are left out.
 --
--- $labeller text optional: Only names of this labeller; current for the current names.
+-- $labeller text = current: Only names of labellers like this; '%' for all, current for the current names.
 -- $min_agree integer = 3: How many spans must fit, and be judged.
 -- $top integer = 5: How many spans to look at.
 -- $model model optional: Only this model.
@@ -14,6 +14,6 @@
 select
     coalesce(model_id, 'all models') as model_id, labeller, pool, judge, note, rating, score, heads, spearman
 from rank_agreement(min_agree := $min_agree, top_n := $top) as scores
-where ($model is null or model_id = $model) and ($labeller is null or labeller = $labeller)
+where ($model is null or model_id = $model) and labeller like $labeller
 qualify model_id is not null or count(distinct model_id) over () > 1
 order by scores.model_id nulls last, labeller <> 'current', labeller, pool, judge, rating, score

@@ -18,9 +18,9 @@
 -- plot: scoreboard
 
 select
-    model_id, labeller, pool, judge, note, entanglement, entanglement_low as e_low, entanglement_high as e_high, exclusive,
-    association, association_low as a_low, association_high as a_high, effective_properties,
-    labelled_heads as labelled, judged_heads as judged, unjudged_heads as unjudged, ties, missing
+    model_id, labeller, pool, judge, labelled_heads as labelled, entanglement, exclusive, association, note,
+    judged_heads as judged, entanglement_low as e_low, entanglement_high as e_high, association_low as a_low,
+    association_high as a_high, effective_properties, unjudged_heads as unjudged, ties, missing
 from scoreboard(min_agree := $min_agree, top_n := $top, level := $level)
 where ($model is null or model_id = $model)
     and ($pool is null or pool = $pool)

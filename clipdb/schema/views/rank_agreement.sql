@@ -95,7 +95,7 @@ select
         '; ',
         case when judge = 'vote' then 'not independent'
             when with_people then 'not independent: people are in it'
-            when own > 0 then format('not independent: {} of its own names', own) end,
+            when own > 0 then format('not independent: {} own', own) end,
         case when heads < 3 then 'fewer than 3 heads' when variances = 0 then 'one value only' end
     ), '') as note,
     score, rating, heads,

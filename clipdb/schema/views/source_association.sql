@@ -45,7 +45,7 @@ bounded as (
 select
     model_id, pool, labeller, layer, property, judge, independent,
     case when judge = 'vote' then 'not independent'
-        when own > 0 then format('not independent: {} own name{}', own, if(own = 1, '', 's')) end as note,
+        when own > 0 then format('not independent: {} own', own) end as note,
     labelled_heads, judged_heads, unjudged_heads, associated_heads,
     associated_heads / nullif(judged_heads, 0) as association,
     ends.low as association_low, ends.high as association_high,
