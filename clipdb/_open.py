@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def open(
-    path: str | Path, *, queries: Sequence[str | Path] = (), model: str | None = None, device: str = "auto"
+    path: str | Path,
+    *,
+    queries: Sequence[str | Path] = (),
+    model: str | None = None,
+    device: str = "auto",
+    checkpoint: str | Path | None = None,
 ) -> Index:
     """Open an index, or an export of one where it lies, for reading.
 
@@ -28,6 +33,9 @@ def open(
         The model that ``image_vectors`` and ``text_vectors`` stand for in SQL.
     device
         Where a model runs, if a question is about an image or a text that the index lacks: ``auto``, ``cpu``, ``cuda``.
+    checkpoint
+        The file of that model's weights, where it was ingested with one that is elsewhere now. A model of other
+        weights is refused when it would run.
 
     Raises
     ------
@@ -40,7 +48,8 @@ def open(
         require("open_clip", "ingest")
         from clipdb.ingest.embedder import Embedder, OpenReader
 
-        return Embedder(OpenReader(opened.path, opened.context.rows), device)
+        weights = None if checkpoint is None else Path(checkpoint)
+        return Embedder(OpenReader(opened.path, opened.context.rows), device, weights)
 
     opened = Index(path, queries, model, embedder)
     return opened

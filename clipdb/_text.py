@@ -7,3 +7,8 @@ def printable(text: str) -> str:
     """Make one line of a text, without what would steer a terminal."""
     line = " ".join(text.split())
     return line if line.isprintable() else "".join(letter for letter in line if letter.isprintable())
+
+
+def first_line(error: BaseException) -> str:
+    """Give the first line of what an error says, to go on after; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(":.")

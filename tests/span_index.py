@@ -10,6 +10,7 @@ from clipdb.ingest.writer import Writer
 from clipdb.schema.names import text_id
 
 MODEL = "Small/none"
+HEADS = ["L10.H0", "L10.H1", "L10.H2", "L10.H3", "L11.H0", "L11.H1"]
 POOL = {
     "a red door": "colour",
     "a blue sail": "colour",
@@ -26,7 +27,7 @@ def span_index(
 ) -> Path:
     """Make an index whose heads have all texts of a pool as spans, each head in an order of its own.
 
-    Heads are L10.H0, L10.H1, L10.H2, L10.H3, L11.H0, ...
+    Heads are those of `HEADS`, and so on.
     """
     texts = list((pool or POOL).items())
     places = [(10 + head // 4, head % 4) for head in range(heads)]

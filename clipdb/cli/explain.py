@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clipdb.cli.common import PLOT_FILE, Output, output_options, readable_option
-from clipdb.cli.ingest import device_option
+from clipdb.cli.model_options import model_options
 from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:
@@ -28,10 +28,9 @@ QUERY = "contributions"
     show_default=True,
     help="What shares are summed by.",
 )
-@click.option("--model", metavar="MODEL", help="The model; may be left out where the index has one.")
 @click.option("--check", is_flag=True, help="Run the model on the image's file even if the index has its vectors.")
 @click.option("--plot", type=PLOT_FILE, metavar="FILE.png", help="Draw the shares as a bar chart.")
-@device_option
+@model_options
 @readable_option
 @output_options
 def command(
@@ -45,6 +44,7 @@ def command(
     check: bool,
     plot: Path | None,
     device: str,
+    checkpoint: Path | None,
 ) -> None:
     """Say which heads make an image and a text match.
 
@@ -63,7 +63,7 @@ def command(
     if text == text_b:
         raise ClipdbError("TEXT and --text-b are the same: every share of the difference would be 0")
     query = find_query(QUERY)
-    with open_index(index, device=device) as opened:
+    with open_index(index, device=device, checkpoint=checkpoint) as opened:
         values = opened.bind(query, {"image": image, "text": text, "text_b": text_b, "by": by, "model": model})
         answer = opened.execute(query.sql, values)
         names, rows = [column[0] for column in answer.description or ()], answer.fetchall()

@@ -13,6 +13,7 @@ import click
 
 from clipdb._open import open as open_index
 from clipdb.cli.common import PLOT, Group, Output, output_options, readable_option
+from clipdb.cli.model_options import weights_option
 from clipdb.errors import ClipdbError
 from clipdb.queries.index import reads_vectors
 from clipdb.queries.named import NamedQuery, find_query, query_names
@@ -88,7 +89,8 @@ def command(ctx: click.Context, index: Path | str, output: Output, queries: tupl
 @readable_option
 @output_options
 @click.option("--model", metavar="MODEL", help="The model that image_vectors and text_vectors stand for.")
-def _sql(sql: str, index: Path | str, output: Output, model: str | None) -> None:
+@weights_option
+def _sql(sql: str, index: Path | str, output: Output, model: str | None, checkpoint: Path | None) -> None:
     """Run SQL on the index, opened for reading; `-` reads it from stdin."""
     from clipdb.cli.output import write_result
 
@@ -96,7 +98,7 @@ def _sql(sql: str, index: Path | str, output: Output, model: str | None) -> None
         sql = sys.stdin.read()
     if not sql.strip():
         raise ClipdbError('the SQL is empty: try `clipdb query "select * from heads limit 5"`')
-    with open_index(index, model=model) as opened:
+    with open_index(index, model=model, checkpoint=checkpoint) as opened:
         write_result(opened.execute(sql), output)
 
 
@@ -111,9 +113,10 @@ def _named(query: NamedQuery) -> click.Command:
             given[name] = first
         plot: Path | None = given.pop("plot", None)
         sheet: Path | None = given.pop("sheet", None)
+        checkpoint: Path | None = given.pop("checkpoint", None)
         if sheet is not None and query.sheet is None:
             raise click.UsageError(f"{query.command} lists no images, so there is nothing to show on a sheet")
-        with _pandas_unseen(query.sql), open_index(index) as opened:
+        with _pandas_unseen(query.sql), open_index(index, checkpoint=checkpoint) as opened:
             bound = opened.bind(query, given)
             if sheet is not None:
                 from clipdb.cli.sheet import draw_sheet
@@ -151,7 +154,7 @@ def _named(query: NamedQuery) -> click.Command:
         short_help=query.title,
     )
     # The shared options are decorators of functions; a command that is made, not written, takes theirs over.
-    shared = click.command()(readable_option(output_options(ask)))
+    shared = click.command()(readable_option(output_options(weights_option(ask) if reads_vectors(query.sql) else ask)))
     made.callback = shared.callback
     made.params += [option for option in shared.params if option.name not in {one.name for one in options}]
     return made

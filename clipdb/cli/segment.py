@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clipdb.cli.common import Output, output_options, readable_option
-from clipdb.cli.ingest import device_option
+from clipdb.cli.model_options import model_options
 
 if TYPE_CHECKING:
     from clipdb.ingest.segment import Segmentation
@@ -27,11 +27,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--property", metavar="PROPERTY", help="Only heads that carry this property, or one of several with commas."
 )
 @click.option("--layers", help="Only heads of these layers: last2, 8-11, 0,5 [default: all of the index].")
-@click.option("--model", help="The model; may be left out where the index has one.")
-@device_option
 @click.option("--overlay", type=_FILE, metavar="FILE.png", help="Draw the map over the picture; -o FILE.png does, too.")
 @click.option("--squares", is_flag=True, help="Draw each patch as it is, not smoothed.")
 @click.option("--map", "array", type=_FILE, metavar="FILE.npy", help="Write the patches' shares as a numpy array.")
+@model_options
 @readable_option
 @output_options
 def command(
@@ -45,6 +44,7 @@ def command(
     layers: str | None,
     model: str | None,
     device: str,
+    checkpoint: Path | None,
     overlay: Path | None,
     squares: bool,
     array: Path | None,
@@ -72,7 +72,7 @@ def command(
     for path, suffix in ((overlay, ".png"), (array, ".npy")):
         if path is not None and path.suffix.lower() != suffix:
             raise click.UsageError(f"{path} is not a {suffix} file")
-    with open_index(index, device=device) as opened:
+    with open_index(index, device=device, checkpoint=checkpoint) as opened:
         found = segment(opened, image, text, against, heads=heads, property=property, layers=layers, model=model)
     whole = "cosine" if against is None else "difference of the cosines"
     share = f"share {found.total:+.4f} of the {whole} {found.cosine:+.4f}"

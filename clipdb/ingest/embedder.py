@@ -47,16 +47,19 @@ class Embedder:
         The catalog of the index.
     device
         Where to run: ``auto``, ``cpu``, ``cuda`` ...
+    checkpoint
+        The file of a model's weights, if not where its ingest had them.
     """
 
-    def __init__(self, reader: Reader, device: str = "auto") -> None:
+    def __init__(self, reader: Reader, device: str = "auto", checkpoint: Path | None = None) -> None:
         self._reader = reader
         self._device = device
+        self._checkpoint = checkpoint
         self._models: dict[str, Model] = {}
         self._decomposers: dict[str, Decomposer] = {}
 
     def model(self, model_id: str) -> Model:
-        """Load a model of the index, from where its ingest had the weights.
+        """Load a model of the index, from the checkpoint or where its ingest had the weights.
 
         Raises
         ------
@@ -64,7 +67,7 @@ class Embedder:
             If the weights can't be had or are not those of the index.
         """
         if model_id not in self._models:
-            self._models[model_id] = reload(self._reader, model_id, None, self._device)
+            self._models[model_id] = reload(self._reader, model_id, self._checkpoint, self._device)
         return self._models[model_id]
 
     def decomposer(self, model_id: str) -> Decomposer:

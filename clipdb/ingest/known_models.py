@@ -18,23 +18,34 @@ def require_same_model(reader: Reader, model: Model) -> None:
     ClipdbError
         Naming what differs.
     """
+    if difference := _difference(reader, model):
+        raise ClipdbError(
+            f"{difference}: give this one another name (--model ARCH/NAME --checkpoint FILE) or another index"
+        )
+
+
+def _difference(reader: Reader, model: Model) -> str | None:
+    """Say in which way the index has another model of the same name."""
     rows = reader.read(
         "select embed_dim, weights_sha256, preprocess::varchar from models where model_id = ?", model.model_id
     )
     for embed_dim, weights, preprocess in rows:
-        ours = model.adapter.embed_dim
+        ours, has = model.adapter.embed_dim, f"{reader.index} has a {model.model_id} with"
         if embed_dim != ours:
-            difference = f"embeddings of size {embed_dim}, not {ours}"
-        elif weights is not None and weights != model.weights_sha256:
-            difference = f"other weights (sha256 {weights[:12]}..., not {model.weights_sha256[:12]}...)"
-        elif preprocess is not None and json.loads(preprocess) != json.loads(model.preprocess.to_json()):
-            difference = "another preprocessing"
-        else:
-            continue
-        raise ClipdbError(
-            f"{reader.index} has a {model.model_id} with {difference}: give this one another name "
-            f"(--model ARCH/NAME --checkpoint FILE) or another index"
-        )
+            return f"{has} embeddings of size {embed_dim}, not {ours}"
+        if weights is not None and weights != model.weights_sha256:
+            return f"{has} other weights (sha256 {weights[:12]}..., not {model.weights_sha256[:12]}...)"
+        if preprocess is not None and not _same(preprocess, model.preprocess.to_json()):
+            return f"{has} another preprocessing"
+    return None
+
+
+def _same(theirs: str, ours: str) -> bool:
+    """Compare JSON; what somebody else wrote into an artefact may be none."""
+    try:
+        return bool(json.loads(theirs) == json.loads(ours))
+    except (ValueError, RecursionError):
+        return False
 
 
 def model_ids(reader: Reader, chosen: str | None = None) -> list[str]:
@@ -71,5 +82,6 @@ def reload(reader: Reader, model_id: str, checkpoint: Path | None, device: str) 
         )
         checkpoint = Path(runs[0][0]) if runs else None
     model = load(model_id, checkpoint, device)
-    require_same_model(reader, model)
+    if difference := _difference(reader, model):
+        raise ClipdbError(f"{difference}: give the file that it was ingested with, --checkpoint FILE")
     return model

@@ -5,27 +5,25 @@ from __future__ import annotations
 import difflib
 import hashlib
 import logging
-import socket
 import sys
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import open_clip
 import torch
-from huggingface_hub import constants
 from open_clip.factory import load_checkpoint
 
 from clipdb import demo
+from clipdb._text import first_line
 from clipdb.demo.captions import known_words, words
 from clipdb.errors import ClipdbError
 from clipdb.ingest.adapters import Adapter, adapt
 from clipdb.ingest.decode import Preprocess
+from clipdb.ingest.hub import weights_file
 from clipdb.ingest.weights import tensor_shapes
 from clipdb.schema.names import model_slug
 
@@ -125,7 +123,7 @@ def load(model_id: str, checkpoint: Path | None = None, device: str = "auto", pr
     if checkpoint is None and not known and model_id != demo.MODEL_ID:
         raise ClipdbError(_no_such_tag(arch, tag))
     target = pick_device(device)
-    weights = _weights_file(model_id, known, checkpoint)
+    weights = weights_file(model_id, known, checkpoint)
     wanted = {k: v for k, v in known.items() if k in ("mean", "std", "interpolation", "resize_mode")}
     logging.disable(logging.WARNING)  # it would warn that the weights, which come next, are random
     try:
@@ -184,7 +182,7 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(chosen)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ClipdbError(f"--device {name} is not to be had: {_first_line(error)}: try --device cpu") from error
+        raise ClipdbError(f"--device {name} is not to be had: {first_line(error)}: try --device cpu") from error
     if device.type == "cuda":
         print(f"device: {torch.cuda.get_device_name(device)}", file=sys.stderr)
     elif gpu == "cuda":
@@ -235,36 +233,6 @@ def _cut_note(over: list[int], texts: int, room: int) -> str:
     return f"note: {len(over)} texts are longer than {room} tokens: {sum(over)} at their ends were dropped"
 
 
-def _weights_file(model_id: str, known: dict[str, Any], checkpoint: Path | None) -> Path:
-    if checkpoint is not None:
-        if not checkpoint.is_file():
-            raise ClipdbError(f"no checkpoint at {checkpoint}: give a .safetensors file or a torch file")
-        return checkpoint
-    if model_id == demo.MODEL_ID:
-        return demo.WEIGHTS
-    if no_network():
-        constants.HF_HUB_OFFLINE = True  # the cache is asked at once, where the hub's client would retry for a minute
-    try:
-        return Path(open_clip.download_pretrained(known))
-    except Exception as error:  # the hub's client raises its own, its transport's and OS errors
-        reason = "no network, and they are not in the cache" if constants.HF_HUB_OFFLINE else _first_line(error)
-        raise ClipdbError(
-            f"can't get the weights of {model_id}: {reason}: connect once, or give a local file with "
-            f"--checkpoint FILE; `clipdb demo` needs no network"
-        ) from error
-
-
-def no_network() -> bool:
-    """Say whether the hub's name can't even be resolved; a proxy would do that for us."""
-    if urllib.request.getproxies():
-        return False
-    try:
-        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
-    except OSError:
-        return True
-    return False
-
-
 def _fill(network: Any, weights: Path, arch: str) -> None:
     """Load weights into a network, strictly: open_clip alone would resize position embeddings that don't fit."""
     shapes = tensor_shapes(weights)
@@ -279,7 +247,7 @@ def _fill(network: Any, weights: Path, arch: str) -> None:
         load_checkpoint(network, str(weights), strict=True, weights_only=True)
     except (RuntimeError, KeyError, ValueError) as error:
         raise ClipdbError(
-            f"{weights} doesn't hold {arch}: {_first_line(error)} of {len(shapes)} tensors there, the first "
+            f"{weights} doesn't hold {arch}: {first_line(error)} of {len(shapes)} tensors there, the first "
             f"{next(iter(shapes), 'none')!r}: give the architecture that it was trained with"
         ) from error
 
@@ -301,7 +269,3 @@ def _nearest(name: str, names: list[str]) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(":.")

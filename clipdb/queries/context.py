@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import duckdb
 
@@ -26,6 +27,8 @@ class Context:
         The vectors of the index.
     embedder
         Makes the embedder of new images and texts.
+    unreadable
+        Says in one line why DuckDB could not read the catalog, which in an artefact anybody may have written.
 
     Attributes
     ----------
@@ -40,11 +43,13 @@ class Context:
         connection: duckdb.DuckDBPyConnection,
         vectors: Vectors,
         embedder: Callable[[], Embedder],
+        unreadable: Callable[[duckdb.Error], ClipdbError],
     ) -> None:
         self.store = VectorStore(vectors)
         self.subjects = Subjects(self.store, self.heads, embedder)
         self.error: ClipdbError | None = None
         self._cursor = connection.cursor()
+        self._unreadable = unreadable
         self._lock = threading.RLock()  # DuckDB calls a function from several threads, and a cursor holds one result
         self._heads: dict[str, ModelHeads] = {}
 
@@ -65,12 +70,20 @@ class Context:
 
     def heads(self, model: str) -> ModelHeads:
         """Give a model's heads, read once."""
-        with self._lock:
+        with self._reading() as cursor:
             if model not in self._heads:
-                self._heads[model] = read_model_heads(self._cursor, model)
+                self._heads[model] = read_model_heads(cursor, model)
             return self._heads[model]
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
         """Run SQL on the catalog."""
+        with self._reading() as cursor:
+            return cursor.execute(sql, list(parameters)).fetchall()
+
+    @contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         with self._lock:
-            return self._cursor.execute(sql, list(parameters)).fetchall()
+            try:
+                yield self._cursor
+            except duckdb.Error as error:
+                raise self._unreadable(error) from error

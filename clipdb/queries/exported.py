@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from clipdb.errors import ClipdbError
-from clipdb.queries.remote import load_httpfs
+from clipdb.queries.remote import better_address, load_httpfs
 from clipdb.schema import catalog, views
 from clipdb.schema.artefact import MANIFEST, RELATIONS, RUN_ARGUMENTS, File, read_manifest
+from clipdb.schema.manifest import MOST_BYTES, check_size
 from clipdb.schema.names import is_url
 
 if TYPE_CHECKING:
     from clipdb.queries.exported_vectors import ParquetVectors
+
+_MOST_REASON = 300
 
 
 class Artefact:
@@ -56,7 +59,7 @@ class Artefact:
                 raise ClipdbError(
                     f"{self.where} can't be read: DuckDB takes * and ? for patterns: rename the directory"
                 )
-            self.manifest = read_manifest(self._read(MANIFEST), self.where)
+            self.manifest = read_manifest(self._read_manifest(), self.where)
             self._make_relations()
         except duckdb.Error as error:
             self.connection.close()
@@ -96,25 +99,33 @@ class Artefact:
     def is_about(self, error: duckdb.Error) -> bool:
         """Tell whether DuckDB complains of this artefact; a host may go by another name than its URL."""
         message = str(error)
+        if "found in Parquet file" in message:  # of JSON that is none, whose file DuckDB doesn't name
+            return True
         return self.where in message or any(file.path in message for file in self.manifest.files)
 
     def unreadable(self, error: duckdb.Error) -> ClipdbError:
         """Say in one line why DuckDB could not read it."""
         reason = str(error).strip().splitlines()[0]
+        reason = reason if len(reason) <= _MOST_REASON else f"{reason[:_MOST_REASON]}..."
+        advice = "get the artefact again"
         if is_url(self.where) and isinstance(error, duckdb.IOException):
-            advice = "check the address, and DuckDB's secret for it if it is private"
-        else:
-            advice = "get the artefact again"
+            better = better_address(self.where)
+            advice = f"write {better}" if better else "check the address, and DuckDB's secret for it if it is private"
         return ClipdbError(f"{self.where} can't be read: {advice} ({reason})")
 
-    def _read(self, file: str) -> bytes:
+    def _read_manifest(self) -> bytes:
+        """Read no more than a manifest may have."""
+        path = self.path(MANIFEST)
         if is_url(self.where):
-            read = self.connection.execute("select content from read_blob(?)", [self.path(file)]).fetchall()
-            return bytes(read[0][0])
+            ((size,),) = self.connection.execute("select size from read_blob(?)", [path]).fetchall()
+            check_size(size, self.where)
+            ((content,),) = self.connection.execute("select content from read_blob(?)", [path]).fetchall()
+            return bytes(content)
         try:
-            return Path(self.path(file)).read_bytes()
+            with Path(path).open("rb") as file:
+                return file.read(MOST_BYTES + 1)
         except OSError as error:
-            raise ClipdbError(f"{self.path(file)} can't be read: {error.strerror}") from error
+            raise ClipdbError(f"{path} can't be read: {error.strerror}") from error
 
     def _make_relations(self) -> None:
         files = {file.name: file for file in self.manifest.of("relation")}
@@ -129,7 +140,7 @@ class Artefact:
                 source = parquet([self.path(files[name].path)])
                 columns = f"* replace ({RUN_ARGUMENTS} as arguments)" if name == "runs" else "*"
                 self.connection.execute(f"create view {name} as select {columns} from {source}")
-        views.create(self.connection)
+        views.create(self.connection, comments=False)  # nobody keeps this catalog
 
 
 def parquet(paths: Sequence[str], more: str = "") -> str:

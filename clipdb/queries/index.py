@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import duckdb
 
 from clipdb.errors import ClipdbError
-from clipdb.queries.named import NamedQuery, find_query, query_names
+from clipdb.queries.methods import Queries
+from clipdb.queries.named import NamedQuery
 from clipdb.queries.parameters import convert
-from clipdb.queries.resolve import require_rows, resolve
+from clipdb.queries.resolve import SAME_SPELLING, require_rows, resolve
 from clipdb.schema import catalog
 from clipdb.schema.names import is_url
 
@@ -34,12 +36,6 @@ _VECTORS = re.compile(
 _VECTORS_IN_SQL = re.compile("vectors", re.IGNORECASE)
 _SHORT_NAMES = re.compile(r"\b(image|text)_vectors\b", re.IGNORECASE)
 _T = TypeVar("_T")
-
-# A person may write 'color' and mean 'colour'. `clipdb.queries.resolve` folds its suggestions in the same way.
-_SAME_SPELLING = """
-create or replace temp macro same_spelling(text) as
-    replace(replace(trim(lower(text)), 'our', 'or'), 'grey', 'gray')
-"""
 
 
 def no_embedder() -> Embedder:
@@ -83,7 +79,7 @@ class Index:
         self.folders = tuple(Path(folder) for folder in queries)
         self._artefact = _artefact(self.path)
         self.connection = catalog.connect(Path(path)) if self._artefact is None else self._artefact.connection
-        self.connection.execute(_SAME_SPELLING)
+        self.connection.execute(SAME_SPELLING)
         self._model = model
         self._embedder = embedder
         self._vectors: Vectors | None = None
@@ -260,7 +256,8 @@ class Index:
         from clipdb.queries.context import Context
         from clipdb.queries.functions import register
 
-        context = Context(self.connection, self.vectors, self._embedder)
+        unreadable = self._artefact.unreadable if self._artefact else partial(catalog.unreadable, Path(self.path))
+        context = Context(self.connection, self.vectors, self._embedder, unreadable)
         if self._model is not None or len(context.store.models("images")) == 1:
             self._model = context.model(self._model)
         register(self.connection, context)
@@ -277,40 +274,6 @@ class Index:
             if self._artefact is not None and self._artefact.is_about(error):
                 raise self._artefact.unreadable(error) from error
             raise
-
-
-class Queries:
-    """The named queries of an index, each a method that takes its parameters by name or in order."""
-
-    def __init__(self, index: Index) -> None:
-        self._index = index
-
-    def __dir__(self) -> list[str]:
-        return query_names(self._index.folders)
-
-    def __getattr__(self, name: str) -> Callable[..., duckdb.DuckDBPyRelation]:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        query = find_query(name, self._index.folders)
-
-        def ask(*values: Any, **params: Any) -> duckdb.DuckDBPyRelation:
-            names = [parameter.name for parameter in query.parameters]
-            if len(values) > len(names):
-                raise ClipdbError(f"{query.command} takes {len(names)} parameters and {len(values)} were given")
-            bound = self._index.bind(query, {**dict(zip(names, values, strict=False)), **params})
-            return self._index.sql(query.sql, **bound)
-
-        ask.__name__ = ask.__qualname__ = query.name
-        ask.__doc__ = "\n\n".join(
-            part
-            for part in (
-                query.title,
-                query.description,
-                "\n".join(f"{parameter.name}: {parameter.help}" for parameter in query.parameters),
-            )
-            if part
-        )
-        return ask
 
 
 def _artefact(path: str | Path) -> Artefact | None:

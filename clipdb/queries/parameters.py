@@ -72,6 +72,8 @@ def convert(parameter: Parameter, value: Any) -> Any:
     if value is None:
         return None
     kind = parameter.type
+    if isinstance(value, Path):
+        value = str(value)
     try:
         if kind == "integer":
             return _integer(value)
@@ -83,13 +85,13 @@ def convert(parameter: Parameter, value: Any) -> Any:
         if str(value).lower() not in _TRUTH:
             raise ClipdbError(f"{parameter.option} takes true or false, not {value!r}")
         return _TRUTH[str(value).lower()]
+    if not isinstance(value, str):
+        raise ClipdbError(f"{parameter.option} takes {_article(kind)}, not a value of type {type(value).__name__}")
     if parameter.choices and value not in parameter.choices:
         raise ClipdbError(f"{parameter.option} takes {', '.join(parameter.choices)}, not {value!r}")
     if kind == "head":
-        return head_name(*parse_head(str(value)))
-    if isinstance(value, Path):
-        return str(value)
-    if not str(value).strip():
+        return head_name(*parse_head(value))
+    if not value.strip():
         raise ClipdbError(f"{parameter.option} is empty: give it {_article(kind)}")
     return value
 

@@ -9,9 +9,20 @@ from pathlib import Path
 import duckdb
 
 from clipdb.errors import ClipdbError
+from clipdb.schema.artefact import MANIFEST
 
 _EXTENSION = "httpfs"
 _READABLE = re.compile(r"(https?|hf|s3|s3a|s3n|gs|gcs|r2)://", re.IGNORECASE)
+# A dataset's page, of the whole or of a folder: its files are elsewhere.
+_WEB_PAGE = re.compile(r"https?://[^/]+/(datasets/[^/]+/[^/]+)(?:/(?:tree|blob)/[^/]+)?((?!/resolve/)/.*)?")
+
+
+def better_address(url: str) -> str | None:
+    """Guess what the address of a manifest, or of a dataset's page on a hub, was to be; None where it is neither."""
+    folder = url.removesuffix(f"/{MANIFEST}")
+    if page := _WEB_PAGE.fullmatch(folder):
+        folder = f"hf://{page[1]}{page[2] or ''}"
+    return None if folder == url else folder
 
 
 def load_httpfs(connection: duckdb.DuckDBPyConnection, url: str) -> None:

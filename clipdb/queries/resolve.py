@@ -23,6 +23,12 @@ _FILLED_BY = {
     "judgements": "clipdb judge",
 }
 
+# A person may write 'color' and mean 'colour'; `spelled` does the same outside SQL.
+SAME_SPELLING = """
+create or replace temp macro same_spelling(text) as
+    replace(replace(trim(lower(text)), 'our', 'or'), 'grey', 'gray')
+"""
+
 
 def require_rows(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> None:
     """Check that tables have rows.

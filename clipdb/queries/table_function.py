@@ -9,6 +9,7 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, Signature
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -57,11 +58,20 @@ class TableFunction:
     defaults: Mapping[str, str]
     needed: Sequence[str] = ()
 
-    def register(self, connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-        """Give a connection the function."""
+    def register(self, connection: duckdb.DuckDBPyConnection, context: Context, opened: int) -> None:
+        """Give a connection the function.
+
+        Parameters
+        ----------
+        connection, context
+            An open catalog, and what the function computes from.
+        opened
+            A number of this opening's own. Connections to one file share what Python computes, but not their macros.
+        """
+        computed = f"clipdb_{self.name}_{opened}"
         fields = ", ".join(f"{name} {kind}" for name, kind in self.columns.items())
         connection.create_function(  # type: ignore[call-overload]
-            f"clipdb_{self.name}",
+            computed,
             self._in_sql(context),
             list(self.parameters.values()),
             f"STRUCT({fields})[]",
@@ -75,7 +85,7 @@ class TableFunction:
         arguments = ", ".join(f'"{name}"' for name in self.parameters)
         connection.execute(
             f"create or replace temp macro {self.name}({signature}) as table "
-            f"select unnest(clipdb_{self.name}({arguments}), recursive := true)"
+            f"select unnest({computed}({arguments}), recursive := true)"
         )
 
     def rows(self, context: Context, given: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -94,17 +104,26 @@ class TableFunction:
         Raises
         ------
         ClipdbError
-            If an argument is missing or unknown, or the question has no answer.
+            If an argument is missing, unknown or of another type, or the question has no answer.
         """
         if unknown := sorted(set(given) - set(self.parameters)):
             raise ClipdbError(f"{self.name} has no parameter {unknown[0]!r}: it takes {', '.join(self.parameters)}")
         defaults = {name: _literal(sql) for name, sql in self.defaults.items()}
-        values = {name: given.get(name, defaults.get(name)) for name in self.parameters}
+        values = {name: self._value(name, given.get(name, defaults.get(name))) for name in self.parameters}
         for name in self.needed:
             if values[name] is None:
                 raise ClipdbError(f"{self.name} needs {name}")
         found = self.compute(context, [tuple(values.values())])[0]
         return [dict(zip(self.columns, row, strict=True)) for row in found]
+
+    def _value(self, name: str, value: Any) -> Any:
+        """Convert an argument to its type in SQL."""
+        kind = self.parameters[name]
+        try:
+            return pa.scalar(str(value) if isinstance(value, Path) else value, _ARROW[kind]).as_py()
+        except (TypeError, ValueError, OverflowError):
+            problem = f"takes {name} as {kind}, not a value of type {type(value).__name__}"
+            raise ClipdbError(f"{self.name} {problem}") from None
 
     def _in_sql(self, context: Context) -> Callable[..., pa.Array]:
         result = pa.list_(pa.struct([(name, _ARROW[kind]) for name, kind in self.columns.items()]))

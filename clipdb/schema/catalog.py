@@ -65,6 +65,7 @@ def create(index: Path) -> None:
     refuse_artefact(index)
     if index.exists() and not (index.is_dir() and not any(index.iterdir())):
         raise ClipdbError(f"{index} is there and is not an index: choose another name")
+    _require_writable(index)
     # Not at the top: most commands only read, and these take longer to import than the rest of this module.
     import shutil
     from uuid import uuid4
@@ -125,7 +126,7 @@ def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.D
         raise
     except duckdb.Error as error:
         connection.close()
-        raise _unreadable(index, error) from error
+        raise unreadable(index, error) from error
     return connection
 
 
@@ -146,6 +147,8 @@ def refuse_artefact(index: Path) -> None:
 def _require_index(index: Path) -> None:
     if not index.exists():
         raise ClipdbError(f"no index at {index}: make one with `clipdb ingest images ...` or `clipdb demo`")
+    if index.name == MANIFEST:
+        raise ClipdbError(f"{index} is a file of an artefact: name the directory, {index.parent}")
     if not index.is_dir():
         raise ClipdbError(f"{index} is a file, not an index: an index is a directory, by convention NAME.clipdb")
     refuse_artefact(index)
@@ -154,15 +157,25 @@ def _require_index(index: Path) -> None:
         raise ClipdbError(f"{index} is not an index: it has no {CATALOG}")
 
 
+def _require_writable(index: Path) -> None:
+    """Refuse a name that reads well, but before whose question mark DuckDB would put the suffix of its log."""
+    if "?" in str(index):
+        raise ClipdbError(
+            f"{index} can't be written to: DuckDB takes what follows a ? for no path: rename the directory"
+        )
+
+
 def _open(index: Path, read_only: bool, wait: float) -> duckdb.DuckDBPyConnection:
     _require_index(index)
+    if not read_only:
+        _require_writable(index)
     deadline = time.monotonic() + wait
     while True:
         try:
             return duckdb.connect(str(index / CATALOG), read_only=read_only, config=_CONFIG)
         except duckdb.Error as error:
             if not (_LOCKED.search(str(error)) or _HELD_HERE in str(error)):
-                raise _unreadable(index, error) from error
+                raise unreadable(index, error) from error
             if time.monotonic() >= deadline:
                 raise InUseError(_in_use(index, str(error))) from error
         time.sleep(_RETRY_SECONDS)
@@ -176,7 +189,8 @@ def _in_use(index: Path, message: str) -> str:
     return f"{index} is in use by {who}: try again when it is done"
 
 
-def _unreadable(index: Path, error: duckdb.Error) -> ClipdbError:
+def unreadable(index: Path, error: duckdb.Error) -> ClipdbError:
+    """Say in one line why DuckDB can't read a catalog."""
     reason = _reason(error)
     path = index / CATALOG
     if "not a valid DuckDB database" in reason:

@@ -30,7 +30,7 @@ from clipdb.schema.artefact import (
 from clipdb.schema.migrations import SCHEMA_VERSION
 from clipdb.schema.names import model_slug
 
-_MOST_BYTES = 64 * 2**20
+MOST_BYTES = 64 * 2**20
 _MOST_TEXT = 100_000
 _MOST_LAYERS = 10_000
 _MOST = 2**63 - 1
@@ -42,10 +42,21 @@ class _Wrong(Exception):
     """What is wrong with the manifest, as a clause."""
 
 
+def check_size(size: int, where: str) -> None:
+    """Refuse a manifest of so many bytes, if that is too large, before it fills the memory.
+
+    Raises
+    ------
+    ClipdbError
+        If it is.
+    """
+    if size > MOST_BYTES:
+        raise ClipdbError(f"{where}: {MANIFEST} is larger than any that `clipdb export` writes: get the artefact again")
+
+
 def parse(text: str | bytes, where: str) -> Manifest:
     """Read a manifest: see `clipdb.schema.artefact.read_manifest`."""
-    if len(text) > _MOST_BYTES:
-        raise ClipdbError(f"{where}: {MANIFEST} is larger than any that `clipdb export` writes: get the artefact again")
+    check_size(len(text), where)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:

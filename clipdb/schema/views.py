@@ -90,23 +90,21 @@ class View:
         return ", ".join(p.name if p.default is None else f"{p.name} := {p.default}" for p in self.parameters)
 
     def statements(self) -> list[str]:
-        """Give the SQL that makes the view, or makes it anew, with its comments."""
+        """Give the SQL that makes the view, or makes it anew."""
         if self.is_scalar:
-            return [
-                f"create or replace macro {self.name}({self.signature}) as {self.body}",
-                f"comment on macro {self.name} is {_quote(self.comment)}",
-            ]
-        made = [f"create or replace view {self.name} as {self.body}"]
-        if self.parameters:
-            made = [
-                f"create or replace macro {self.name}({self.signature}) as table {self.body}",
-                f"comment on macro table {self.name} is {_quote(self.comment)}",
-                f"create or replace view {self.name} as from {self.name}()",
-            ]
-        made.append(f"comment on view {self.name} is {_quote(self.comment)}")
-        for column, text in self.columns.items():
-            made.append(f"comment on column {self.name}.{column} is {_quote(text)}")
-        return made
+            return [f"create or replace macro {self.name}({self.signature}) as {self.body}"]
+        if not self.parameters:
+            return [f"create or replace view {self.name} as {self.body}"]
+        return [
+            f"create or replace macro {self.name}({self.signature}) as table {self.body}",
+            f"create or replace view {self.name} as from {self.name}()",
+        ]
+
+    def comments(self) -> list[str]:
+        """Give the SQL that says what it and its columns mean."""
+        kinds = ["macro"] if self.is_scalar else ["view", "macro table"] if self.parameters else ["view"]
+        made = [f"comment on {kind} {self.name} is {_quote(self.comment)}" for kind in kinds]
+        return made + [f"comment on column {self.name}.{name} is {_quote(text)}" for name, text in self.columns.items()]
 
 
 @cache
@@ -132,10 +130,10 @@ def parse(name: str, source: str) -> View:
     return View(name, " ".join(prose).strip(), tuple(parameters), columns, "\n".join(lines[body:]).strip())
 
 
-def create(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make every view and macro in a catalog, or make them anew."""
+def create(connection: duckdb.DuckDBPyConnection, comments: bool = True) -> None:
+    """Make every view and macro in a catalog, or make them anew; comments are a third of the work."""
     for view in load():
-        for statement in view.statements():
+        for statement in view.statements() + (view.comments() if comments else []):
             connection.execute(statement)
 
 

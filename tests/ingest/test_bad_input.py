@@ -94,12 +94,17 @@ def test_an_unknown_model(name: str, said: str, new: Path, scenes: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "offline"), [("ViT-B-32/laion2b_s34b_b79k", "0"), ("ViT-B-32/openai", "0"), ("ViT-B-32/openai", "1")]
+    ("name", "hub", "offline"),
+    [
+        ("ViT-B-32/laion2b_s34b_b79k", "https://hub.invalid", "0"),
+        ("ViT-B-32/laion2b_s34b_b79k", "http://127.0.0.1:1", "0"),
+        ("ViT-B-32/openai", "https://127.0.0.1:1", "1"),
+    ],
 )
-def test_no_network_and_no_weights(name: str, offline: str, new: Path, scenes: Path, tmp_path: Path) -> None:
-    """With the hub's own client, an empty cache, and a hub whose name nobody can resolve."""
+def test_no_hub_and_no_weights(name: str, hub: str, offline: str, new: Path, scenes: Path, tmp_path: Path) -> None:
+    """With the hub's own client, an empty cache, and a hub that nobody can resolve or that takes no connections."""
     environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
-    environment |= {"HF_ENDPOINT": "https://hub.invalid", "HF_HUB_OFFLINE": offline}
+    environment |= {"HF_ENDPOINT": hub, "HF_HUB_OFFLINE": offline}
     environment |= dict.fromkeys(("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"), str(tmp_path / "hub"))
     command = ["ingest", "images", str(scenes), "--model", name, "--device", "cpu", "-i", str(new)]
     run = subprocess.run(
@@ -108,7 +113,7 @@ def test_no_network_and_no_weights(name: str, offline: str, new: Path, scenes: P
     )  # fmt: skip
     lines = [line for line in run.stderr.splitlines() if not line.startswith("note:")]
     assert run.returncode == 1 and run.stdout == "" and len(lines) == 1, run.stderr
-    assert lines[0].startswith(f"Error: can't get the weights of {name}: no network, and they are not in the cache: ")
+    assert lines[0].startswith(f"Error: can't get the weights of {name}: the hub can't be reached, and they are ")
     assert lines[0].endswith("or give a local file with --checkpoint FILE; `clipdb demo` needs no network")
     assert not list(new.parent.iterdir())
 
@@ -136,12 +141,12 @@ def test_other_weights_under_the_same_name(own_index: Path, scenes: Path, ready_
 
     other = random_weights(tmp_path / "other.safetensors", seed=4)
     before = contents(own_index)
-    for command in (
-        ["ingest", "images", scenes, "--model", MODEL, "--layers", "all"],
-        ["span", "--pool", "general"],
+    for command, advice in (
+        (["ingest", "images", scenes, "--model", MODEL, "--layers", "all"], "give this one another name"),
+        (["span", "--pool", "general"], "give the file that it was ingested with, --checkpoint FILE"),
     ):
         line = refused(*command, "--checkpoint", other, "-i", own_index)
-        assert f"has a {MODEL} with other weights (sha256 " in line and "another name" in line
+        assert f"has a {MODEL} with other weights (sha256 " in line and advice in line
     assert [name for name, data in contents(own_index).items() if before.get(name) != data] in ([], ["catalog.duckdb"])
     assert_same(own_index, ready_index)
 

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 import sqlalchemy
 from built_index import PROPERTIES, SPANS, Built
@@ -154,6 +155,47 @@ def test_bad_values_are_said_in_a_line(built: Built, query: str, values: dict[st
     with clipdb.open(built.path) as db, pytest.raises(ClipdbError) as caught:
         getattr(db.query, query)(**values)
     assert problem in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [["a"], 3, 1.5, {"a": 1}, object(), np.arange(4).reshape(2, 2)])
+def test_values_of_another_type_are_said_in_a_line(built: Built, wrong: object) -> None:
+    kind = type(wrong).__name__
+    with clipdb.open(built.path) as db:
+        for query, name in (("text_neighbours", "text"), ("neighbours", "image"), ("neighbours", "head")):
+            values = {"head": "L1.H0", "text": SPANS[0]} if name == "text" else {"head": "L1.H0", "image": built.ids[0]}
+            values[name] = wrong  # type: ignore[assignment]
+            with pytest.raises(ClipdbError) as caught:
+                db.rows(query, **values)
+            assert str(caught.value) == f"{query} takes {name} as VARCHAR, not a value of type {kind}"
+            with pytest.raises(ClipdbError, match=f"^--{name} takes an? {name}, not a value of type {kind}$"):
+                getattr(db.query, query)(**values)
+        with pytest.raises(ClipdbError, match="takes a model, not a value of type"):
+            db.query.heads(model=wrong)
+        with pytest.raises(ClipdbError, match="neighbours takes k as BIGINT, not a value of type str"):
+            db.rows("neighbours", head="L1.H0", image=built.ids[0], k="ten")
+
+
+def test_one_index_is_opened_twice(two: Built) -> None:
+    """As in a notebook; connections of one process to one file share more than their tables."""
+
+    def answers(db: clipdb.Index, model: str) -> list[list[tuple]]:
+        near = "select image_id from neighbours($model, 'L1.H0', $image, 5)"
+        return [
+            db.sql("select image_id from image_vectors order by l1h0[1] limit 3").fetchall(),
+            db.sql(near, model=model, image=two.ids[3]).fetchall(),
+        ]
+
+    with clipdb.open(two.path, model="one/a") as alone:
+        one = answers(alone, "one/a")
+    with clipdb.open(two.path, model="two/b") as db:
+        its_own = answers(db, "two/b")
+        assert its_own[0] != one[0] and its_own[1] != one[1]
+        for _ in range(2):
+            with clipdb.open(two.path, model="one/a") as other:
+                assert answers(other, "one/a") == one
+                assert answers(db, "two/b") == its_own
+                assert answers(other, "one/a") == one
+            assert answers(db, "two/b") == its_own
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from schema_rows import catalog, insert, judgement, label
+from schema_rows import START, catalog, insert, judgement, label
 
 MODELS = ("a/x", "b/y")
 
@@ -67,8 +67,7 @@ def named(labels: list[dict[str, Any]], pool: str | None = None) -> dict[Unit, d
 def judged(judgements: list[dict[str, Any]]) -> dict[Unit, dict[str, str]]:
     """Each judge's latest verdict on each description and property of a head."""
     latest: dict[Unit, dict[str, bool | None]] = {}
-    by_spelling = sorted(judgements, key=lambda row: row["property"], reverse=True)
-    for row in sorted(by_spelling, key=lambda row: row["run"]):
+    for row in sorted(judgements, key=lambda row: (row["run"], row["property"])):
         if row["status"] == "ok":
             unit = (row["model_id"], row["layer"], row["head"], row["text_id"], normal(row["property"]))
             latest.setdefault(unit, {})[row["judge"]] = row["verdict"]
@@ -243,6 +242,29 @@ def test_names_from_different_pools_are_compared_and_counted(db: duckdb.DuckDBPy
     select = "select items, same_pool, agreed from agreement{} where model_id = 'a/x'"
     assert db.execute(select.format("")).fetchall() == [(3, 2, 2)]
     assert db.execute(select.format("(of_pool := 'p')")).fetchall() == [(3, 3, 3)]
+
+
+def test_names_that_people_gave_without_seeing_one_are_counted(db: duckdb.DuckDBPyConnection) -> None:
+    insert(db, "labels", [label("a/x", 0, number, "colour", "llm:x") for number in range(4)])
+    for number, run in enumerate("2234"):  # two blind, one not, and one of a run that nobody knows
+        insert(db, "labels", [label("a/x", 0, number, "colour", "human:y", run)])
+    insert(db, "labels", [label("a/x", 0, number, "colour", "human:z", "2") for number in range(1, 4)])
+    insert(db, "judgements", [judgement("a/x", 0, 0, "t", "colour", True, who, "2") for who in ("human:y", "llm:x")])
+    known = [("2", '{"blind": true}'), ("3", '{"blind": false}'), ("1", '{"labeller": "llm:x"}')]
+    insert(
+        db, "runs", [{"run": run, "command": "review", "arguments": said, "started_at": START} for run, said in known]
+    )
+    found = db.execute("select kind, rater, other, items, blind from agreement where model_id = 'a/x' order by all")
+    assert found.fetchall() == [
+        ("judgements", "human:y", "llm:x", 1, None),
+        ("labels", "human:y", "human:z", 3, 1),
+        ("labels", "human:y", "llm:x", 4, 2),
+        ("labels", "human:z", "llm:x", 3, 3),
+    ]
+    insert(db, "labels", [label("a/x", 0, 0, "shape", "vote")])
+    assert db.execute("select distinct blind from agreement where (rater, other) = ('llm:x', 'vote')").fetchall() == [
+        (None,)
+    ]
 
 
 def test_a_rejection_disagrees_with_the_name_that_it_rejects_and_no_other(db: duckdb.DuckDBPyConnection) -> None:

@@ -65,6 +65,18 @@ def test_create_takes_an_empty_directory_and_nothing_else(tmp_path: Path) -> Non
     assert [path.name for path in other.iterdir()] == ["a.jpg"]
 
 
+def test_a_question_mark_in_the_name(tmp_path: Path) -> None:
+    """DuckDB reads there, and would look for its log in another place."""
+    create(tmp_path / "a.clipdb")
+    odd = (tmp_path / "a.clipdb").rename(tmp_path / "what?.clipdb")
+    said = "can't be written to: DuckDB takes what follows a ? for no path: rename the directory"
+    assert refusal(lambda: connect(odd, read_only=False)) == f"{odd} {said}"
+    assert refusal(lambda: create(tmp_path / "b?.clipdb")) == f"{tmp_path / 'b?.clipdb'} {said}"
+    assert [path.name for path in tmp_path.iterdir()] == ["what?.clipdb"]
+    with connect(odd) as connection:
+        assert connection.execute("select version from clipdb_schema").fetchall() == [(catalog.SCHEMA_VERSION,)]
+
+
 def test_create_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "cannot make an index" in refusal(lambda: create(tmp_path / "file" / "a.clipdb"))

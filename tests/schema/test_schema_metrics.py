@@ -215,6 +215,6 @@ def check_association(row: dict[str, Any], scores: list[plain.Score], min_agree:
     assert row["ties"] == sum(score.ties for score in scores)
     assert row["missing"] == sum(score.missing for score in scores)
     own = sum(score.own for score in scores)
-    note = f"not independent: {own} own name{'s' if own > 1 else ''}" if own else None
+    note = f"not independent: {own} own" if own else None
     note = "not independent" if row["judge"] == "vote" else note
     assert (row["independent"], row["note"]) == (note is None, note)

@@ -158,5 +158,5 @@ def test_names_of_the_judge_itself_are_counted(db: duckdb.DuckDBPyConnection) ->
         ("current", True, None, 5),
         ("human:z", True, None, 5),
         ("import:s", True, None, 5),
-        ("llm:x", False, "not independent: 3 of its own names", 3),
+        ("llm:x", False, "not independent: 3 own", 3),
     ]

@@ -127,13 +127,13 @@ def test_every_source_has_its_entanglement_and_each_judge_of_its_names(db: duckd
 def test_the_scoreboard_says_which_judges_are_not_independent(db: duckdb.DuckDBPyConnection) -> None:
     fill_two_models(db)
     notes = {key: note for key, (note,) in scoreboard(db, "note").items() if note is not None}
-    own = "not independent: {} own names".format
+    own = "not independent: {} own".format
     assert notes == {
         ("a/x", "p", "llm:x", "llm:x"): own(4),
         ("a/x", "p", "llm:x", "majority"): own(4),
-        ("a/x", "p", "human:ann", "human:ann"): "not independent: 1 own name",
-        ("a/x", "p", "human:ann", "majority"): "not independent: 1 own name",
-        ("a/x", None, "current", "human:ann"): "not independent: 1 own name",
+        ("a/x", "p", "human:ann", "human:ann"): "not independent: 1 own",
+        ("a/x", "p", "human:ann", "majority"): "not independent: 1 own",
+        ("a/x", None, "current", "human:ann"): "not independent: 1 own",
         ("a/x", None, "current", "llm:x"): own(2),
         ("a/x", None, "current", "majority"): own(3),
     }

@@ -259,9 +259,9 @@ def test_a_judge_of_its_own_names_is_not_independent(db: duckdb.DuckDBPyConnecti
             assert independent == (note is None)
     select = "select judge, independent, note from association order by judge"
     assert db.execute(select).fetchall() == [
-        ("llm:x", False, "not independent: 1 own name"),
+        ("llm:x", False, "not independent: 1 own"),
         ("llm:y", True, None),
-        ("majority", False, "not independent: 1 own name"),
+        ("majority", False, "not independent: 1 own"),
         ("vote", False, "not independent"),
     ]
 

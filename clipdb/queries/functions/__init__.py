@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import duckdb
 
 from clipdb.queries.context import Context
@@ -38,8 +40,11 @@ FUNCTIONS = (
 )
 NAMES = tuple(function.name for function in FUNCTIONS)
 
+_openings = count()
+
 
 def register(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     """Give a connection all table functions; they vanish with it."""
+    opened = next(_openings)
     for function in FUNCTIONS:
-        function.register(connection, context)
+        function.register(connection, context, opened)

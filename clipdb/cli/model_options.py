@@ -1,0 +1,25 @@
+"""Options of verbs that may run a model of the index on what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from clipdb.cli.ingest import device_option
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+weights_option = click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The model's weights, if they were ingested from a file that is elsewhere now.",
+)
+
+
+def model_options(function: _F) -> _F:
+    """Give a command ``--model``, ``--device`` and ``--checkpoint``, which its function takes by these names."""
+    help = "The model; may be left out where the index has one."
+    return click.option("--model", metavar="MODEL", help=help)(device_option(weights_option(function)))
