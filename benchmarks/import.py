@@ -2,8 +2,8 @@
 
     python benchmarks/import.py
 
-The index is synthetic and is built in a temporary folder first. An import checks every byte and every number before it
-writes any, so it reads all of them twice.
+The index is synthetic and is built in a temporary folder first. An import checks every byte and every number. The same
+import again finds every row there, and compares them.
 """
 
 from __future__ import annotations

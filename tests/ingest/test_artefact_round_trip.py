@@ -11,6 +11,7 @@ from artefacts import MODEL, TABLES, contents, export, files, make, sha
 from support import clipdb, done, rows, verified
 
 from clipdb.ingest.artefact import import_artefact
+from clipdb.schema import catalog
 
 
 def test_a_new_index_is_the_one_that_was_exported(index: Path, exported: Path, tmp_path: Path) -> None:
@@ -109,13 +110,18 @@ def test_an_import_needs_no_torch(exported: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 
 
-def test_progress_counts_every_row_twice(index: Path, exported: Path, tmp_path: Path) -> None:
+def test_progress_counts_every_row_that_is_read(index: Path, exported: Path, tmp_path: Path) -> None:
+    """An index that is there is written to after all was checked; one that is not is written as it is checked."""
     from clipdb.ingest.artefact import Progress
 
     totals: list[int] = []
     batches: list[int] = []
-    imported = import_artefact(tmp_path / "new.clipdb", exported, progress=Progress(totals.append, batches.append))
+    progress = Progress(totals.append, batches.append)
+    catalog.create(tmp_path / "empty.clipdb")
+    assert import_artefact(tmp_path / "empty.clipdb", exported, progress=progress).vectors.added == 8
     assert totals == [16] and sum(batches) == 16
+    imported = import_artefact(tmp_path / "new.clipdb", exported, progress=progress)
+    assert totals == [16, 8] and sum(batches) == 24
     assert imported.vectors.added == 8 and not imported.notes
     held = contents(index)
     assert imported.rows.added == sum(len(held[name]) for name in TABLES if name not in ("models", "heads"))

@@ -117,10 +117,17 @@ def test_fewer_rows_than_the_manifest_says(artefact: Path, refusal: Callable[[],
     assert "it has 4 rows, and the manifest says 5" in refusal()
 
 
-@pytest.mark.parametrize("path", ["relations/images.parquet", IMAGES])
-def test_no_new_index_is_left_behind(path: str, artefact: Path, tmp_path: Path) -> None:
-    edit(artefact, path, lambda rows: with_cell(rows, "image_id", "x"))
-    refused("import", artefact, "-i", tmp_path / "new" / "new.clipdb")
+@pytest.mark.parametrize(("path", "column", "value", "said"), [
+    ("relations/images.parquet", "image_id", "x", "image_id"),
+    (IMAGES, "image_id", "x", "is no SHA-256"),
+    (IMAGES, "l2h1", np.array([0, np.inf, 0], np.float16), "a vector l2h1 that is not finite"),
+    (TEXTS, "l1h0", np.array([np.inf, 0, 0], np.float16), "a vector l1h0 that is not finite"),
+])  # fmt: skip
+def test_no_new_index_is_left_behind(
+    path: str, column: str, value: object, said: str, artefact: Path, tmp_path: Path
+) -> None:
+    edit(artefact, path, lambda rows: with_cell(rows, column, value))
+    assert said in refused("import", artefact, "-i", tmp_path / "new" / "new.clipdb")
     assert not list((tmp_path / "new").iterdir())
 
 

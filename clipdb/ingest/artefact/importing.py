@@ -143,9 +143,12 @@ class _Session:
                 if kind == "images":
                     self.nameless += _count(connection, _NAMELESS)
         self.decided = self._find_conflicts(connection)
-        self.progress.total(2 * sum(merge.theirs.count for merge in self.merges))
+        # What is built beside its place can be deleted: so it is checked as it is written, and read once.
+        once = [merge for merge in self.merges if self.writer.index != self.index and merge.ours is None]
+        self.progress.total(sum(merge.theirs.count * (1 if merge in once else 2) for merge in self.merges))
         for merge in self.merges:
-            merge.check(self.prefer, self.progress.done)
+            if merge not in once:
+                merge.check(self.prefer, self.progress.done)
             if merge.theirs.kind == "texts":
                 self.bases[merge.theirs.model_id] = one_sided_bases(connection, merge)
 
@@ -178,6 +181,8 @@ class _Session:
                     take_statistics(connection, merge.theirs.model_id)
         for model, found in moments.items():
             store_statistics(connection, model, found)
+        # What is committed is written into the file at once, not first to the log and then, on closing, into the file.
+        connection.execute("set checkpoint_threshold = '1B'")
         self.artefact.require_unchanged()
         self.writer.added = rows.added + self._vectors.added
         self.writer.skipped = rows.skipped + self._vectors.skipped

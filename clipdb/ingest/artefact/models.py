@@ -164,6 +164,7 @@ def take_statistics(connection: duckdb.DuckDBPyConnection, model_id: str) -> Non
     connection.execute(
         "update heads set mean = t.mean, total_variance = t.total_variance, effective_rank = t.effective_rank "
         "from their_heads t where t.model_id = ? and (t.model_id, t.layer, t.head) = "
-        "(heads.model_id, heads.layer, heads.head)",
+        "(heads.model_id, heads.layer, heads.head) and (t.mean, t.total_variance, t.effective_rank) is distinct from "
+        "(heads.mean, heads.total_variance, heads.effective_rank)",
         [model_id],
     )

@@ -9,6 +9,7 @@ import lance
 import numpy as np
 import pyarrow as pa
 
+from clipdb.errors import ClipdbError
 from clipdb.ingest.arrow import vector_matrix
 from clipdb.ingest.artefact.vectors import with_nulls
 from clipdb.ingest.heads import Head
@@ -61,17 +62,32 @@ class StagedTable(VectorTable):
             All columns but ``_run`` and ``_batch``.
         schema
             All columns, in the order of the table.
+
+        Raises
+        ------
+        ClipdbError
+            That which came up while a batch was read.
         """
+        refused: list[ClipdbError] = []
 
         def stamped() -> Iterator[pa.RecordBatch]:
-            for batch in batches:
-                self.rows_added += len(batch)
-                yield self._laid_out(pa.Table.from_batches([batch]), schema).combine_chunks().to_batches()[0]
+            try:
+                for batch in batches:
+                    self.rows_added += len(batch)
+                    yield self._laid_out(pa.Table.from_batches([batch]), schema).combine_chunks().to_batches()[0]
+            except ClipdbError as error:
+                refused.append(error)
+                raise
 
         with disk_errors(self.writer.index):
             mode = "create" if self.dataset is None else "append"
             reader = pa.RecordBatchReader.from_batches(schema, stamped())
-            self.dataset = lance.write_dataset(reader, str(self.path), mode=mode)
+            try:
+                self.dataset = lance.write_dataset(reader, str(self.path), mode=mode)
+            except (OSError, RuntimeError, ValueError):
+                if refused:  # Lance would tell of it in a page of text
+                    raise refused[0] from None
+                raise
 
     def replace(self, rows: pa.Table, schema: pa.Schema) -> None:
         """Put rows in the place of those with their ids."""

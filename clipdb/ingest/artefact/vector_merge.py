@@ -78,6 +78,7 @@ class VectorMerge:
         self.differs_in_ids = self.ours is not None and not (self.same_ids and shared == theirs.count)
         self.kept_ours = 0
         self.table: StagedTable | None = None
+        self._checked = False
 
     @property
     def added(self) -> int:
@@ -115,6 +116,7 @@ class VectorMerge:
                 self._rows[start + shared] = self._decide(ours, rotate(some, self._rotations), prefer)
             start += len(batch)
             progress(len(batch))
+        self._checked = True
 
     def notes(self) -> Iterator[str]:
         """Say what a person should know of the merged images."""
@@ -134,6 +136,8 @@ class VectorMerge:
         self, writer: Writer, run: str, bases: Mapping[Head, np.ndarray], progress: Callable[[int], None]
     ) -> None:
         """Write what is new, or changed, without making it part of the index yet.
+
+        Where `check` was not asked, every number is checked as it is written: of an index that is yet to be.
 
         Parameters
         ----------
@@ -200,7 +204,7 @@ class VectorMerge:
     def _read(self, progress: Callable[[int], None]) -> Iterator[tuple[pa.RecordBatch, np.ndarray, np.ndarray]]:
         """Read their rows, with what happens to each and its place in ours."""
         start = 0
-        for batch in self.theirs.batches():
+        for batch in self.theirs.batches() if self._checked else self.theirs.checked():
             end = start + len(batch)
             yield batch, self._rows[start:end], self._places[start:end]
             start = end

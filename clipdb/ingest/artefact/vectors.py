@@ -181,7 +181,7 @@ def _problem(batch: pa.RecordBatch) -> tuple[int, str] | None:
                 wide = matrix.astype(np.float32)
                 good = np.abs(np.sqrt(np.einsum("nd,nd->n", wide, wide)) - 1) <= _UNIT
                 what = "an embedding whose length is not 1"
-            elif (matrix.view(np.uint16) & 0x7C00 != 0x7C00).all():  # a float16 is finite unless its exponent is full
+            elif (matrix.view(np.uint16) & 0x7FFF).max(initial=0) < 0x7C00:  # as float16 is finite, and much faster
                 continue
             else:
                 good = np.ones(len(batch), bool)
