@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -73,7 +72,7 @@ def segment(
 def read_image(context: Context, model: str, image: str) -> bytes:
     """Read an image's file: the one named, or where the index knows it to be."""
     from clipdb.ingest.sources.item import read_file
-    from clipdb.ingest.sources.uri import read_uri
+    from clipdb.ingest.sources.uri import read_known
 
     if Path(image).is_file():
         try:
@@ -82,9 +81,4 @@ def read_image(context: Context, model: str, image: str) -> bytes:
             raise ClipdbError(f"{image} can't be read: {error.strerror}") from error
     image_id = context.subjects.image_id(model, image)
     uri = str(context.rows("select uri from images where image_id = ?", image_id)[0][0])
-    if not uri:  # an export may leave out where images came from
-        raise ClipdbError(f"where the image {image_id[:12]} came from is not known here: give the path of its file")
-    data = read_uri(uri)
-    if hashlib.sha256(data).hexdigest() != image_id:
-        raise ClipdbError(f"{uri} has changed since it was ingested: ingest it again, or give the path of a copy")
-    return data
+    return read_known(image_id, uri)

@@ -47,6 +47,10 @@ class Group(click.Group):
             _stop(ctx)
         except UnicodeEncodeError as error:  # a shell passes on bytes that are no text; paths may have them
             raise click.ClickException("an argument is not UTF-8 text: write it in UTF-8") from error
+        except OSError as error:  # a directory that may not be entered, a name that is too long
+            if not isinstance(error.filename, str):
+                raise
+            raise click.ClickException(plain(f"{error.filename} can't be used: {error.strerror}")) from error
         except Exception as error:
             duckdb = sys.modules.get("duckdb")
             if duckdb is None or not isinstance(error, duckdb.Error):

@@ -27,7 +27,9 @@ SHEET = "neighbours.png"
 @click.argument(
     "folder", metavar="[DIR]", default="clipdb-demo", type=click.Path(path_type=Path, file_okay=False), required=False
 )
-@click.option("--scenes", type=click.IntRange(min=20), default=400, show_default=True, help="How many scenes to draw.")
+@click.option(
+    "--scenes", type=click.IntRange(min=20), default=400, show_default=True, help="How many scenes to draw at least."
+)
 def command(folder: Path, scenes: int) -> None:
     """Draw scenes, index them with the packaged model, and show what its heads respond to.
 
@@ -68,8 +70,8 @@ def _build(folder: Path, count: int) -> Path:
     from clipdb.ingest.spans import span
     from clipdb.ingest.vote import judge_by_vote, label_by_vote
 
-    try:
-        drawn = demo.write_scenes(folder / "scenes", count, SEED)
+    try:  # scenes that are there already stay, with what is true of them
+        drawn = demo.write_scenes(folder / "scenes", max(count, len([*folder.glob("scenes/scene-*.png")])), SEED)
     except OSError as error:
         raise ClipdbError(f"can't write scenes into {folder}: {error.strerror or error}: choose another DIR") from error
     index = folder / "demo.clipdb"

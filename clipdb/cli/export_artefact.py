@@ -101,17 +101,13 @@ def thumbnail(image_id: str, uri: str) -> bytes | None:
     bytes or None
         None where the file is gone, has changed or can't be decoded.
     """
-    import hashlib
     from io import BytesIO
 
     from clipdb.ingest.decode import Undecodable, decode_whole
-    from clipdb.ingest.sources.uri import read_uri
+    from clipdb.ingest.sources.uri import read_known
 
     try:
-        data = read_uri(uri)
-        if hashlib.sha256(data).hexdigest() != image_id:
-            return None
-        picture = decode_whole(data)
+        picture = decode_whole(read_known(image_id, uri))
     except (ClipdbError, Undecodable):
         return None
     picture.thumbnail((_SIDE, _SIDE))

@@ -135,6 +135,8 @@ def _stream(path: Path | None) -> Iterator[IO[str]]:
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Build a file under another name and rename it, so that it is whole or as it was."""
+    if not path.parent.is_dir():
+        raise ClipdbError(f"can't write {path}: there is no directory {path.parent}")
     building = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield building

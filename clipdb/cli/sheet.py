@@ -59,16 +59,16 @@ def draw_sheet(index: Index, query: NamedQuery, values: Mapping[str, Any], path:
     rows = [(str(row[image]), row[caption]) for row in found.fetchall()]
     asked = str(values["image"]) if values.get("image") is not None else None
     uris = _uris(index, [one for one, _ in rows[:MOST]] + ([asked] if asked else []))
-    pictures: list[tuple[Path | str, str]] = [(_source(asked, uris), "the image asked for")] if asked else []
+    pictures = [(_picture(asked, uris), "the image asked for")] if asked else []
     for place, (one, value) in enumerate(rows[:MOST], start=1):
         score = f"{value:.3f}" if isinstance(value, float) else str(value)
         name = uris.get(one, one).rpartition("/")[2]
-        pictures.append((_source(one, uris), f"{place}.  {score}\n{_end_of(name)}"))
+        pictures.append((_picture(one, uris), f"{place}.  {score}\n{_end_of(name)}"))
     cut = f" (the first {MOST} of {len(rows)})" if len(rows) > MOST else ""
     contact_sheet(f"{query.title}{cut}: {_said(values)}", pictures, path)
 
 
-def contact_sheet(title: str, pictures: Sequence[tuple[Path | str, str]], path: Path) -> None:
+def contact_sheet(title: str, pictures: Sequence[tuple[Image | str, str]], path: Path) -> None:
     """Draw pictures in reading order and save them.
 
     Parameters
@@ -76,8 +76,8 @@ def contact_sheet(title: str, pictures: Sequence[tuple[Path | str, str]], path: 
     title
         One line above the pictures; a long one is cut.
     pictures
-        Files, each with a caption of one or two lines. Text in place of a file says why there is no picture, and
-        stands in a grey cell, as does the reason why a file can't be read.
+        Each with a caption of one or two lines, fitted to its cell. Text in place of one says in a grey cell why it
+        is not there.
     path
         PNG to write.
 
@@ -97,10 +97,9 @@ def contact_sheet(title: str, pictures: Sequence[tuple[Path | str, str]], path: 
     sheet = Image.new("RGB", (COLUMNS * step + MARGIN, 30 + rows * (step + CAPTION)), "white")
     draw = ImageDraw.Draw(sheet)
     draw.text((MARGIN, 8), textwrap.shorten(title, 120, placeholder=" ..."), fill="black", font=font)
-    for place, (source, caption) in enumerate(pictures):
+    for place, (shown, caption) in enumerate(pictures):
         x = MARGIN + place % COLUMNS * step
         y = 30 + place // COLUMNS * (step + CAPTION)
-        shown = source if isinstance(source, str) else _picture(source)
         if isinstance(shown, str):
             draw.rectangle((x, y, x + CELL - 1, y + CELL - 1), fill="lightgrey")
             draw.multiline_text((x + 6, y + 6), textwrap.fill(shown, _LINE - 3), fill="black", font=font, spacing=2)
@@ -111,22 +110,24 @@ def contact_sheet(title: str, pictures: Sequence[tuple[Path | str, str]], path: 
         sheet.save(building, format="PNG")
 
 
-def _picture(file: Path) -> Image | str:
-    """Read a picture to fit a cell, or say why that can't be done."""
-    from PIL import Image, ImageOps
+def _picture(image: str, uris: Mapping[str, str]) -> Image | str:
+    """Read an image of the index, or a file, to fit a cell; or say why that can't be done."""
+    from clipdb.ingest.decode import Undecodable, decode_whole
+    from clipdb.ingest.sources.uri import read_known, read_uri
 
     try:
-        with Image.open(file) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-    except FileNotFoundError:
-        return f"{file.name}: the file is no longer there"
-    except OSError as error:
-        return f"{file.name} can't be read: {error.strerror or 'it is no image that pillow knows'}"
-    except (SyntaxError, ValueError, Image.DecompressionBombError):  # what broken and gigantic files raise
-        return f"{file.name} can't be read as an image"
+        return _fitted(decode_whole(read_known(image, uris[image]) if image in uris else read_uri(image)))
+    except (ClipdbError, Undecodable):
+        name = (uris.get(image) or image).rpartition("/")[2]
+        return f"{name} is gone, has changed or can't be decoded"
+
+
+def _fitted(picture: Image) -> Image:
+    from PIL import Image, ImageOps
+
     # Small pictures are enlarged without smoothing: what the model saw is what is shown.
-    smooth = Image.Resampling.LANCZOS if max(upright.size) > CELL else Image.Resampling.NEAREST
-    return ImageOps.contain(upright, (CELL, CELL), smooth)
+    smooth = Image.Resampling.LANCZOS if max(picture.size) > CELL else Image.Resampling.NEAREST
+    return ImageOps.contain(picture, (CELL, CELL), smooth)
 
 
 def _uris(index: Index, image_ids: Sequence[str]) -> dict[str, str]:
@@ -134,15 +135,6 @@ def _uris(index: Index, image_ids: Sequence[str]) -> dict[str, str]:
         "select image_id, uri from images where list_contains($wanted, image_id)", {"wanted": list(image_ids)}
     )
     return {image: uri for image, uri in found.fetchall() if uri is not None}
-
-
-def _source(image: str, uris: Mapping[str, str]) -> Path | str:
-    """Find an image's file; in its place the reason, where it is none of its own."""
-    uri = uris.get(image, image)
-    file, inside, member = uri.rpartition("#")
-    if inside and not Path(uri).is_file():
-        return f"{member} is inside {Path(file).name}, not a file of its own"
-    return Path(uri)
 
 
 def _end_of(name: str) -> str:

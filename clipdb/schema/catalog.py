@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from clipdb._text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.schema import migrations, views
 from clipdb.schema.artefact import MANIFEST
@@ -56,7 +57,7 @@ def create(index: Path) -> None:
     Raises
     ------
     ClipdbError
-        If something else is in the way, or the place cannot be written.
+        If something else is in the way, another process makes it too, or the place cannot be written.
     """
     if not index.name:
         raise ClipdbError(f"{index} is no name for an index: write one as NAME.clipdb")
@@ -86,6 +87,8 @@ def create(index: Path) -> None:
             connection.execute("checkpoint")
         building.rename(index)
     except (OSError, duckdb.Error) as error:
+        if exists(index):
+            raise InUseError(f"another command has just made {index}: run this one again when it is done") from error
         raise ClipdbError(f"cannot make an index at {index}: {_reason(error)}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -223,4 +226,4 @@ def _check_version(connection: duckdb.DuckDBPyConnection, index: Path, read_only
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error).strip().splitlines()[0]
+    return first_line(error)

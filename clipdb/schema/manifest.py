@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from typing import Any, NoReturn
 
+from clipdb._text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.schema.artefact import (
     CARD,
@@ -60,8 +61,7 @@ def parse(text: str | bytes, where: str) -> Manifest:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ClipdbError(f"{where}: {MANIFEST} is not JSON ({reason}): get the artefact again") from error
+        raise ClipdbError(f"{where}: {MANIFEST} is not JSON ({first_line(error)}): get the artefact again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ClipdbError(
             f"{where}: {MANIFEST} is not of a clipdb artefact: name a directory that `clipdb export` wrote"
@@ -231,5 +231,7 @@ def _wrong(at: str, problem: str) -> NoReturn:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, dict | list):  # which may be nested more deeply than can be written
+        return "an object" if isinstance(value, dict) else "a list"
     text = json.dumps(value, ensure_ascii=True)
     return text if len(text) <= 60 else f"{text[:57]}..."

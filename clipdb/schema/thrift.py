@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _I32, _I64, _BINARY, _LIST, _STRUCT = 5, 6, 8, 9, 12
+Fields = dict[int, tuple[int, Any]]  # by number: type and value
 
 
 class Value(NamedTuple):
@@ -56,14 +57,59 @@ def varint(number: int) -> bytes:
     return bytes([*data, number])
 
 
-def read_varint(data: memoryview) -> int | None:
-    """Read a number of up to 35 bits that `varint` wrote; None where there is none."""
+def read_varint(data: bytes | memoryview, place: int) -> tuple[int, int]:
+    """Read a number that `varint` wrote; give it, and the place after it.
+
+    Raises
+    ------
+    ValueError
+        If none ends there.
+    """
     number = 0
-    for place, byte in enumerate(data[:5]):
-        number |= (byte & 0x7F) << 7 * place
+    for count, byte in enumerate(data[place : place + 10]):
+        number |= (byte & 0x7F) << 7 * count
         if byte < 0x80:
-            return number
-    return None
+            return number, place + count + 1
+    raise ValueError("no number ends here")
+
+
+def read_struct(data: bytes, place: int = 0) -> tuple[Fields, int]:
+    """Read a struct of what is written above; give it, and the place after it.
+
+    Raises
+    ------
+    ValueError, IndexError, RecursionError
+        If it is of anything else, has a field twice, ends too soon or is nested too deeply.
+    """
+    fields: Fields = {}
+    number = 0
+    while head := data[place]:
+        number += head >> 4
+        if head < 16 or number in fields:
+            raise ValueError("a field that is not written so")
+        value, place = _read(data, place + 1, head & 15)
+        fields[number] = (head & 15, value)
+    return fields, place + 1
+
+
+def _read(data: bytes, place: int, kind: int) -> tuple[Any, int]:
+    if kind == _STRUCT:
+        return read_struct(data, place)
+    if kind == _LIST:
+        count, kind, place = data[place] >> 4, data[place] & 15, place + 1
+        if count == 15:
+            count, place = read_varint(data, place)
+        values = []
+        for _ in range(count):
+            value, place = _read(data, place, kind)
+            values.append(value)
+        return values, place
+    if kind not in (_I32, _I64, _BINARY):
+        raise ValueError("a type that is not written")
+    number, place = read_varint(data, place)
+    if kind == _BINARY:
+        return data[place : place + number], place + number
+    return number >> 1 ^ -(number & 1), place
 
 
 def zigzag(number: int) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from clipdb.schema.artefact import GROUP_ROWS
-from clipdb.schema.thrift import i32, read_varint, struct, varint, zigzag
+from clipdb.schema.thrift import Fields, i32, read_struct, read_varint, struct, varint, zigzag
 
 # Of parquet.thrift: Encoding.
 PLAIN, RLE = 0, 3
@@ -33,13 +33,62 @@ class Header(NamedTuple):
         """Write the header of a page of so many bytes."""
         return self.before + varint(zigzag(packed)) + self.after
 
-    def body(self, pages: memoryview) -> memoryview | None:
-        """Give the packed bytes of the first of some pages; None where its header is another, or it ends too soon."""
-        if (number := read_varint(pages[len(self.before) :])) is None:
-            return None
-        header = self.with_length(number >> 1)
-        end = len(header) + (number >> 1)
-        return pages[len(header) : end] if pages[: len(header)] == header and end <= len(pages) else None
+    def body(self, pages: memoryview) -> memoryview:
+        """Give the packed bytes of the first of some pages.
+
+        Raises
+        ------
+        ValueError
+            If its header is another, or it ends too soon.
+        """
+        packed = read_varint(pages, len(self.before))[0] >> 1
+        header = self.with_length(packed)
+        end = len(header) + packed
+        if pages[: len(header)] != header or end > len(pages):
+            raise ValueError("another page")
+        return pages[len(header) : end]
+
+
+class Chunk(NamedTuple):
+    """Where the pages of a column of a row group lie, how many bytes they take, and how many levels they have."""
+
+    start: int
+    packed: int
+    levels: int
+
+
+def read_chunks(footer: bytes) -> list[list[Chunk | None]]:
+    """Read off a footer where its columns lie, by row group; None where one is described in another way than ours.
+
+    pyarrow can't be asked about a footer that anybody may have written: it ends the process over a codec that it
+    doesn't know, or statistics that can't be.
+
+    Raises
+    ------
+    ValueError, IndexError, RecursionError
+        If it has anything that `clipdb export` doesn't write.
+    """
+    match read_struct(footer)[0]:
+        case {4: (9, [*groups])}:
+            return [_group(group) for group in groups]
+    raise ValueError("no row groups")
+
+
+def _group(group: Fields) -> list[Chunk | None]:
+    match group:
+        case {1: (9, [*chunks])}:
+            return [_chunk(chunk) for chunk in chunks]
+    raise ValueError("no columns")
+
+
+def _chunk(chunk: Fields) -> Chunk | None:
+    match chunk:  # its codec is 6, zstd
+        case {
+            2: _,
+            3: (12, {1: _, 2: _, 3: _, 4: (5, 6), 5: (6, levels), 6: _, 7: (6, packed), 9: (6, start), **more}),
+        }:
+            return None if more or len(chunk) > 2 else Chunk(start, packed, levels)
+    return None
 
 
 @lru_cache(64)
@@ -62,8 +111,12 @@ def page_header(levels: int, unpacked: int) -> Header:
 
 def group_rows(schema: pa.Schema) -> int:
     """Say how many rows go into a row group at most: a power of two, so that shards have whole ones."""
-    width = sum(_width(field.type) for field in schema if pa.types.is_fixed_size_list(field.type))
-    return min(GROUP_ROWS, 2 ** max(8, (_GROUP_BYTES // width).bit_length() - 1))
+    return min(GROUP_ROWS, 2 ** max(8, (_GROUP_BYTES // row_bytes(schema)).bit_length() - 1))
+
+
+def row_bytes(schema: pa.Schema) -> int:
+    """Say how many bytes the vectors of a row take."""
+    return sum(_width(field.type) for field in schema if pa.types.is_fixed_size_list(field.type))
 
 
 def page_rows(kind: pa.DataType) -> int:

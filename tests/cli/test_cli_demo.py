@@ -91,6 +91,14 @@ def test_again_it_computes_nothing(folder: Path, index: Path, monkeypatch: pytes
     assert batches() == before
 
 
+def test_a_smaller_one_later_takes_nothing_away(tmp_path: Path) -> None:
+    first = done("demo", tmp_path, "--scenes", 30)
+    truth = (tmp_path / "scenes" / "scenes.csv").read_bytes()
+    assert truth.count(b"\n") == 31 and "30 scenes indexed" in first
+    assert "30 scenes indexed" in done("demo", tmp_path, "--scenes", 20)
+    assert (tmp_path / "scenes" / "scenes.csv").read_bytes() == truth
+
+
 def test_the_contact_sheet_shows_ten_scenes(folder: Path, index: Path) -> None:
     with Image.open(folder / "clipdb-demo" / "neighbours.png") as sheet:
         pixels = np.asarray(sheet.convert("RGB"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from built_index import Built, Run, build
+from support import refused
 
 CLI = [sys.executable, "-c", "from clipdb.cli import main; main()"]
 
@@ -276,6 +278,17 @@ def test_a_corrupt_catalog_is_said(run: Run, tmp_path: Path) -> None:
 def test_what_is_no_text_is_one_line(run: Run, arguments: tuple[str, ...]) -> None:
     result = run("query", *arguments)
     assert result.exit_code == 1 and result.stderr == "Error: an argument is not UTF-8 text: write it in UTF-8\n"
+
+
+def test_a_name_that_no_disk_takes_is_one_line(built: Built) -> None:
+    long = "x" * 300
+    for command in (("query", "heads", "-i", long), ("import", long), ("export", long, "-i", built.path)):
+        assert refused(*command).endswith(f"can't be used: {os.strerror(errno.ENAMETOOLONG)}")
+
+
+def test_no_neighbours_is_explained(run: Run, built: Built) -> None:
+    result = run("query", "neighbours", built.ids[-1], "--head", "L1.H1")
+    assert result.exit_code == 0 and "No rows: the image has not been through this head" in result.stderr
 
 
 def test_a_number_that_no_column_holds_is_none(run: Run, built: Built) -> None:

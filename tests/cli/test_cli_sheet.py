@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+import os
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +27,13 @@ def cell(sheet: Path, place: int) -> np.ndarray:
 @pytest.fixture
 def coloured(tmp_path: Path) -> Built:
     """An index whose image number n is a picture of one colour, (6 n, 0, 0)."""
-    index = build(tmp_path / "coloured.clipdb")
-    for number, file in enumerate(index.files):
-        Image.new("RGB", (20, 20), (6 * number, 0, 0)).save(file)
-    return index
+
+    def picture(number: int) -> bytes:
+        file = io.BytesIO()
+        Image.new("RGB", (20, 20), (6 * number, 0, 0)).save(file, "PNG")
+        return file.getvalue()
+
+    return build(tmp_path / "coloured.clipdb", content=picture)
 
 
 def test_a_sheet_shows_the_image_and_its_neighbours_in_order(run: Run, coloured: Built, tmp_path: Path) -> None:
@@ -59,19 +65,22 @@ def test_every_search_for_images_draws_one(run: Run, coloured: Built, tmp_path: 
     assert "--sheet FILE.png" in run("query", asked[0], "--help").stdout
 
 
-def test_what_is_no_file_of_its_own_or_gone_is_grey(run: Run, coloured: Built, tmp_path: Path) -> None:
+def test_what_is_gone_or_not_the_image_is_grey(run: Run, coloured: Built, tmp_path: Path) -> None:
+    """A picture in a shard is shown; one that is not what its row says is not, whoever wrote the row."""
+    with tarfile.open(tmp_path / "shard.tar", "w") as archive:
+        archive.add(coloured.files[5], "5.png")
+    os.mkfifo(tmp_path / "pipe.png")
     odd = {
         0: str(coloured.files[0].with_name("gone.png")),
-        1: str(tmp_path / "shard.tar#1.png"),
-        2: str(tmp_path / "rows.parquet#row=2"),
+        1: str(tmp_path / "pipe.png"),
+        2: str(coloured.files[7]),
+        4: str(coloured.files[4].rename(coloured.files[4].with_name("four#4.png"))),
+        5: str(tmp_path / "shard.tar#5.png"),
     }
     with catalog.connect(coloured.path, read_only=False) as connection:
         for number, uri in odd.items():
             connection.execute("update images set uri = ? where image_id = ?", [uri, coloured.ids[number]])
     coloured.files[3].write_text("no picture")
-    named = coloured.files[4].rename(coloured.files[4].with_name("four#4.png"))
-    with catalog.connect(coloured.path, read_only=False) as connection:
-        connection.execute("update images set uri = ? where image_id = ?", [str(named), coloured.ids[4]])
     sheet = tmp_path / "sheet.png"
     result = run(
         "query", "neighbours", coloured.ids[9], "--head", "L2.H1", "--k", "99", "-f", "csv", "--sheet", str(sheet),
@@ -82,7 +91,7 @@ def test_what_is_no_file_of_its_own_or_gone_is_grey(run: Run, coloured: Built, t
     assert len(found) == 39
     for place, image in enumerate(found, start=1):
         number = coloured.ids.index(image)
-        if number < 4:
+        if number < 4:  # gone, no file, another picture, no picture
             shown = cell(sheet, place)
             assert (shown[:4] == GREY).all() and (shown != GREY).any()  # the reason is written on it
         else:
@@ -115,11 +124,26 @@ def test_a_header_that_names_other_columns_is_said(run: Run, built: Built, tmp_p
     assert result.exit_code == 1 and "`sheet:` names score, and the query has image_id" in result.stderr
 
 
-def test_pictures_are_fitted_and_turned_upright(tmp_path: Path) -> None:
-    wide = Image.new("RGB", (400, 200), (0, 0, 250))
-    exif = wide.getexif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
-    wide.save(tmp_path / "wide.png", exif=exif)
-    contact_sheet("a title " * 40, [(tmp_path / "wide.png", "wide")], tmp_path / "sheet.png")
-    blue = (cell(tmp_path / "sheet.png", 0) == (0, 0, 250)).all(axis=2)
-    assert blue.any(axis=1).all() and np.flatnonzero(blue.any(axis=0)).tolist() == list(range(40, 120))
+def test_pictures_are_fitted_and_turned_upright(run: Run, tmp_path: Path) -> None:
+    def picture(number: int) -> bytes:
+        wide = Image.new("RGB", (400 + 2 * number, 200 + number), (0, 0, 250))
+        exif = wide.getexif()
+        exif[0x0112] = 6  # to be turned by 90 degrees
+        file = io.BytesIO()
+        wide.save(file, "PNG", exif=exif)
+        return file.getvalue()
+
+    index = build(tmp_path / "wide.clipdb", content=picture)
+    sheet = tmp_path / "sheet.png"
+    result = run("query", "neighbours", index.ids[0], "--head", "L2.H1", "--sheet", str(sheet), index=index.path)
+    assert result.exit_code == 0, result.stderr
+    for place in range(2):
+        blue = (cell(sheet, place) == (0, 0, 250)).all(axis=2)
+        assert blue.any(axis=1).all() and np.flatnonzero(blue.any(axis=0)).tolist() == list(range(40, 120))
+
+
+def test_a_long_title_is_cut(tmp_path: Path) -> None:
+    titles = ["a title " * 40, "a title " * 80]
+    for number, title in enumerate(titles):
+        contact_sheet(title, [("no picture", "caption")], tmp_path / f"{number}.png")
+    assert (tmp_path / "0.png").read_bytes() == (tmp_path / "1.png").read_bytes()

@@ -73,6 +73,14 @@ def test_a_file_that_changes_after_it_was_checked(
     assert contents(own) == before if there else not list(tmp_path.glob("*own.clipdb*"))
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_an_artefact_that_goes_after_it_was_checked(there: bool, index: Path, artefact: Path, tmp_path: Path) -> None:
+    own = index if there else tmp_path / "own.clipdb"
+    with pytest.raises(ClipdbError, match=r"lacks .*, which its manifest\.json names"):
+        import_artefact(own, artefact, progress=Progress(total=lambda _: shutil.rmtree(artefact)))
+    assert not list(tmp_path.glob("*own.clipdb*"))
+
+
 def test_a_folder_that_is_a_symlink(artefact: Path, refusal: Callable[[], str]) -> None:
     (artefact / "relations").rename(artefact.parent / "outside")
     (artefact / "relations").symlink_to(artefact.parent / "outside")
@@ -103,6 +111,7 @@ def _of_file(key: str, value: object) -> Callable[[dict[str, Any]], None]:
         (lambda manifest: manifest["models"].clear(), MODEL),
         (lambda manifest: manifest["files"].pop(2), ""),
         (lambda manifest: manifest.pop("files"), "files"),
+        (_set("licence", ["x"]), "licence is a list and not a text"),
     ],
 )
 def test_a_manifest_that_lies(
@@ -129,7 +138,9 @@ def test_what_the_manifest_does_not_name_is_left_alone(artefact: Path, tmp_path:
 
     result = clipdb("import", artefact, "-i", tmp_path / "new.clipdb")
     assert result.exit_code == 0, result.output
-    assert "2 files that the manifest does not name were left alone: evil.pkl, relations/more.parquet" in result.stderr
+    assert (
+        "files that the manifest does not name were left alone (2): evil.pkl, relations/more.parquet" in result.stderr
+    )
 
 
 @pytest.mark.parametrize("where", ["no", "file", "empty", "index"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import signal
 import time
@@ -9,9 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from artefacts import contents, export, make
-from support import Process, done, until, verified
+from artefacts import contents, edit, export, make, with_cell
+from support import Process, done, refused, until, verified
 
+from clipdb.ingest.artefact import Progress, import_artefact
 from clipdb.ingest.lock import writer_lock
 
 
@@ -96,6 +98,34 @@ def test_what_a_kill_left_goes_with_the_next_import_of_anything(made: Path, tmp_
     assert not left.exists() and contents(index) == contents(made / "small.clipdb")
 
 
+def left_by(artefact: Path, made: Path) -> Path:
+    """Lay what an import of an artefact to new.clipdb may leave where it was killed."""
+    digest = hashlib.sha256((artefact / "manifest.json").read_bytes()).hexdigest()
+    return Path(shutil.copytree(made / "small.clipdb", artefact.with_name(f".new.clipdb.{digest[:16]}")))
+
+
+@pytest.mark.parametrize("lost", ["catalog.duckdb", "vectors", "writer.lock"])
+def test_what_a_kill_left_half_deleted_is_in_nobodys_way(lost: str, made: Path, tmp_path: Path) -> None:
+    small = export(made / "small.clipdb", tmp_path / "small")
+    left = left_by(small, made)
+    (shutil.rmtree if lost == "vectors" else Path.unlink)(left / lost)
+    own = tmp_path / f".new.clipdb.{'0' * 16}"
+    own.mkdir()
+    (own / "somebody's").write_text("x")
+    done("import", small, "-i", tmp_path / "new.clipdb")
+    assert contents(tmp_path / "new.clipdb") == contents(made / "small.clipdb")
+    assert not left.exists() and (own / "somebody's").exists()
+
+
+def test_what_a_kill_left_goes_where_the_artefact_is_refused_after_it(made: Path, tmp_path: Path) -> None:
+    small = export(made / "small.clipdb", tmp_path / "small")
+    (path,) = small.glob("vectors/*.images/*.parquet")
+    edit(small, str(path.relative_to(small)), lambda rows: with_cell(rows, "norm", -1.0))
+    left_by(small, made)
+    assert "a norm that is not finite and positive" in refused("import", small, "-i", tmp_path / "new.clipdb")
+    assert [one.name for one in tmp_path.iterdir()] == ["small"]
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_ctrl_c_leaves_what_was_there(there: bool, made: Path, tmp_path: Path) -> None:
     index, log = tmp_path / "own.clipdb", tmp_path / "log"
@@ -116,3 +146,15 @@ def test_ctrl_c_leaves_what_was_there(there: bool, made: Path, tmp_path: Path) -
         assert contents(index) == before
     else:
         assert [one.name for one in tmp_path.iterdir()] == ["log"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError("x"), OSError(5, "x")])
+def test_what_comes_up_while_vectors_are_written_comes_out(error: BaseException, made: Path, tmp_path: Path) -> None:
+    """From under Lance, which would make another of it."""
+
+    def fail(_: int) -> None:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        import_artefact(tmp_path / "new.clipdb", made / "large", progress=Progress(done=fail))
+    assert raised.value is error and not list(tmp_path.iterdir())

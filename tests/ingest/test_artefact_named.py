@@ -57,6 +57,11 @@ def test_names_travel(what: str, six: Path, tmp_path: Path) -> None:
     verified(other)
 
 
+def test_there_are_no_vectors_to_export(six: Path, tmp_path: Path) -> None:
+    assert "this index has no vectors" in refused("export", tmp_path / "exported", "--what", "vectors", "-i", six)
+    assert not list(tmp_path.iterdir())
+
+
 def test_one_model_of_six(six: Path, tmp_path: Path) -> None:
     done("export", tmp_path / "one", "--model", "vit-c/WEB", "--model", SIX[0], "--layers", "22", "-i", six)
     done("import", tmp_path / "one", "-i", tmp_path / "one.clipdb")
@@ -107,6 +112,8 @@ def test_a_name_of_no_head_of_a_model_that_is_there(index: Path, tmp_path: Path)
     names = published(tmp_path / "names.clipdb", [MODEL], [(11, 0)])
     line = refused("import", export(names, tmp_path / "names"), "-i", index)
     assert f"model_id {MODEL}, layer 11, head 0 is a head that its model has not" in line
+    line = refused("import", export(index, tmp_path / "model"), "-i", names)
+    assert f"names L11.H0 of {MODEL}, a head that the model in {tmp_path / 'model'} has not" in line
 
 
 @pytest.fixture

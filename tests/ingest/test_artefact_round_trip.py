@@ -85,8 +85,8 @@ def test_heads_of_one_side_alone(tmp_path: Path) -> None:
     other = export(make(tmp_path / "other.clipdb", range(4, 7), layers=(2,)), tmp_path / "other")
     result = clipdb("import", other, "-i", one)
     assert result.exit_code == 0, result.output
-    assert "only images of the artefact have vectors of layers 2" in result.stderr
-    assert "only images of the index have vectors of layers 1" in result.stderr
+    assert "only images of the artefact have vectors of layer 2\n" in result.stderr
+    assert "only images of the index have vectors of layer 1\n" in result.stderr
     both = contents(make(tmp_path / "both.clipdb", range(7), layers=(1, 2)))
     found = contents(one)
     for number in range(7):

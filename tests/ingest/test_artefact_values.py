@@ -68,6 +68,16 @@ def test_a_value_that_cannot_be(
     assert str(artefact) in line and len(line) < 600
 
 
+def test_a_basis_that_is_wider_than_its_space(artefact: Path, refusal: Callable[[], str]) -> None:
+    """Of zeros it would be orthonormal, and Q^T Q take 320 GB."""
+
+    def widen(rows: pa.Table) -> pa.Table:
+        return with_cell(with_cell(rows, "mean", None), "basis", [0.0] * (EMBED * 200_000))
+
+    edit(artefact, "relations/heads.parquet", widen)
+    assert "has a basis of another shape" in refusal()
+
+
 @pytest.mark.parametrize("table", ["models", "heads", "images", "texts", "labels", "runs"])
 def test_a_row_that_comes_twice(table: str, artefact: Path, refusal: Callable[[], str]) -> None:
     edit(artefact, f"relations/{table}.parquet", lambda rows: pa.concat_tables([rows, rows.slice(0, 1)]))

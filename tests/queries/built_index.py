@@ -57,7 +57,18 @@ def _lists(values: np.ndarray, kind: pa.DataType, null: np.ndarray | None = None
     return pa.array(cells, kind)
 
 
-def build(path: Path, models: tuple[str, ...] = ("one/a",), images: int = 40, seed: int = 0) -> Built:
+def numbered(number: int) -> bytes:
+    """Give the bytes of a file that is no picture."""
+    return f"image {number}".encode()
+
+
+def build(
+    path: Path,
+    models: tuple[str, ...] = ("one/a",),
+    images: int = 40,
+    seed: int = 0,
+    content: Callable[[int], bytes] = numbered,
+) -> Built:
     """Build an index. The last two images of each model have no vectors of layer 1, as before a layer was added."""
     catalog.create(path)
     rng = np.random.default_rng(seed)
@@ -65,8 +76,8 @@ def build(path: Path, models: tuple[str, ...] = ("one/a",), images: int = 40, se
     folder.mkdir(exist_ok=True)
     files = [folder / f"{number}.png" for number in range(images)]
     for number, file in enumerate(files):
-        file.write_bytes(f"image {number}".encode())
-    built = Built(path, [sha(f"image {number}") for number in range(images)], files=files)
+        file.write_bytes(content(number))
+    built = Built(path, [hashlib.sha256(file.read_bytes()).hexdigest() for file in files], files=files)
     with catalog.connect(path, read_only=False) as connection:
         connection.executemany(
             "insert into images values (?, ?, 4, 4, 'PNG', 'test', ?, ?)",

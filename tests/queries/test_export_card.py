@@ -111,6 +111,7 @@ def test_the_sql_runs(two: Built, tmp_path: Path, options: tuple, hub: bool, mon
     done("export", place, "-i", two.path, *options)
     blocks = re.findall(r"```sql\n(.*?)```", (place / "README.md").read_text(), re.DOTALL)
     assert len(blocks) == (1 if "vectors" in options else 2 if "relations" in options else 3)
+    assert ("(labels)" in (place / "README.md").read_text()) == ("vectors" not in options)
     if hub:  # as a person would write it, with the place of this copy for the Hub's
         blocks = [re.sub(r"'((relations|vectors)/)", rf"'{HUB}\1", sql).replace(HUB, f"{place}/") for sql in blocks]
     else:

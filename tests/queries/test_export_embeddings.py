@@ -207,9 +207,9 @@ def test_what_has_no_length_stays_so(tmp_path: Path) -> None:
         (["e.npy", "--only", "layer=1", "--how", "zero"], "--how zero says what --without takes away"),
         (["e.npy", "--model", "no/ne"], "no model 'no/ne' in this index: it has one/a"),
         (["e.csv"], "e.csv: embeddings are written as FILE.parquet or FILE.npy"),
-        (["nowhere/e.npy"], "can't write "),
+        (["nowhere/e.npy"], "nowhere/e.npy: there is no directory "),
         (["e.npy/e.npy"], "can't write "),
-        (["nowhere/e.parquet"], "can't write "),
+        (["nowhere/e.parquet"], "nowhere/e.parquet: there is no directory "),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(task: Task, tmp_path: Path, arguments: list[str], problem: str) -> None:

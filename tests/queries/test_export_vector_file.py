@@ -70,6 +70,8 @@ def test_a_column_is_read_alone(tmp_path: Path) -> None:
     same(pa.table({"v": found}), pa.table({"v": made["l1h7"].slice(2048)}))
     counted = pq.ParquetFile(path).metadata
     for group in range(2):
+        chunks = [counted.row_group(group).column(column) for column in range(counted.num_columns)]
+        assert counted.row_group(group).total_byte_size == sum(chunk.total_uncompressed_size for chunk in chunks)
         for column in range(counted.num_columns):
             one = counted.row_group(group).column(column)
             assert one.total_compressed_size < path.stat().st_size and one.compression == "ZSTD"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -140,7 +141,7 @@ WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
     "files[1].rows is 1.0": _set("files", 1, "rows", value=1.0),
     "files[1].bytes is 9223372036854775808": _set("files", 1, "bytes", value=2**63),
     'files[1].kind is "pickle"': _set("files", 1, "kind", value="pickle"),
-    "files[1].kind is {}": _set("files", 1, "kind", value={}),
+    "files[1].kind is an object": _set("files", 1, "kind", value={}),
     'files[1].name is "batches"': _set("files", 1, "name", value="batches"),
     "files[1] is not an object": _set("files", 1, value="relations/heads.parquet"),
     "files is not a list": _set("files", value={}),
@@ -189,6 +190,13 @@ def test_a_long_manifest_is_read_in_a_moment() -> None:
     content = manifest()
     content["files"][-2:-1] = [entry(f"thumbnails/{n:05d}.parquet", "thumbnails", "") for n in range(50_000)]
     assert len(read_manifest(json.dumps(content), "DIR").of("thumbnails")) == 50_000
+
+
+def test_a_value_of_any_depth_is_refused() -> None:
+    """Of which some can be read, and not be written again into the message."""
+    text = json.dumps(manifest() | {"licence": "HERE"})
+    for depth in range(600, sys.getrecursionlimit() + 50):
+        refusal(text.replace('"HERE"', "[" * depth + "]" * depth))
 
 
 JSON = st.recursive(

@@ -9,15 +9,17 @@ from glob import escape
 from pathlib import Path
 
 from clipdb.errors import ClipdbError
-from clipdb.ingest.lock import writer_lock
+from clipdb.ingest.lock import LOCK, writer_lock
 from clipdb.schema import catalog
+from clipdb.schema.catalog import CATALOG
+from clipdb.schema.vectors import VECTORS
 
 
 @contextmanager
 def whole(index: Path, digest: str) -> Iterator[Path]:
     """Give the directory to write to: of a new index one beside its place, which is renamed when it is whole.
 
-    It is named after the artefact, so that the same command after a kill finds what the first left.
+    It is named after the artefact, so that no other import that still runs has the same.
 
     Parameters
     ----------
@@ -31,8 +33,8 @@ def whole(index: Path, digest: str) -> Iterator[Path]:
     ClipdbError
         If something else is in the way, or the place can't be written.
     """
+    _clean(index)
     if catalog.exists(index):
-        _clean(index)
         yield index
         return
     if not index.name:
@@ -40,18 +42,20 @@ def whole(index: Path, digest: str) -> Iterator[Path]:
     if index.exists() and not (index.is_dir() and not any(index.iterdir())):
         raise ClipdbError(f"{index} is there and is not an index: choose another name")
     building = index.with_name(f".{index.name}.{digest[:16]}")
-    _clean(index, building)
     yield building
-    try:
-        building.rename(index)
-    except OSError as error:
-        shutil.rmtree(building)
-        raise ClipdbError(f"cannot make an index at {index}: {error.strerror}") from error
+    with writer_lock(building):  # else another import might take it for what a kill left
+        try:
+            building.rename(index)
+        except OSError as error:
+            shutil.rmtree(building)
+            raise ClipdbError(f"cannot make an index at {index}: {error.strerror}") from error
 
 
-def _clean(index: Path, but: Path | None = None) -> None:
-    """Delete what killed imports of other artefacts left beside an index's place; one that still runs holds a lock."""
+def _clean(index: Path) -> None:
+    """Delete what killed imports left beside an index's place; one that still runs holds a lock."""
     for other in index.parent.glob(f".{escape(index.name)}.{'[0-9a-f]' * 16}"):
-        if other != but and catalog.exists(other):
-            with suppress(ClipdbError, OSError), writer_lock(other):
-                shutil.rmtree(other)
+        # A kill may have come while it was deleted: so not all of these need be there.
+        with suppress(ClipdbError, OSError):
+            if all(one.name in (VECTORS, LOCK) or one.name.startswith(CATALOG) for one in other.iterdir()):
+                with writer_lock(other):
+                    shutil.rmtree(other)

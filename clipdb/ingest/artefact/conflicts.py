@@ -46,12 +46,15 @@ class Decided:
         By model, of how many heads the artefact's spans take the place of the index's.
     own_spans
         Models of which the index keeps spans that it found itself, and the artefact has not.
+    spanned
+        Models that will have spans, whosever.
     """
 
     moved: int
     spans_left_out: int
     spans_taken: dict[str, int]
     own_spans: frozenset[str]
+    spanned: frozenset[str]
 
 
 def find_conflicts(
@@ -97,8 +100,11 @@ def find_conflicts(
             )
         connection.execute(f"insert into taken_{table} from differing_{table}")
     taken = "select model_id, count(distinct (layer, head)) from taken_spans group by model_id"
-    own = connection.execute(_OWN_SPANS).fetchall()
-    return Decided(moved, left_out, dict(connection.execute(taken).fetchall()), frozenset(model for (model,) in own))
+    own, spanned = (
+        frozenset(model for (model,) in connection.execute(query).fetchall())
+        for query in (_OWN_SPANS, "select model_id from spans union select model_id from their_spans")
+    )
+    return Decided(moved, left_out, dict(connection.execute(taken).fetchall()), own, spanned)
 
 
 # Differing spans that were not taken are the index's own; those that were imported were found over no images of it.
@@ -110,12 +116,12 @@ where command is distinct from 'import spans' and (model_id, layer, head, pool) 
 """
 
 
-def merge_relations(connection: duckdb.DuckDBPyConnection) -> Merged:
+def merge_relations(connection: duckdb.DuckDBPyConnection, artefact: Artefact) -> Merged:
     """Write the rows that the index lacks, and those that take the place of its own, as `find_conflicts` left them."""
     merged = Merged()
     for table in MERGED:
         keys = ", ".join(_keys(table))
-        (total,) = _one(connection, f"select count(*) from their_{table}")
+        total = sum(file.rows for file in artefact.manifest.of("relation", table))
         (replaced,) = _one(connection, f"select count(*) from their_{table} semi join taken_{table} using ({keys})")
         (lacking,) = _one(connection, f"select count(*) from their_{table} anti join {table} using ({keys})")
         connection.execute(
@@ -155,7 +161,8 @@ def _detail(connection: duckdb.DuckDBPyConnection, table: str, row: tuple[object
     where = " and ".join(f"{key} = ?" for key in _keys(table))
     theirs, ours = (_one(connection, f"select * from {name} where {where}", row) for name in (f"their_{table}", table))
     names = [column[0] for column in connection.description or ()]
-    name, one, other = next((n, t, o) for n, t, o in zip(names, theirs, ours, strict=True) if t != o)
+    different = [(name, one, other) for name, one, other in zip(names, theirs, ours, strict=True) if one != other]
+    name, one, other = min(different, key=lambda column: column[0] == "uri")  # a path alone would be no conflict
     return f" ({name}: {short(one)}, not {short(other)})"
 
 

@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 from clipdb.errors import ClipdbError
 from clipdb.schema.artefact import MANIFEST, File, Manifest, read_manifest
-
-_MOST_MANIFEST = 64 * 2**20
+from clipdb.schema.manifest import MOST_BYTES
 
 
 class _State(NamedTuple):
@@ -79,7 +78,7 @@ def open_artefact(directory: Path) -> Artefact:
         raise ClipdbError(f"{directory} is not an artefact: it has no {MANIFEST}")
     _state(directory, MANIFEST)
     with (directory / MANIFEST).open("rb") as opened:
-        text = opened.read(_MOST_MANIFEST + 1)
+        text = opened.read(MOST_BYTES + 1)
     manifest = read_manifest(text, str(directory))
     states = {file.path: _state(directory, file.path) for file in manifest.files}
     for file in manifest.files:

@@ -25,7 +25,6 @@ from clipdb.ingest.moments import Moments
 from clipdb.ingest.writer import Writer
 from clipdb.schema import catalog
 from clipdb.schema.artefact import VectorKind
-from clipdb.schema.vectors import head_columns
 
 COMMAND = "import artefact"
 _KINDS: tuple[VectorKind, ...] = ("images", "texts")
@@ -84,7 +83,11 @@ def import_artefact(
     artefact = open_artefact(directory)
     arguments = {"artefact": str(directory.absolute()), "manifest": artefact.digest, "prefer": prefer}
     with whole(index, artefact.digest) as place, Writer(place, COMMAND, arguments, create=True) as writer:
-        return _Session(writer, index, artefact, prefer, progress).run()
+        try:
+            return _Session(writer, index, artefact, prefer, progress).run()
+        except Exception:
+            artefact.require_unchanged()  # which says more than what a changed file did to a reader
+            raise
 
 
 class _Session:
@@ -170,7 +173,7 @@ class _Session:
         stage(connection, self.artefact)
         self._find_conflicts(connection)
         merge_models(connection, self.prefer == "theirs")
-        rows = merge_relations(connection)
+        rows = merge_relations(connection, self.artefact)
         for merge in self.merges:
             if self.nameless and merge.theirs.kind == "images":
                 stage_ids(connection, merge.theirs)
@@ -191,7 +194,8 @@ class _Session:
     def _notes(self) -> Iterator[str]:
         """Say what a person should know."""
         if others := self.artefact.others:
-            yield f"{len(others)} files that the manifest does not name were left alone: {', '.join(others[:3])}"
+            named = ", ".join((*others[:3], *["..."] * (len(others) > 3)))
+            yield f"files that the manifest does not name were left alone ({len(others)}): {named}"
         if self.artefact.manifest.of("thumbnails"):
             yield "an index holds no thumbnails: those of the artefact were left alone"
         for model, turned in self.rotations.items():
@@ -207,9 +211,9 @@ class _Session:
             )
         for merge in self._of_images:
             model = merge.theirs.model_id
-            own_heads = merge.ours is not None and set(head_columns(merge.ours.schema)) - set(merge.theirs.heads)
-            if own_heads or not self._spans_are_theirs(merge):  # else they were found over all of the images
-                yield from merge.notes()
+            yield from merge.notes()
+            if merge.added and model in self.decided.spanned and not self._spans_are_theirs(merge):
+                yield f"{model}: {merge.added} more images than its spans and labels were found over: run `clipdb span`"
             if not merge.same_ids and not merge.added and (taken := self.decided.spans_taken.get(model)):
                 yield (
                     f"{model}: spans of {taken} heads are now the artefact's, which were found over fewer images than "

@@ -25,6 +25,11 @@ _SAME_SCALE = 1e-4  # relative; the scale's exponential is taken in float32
 
 _GEOMETRY = ("layers", "heads", "head_dim", "width", "embed_dim", "patch_size", "image_size", "pooling")
 
+_STRAY = """
+select model_id, layer, head from heads h join their_models m using (model_id)
+where h.layer >= m.layers or h.head >= m.heads order by all limit 1
+"""
+
 Rotations = dict[str, dict[Head, np.ndarray]]
 
 
@@ -42,6 +47,13 @@ def check_models(connection: duckdb.DuckDBPyConnection, artefact: Artefact, inde
     if lacking := sorted(set(has_vectors) - set(theirs)):
         path = artefact.directory / relation_path("models")
         raise ClipdbError(f"{path} lacks {lacking[0]}, which the manifest names: get the artefact again")
+    stray = connection.execute(_STRAY).fetchone()  # which was only named, before the index had the model
+    if stray is not None:
+        model, layer, head = stray
+        raise ClipdbError(
+            f"{index} names {head_name(layer, head)} of {model}, a head that the model in {artefact.directory} has not"
+            ": import it into another index"
+        )
     for model in sorted(set(ours) & set(theirs)):
         both = model in with_vectors and has_vectors.get(model, False)
         if difference := _difference(ours[model], theirs[model], strict=both):

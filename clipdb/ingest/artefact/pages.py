@@ -8,15 +8,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clipdb.ingest.artefact.files import Artefact
-from clipdb.ingest.artefact.parquet import read_batches
+from clipdb.ingest.artefact.parquet import most_unpacked, read_batches, refused
 from clipdb.schema.artefact import File
-from clipdb.schema.vector_pages import full_levels, group_rows, page_header, page_rows
+from clipdb.schema.vector_pages import Chunk, full_levels, group_rows, page_header, page_rows, read_chunks, row_bytes
+
+_MOST_FOOTER = 4 * 2**20  # bytes; parsed in Python, one takes a hundred times as many
 
 
 def read_vectors(
@@ -38,17 +42,20 @@ def read_vectors(
     ClipdbError
         As `clipdb.ingest.artefact.parquet.read_batches`.
     """
-    groups = [parquet.metadata.row_group(number) for number in range(parquet.num_row_groups)]
-    if any(group.num_rows > group_rows(schema) for group in groups):
-        yield from read_batches(artefact, file, parquet, rows, schema.names)
-        return
+    if file.rows * row_bytes(schema) > most_unpacked(file):
+        raise refused(artefact, file, "it unpacks to more than it can hold")
+    groups = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
     with artefact.path(file).open("rb") as opened, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for number, group in enumerate(groups):
-
-            def read(column: int, group: pq.RowGroupMetaData = group) -> pa.Array | None:
-                return read_column(opened.fileno(), group.column(column), group.num_rows, schema.field(column))
-
-            columns = dict(zip(schema.names, pool.map(read, range(len(schema))), strict=True))
+        chunks = find_chunks(opened, parquet, schema)
+        large = not all(0 <= count <= group_rows(schema) for count in groups)
+        if large or [len(one) for one in chunks] != [len(schema)] * len(groups):
+            yield from read_batches(artefact, file, parquet, rows, schema.names)
+            return
+        for number, count in enumerate(groups):
+            if not count:  # of which pyarrow makes no batch
+                continue
+            read = partial(read_column, opened.fileno(), count)
+            columns = dict(zip(schema.names, pool.map(read, chunks[number], schema), strict=True))
             if others := [name for name, column in columns.items() if column is None]:
                 batches = read_batches(artefact, file, parquet, group_rows(schema), others, number)
                 table = pa.Table.from_batches(batches).combine_chunks()
@@ -56,17 +63,35 @@ def read_vectors(
             yield pa.record_batch(columns)
 
 
-def read_column(descriptor: int, chunk: pq.ColumnChunkMetaData, rows: int, field: pa.Field) -> pa.Array | None:
+def find_chunks(opened: BinaryIO, parquet: pq.ParquetFile, schema: pa.Schema) -> list[list[Chunk | None]]:
+    """Find where the columns of each row group lie; nothing of a file that is laid out in another way than ours."""
+    columns = parquet.schema
+    for number, field in enumerate(schema):  # levels mean something else where something else may be null
+        most = field.nullable + pa.types.is_fixed_size_list(field.type)
+        if columns.column(number).max_definition_level != most:
+            return []
+    opened.seek(-8, os.SEEK_END)
+    size = int.from_bytes(opened.read(4), "little")
+    if size > _MOST_FOOTER:
+        return []
+    opened.seek(-8 - size, os.SEEK_END)
+    try:
+        return read_chunks(opened.read(size))
+    except (ValueError, IndexError, RecursionError):
+        return []
+
+
+def read_column(descriptor: int, rows: int, chunk: Chunk | None, field: pa.Field) -> pa.Array | None:
     """Read a column of vectors of one row group, none of which is null.
 
     Parameters
     ----------
     descriptor
         The open file.
-    chunk
-        What its footer says of the column.
     rows
         How many rows the group has.
+    chunk
+        Where the column lies, if that is known.
     field
         The column as it is laid out.
 
@@ -75,28 +100,27 @@ def read_column(descriptor: int, chunk: pq.ColumnChunkMetaData, rows: int, field
     pyarrow.FixedSizeListArray or None
         None where the column is none of vectors, a vector is null, or a page is none that `clipdb export` writes.
     """
-    if not pa.types.is_fixed_size_list(field.type) or chunk.compression != "ZSTD":
+    if chunk is None or not pa.types.is_fixed_size_list(field.type):
         return None
     size, kind = field.type.list_size, np.dtype(field.type.value_type.to_pandas_dtype())
     numbers = np.empty(rows * size, kind)
     room = numbers.view(np.uint8)
-    if chunk.data_page_offset < 0 or not 0 < chunk.total_compressed_size <= 2 * room.size + 2**16:
+    if chunk.levels != numbers.size or not 0 < chunk.packed <= 2 * room.size + 2**16:
         return None
-    pages = memoryview(os.pread(descriptor, chunk.total_compressed_size, chunk.data_page_offset))
     codec = pa.Codec("zstd")
     step = page_rows(field.type)
-    for first in range(0, rows, step):
-        count, levels = full_levels(min(step, rows - first), size, field.nullable)
-        unpacked = len(levels) + count * kind.itemsize
-        header = page_header(count, unpacked)
-        if (body := header.body(pages)) is None:
-            return None
-        try:
+    try:
+        pages = memoryview(os.pread(descriptor, chunk.packed, chunk.start))
+        for first in range(0, rows, step):
+            count, levels = full_levels(min(step, rows - first), size, field.nullable)
+            unpacked = len(levels) + count * kind.itemsize
+            header = page_header(count, unpacked)
+            body = header.body(pages)
             page = np.frombuffer(codec.decompress(body, unpacked), np.uint8)
-        except (pa.ArrowException, OSError):
-            return None
-        if page[: len(levels)].tobytes() != levels:
-            return None
-        room[first * size * kind.itemsize :][: count * kind.itemsize] = page[len(levels) :]
-        pages = pages[len(header.with_length(len(body))) + len(body) :]
+            if page[: len(levels)].tobytes() != levels:
+                return None
+            room[first * size * kind.itemsize :][: count * kind.itemsize] = page[len(levels) :]
+            pages = pages[len(header.with_length(len(body))) + len(body) :]
+    except (pa.ArrowException, OSError, OverflowError, ValueError):
+        return None
     return None if len(pages) else pa.FixedSizeListArray.from_arrays(pa.array(numbers), size)

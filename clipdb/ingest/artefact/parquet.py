@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clipdb._text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.ingest.artefact.files import Artefact
 from clipdb.schema.artefact import File
@@ -45,7 +46,7 @@ def open_parquet(artefact: Artefact, file: File, columns: int) -> pq.ParquetFile
             opened.seek(-_TAIL, 2)
             tail = opened.read(_TAIL)
         if tail[4:] != b"PAR1" or int.from_bytes(tail[:4], "little") > most:
-            raise _refused(artefact, file, "its end is not that of a Parquet file of this size")
+            raise refused(artefact, file, "its end is not that of a Parquet file of this size")
         parquet = pq.ParquetFile(
             path,
             pre_buffer=False,
@@ -56,11 +57,11 @@ def open_parquet(artefact: Artefact, file: File, columns: int) -> pq.ParquetFile
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
         unpacked, rows = sum(group.total_byte_size for group in groups), sum(group.num_rows for group in groups)
     except _BROKEN as error:
-        raise _refused(artefact, file, _reason(error)) from error
+        raise refused(artefact, file, _reason(error)) from error
     if not metadata.num_rows == rows == file.rows:
-        raise _refused(artefact, file, f"it has {metadata.num_rows} rows, and the manifest says {file.rows}")
+        raise refused(artefact, file, f"it has {metadata.num_rows} rows, and the manifest says {file.rows}")
     if unpacked > most_unpacked(file):
-        raise _refused(artefact, file, f"it would unpack to {unpacked} bytes")
+        raise refused(artefact, file, f"it would unpack to {unpacked} bytes")
     return parquet
 
 
@@ -75,9 +76,9 @@ def arrow_schema(artefact: Artefact, file: File, parquet: pq.ParquetFile) -> pa.
     try:
         schema = parquet.schema_arrow
     except _BROKEN as error:
-        raise _refused(artefact, file, _reason(error)) from error
+        raise refused(artefact, file, _reason(error)) from error
     if long := [name for name in schema.names if len(name) > _MOST_NAME]:
-        raise _refused(artefact, file, f"it has a column {_short(long[0])}")
+        raise refused(artefact, file, f"it has a column {_short(long[0])}")
     return schema
 
 
@@ -101,11 +102,11 @@ def require_schema(artefact: Artefact, file: File, parquet: pq.ParquetFile, expe
         detail = (
             f"it has columns {', '.join(map(_short, odd[:3]))} too many or too few" if odd else "columns in disorder"
         )
-        raise _refused(artefact, file, detail)
+        raise refused(artefact, file, detail)
     for name in names:
         ours, theirs = plain(expected.field(name).type), plain(found.field(name).type)
         if ours != theirs:
-            raise _refused(artefact, file, f"its column {name} is {_short(theirs)}, not {ours}")
+            raise refused(artefact, file, f"its column {name} is {_short(theirs)}, not {ours}")
 
 
 def read_batches(
@@ -138,14 +139,14 @@ def read_batches(
         except StopIteration:
             break
         except _BROKEN as error:
-            raise _refused(artefact, file, _reason(error)) from error
+            raise refused(artefact, file, _reason(error)) from error
         count += len(batch)
         unpacked += sum(_size(column) for column in batch.columns)
         if unpacked > most_unpacked(file):
-            raise _refused(artefact, file, "it unpacks to more than it can hold")
+            raise refused(artefact, file, "it unpacks to more than it can hold")
         yield pa.record_batch([_plain(column) for column in batch.columns], list(columns))
     if count != expected:
-        raise _refused(artefact, file, f"it has {count} rows, and its footer says {expected}")
+        raise refused(artefact, file, f"it has {count} rows, and its footer says {expected}")
 
 
 def plain(kind: pa.DataType) -> pa.DataType:
@@ -177,12 +178,13 @@ def _size(column: pa.Array) -> int:
     return int(pc.sum(pc.cast(lengths, pa.int64())).as_py() or 0)
 
 
-def _refused(artefact: Artefact, file: File, reason: str) -> ClipdbError:
+def refused(artefact: Artefact, file: File, reason: str) -> ClipdbError:
+    """Make the error that says why a file is none of ours."""
     return ClipdbError(f"{artefact.path(file)} is not what `clipdb export` writes: {reason}")
 
 
 def _reason(error: BaseException) -> str:
-    return _short(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
+    return _short(first_line(error))
 
 
 def _short(value: object) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import duckdb
 
+from clipdb._text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.ingest.artefact.files import Artefact
 from clipdb.ingest.artefact.parquet import open_parquet, read_batches, require_schema
+from clipdb.ingest.artefact.values import short
 from clipdb.schema.arrow import relation_schema
 from clipdb.schema.artefact import RELATIONS, RUN_ARGUMENTS, File
 
@@ -43,7 +45,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, artefact: Artefact, file: File)
         try:
             connection.execute(f"insert into their_{file.name} by name select * from clipdb_rows")
         except duckdb.Error as error:
-            reason = str(error).splitlines()[0][:120]
+            reason = short(first_line(error))
             raise ClipdbError(f"{artefact.path(file)} has a value that an index can't hold: {reason}") from error
         finally:
             connection.unregister("clipdb_rows")

@@ -9,7 +9,6 @@ import lance
 import numpy as np
 import pyarrow as pa
 
-from clipdb.errors import ClipdbError
 from clipdb.ingest.arrow import vector_matrix
 from clipdb.ingest.artefact.vectors import with_nulls
 from clipdb.ingest.heads import Head
@@ -63,20 +62,17 @@ class StagedTable(VectorTable):
         schema
             All columns, in the order of the table.
 
-        Raises
-        ------
-        ClipdbError
-            That which came up while a batch was read.
+        What came up while a batch was read is raised as it was.
         """
-        refused: list[ClipdbError] = []
+        failed: list[BaseException] = []
 
         def stamped() -> Iterator[pa.RecordBatch]:
             try:
                 for batch in batches:
                     self.rows_added += len(batch)
                     yield self._laid_out(pa.Table.from_batches([batch]), schema).combine_chunks().to_batches()[0]
-            except ClipdbError as error:
-                refused.append(error)
+            except BaseException as error:
+                failed.append(error)
                 raise
 
         with disk_errors(self.writer.index):
@@ -85,8 +81,8 @@ class StagedTable(VectorTable):
             try:
                 self.dataset = lance.write_dataset(reader, str(self.path), mode=mode)
             except (OSError, RuntimeError, ValueError):
-                if refused:  # Lance would tell of it in a page of text
-                    raise refused[0] from None
+                if failed:  # Lance would tell of it in a page of text
+                    raise failed[0] from None
                 raise
 
     def replace(self, rows: pa.Table, schema: pa.Schema) -> None:

@@ -54,8 +54,8 @@ _RULES: dict[str, dict[str, str]] = {
         "or (basis is null and coalesce(total_variance, effective_rank) is null)",
         "has a basis of another shape, or not of finite numbers": "basis is null or ("
         + _numbers("basis", "len(basis)")
-        + " and len(basis) between 1 and 100000000 and len(basis) % (select any_value(embed_dim) from their_models m "
-        "where m.model_id = t.model_id) = 0)",
+        + " and (select len(basis) between 1 and 100000000 and len(basis) % embed_dim = 0 and len(basis) // "
+        "embed_dim <= embed_dim from their_models m where m.model_id = t.model_id))",
         "has a mean of another shape, or not of finite numbers": _numbers(
             "mean",
             "(select len(t.basis) // any_value(embed_dim) from their_models m where m.model_id = t.model_id)",

@@ -128,9 +128,8 @@ class VectorMerge:
         sides = (("the artefact", theirs - ours, self.same_ids), ("the index", ours - theirs, not self.added))
         for whose, heads, have_all in sides:
             if not have_all and (layers := sorted({layer for layer, _ in heads})):
-                yield f"{model}: only images of {whose} have vectors of layers {', '.join(map(str, layers))}"
-        if self.added:
-            yield f"{model}: {self.added} more images than its spans and labels were found over: run `clipdb span`"
+                which = f"layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))}"
+                yield f"{model}: only images of {whose} have vectors of {which}"
 
     def write(
         self, writer: Writer, run: str, bases: Mapping[Head, np.ndarray], progress: Callable[[int], None]

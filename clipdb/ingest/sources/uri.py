@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,31 @@ def read_uri(uri: str) -> bytes:
         if lower.endswith(tar.SUFFIXES):
             return _read(uri, partial(tar.read_member, container, part))
     raise ClipdbError(f"the image file {uri} is not there any more: put it back, or give the path of a copy")
+
+
+def read_known(image_id: str, uri: str) -> bytes:
+    """Read an image that an index knows.
+
+    A row may be a stranger's, or its file may have been replaced: what is there is the image only if its bytes say so.
+
+    Parameters
+    ----------
+    image_id
+        Hex SHA-256 of its bytes.
+    uri
+        Where it was found; empty where that is not known.
+
+    Raises
+    ------
+    ClipdbError
+        When it is not there any more, can't be read, or is another.
+    """
+    if not uri:  # an export may leave out where images came from
+        raise ClipdbError(f"where the image {image_id[:12]} came from is not known here: give the path of its file")
+    data = read_uri(uri)
+    if hashlib.sha256(data).hexdigest() != image_id:
+        raise ClipdbError(f"{uri} has changed since it was ingested: ingest it again, or give the path of a copy")
+    return data
 
 
 def _splits(uri: str) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from clipdb.errors import ClipdbError
 from clipdb.queries.export.card import card
 from clipdb.queries.export.card.metrics import metrics
 from clipdb.queries.export.choice import Choice, Tables, choose, make_tables, unvouched
@@ -108,6 +109,8 @@ def export_index(
             for key, committed in committed_versions(connection).items():
                 if key[0] in choice.layers:
                     tables[key] = open_vectors(index, *key, committed)
+        if options.what == "vectors" and not tables:
+            raise ClipdbError("this index has no vectors of what was chosen: leave out --what vectors")
         make_tables(connection, choice, tables)
         files: list[File] = []
 

@@ -36,7 +36,7 @@ def write_parquet(embeddings: EditedEmbeddings, file: Path) -> None:
     meaning = {DESCRIPTION: f"Embedding, shape [D]; how it was made is in the file's metadata, key {RECIPE}"}
     vector = pa.field("embedding", pa.list_(element, embeddings.dim), False, meaning)
     schema = pa.schema([relation_schema("images").field("image_id"), *FACTS, vector])
-    with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False) as writer:
+    with file.open("wb") as sink, pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=False) as writer:
         for images, matrix in embeddings.parts():
             vectors = pa.FixedSizeListArray.from_arrays(matrix.ravel(), type=vector.type)
             writer.write_table(images.append_column(vector, vectors))

@@ -52,6 +52,7 @@ def building(directory: Path, replace: bool) -> Iterator[Path]:
                 os.close(handle)
             shutil.rmtree(made, ignore_errors=True)
     except OSError as error:
+        _check(directory, replace)  # another export may have taken the place meanwhile
         raise ClipdbError(f"can't export to {directory}: {error.strerror or error}") from error
 
 

@@ -51,9 +51,8 @@ def write_vector_file(file: HashedFile, schema: pa.Schema, groups: Iterable[pa.T
     file.write(_MAGIC)
     row_groups = []
     for group in groups:
-        start = file.bytes
-        columns = [_chunk(file, codec, field, group[field.name].chunk(0)) for field in schema]
-        row_groups.append(struct({1: sequence(columns), 2: i64(file.bytes - start), 3: i64(len(group))}))
+        columns, sizes = zip(*(_chunk(file, codec, field, group[field.name].chunk(0)) for field in schema), strict=True)
+        row_groups.append(struct({1: sequence(columns), 2: i64(sum(sizes)), 3: i64(len(group))}))
         file.rows += len(group)
     root = struct({4: text("schema"), 5: i32(len(schema))})
     kept = {**(schema.metadata or {}), b"ARROW:schema": base64.b64encode(schema.serialize())}
@@ -71,8 +70,8 @@ def write_vector_file(file: HashedFile, schema: pa.Schema, groups: Iterable[pa.T
     return file
 
 
-def _chunk(file: HashedFile, codec: pa.Codec, field: pa.Field, column: pa.Array) -> Value:
-    """Write the pages of a column of a row group; say what was written."""
+def _chunk(file: HashedFile, codec: pa.Codec, field: pa.Field, column: pa.Array) -> tuple[Value, int]:
+    """Write the pages of a column of a row group; say what was written, and its bytes before compression."""
     start, values, unpacked = file.bytes, 0, 0
     rows = page_rows(field.type)
     for first in range(0, len(column), rows):
@@ -94,7 +93,7 @@ def _chunk(file: HashedFile, codec: pa.Codec, field: pa.Field, column: pa.Array)
         7: i64(file.bytes - start),
         9: i64(start),
     }
-    return struct({2: i64(0), 3: struct(meta)})
+    return struct({2: i64(0), 3: struct(meta)}), unpacked
 
 
 def _page(field: pa.Field, column: pa.Array) -> tuple[int, bytes]:

@@ -10,6 +10,7 @@
 -- $measure choice(cosine|dot|centred) = cosine: How vectors are compared.
 -- $model model required: The model; may be left out where the index has one.
 -- sheet: image_id score
+-- empty: the image has not been through this head, or no other has: `clipdb ingest images SRC --model MODEL --layers all` runs them
 
 select rank, score, image_id, label, uri
 from neighbours($model, $head, $image, $k, $measure)

@@ -14,6 +14,7 @@
 -- $model model required: The model; may be left out where the index has one.
 -- needs: labels
 -- sheet: image_id score
+-- empty: the image has not been through these heads, or no other has: `clipdb ingest images SRC --model MODEL --layers all` runs them
 
 select rank, score, image_id, label, uri
 from property_neighbours($model, $image, concat_ws(',', $like, $property), $unlike, $k, $space)

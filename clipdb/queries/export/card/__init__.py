@@ -14,12 +14,13 @@ from clipdb.schema.artefact import Manifest, relation_path
 
 _ABOUT = """# Attention heads of {models}
 
-Every attention head of a CLIP-like model is a row here. What it responds to (spans), what it is called (labels) and
-how well its name fits (judgements) are tables{vectors}.
+Every attention head of a CLIP-like model is a row here{tables}{vectors}.
 All of it is Parquet, written by clipdb {version}. `manifest.json` has the SHA-256 of every file.
 """
 
-_VECTORS = ", and what it writes into the embedding of an image is a vector column"
+_TABLES = """. What it responds to (spans), what it is called (labels) and
+how well its name fits (judgements) are tables"""
+_VECTORS = ",\nand what it writes into the embedding of an image is a vector column"
 
 
 def card(manifest: Manifest, root: Path, scores: str) -> str:
@@ -41,7 +42,12 @@ def card(manifest: Manifest, root: Path, scores: str) -> str:
     citation = "".join(f"    {line}\n" for line in manifest.citation.strip().splitlines())
     parts = [
         front_matter(manifest, configs, f"Attention heads of {models}"),
-        _ABOUT.format(models=models, vectors=_VECTORS if has_vectors else "", version=manifest.clipdb_version),
+        _ABOUT.format(
+            models=models,
+            tables="" if manifest.what == "vectors" else _TABLES,
+            vectors=_VECTORS if has_vectors else "",
+            version=manifest.clipdb_version,
+        ),
         _models(manifest, layers),
         scores,
         usage(configs),
