@@ -11,7 +11,7 @@ from clipdb.ingest.writer import Reader
 
 
 def require_same_model(reader: Reader, model: Model) -> None:
-    """Refuse a model whose name the index has with other weights, preprocessing or embedding size.
+    """Refuse a model whose name the index has with other weights, preprocessing, embedding size or heads.
 
     Raises
     ------
@@ -37,6 +37,16 @@ def _difference(reader: Reader, model: Model) -> str | None:
             return f"{has} other weights (sha256 {weights[:12]}..., not {model.weights_sha256[:12]}...)"
         if preprocess is not None and not _same(preprocess, model.preprocess.to_json()):
             return f"{has} another preprocessing"
+    layers, heads = model.adapter.layers, model.adapter.heads
+    stray = reader.read(  # named by an import, before the index had the model
+        "select name from heads where model_id = ? and (layer >= ? or head >= ?) order by layer, head limit 1",
+        model.model_id,
+        layers,
+        heads,
+    )
+    if stray:
+        named = f"{reader.index} names {stray[0][0]} of {model.model_id}"
+        return f"{named}, which has layers 0 to {layers - 1} with {heads} heads each"
     return None
 
 

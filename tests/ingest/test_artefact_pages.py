@@ -147,7 +147,7 @@ def test_pages_that_unpack_to_far_more_than_they_are(tmp_path: Path) -> None:
     zeros = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(256 * 60_000, np.float16)), type=schema.field(3).type)
     path = written(schema, [group.set_column(3, schema.field(3), zeros)] * 8, tmp_path)
     assert path.stat().st_size < 100_000
-    with pytest.raises(ClipdbError, match="it would unpack to 261...... bytes"):
+    with pytest.raises(ClipdbError, match=r"it would unpack to 261\d{6} bytes"):
         opened(path, schema, 8 * 256)
     footer = pq.ParquetFile(path).metadata
     for number in range(8):  # say that nothing would be unpacked, in as many bytes

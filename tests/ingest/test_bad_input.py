@@ -164,6 +164,19 @@ def test_another_embedding_size_or_preprocessing_under_the_same_name(
         assert contents(own_index) == before
 
 
+def test_a_name_of_a_head_that_the_model_has_not(scenes: Path, model: tuple, tmp_path: Path) -> None:
+    """Published names come without the model; the one that is there afterwards need not be theirs."""
+    names, index = tmp_path / "names.csv", tmp_path / "named.clipdb"
+    names.write_text(f"model,pretrained,layer,head,property\n{MODEL.replace('/', ',')},1,0,colour\n")
+    done("import", "labels", names, "--source", "paper", "-i", index)
+    names.write_text(f"model,pretrained,layer,head,property\n{MODEL.replace('/', ',')},99,0,colour\n")
+    done("import", "labels", names, "--source", "paper", "-i", index)
+    before = contents(index)
+    line = refused("ingest", "images", scenes, *model, *HERE, "-i", index)
+    assert f"named.clipdb names L99.H0 of {MODEL}, which has layers 0 to 4 with 6 heads each" in line
+    assert contents(index) == before
+
+
 @pytest.mark.parametrize("megabytes", [1, 2, 4])
 def test_a_full_disk(megabytes: int, scenes: Path, pictures: list[Path], model: tuple, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
