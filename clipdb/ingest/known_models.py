@@ -18,7 +18,7 @@ def require_same_model(reader: Reader, model: Model) -> None:
     ClipdbError
         Naming what differs.
     """
-    if difference := _difference(reader, model):
+    if difference := _difference(reader, model) or _stray(reader, model):
         raise ClipdbError(
             f"{difference}: give this one another name (--model ARCH/NAME --checkpoint FILE) or another index"
         )
@@ -37,17 +37,22 @@ def _difference(reader: Reader, model: Model) -> str | None:
             return f"{has} other weights (sha256 {weights[:12]}..., not {model.weights_sha256[:12]}...)"
         if preprocess is not None and not _same(preprocess, model.preprocess.to_json()):
             return f"{has} another preprocessing"
+    return None
+
+
+def _stray(reader: Reader, model: Model) -> str | None:
+    """Say which head the model has not that an import has named, before the index had the model."""
     layers, heads = model.adapter.layers, model.adapter.heads
-    stray = reader.read(  # named by an import, before the index had the model
+    stray = reader.read(
         "select name from heads where model_id = ? and (layer >= ? or head >= ?) order by layer, head limit 1",
         model.model_id,
         layers,
         heads,
     )
-    if stray:
-        named = f"{reader.index} names {stray[0][0]} of {model.model_id}"
-        return f"{named}, which has layers 0 to {layers - 1} with {heads} heads each"
-    return None
+    if not stray:
+        return None
+    named = f"{reader.index} names {stray[0][0]} of {model.model_id}"
+    return f"{named}, which has layers 0 to {layers - 1} with {heads} heads each"
 
 
 def _same(theirs: str, ours: str) -> bool:

@@ -177,6 +177,13 @@ def test_a_name_of_a_head_that_the_model_has_not(scenes: Path, model: tuple, tmp
     assert contents(index) == before
 
 
+def test_such_a_name_is_in_no_question_s_way(own_index: Path) -> None:
+    asked = ("query", "text-neighbours", "a red ring", "--head", "L4.H0", "-i", own_index)
+    before = done(*asked)
+    change(own_index, "insert into heads by name select model_id, 99 as layer, 0 as head, 'L99.H0' as name from models")
+    assert done(*asked) == before
+
+
 @pytest.mark.parametrize("megabytes", [1, 2, 4])
 def test_a_full_disk(megabytes: int, scenes: Path, pictures: list[Path], model: tuple, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
