@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipdb._text import first_line
 from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:
@@ -120,8 +121,7 @@ def parquet_columns(path: Path, data: bytes, choose: Callable[[Sequence[str]], S
         table = file.read(columns=wanted).select(wanted)
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(". ")
-        raise ClipdbError(f"{path} is not a whole Parquet file ({reason}): write it again") from error
+        raise ClipdbError(f"{path} is not a whole Parquet file ({first_line(error)}): write it again") from error
     return table
 
 

@@ -40,12 +40,9 @@ def render(names: Sequence[str], rows: Sequence[Row], width: int) -> str:
     natural = [max([_wide(name), *(_wide(row[place]) for row in cells)]) for place, name in enumerate(names)]
     least = natural
     if sum(natural) + len(_GAP) * (len(natural) - 1) > width:
-        least = [
-            size
-            if right
-            else min(size, max(_least([row[place] for row in cells], width), min(_wide(name), width // 4)))
-            for place, (name, size, right) in enumerate(zip(names, natural, numeric, strict=True))
-        ]
+        columns = [[row[place] for row in cells] for place in range(len(names))]
+        described = zip(names, natural, numeric, columns, strict=True)
+        least = [size if right else min(size, _least(name, column, width)) for name, size, right, column in described]
     shown, widths = _fit(natural, least, width)
     heading = [_cut(names[place], widths[place]) for place in shown]
 
@@ -116,13 +113,14 @@ def _write_list(value: Sequence[Any]) -> str:
     return joint.join(_write(item, 3) for item in value)
 
 
-def _least(column: Sequence[str], width: int) -> int:
+def _least(heading: str, column: Sequence[str], width: int) -> int:
     """Say how narrow texts may get: names keep a sixth of the line, or up to a quarter so that they differ."""
     names = {text for text in column if " " not in text}
     narrowest = _NARROWEST if len(names) < len(set(column)) else max(_NARROWEST, width // 6)
     widths = range(narrowest, max(narrowest, width // 4) + 1)
     enough = bisect_left(widths, len(names), key=lambda width: len({_cut(name, width) for name in names}))
-    return widths[enough] if enough < len(widths) else narrowest
+    least = widths[enough] if enough < len(widths) else narrowest
+    return max(least, min(_wide(heading), width // 4))
 
 
 def _fit(natural: Sequence[int], least: Sequence[int], width: int) -> tuple[list[int], list[int]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from clipdb._text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.schema.artefact import MANIFEST
 
@@ -42,10 +43,9 @@ def load_httpfs(connection: duckdb.DuckDBPyConnection, url: str) -> None:
     try:
         _load(connection)
     except duckdb.Error as error:
-        reason = str(error).strip().splitlines()[0]
         raise ClipdbError(
             f"{url} needs DuckDB's extension {_EXTENSION}, which is not here and can't be installed: run "
-            f"`INSTALL {_EXTENSION}` in DuckDB {duckdb.__version__} where there is a network ({reason})"
+            f"`INSTALL {_EXTENSION}` in DuckDB {duckdb.__version__} where there is a network ({first_line(error)})"
         ) from error
     # Without these DuckDB asks for them again for every query. What is there is not expected to change meanwhile.
     connection.execute("set global enable_http_metadata_cache = true")

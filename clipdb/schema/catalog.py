@@ -59,14 +59,7 @@ def create(index: Path) -> None:
     ClipdbError
         If something else is in the way, another process makes it too, or the place cannot be written.
     """
-    if not index.name:
-        raise ClipdbError(f"{index} is no name for an index: write one as NAME.clipdb")
-    if exists(index):
-        raise ClipdbError(f"{index} is an index already: choose another name")
-    refuse_artefact(index)
-    if index.exists() and not (index.is_dir() and not any(index.iterdir())):
-        raise ClipdbError(f"{index} is there and is not an index: choose another name")
-    _require_writable(index)
+    require_free(index)
     # Not at the top: most commands only read, and these take longer to import than the rest of this module.
     import shutil
     from uuid import uuid4
@@ -92,6 +85,24 @@ def create(index: Path) -> None:
         raise ClipdbError(f"cannot make an index at {index}: {_reason(error)}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def require_free(index: Path) -> None:
+    """Check that an index can be made here.
+
+    Raises
+    ------
+    ClipdbError
+        If it is no name for one, or something else is in the way.
+    """
+    if not index.name:
+        raise ClipdbError(f"{index} is no name for an index: write one as NAME.clipdb")
+    if exists(index):
+        raise ClipdbError(f"{index} is an index already: choose another name")
+    refuse_artefact(index)
+    if index.exists() and not (index.is_dir() and not any(index.iterdir())):
+        raise ClipdbError(f"{index} is there and is not an index: choose another name")
+    _require_writable(index)
 
 
 def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.DuckDBPyConnection:

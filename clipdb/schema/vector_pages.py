@@ -16,8 +16,9 @@ import pyarrow as pa
 from clipdb.schema.artefact import GROUP_ROWS
 from clipdb.schema.thrift import Fields, i32, read_struct, read_varint, struct, varint, zigzag
 
-# Of parquet.thrift: Encoding.
+# Of parquet.thrift: Encoding, CompressionCodec.
 PLAIN, RLE = 0, 3
+ZSTD = 6
 _PAGE_BYTES = 2**20
 _GROUP_BYTES = 64 * 2**20
 _TEXT_BYTES = 64  # about; ids have as many
@@ -33,8 +34,8 @@ class Header(NamedTuple):
         """Write the header of a page of so many bytes."""
         return self.before + varint(zigzag(packed)) + self.after
 
-    def body(self, pages: memoryview) -> memoryview:
-        """Give the packed bytes of the first of some pages.
+    def split(self, pages: memoryview) -> tuple[memoryview, memoryview]:
+        """Give the packed bytes of the first of some pages, and the pages after it.
 
         Raises
         ------
@@ -46,7 +47,7 @@ class Header(NamedTuple):
         end = len(header) + packed
         if pages[: len(header)] != header or end > len(pages):
             raise ValueError("another page")
-        return pages[len(header) : end]
+        return pages[len(header) : end], pages[end:]
 
 
 class Chunk(NamedTuple):
@@ -82,12 +83,12 @@ def _group(group: Fields) -> list[Chunk | None]:
 
 
 def _chunk(chunk: Fields) -> Chunk | None:
-    match chunk:  # its codec is 6, zstd
+    match chunk:
         case {
             2: _,
-            3: (12, {1: _, 2: _, 3: _, 4: (5, 6), 5: (6, levels), 6: _, 7: (6, packed), 9: (6, start), **more}),
-        }:
-            return None if more or len(chunk) > 2 else Chunk(start, packed, levels)
+            3: (12, {1: _, 2: _, 3: _, 4: (5, codec), 5: (6, levels), 6: _, 7: (6, packed), 9: (6, start), **more}),
+        } if codec == ZSTD and not more and len(chunk) == 2:
+            return Chunk(start, packed, levels)
     return None
 
 

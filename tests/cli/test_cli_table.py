@@ -71,3 +71,4 @@ def test_values_are_readable(value: object, expected: str) -> None:
 
 def test_no_rows_leave_the_header() -> None:
     assert render(("a", "b"), [], 80) == "a  b\n-  -\n"
+    assert render(("a" * 30, "b" * 30), [], 40).splitlines()[1] == f"{'-' * 19}  {'-' * 19}"

@@ -37,10 +37,7 @@ def whole(index: Path, digest: str) -> Iterator[Path]:
     if catalog.exists(index):
         yield index
         return
-    if not index.name:
-        raise ClipdbError(f"{index} is no name for an index: write one as NAME.clipdb")
-    if index.exists() and not (index.is_dir() and not any(index.iterdir())):
-        raise ClipdbError(f"{index} is there and is not an index: choose another name")
+    catalog.require_free(index)
     building = index.with_name(f".{index.name}.{digest[:16]}")
     yield building
     with writer_lock(building):  # else another import might take it for what a kill left

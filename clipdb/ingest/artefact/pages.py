@@ -114,13 +114,11 @@ def read_column(descriptor: int, rows: int, chunk: Chunk | None, field: pa.Field
         for first in range(0, rows, step):
             count, levels = full_levels(min(step, rows - first), size, field.nullable)
             unpacked = len(levels) + count * kind.itemsize
-            header = page_header(count, unpacked)
-            body = header.body(pages)
+            body, pages = page_header(count, unpacked).split(pages)
             page = np.frombuffer(codec.decompress(body, unpacked), np.uint8)
             if page[: len(levels)].tobytes() != levels:
                 return None
             room[first * size * kind.itemsize :][: count * kind.itemsize] = page[len(levels) :]
-            pages = pages[len(header.with_length(len(body))) + len(body) :]
     except (pa.ArrowException, OSError, OverflowError, ValueError):
         return None
     return None if len(pages) else pa.FixedSizeListArray.from_arrays(pa.array(numbers), size)

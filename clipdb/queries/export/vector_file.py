@@ -14,12 +14,11 @@ import pyarrow as pa
 
 from clipdb.queries.export.parquet import HashedFile
 from clipdb.schema.thrift import Value, i32, i64, sequence, struct, text
-from clipdb.schema.vector_pages import PLAIN, RLE, full_levels, list_levels, page_header, page_rows
+from clipdb.schema.vector_pages import PLAIN, RLE, ZSTD, full_levels, list_levels, page_header, page_rows
 
 _MAGIC = b"PAR1"
 _LEVEL = 1  # of zstd
-# Of parquet.thrift: CompressionCodec, FieldRepetitionType.
-_ZSTD = 6
+# Of parquet.thrift: FieldRepetitionType.
 _REQUIRED, _OPTIONAL, _REPEATED = 0, 1, 2
 # Fields of its SchemaElement: of values 1, their type, 2, their length, 6 and 10, what they mean; of lists 5, children.
 _VALUES = {
@@ -87,7 +86,7 @@ def _chunk(file: HashedFile, codec: pa.Codec, field: pa.Field, column: pa.Array)
         1: _VALUES[field.type.value_type if is_list else field.type][1],
         2: sequence([i32(PLAIN), i32(RLE)]),
         3: sequence([text(name) for name in ((field.name, "list", "element") if is_list else (field.name,))]),
-        4: i32(_ZSTD),
+        4: i32(ZSTD),
         5: i64(values),
         6: i64(unpacked),
         7: i64(file.bytes - start),

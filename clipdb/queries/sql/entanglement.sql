@@ -18,7 +18,8 @@ with parts as (
 )
 select
     model_id, part, labelled_heads as labelled, shared_heads as shared, entanglement,
-    if($by = 'property', null, entanglement_low) as low, if($by = 'property', null, entanglement_high) as high, exclusive, effective_properties
+    if($by = 'property', null, entanglement_low) as low, if($by = 'property', null, entanglement_high) as high,
+    exclusive, effective_properties
 from parts
 where $model is null or model_id = $model
 order by model_id, place, part
