@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clipdb.schema.tables import (
+        bases,
         batches,
         clipdb_schema,
+        head_statistics,
         heads,
         image_failures,
         images,
         judgements,
+        label_scores,
         labels,
         metadata,
         models,
@@ -27,12 +30,15 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "bases",
     "batches",
     "clipdb_schema",
+    "head_statistics",
     "heads",
     "image_failures",
     "images",
     "judgements",
+    "label_scores",
     "labels",
     "metadata",
     "models",
