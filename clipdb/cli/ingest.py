@@ -38,9 +38,19 @@ def command() -> None:
 
 @command.command("images")
 @click.argument("sources", metavar="SRC...", nargs=-1, required=True)
-@click.option("--model", required=True, metavar="ARCH/PRETRAINED", help="The model, as open_clip names it.")
+@click.option(
+    "--model",
+    metavar="ARCH/PRETRAINED",
+    help="The model, as open_clip names it, or local-dir:FOLDER with open_clip_config.json and weights.",
+)
 @click.option("--layers", default="last4", show_default=True, help="Whose heads to keep: last4, all, 8-11, 0,5,10-11.")
 @checkpoint_option
+@click.option(
+    "--config",
+    type=_FILE,
+    metavar="FILE.json",
+    help="An architecture that open_clip doesn't have, in its JSON; ARCH is then a free name.",
+)
 @device_option
 @click.option(
     "--precision",
@@ -60,9 +70,10 @@ def command() -> None:
 def images(
     index: Path,
     sources: tuple[str, ...],
-    model: str,
+    model: str | None,
     layers: str,
     checkpoint: Path | None,
+    config: Path | None,
     device: str,
     precision: str,
     batch_size: int | None,
@@ -89,6 +100,7 @@ def images(
     options = ImageOptions(
         layers=layers,
         checkpoint=checkpoint,
+        config=config,
         device=device,
         precision=precision,
         batch_size=batch_size,

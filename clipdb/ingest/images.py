@@ -19,7 +19,8 @@ from clipdb.ingest.arrow import vector_column
 from clipdb.ingest.decomposition import Decomposer, prove
 from clipdb.ingest.heads import refresh_statistics, store_bases, stored_bases
 from clipdb.ingest.image_facts import KnownImages, differences, facts_of
-from clipdb.ingest.known_models import require_same_model
+from clipdb.ingest.known_models import remembered, require_same_model
+from clipdb.ingest.model_config import named
 from clipdb.ingest.models import Model, device_name, load, out_of_memory
 from clipdb.ingest.rows import put
 from clipdb.ingest.sources import open_sources
@@ -45,6 +46,7 @@ class ImageOptions:
 
     layers: str = "last4"
     checkpoint: Path | None = None
+    config: Path | None = None
     device: str = "auto"
     precision: str = "fp32"
     batch_size: int | None = None
@@ -79,7 +81,7 @@ class Progress:
 def ingest_images(
     index: Path,
     paths: Sequence[str],
-    model_id: str,
+    model: str | None,
     options: ImageOptions | None = None,
     progress: Progress | None = None,
 ) -> Counts:
@@ -93,8 +95,8 @@ def ingest_images(
         Directory of the index; made where there is none.
     paths
         Folders, file lists, tar shards, Parquet files, images.
-    model_id
-        ``ARCH/PRETRAINED``.
+    model
+        ``ARCH/PRETRAINED``, or ``local-dir:FOLDER``; None takes the name from the configuration's and weights' files.
     options, progress
         How, and whom to tell.
 
@@ -105,16 +107,18 @@ def ingest_images(
     """
     options, progress = options or ImageOptions(), progress or Progress()
     sources = open_sources(paths)
-    if options.checkpoint is not None:  # commands that need the weights later may run elsewhere
-        options = replace(options, checkpoint=options.checkpoint.absolute())
-    arguments = {"sources": list(paths), "model": model_id, **asdict(options)}
+    wanted = named(model, options.config, options.checkpoint)
+    # Commands that need the weights later may run elsewhere.
+    checkpoint = wanted.checkpoint and wanted.checkpoint.absolute()
+    arguments = {"sources": list(paths), "model": wanted.model_id, **asdict(options), "checkpoint": checkpoint}
     with Writer(index, "ingest images", arguments, create=True) as writer:
-        model = load(model_id, options.checkpoint, options.device, options.precision)
-        writer.device = device_name(model.device)
-        session = _Session(writer, model, options, progress)
+        known = remembered(writer, wanted)
+        loaded = load(known.model_id, known.checkpoint, options.device, options.precision, known.config)
+        writer.device = device_name(loaded.device)
+        session = _Session(writer, loaded, options, progress)
         progress.total(sources.total)
         with (
-            DecodePool(model.preprocess, options.workers) as decoders,
+            DecodePool(loaded.preprocess, options.workers) as decoders,
             ImageStream(sources, decoders, session.known, session.batch_size) as stream,
         ):
             session.run(stream)

@@ -85,7 +85,8 @@ def _difference(ours: dict[str, Any], theirs: dict[str, Any], strict: bool) -> s
             return not math.isclose(one, other, rel_tol=_SAME_SCALE)
         return bool(one != other)
 
-    if differs("weights_sha256"):
+    same_tensors = ours["tensors_sha256"] is not None and ours["tensors_sha256"] == theirs["tensors_sha256"]
+    if differs("weights_sha256") and not same_tensors:
         return "other weights"
     if differs("preprocess"):
         return "another preprocessing"
@@ -154,7 +155,7 @@ def merge_models(connection: duckdb.DuckDBPyConnection, theirs_first: bool) -> N
     connection.execute("insert or ignore into models by name from their_models")
     known = ", ".join(
         f"{name} = coalesce(models.{name}, t.{name})"
-        for name in (*_GEOMETRY, "preprocess", "weights_sha256", "logit_scale")
+        for name in (*_GEOMETRY, "preprocess", "config", "weights_sha256", "tensors_sha256", "logit_scale")
     )
     adapter = "coalesce(t.adapter, models.adapter)" if theirs_first else "coalesce(models.adapter, t.adapter)"
     connection.execute(
