@@ -12,11 +12,13 @@ from typing import Any, NoReturn, TypeVar, cast
 import click
 from click.core import ParameterSource
 
+from clipdb._text import plain
 from clipdb.errors import ClipdbError
 from clipdb.schema.names import is_url
 
 FORMATS = ("table", "json", "jsonl", "csv", "parquet", "markdown")
 DEFAULT_INDEX = "index.clipdb"
+_LONGEST = 1000  # characters of a line of a message
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -58,13 +60,22 @@ class Group(click.Group):
             raise click.ClickException(_message(error)) from error
 
 
-def plain(text: str) -> str:
-    """Leave out what would steer the terminal, for texts that others wrote."""
-    return "".join(one if one.isprintable() else " " for one in text)
+def say(text: str, err: bool = False) -> None:
+    """Print one line for a person; names in it may be anybody's."""
+    click.echo(plain(text), err=err)
 
 
 def _message(error: Exception) -> str:
-    return "\n".join(map(plain, str(error).strip().split("\n")))
+    """Write an error: clipdb's own on one line, DuckDB's on those that point at the place in the SQL."""
+    text = str(error).strip()
+    lines = [text] if isinstance(error, ClipdbError) else text.split("\n")
+    return "\n".join(_shortened(plain(line)) for line in lines)
+
+
+def _shortened(line: str) -> str:
+    """Leave out the middle of what nobody would read: the beginning says what is wrong, the end what to do."""
+    half = _LONGEST // 2
+    return line if len(line) <= _LONGEST else f"{line[:half]} ... {line[-half:]}"
 
 
 def _stop(ctx: click.Context) -> NoReturn:

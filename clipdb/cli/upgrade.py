@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import index_option
+from clipdb.cli.common import index_option, say
 
 
 @click.command()
@@ -22,4 +22,4 @@ def command(index: Path, path: Path | None) -> None:
     target = path or index
     with catalog.connect(target, read_only=False):
         pass  # opening it for writing is what upgrades it
-    click.echo(f"{target} is at schema version {catalog.SCHEMA_VERSION}, this clipdb's.")
+    say(f"{target} is at schema version {catalog.SCHEMA_VERSION}, this clipdb's.")

@@ -11,10 +11,12 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.artefact.files import Artefact
 from clipdb.schema import tables
 from clipdb.schema.artefact import RELATIONS, relation_path
+from clipdb.schema.names import MOST_NAME, MOST_PROPERTY
 
-MOST_PROPERTY = 1000  # characters
-
-_MODEL = "regexp_full_match(model_id, '[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+') and not contains(model_id, '__')"
+_MODEL = (
+    "regexp_full_match(model_id, '[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+') and not contains(model_id, '__') "
+    f"and length(model_id) <= {MOST_NAME}"
+)
 _HEX = "regexp_full_match({}, '[0-9a-f]{{64}}')"
 _STATUS = "status in ('ok', 'rejected', 'error')"
 _PROPERTY = f"coalesce(length(property), 0) <= {MOST_PROPERTY}"
