@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from span_index import MODEL, span_index
-from support import clipdb, done, refused, rows, until
+from support import change, clipdb, done, refused, rows, until
 
 from clipdb.ingest.lock import writer_lock
 
