@@ -89,6 +89,8 @@ def images(
     with ingest_progress() as progress:
         counts = ingest_images(index, sources, model, options, progress)
     say(f"{index}: added {counts.added}, skipped {counts.skipped}, failed {counts.failed}")
+    if counts.left_out:
+        say(f"note: left out {counts.left_out} links, pipes or devices in tar shards: only files are read", err=True)
     if counts.failed:
         say('failed files: clipdb query "select uri, error from image_failures"', err=True)
 

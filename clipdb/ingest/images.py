@@ -55,11 +55,15 @@ class ImageOptions:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many images a run added, skipped because they were known, and could not read."""
+    """How many images a run added, skipped because they were known, and could not read.
+
+    ``left_out`` is how many members of tar shards are links, pipes or devices.
+    """
 
     added: int
     skipped: int
     failed: int
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,11 @@ def ingest_images(
         ):
             session.run(stream)
         session.close()
-        return session.counts
+        counts = replace(session.counts, left_out=sources.left_out)
+        if not counts.added + counts.skipped + counts.failed:
+            links = f", but {counts.left_out} links, pipes or devices" if counts.left_out else ""
+            raise ClipdbError(f"no images in {', '.join(paths)}{links}: give files, or archives and tables of them")
+        return counts
 
 
 @dataclass(frozen=True)
