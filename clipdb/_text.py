@@ -7,6 +7,8 @@ import re
 # What steers a terminal or reorders what it shows: control characters (C0 but tab and line feed, DEL, C1), line and
 # paragraph separators, and the marks of bidirectional text.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# One slash is what a path leaves of a URL's two.
+_LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:/+)[^/\s?#\"']*@")
 
 
 def printable(text: str) -> str:
@@ -18,6 +20,11 @@ def printable(text: str) -> str:
 def escaped(text: str) -> str:
     r"""Write what would steer a terminal as ``\uXXXX``, as JSON may; tabs and line feeds stay."""
     return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def without_login(text: str) -> str:
+    """Leave the user and password out of every URL in a text."""
+    return _LOGIN.sub(r"\1", text)
 
 
 def plain(text: str) -> str:

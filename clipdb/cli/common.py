@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar, cast
 import click
 from click.core import ParameterSource
 
-from clipdb._text import plain
+from clipdb._text import plain, without_login
 from clipdb.errors import ClipdbError
 from clipdb.schema.names import is_url
 
@@ -62,14 +62,14 @@ class Group(click.Group):
 
 def say(text: str, err: bool = False) -> None:
     """Print one line for a person; names in it may be anybody's."""
-    click.echo(plain(text), err=err)
+    click.echo(plain(without_login(text)), err=err)
 
 
 def _message(error: Exception) -> str:
     """Write an error: clipdb's own on one line, DuckDB's on those that point at the place in the SQL."""
     text = str(error).strip()
     lines = [text] if isinstance(error, ClipdbError) else text.split("\n")
-    return "\n".join(_shortened(plain(line)) for line in lines)
+    return "\n".join(_shortened(plain(without_login(line))) for line in lines)
 
 
 def _shortened(line: str) -> str:

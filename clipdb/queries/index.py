@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
+from clipdb._text import without_login
 from clipdb.errors import ClipdbError
 from clipdb.queries.methods import Queries
 from clipdb.queries.named import NamedQuery
@@ -96,7 +97,7 @@ class Index:
         self.close()
 
     def __repr__(self) -> str:
-        return f"clipdb.open({str(self.path)!r})"
+        return f"clipdb.open({without_login(str(self.path))!r})"
 
     def close(self) -> None:
         """Close the index; results that were not fetched are lost."""
