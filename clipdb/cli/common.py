@@ -69,6 +69,8 @@ def _message(error: Exception) -> str:
     """Write an error: clipdb's own on one line, DuckDB's on those that point at the place in the SQL."""
     text = str(error).strip()
     lines = [text] if isinstance(error, ClipdbError) else text.split("\n")
+    if "Stack Trace:" in lines:  # of an error inside DuckDB
+        lines = lines[:1]
     return "\n".join(_shortened(plain(without_login(line))) for line in lines)
 
 
@@ -96,6 +98,11 @@ def readable_option(function: _F) -> _F:
 def output_options(function: _F) -> _F:
     """Give a reading command ``--format``, ``--output`` and ``--limit``; the function takes ``output: Output``."""
     return _shared(function, "output", _output, [_FORMAT, _OUTPUT, _LIMIT])
+
+
+def files_option(function: _F) -> _F:
+    """Give a command that runs SQL ``--files``; the function takes it as ``files: bool``."""
+    return _shared(function, "files", lambda ctx: bool(_meta(ctx, "files")), [_FILES])
 
 
 def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
@@ -170,6 +177,13 @@ _OUTPUT = _option(
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write results into a file, not to stdout.",
+)
+_FILES = _option(
+    "--files",
+    type=bool,
+    is_flag=True,
+    default=None,
+    help="Let the SQL read and write files, attach databases and use the network.",
 )
 _LIMIT = _option("--limit", "-n", type=click.IntRange(min=0), help="Print at most this many rows; 0 for all.")
 

@@ -60,7 +60,7 @@ def command(
 
     \b
         clipdb segment photo.jpg --text "a dog" -o dog.parquet
-        clipdb query "select patch_row, patch_col, share from 'dog.parquet' where token = 'patch'"
+        clipdb query --files "select patch_row, patch_col, share from 'dog.parquet' where token = 'patch'"
     """
     from clipdb._open import open as open_index
     from clipdb._segment import segment
