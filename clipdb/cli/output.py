@@ -148,11 +148,20 @@ def _stream(path: Path | None) -> Iterator[IO[str]]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Build a file under another name and rename it, so that it is whole or as it was."""
+    """Build a file under another name and rename it, so that it is whole or as it was.
+
+    What killed commands left of the same file is deleted.
+    """
+    from clipdb.schema.leftovers import delete_leftovers, locked
+
     if not path.parent.is_dir():
         raise ClipdbError(f"can't write {path}: there is no directory {path.parent}")
     building = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = None
     try:
+        building.touch()
+        handle = locked(building)
+        delete_leftovers(path, "[0-9]+", Path.is_file)
         yield building
         building.replace(path)
     except OSError as error:
@@ -160,6 +169,8 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where it couldn't be made there is none
             building.unlink()
+        if handle is not None:
+            os.close(handle)
 
 
 def _write_parquet(result: duckdb.DuckDBPyConnection, output: Output, cap: int | None) -> None:
