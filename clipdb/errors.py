@@ -5,9 +5,14 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+from clipdb._text import without_login
+
 
 class ClipdbError(Exception):
-    """A failure whose message is one line: what is wrong and what to do about it."""
+    """A failure whose message is one line: what is wrong and what to do about it. It shows no password of a URL."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_login(message))
 
 
 class MissingExtra(ClipdbError):

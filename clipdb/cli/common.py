@@ -12,11 +12,13 @@ from typing import Any, NoReturn, TypeVar, cast
 import click
 from click.core import ParameterSource
 
+from clipdb._text import plain, without_login
 from clipdb.errors import ClipdbError
 from clipdb.schema.names import is_url
 
 FORMATS = ("table", "json", "jsonl", "csv", "parquet", "markdown")
 DEFAULT_INDEX = "index.clipdb"
+_LONGEST = 1000  # characters of a line of a message
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -58,13 +60,24 @@ class Group(click.Group):
             raise click.ClickException(_message(error)) from error
 
 
-def plain(text: str) -> str:
-    """Leave out what would steer the terminal, for texts that others wrote."""
-    return "".join(one if one.isprintable() else " " for one in text)
+def say(text: str, err: bool = False) -> None:
+    """Print one line for a person; names in it may be anybody's."""
+    click.echo(plain(without_login(text)), err=err)
 
 
 def _message(error: Exception) -> str:
-    return "\n".join(map(plain, str(error).strip().split("\n")))
+    """Write an error: clipdb's own on one line, DuckDB's on those that point at the place in the SQL."""
+    text = str(error).strip()
+    lines = [text] if isinstance(error, ClipdbError) else text.split("\n")
+    if "Stack Trace:" in lines:  # of an error inside DuckDB
+        lines = lines[:1]
+    return "\n".join(_shortened(plain(without_login(line))) for line in lines)
+
+
+def _shortened(line: str) -> str:
+    """Leave out the middle of what nobody would read: the beginning says what is wrong, the end what to do."""
+    half = _LONGEST // 2
+    return line if len(line) <= _LONGEST else f"{line[:half]} ... {line[-half:]}"
 
 
 def _stop(ctx: click.Context) -> NoReturn:
@@ -85,6 +98,11 @@ def readable_option(function: _F) -> _F:
 def output_options(function: _F) -> _F:
     """Give a reading command ``--format``, ``--output`` and ``--limit``; the function takes ``output: Output``."""
     return _shared(function, "output", _output, [_FORMAT, _OUTPUT, _LIMIT])
+
+
+def files_option(function: _F) -> _F:
+    """Give a command that runs SQL ``--files``; the function takes it as ``files: bool``."""
+    return _shared(function, "files", lambda ctx: bool(_meta(ctx, "files")), [_FILES])
 
 
 def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
@@ -159,6 +177,13 @@ _OUTPUT = _option(
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="Write results into a file, not to stdout.",
+)
+_FILES = _option(
+    "--files",
+    type=bool,
+    is_flag=True,
+    default=None,
+    help="Let the SQL read and write files, attach databases and use the network.",
 )
 _LIMIT = _option("--limit", "-n", type=click.IntRange(min=0), help="Print at most this many rows; 0 for all.")
 

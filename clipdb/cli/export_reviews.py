@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import Output, index_option
+from clipdb.cli.common import Output, index_option, say
 
 
 @click.command()
@@ -25,6 +25,6 @@ def reviews(index: Path, file: Path) -> None:
         decided = rows(opened).fetchone() is not None
         write_result(rows(opened), Output("parquet" if file.suffix == ".parquet" else "csv", file, None))
     if decided:
-        click.echo(f"{file}: what people decided in {index}")
+        say(f"{file}: what people decided in {index}")
     else:
-        click.echo(f"note: nobody has decided on a head of {index}: {file} has no rows; see `clipdb review`", err=True)
+        say(f"note: nobody has decided on a head of {index}: {file} has no rows; see `clipdb review`", err=True)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from clipdb.cli.common import index_option, plain
+from clipdb.cli.common import index_option, say
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,8 +48,8 @@ def _import(index: Path, kind: Literal["spans", "labels"], file: Path, source: s
 
     found = import_published(index, kind, file, source, model)
     if found.ignored:
-        click.echo(f"note: left out the columns {plain(', '.join(found.ignored))}", err=True)
-    click.echo(
+        say(f"note: left out the columns {', '.join(found.ignored)}", err=True)
+    say(
         f"{index}: added {found.added} {kind}, skipped {found.skipped}; "
         f"the file has {found.heads} heads of {', '.join(found.models)}"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import Group, index_option
+from clipdb.cli.common import Group, index_option, say
 from clipdb.errors import require
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -112,11 +112,11 @@ def images(
     with ingest_progress() as progress:
         counts = ingest_images(index, sources, model, options, progress)
     updated = f", updated {counts.updated}" if counts.updated else ""
-    click.echo(f"{index}: added {counts.added}, skipped {counts.skipped}, failed {counts.failed}{updated}")
+    say(f"{index}: added {counts.added}, skipped {counts.skipped}, failed {counts.failed}{updated}")
     for note in counts.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     if counts.failed:
-        click.echo(f"failed files: clipdb query images-failed -i {shlex.quote(str(index))}", err=True)
+        say(f"failed files: clipdb query images-failed -i {shlex.quote(str(index))}", err=True)
 
 
 @command.command("texts")
@@ -136,7 +136,7 @@ def texts(index: Path, file: Path | None, pool: str, checkpoint: Path | None, de
 
     counts = ingest_texts(index, pool, file, checkpoint, device)
     for model_id, reason in counts.unavailable.items():
-        click.echo(f"note: not embedded for {model_id}: {reason}", err=True)
+        say(f"note: not embedded for {model_id}: {reason}", err=True)
     if counts.duplicates or counts.empty:
-        click.echo(f"note: left out {counts.duplicates} duplicates and {counts.empty} empty rows", err=True)
-    click.echo(f"{index}: pool {pool} has {counts.texts} texts; embedded {counts.added}, skipped {counts.skipped}")
+        say(f"note: left out {counts.duplicates} duplicates and {counts.empty} empty rows", err=True)
+    say(f"{index}: pool {pool} has {counts.texts} texts; embedded {counts.added}, skipped {counts.skipped}")

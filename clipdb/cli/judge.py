@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import index_option
+from clipdb.cli.common import index_option, say
 from clipdb.cli.llm_options import llm_options, need_server, refuse_llm_options
 from clipdb.errors import require
 
@@ -54,7 +54,7 @@ def command(
         from clipdb.ingest.vote import judge_by_vote
 
         verdicts = judge_by_vote(index, pool, model, top, labeller)
-        click.echo(f"{index}: {verdicts} verdicts by vote (not independent of labels by vote)")
+        say(f"{index}: {verdicts} verdicts by vote (not independent of labels by vote)")
         return
     require("pydantic", "llm")
     from clipdb.ingest.judged import Judging
@@ -75,7 +75,7 @@ def _judge(index: Path, server: Server, judging: Judging, concurrency: int) -> N
         outcome = judge_by_llm(index, server, judging, concurrency, progress)
     why = failures(outcome, "nothing was judged")
     counts = f"{outcome.answered} heads judged by {server.name} ({outcome.rows} verdicts)"
-    click.echo(f"{index}: {counts}, {outcome.skipped} skipped, {outcome.failed} failed{why}")
+    say(f"{index}: {counts}, {outcome.skipped} skipped, {outcome.failed} failed{why}")
 
 
 def _show(index: Path, server: Server, judging: Judging) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import index_option
+from clipdb.cli.common import index_option, say
 from clipdb.cli.llm_options import llm_options, need_server, refuse_llm_options
 from clipdb.errors import require
 
@@ -65,7 +65,7 @@ def command(
         from clipdb.ingest.vote import label_by_vote
 
         labelled, untagged = label_by_vote(index, pool, model)
-        click.echo(f"{index}: {labelled} heads labelled by vote, {untagged} without a tagged span")
+        say(f"{index}: {labelled} heads labelled by vote, {untagged} without a tagged span")
         return
     if open_naming and vocabulary is not None:
         raise click.UsageError("--open and --vocabulary don't go together: choose one")
@@ -89,7 +89,7 @@ def _label(index: Path, server: Server, naming: Naming, concurrency: int, repeat
         outcome = label_by_llm(index, server, naming, concurrency, repeats, progress)
     why = failures(outcome, "no head was labelled")
     counts = f"{outcome.answered} heads labelled by {server.name}, {outcome.skipped} skipped, {outcome.failed} failed"
-    click.echo(f"{index}: {counts}{why}")
+    say(f"{index}: {counts}{why}")
 
 
 def _show(index: Path, server: Server, naming: Naming, repeats: int) -> None:

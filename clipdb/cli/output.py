@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
+from clipdb._text import escaped
 from clipdb.cli.common import Output
 from clipdb.errors import ClipdbError
 
@@ -122,10 +124,22 @@ def _write(
     formats.WRITERS[output.format](names, rows, json_columns, stream)
 
 
+class _Terminal(io.TextIOBase):
+    """Standard output where a person reads it: no cell or name may steer the terminal, whatever the format."""
+
+    def isatty(self) -> bool:
+        """Say that it is one."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Write a text with control characters escaped."""
+        return sys.stdout.write(escaped(text))
+
+
 @contextmanager
 def _stream(path: Path | None) -> Iterator[IO[str]]:
     if path is None:
-        yield sys.stdout
+        yield cast(IO[str], _Terminal()) if sys.stdout.isatty() else sys.stdout
         sys.stdout.flush()
         return
     with replacing(path) as building, building.open("w", encoding="utf-8", newline="") as stream:
@@ -134,11 +148,20 @@ def _stream(path: Path | None) -> Iterator[IO[str]]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Build a file under another name and rename it, so that it is whole or as it was."""
+    """Build a file under another name and rename it, so that it is whole or as it was.
+
+    What killed commands left of the same file is deleted.
+    """
+    from clipdb.schema.leftovers import delete_leftovers, locked
+
     if not path.parent.is_dir():
         raise ClipdbError(f"can't write {path}: there is no directory {path.parent}")
     building = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = None
     try:
+        building.touch()
+        handle = locked(building)
+        delete_leftovers(path, "[0-9]+", Path.is_file)
         yield building
         building.replace(path)
     except OSError as error:
@@ -146,10 +169,12 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where it couldn't be made there is none
             building.unlink()
+        if handle is not None:
+            os.close(handle)
 
 
 def _write_parquet(result: duckdb.DuckDBPyConnection, output: Output, cap: int | None) -> None:
-    table = result.to_arrow_table()
+    table = result.to_arrow_table(_FETCH)  # a batch is allocated before it is filled
     _save_parquet(table.slice(0, cap) if cap else table, output)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from clipdb._open import open as open_index
-from clipdb.cli.common import PLOT, Group, Output, output_options, readable_option
+from clipdb.cli.common import PLOT, Group, Output, files_option, output_options, readable_option
 from clipdb.cli.model_options import weights_option
 from clipdb.errors import ClipdbError
 from clipdb.queries.index import reads_vectors
@@ -56,6 +56,7 @@ class Questions(Group):
 @click.group(cls=Questions, invoke_without_command=True, subcommand_metavar="[NAME [VALUE] | SQL | -] [OPTIONS]...")
 @readable_option
 @output_options
+@files_option
 @click.option(
     "--queries",
     type=click.Path(path_type=Path),
@@ -67,12 +68,15 @@ class Questions(Group):
 )
 @click.option("--list", "listing", is_flag=True, help="List the named queries.")
 @click.pass_context
-def command(ctx: click.Context, index: Path | str, output: Output, queries: tuple[Path, ...], listing: bool) -> None:
+def command(
+    ctx: click.Context, index: Path | str, output: Output, files: bool, queries: tuple[Path, ...], listing: bool
+) -> None:
     """Ask an index, or an export of one, by the name of a query or in SQL.
 
     A word is a query's name (`clipdb query heads`, `clipdb query heads --help`); its first parameter may follow without
     its option (`clipdb query property colour`). Anything else is SQL, which DuckDB runs on the index opened for reading
-    (`clipdb query "select * from heads"`); `-` reads the SQL from stdin. SQL has no row limit of its own.
+    (`clipdb query "select * from heads"`); `-` reads the SQL from stdin. SQL has no row limit of its own, and
+    reaches no other files and no network unless --files is given.
 
     Options may stand before the name or after it, --queries only before.
     """
@@ -88,23 +92,26 @@ def command(ctx: click.Context, index: Path | str, output: Output, queries: tupl
 @click.argument("sql")
 @readable_option
 @output_options
+@files_option
 @click.option("--model", metavar="MODEL", help="The model that image_vectors and text_vectors stand for.")
 @weights_option
-def _sql(sql: str, index: Path | str, output: Output, model: str | None, checkpoint: Path | None) -> None:
+def _sql(sql: str, index: Path | str, output: Output, files: bool, model: str | None, checkpoint: Path | None) -> None:
     """Run SQL on the index, opened for reading; `-` reads it from stdin."""
     from clipdb.cli.output import write_result
+    from clipdb.queries.files import files_as_allowed
 
     if sql == "-":
         sql = sys.stdin.read()
     if not sql.strip():
         raise ClipdbError('the SQL is empty: try `clipdb query "select * from heads limit 5"`')
-    with open_index(index, model=model, checkpoint=checkpoint) as opened:
+    with open_index(index, model=model, checkpoint=checkpoint) as opened, files_as_allowed(opened, sql, files):
         write_result(opened.execute(sql), output)
 
 
 def _named(query: NamedQuery) -> click.Command:
-    def ask(index: Path | str, output: Output, first: str | None = None, **given: Any) -> None:
+    def ask(index: Path | str, output: Output, files: bool = True, first: str | None = None, **given: Any) -> None:
         from clipdb.cli.output import write_result, write_rows
+        from clipdb.queries.files import files_as_allowed
 
         if first is not None:
             name = query.parameters[0].name
@@ -116,7 +123,11 @@ def _named(query: NamedQuery) -> click.Command:
         checkpoint: Path | None = given.pop("checkpoint", None)
         if sheet is not None and query.sheet is None:
             raise click.UsageError(f"{query.command} lists no images, so there is nothing to show on a sheet")
-        with _pandas_unseen(query.sql), open_index(index, checkpoint=checkpoint) as opened:
+        with (
+            _pandas_unseen(query.sql),
+            open_index(index, checkpoint=checkpoint) as opened,
+            files_as_allowed(opened, query.sql, files),
+        ):
             bound = opened.bind(query, given)
             if sheet is not None:
                 from clipdb.cli.sheet import draw_sheet
@@ -154,7 +165,8 @@ def _named(query: NamedQuery) -> click.Command:
         short_help=query.title,
     )
     # The shared options are decorators of functions; a command that is made, not written, takes theirs over.
-    shared = click.command()(readable_option(output_options(weights_option(ask) if reads_vectors(query.sql) else ask)))
+    given = weights_option(ask) if reads_vectors(query.sql) else ask
+    shared = click.command()(readable_option(output_options(given if query.ships else files_option(given))))
     made.callback = shared.callback
     made.params += [option for option in shared.params if option.name not in {one.name for one in options}]
     return made

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import Output, output_options, readable_option
+from clipdb.cli.common import Output, output_options, readable_option, say
 from clipdb.cli.model_options import model_options
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def command(
 
     \b
         clipdb segment photo.jpg --text "a dog" -o dog.parquet
-        clipdb query "select patch_row, patch_col, share from 'dog.parquet' where token = 'patch'"
+        clipdb query --files "select patch_row, patch_col, share from 'dog.parquet' where token = 'patch'"
     """
     from clipdb._open import open as open_index
     from clipdb._segment import segment
@@ -91,8 +91,8 @@ def command(
     cut = output.format == "table" and output.path is None and output.limit is None
     write_rows(COLUMNS, rows, replace(output, limit=FIRST) if cut else output)
     if cut:
-        click.echo(f"The first {FIRST} of {len(rows)} rows; --limit N prints more, --limit 0 all.", err=True)
-    click.echo(f"{caption[0]}: {share} ({caption[2]})", err=True)
+        say(f"The first {FIRST} of {len(rows)} rows; --limit N prints more, --limit 0 all.", err=True)
+    say(f"{caption[0]}: {share} ({caption[2]})", err=True)
 
 
 def _title(text: str, against: str | None) -> str:

@@ -36,6 +36,7 @@ def terminal_width(stream: IO[str]) -> int:
 
 def render(names: Sequence[str], rows: Sequence[Row], width: int) -> str:
     """Draw a table no wider than ``width``: long texts are cut with an ellipsis, then columns are left out."""
+    names = [printable(name) for name in names]
     cells, numeric = texts(names, rows)
     natural = [max([_wide(name), *(_wide(row[place]) for row in cells)]) for place, name in enumerate(names)]
     least = natural
@@ -97,7 +98,7 @@ def _write(value: Any, places: int) -> str:
     if isinstance(value, datetime.datetime):
         return value.isoformat(" ", "seconds")
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {_write(item, 3)}" for key, item in value.items())
+        return ", ".join(f"{printable(str(key))}: {_write(item, 3)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return _write_list(value)
     if isinstance(value, bytes):

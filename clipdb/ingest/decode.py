@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from clipdb.errors import ClipdbError
+from clipdb.ingest.file_check import problem_of
 
 MAX_BYTES = 512 * 2**20
 """Largest image file that is read, in bytes."""
@@ -153,7 +154,8 @@ def decode(data: bytes, preprocess: Preprocess) -> Decoded:
     Raises
     ------
     Undecodable
-        When the bytes are empty, larger than `MAX_BYTES`, no image, damaged, or a decompression bomb.
+        When the bytes are empty, larger than `MAX_BYTES`, no image, damaged, a decompression bomb, or a
+        JPEG of scans without end.
     """
     return _finished(data, lambda upright, kind: Decoded(np.array(_fit(upright, preprocess)), *upright.size, kind))
 
@@ -197,6 +199,8 @@ def _finished(data: bytes, finish: Callable[[Image.Image, str], _T]) -> _T:
         raise Undecodable("the file is empty")
     if len(data) > MAX_BYTES:
         raise Undecodable(f"the file has {len(data):,} bytes: more than {MAX_BYTES:,}")
+    if problem := problem_of(data):
+        raise Undecodable(problem)
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             image.load()

@@ -123,7 +123,12 @@ def ingest_images(
         ):
             session.run(stream)
         session.close()
-        return session.counts
+        counts, links = session.counts, sources.left_out
+        if not counts.added + counts.skipped + counts.failed:
+            but = f", but {links} links, pipes or devices" if links else ""
+            raise ClipdbError(f"no images in {', '.join(paths)}{but}: give files, or archives and tables of them")
+        note = [f"left out {links} links, pipes or devices in tar shards: only files are read"] if links else []
+        return replace(counts, notes=(*counts.notes, *note))
 
 
 @dataclass(frozen=True)

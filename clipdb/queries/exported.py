@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from clipdb._text import first_line
+from clipdb._text import first_line, without_login
 from clipdb.errors import ClipdbError
 from clipdb.queries.remote import better_address, load_httpfs
 from clipdb.schema import catalog, views
@@ -106,7 +106,7 @@ class Artefact:
 
     def unreadable(self, error: duckdb.Error) -> ClipdbError:
         """Say in one line why DuckDB could not read it."""
-        reason = first_line(error)
+        reason = without_login(first_line(error))  # before it is cut
         reason = reason if len(reason) <= _MOST_REASON else f"{reason[:_MOST_REASON]}..."
         advice = "get the artefact again"
         if is_url(self.where) and isinstance(error, duckdb.IOException):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
+from clipdb._text import without_login
 from clipdb.errors import ClipdbError
 from clipdb.queries.methods import Queries
 from clipdb.queries.named import NamedQuery
@@ -96,7 +97,7 @@ class Index:
         self.close()
 
     def __repr__(self) -> str:
-        return f"clipdb.open({str(self.path)!r})"
+        return f"clipdb.open({without_login(str(self.path))!r})"
 
     def close(self) -> None:
         """Close the index; results that were not fetched are lost."""
@@ -127,7 +128,7 @@ class Index:
         ClipdbError
             If the SQL reads vectors that are not as the catalog says.
         """
-        self._prepare(query, params)
+        self.prepare(query, params)
         return self._explained(lambda: self.connection.sql(query, params=params or None))
 
     def execute(self, query: str, params: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
@@ -140,7 +141,7 @@ class Index:
         ClipdbError
             If the SQL reads vectors that are not as the catalog says.
         """
-        self._prepare(query, params or {})
+        self.prepare(query, params)
         return self._explained(lambda: self.connection.execute(query, dict(params) if params else None))
 
     def rows(self, function: str, **arguments: Any) -> list[dict[str, Any]]:
@@ -238,9 +239,9 @@ class Index:
                 values[parameter.name] = resolve(self.connection, parameter.type, value, values.get("model"))
         return values
 
-    def _prepare(self, query: str, params: Mapping[str, Any]) -> None:
+    def prepare(self, query: str, params: Mapping[str, Any] | None = None) -> None:
         """Open the vectors before the first statement that may read them: Lance is slow to import."""
-        _require_utf8((query, *params.values()))
+        _require_utf8((query, *(params or {}).values()))
         if not reads_vectors(query):
             return
         self.context.error = None  # a relation that was fetched late may have left one

@@ -31,6 +31,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import duckdb
+
+from clipdb._text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.queries.parameters import Parameter, convert, known_type
 
@@ -65,6 +68,11 @@ class NamedQuery:
         """The name as it is typed: ``property-neighbours``."""
         return self.name.replace("_", "-")
 
+    @property
+    def ships(self) -> bool:
+        """Whether it comes with clipdb."""
+        return self.path.parent == SHIPPED
+
 
 @dataclass
 class _Header:
@@ -84,7 +92,7 @@ def query_names(folders: Iterable[Path] = ()) -> list[str]:
     Raises
     ------
     ClipdbError
-        If a folder is not there or a file's name can't be a query's.
+        If a folder is not there, or a file's name can't be a query's or is that of a shipped query.
     """
     names = {path.stem for path in SHIPPED.glob("*.sql")}
     for folder in folders:
@@ -92,6 +100,7 @@ def query_names(folders: Iterable[Path] = ()) -> list[str]:
         for path in folder.glob("*.sql"):
             if not _NAME.fullmatch(path.stem):
                 raise ClipdbError(f"{path}: name the file with small letters, digits and '_' only")
+            _require_new(path)
             names.add(path.stem)
     return sorted(names)
 
@@ -101,8 +110,13 @@ def _require_folder(folder: Path) -> None:
         raise ClipdbError(f"{folder} is not a folder: give --queries a folder of .sql files")
 
 
+def _require_new(path: Path) -> None:
+    if path.parent != SHIPPED and (SHIPPED / path.name).exists():
+        raise ClipdbError(f"{path} has the name of a query that ships with clipdb: choose another name")
+
+
 def find_query(name: str, folders: Sequence[Path] = ()) -> NamedQuery:
-    """Read one query; a user's file comes before a shipped one of the same name, a later folder before an earlier.
+    """Read one query; of two files of the user's of the same name, that in the later folder counts.
 
     Parameters
     ----------
@@ -114,16 +128,16 @@ def find_query(name: str, folders: Sequence[Path] = ()) -> NamedQuery:
     Raises
     ------
     ClipdbError
-        If there is no such query (the nearest names are in the message), its header is malformed or a folder is not
-        there.
+        If there is no such query (the nearest names are in the message), its header is malformed, it does anything but
+        read, a file has the name of a shipped query or a folder is not there.
     """
     for folder in folders:
         _require_folder(folder)
     key = name.replace("-", "_")
     if _NAME.fullmatch(key):
-        for folder in (*reversed(folders), SHIPPED):
-            path = folder / f"{key}.sql"
+        for path in (folder / f"{key}.sql" for folder in (*reversed(folders), SHIPPED)):
             if path.is_file():
+                _require_new(path)
                 return read_query(path)
     from difflib import get_close_matches
 
@@ -139,7 +153,8 @@ def read_query(path: Path) -> NamedQuery:
     Raises
     ------
     ClipdbError
-        If the header is malformed: the message names the file and the line.
+        If the header is malformed: the message names the file and the line. If a query that doesn't ship with clipdb is
+        anything but one statement that reads.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -161,6 +176,8 @@ def read_query(path: Path) -> NamedQuery:
     if not sql:
         raise ClipdbError(f"{path}, line {len(lines)}: there is no SQL after the header")
     _check_placeholders(path, header, sql)
+    if path.parent != SHIPPED:
+        _require_one_select(path, sql)
     return NamedQuery(
         name=path.stem,
         title=header.title,
@@ -228,6 +245,19 @@ def _read_parameter(text: str, seen: Sequence[Parameter]) -> Parameter:
         return Parameter(name, kind, match["help"], default=convert(parameter, match["default"].strip("' ")))
     except ClipdbError as error:
         raise ValueError(f"the default of {error}") from error
+
+
+def _require_one_select(path: Path, sql: str) -> None:
+    """Check that a query of the user's, which may be a stranger's, reads and does nothing else."""
+    with duckdb.connect(config={"enable_external_access": False}) as parser:
+        try:
+            statements = parser.extract_statements(sql)
+        except duckdb.Error as error:
+            raise ClipdbError(f"{path}: {first_line(error)}") from error
+    # A PIVOT brings a second statement, without text of its own.
+    kinds = [one.type.name for one in statements if one.query or one.type.name != "CREATE"]
+    if kinds != ["SELECT"]:
+        raise ClipdbError(f"{path}: a query is one SELECT, and this is {', '.join(kinds) or 'nothing'}")
 
 
 def _check_placeholders(path: Path, header: _Header, sql: str) -> None:

@@ -63,6 +63,11 @@ class Sources:
         counts = [part.total for part in self.parts]
         return None if None in counts else sum(count or 0 for count in counts)
 
+    @property
+    def left_out(self) -> int:
+        """Number of links, pipes and devices in the tar shards that have been read to their end."""
+        return sum(part.left_out for part in self.parts if isinstance(part, tar.TarShard))
+
 
 def open_sources(paths: Sequence[str]) -> Sources:
     """Find out what each path is.
