@@ -46,6 +46,7 @@ def open(
     def embedder() -> Embedder:
         require("torch", "ingest")
         require("open_clip", "ingest")
+        require("clipdb.ingest.embedder", "ingest")
         from clipdb.ingest.embedder import Embedder, OpenReader
 
         weights = None if checkpoint is None else Path(checkpoint)

@@ -18,7 +18,7 @@ class MissingExtra(ClipdbError):
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import a module that an extra brings.
+    """Import a module that an extra brings, which Ctrl-C doesn't leave half imported.
 
     Parameters
     ----------
@@ -32,7 +32,9 @@ def require(module: str, extra: str) -> ModuleType:
     MissingExtra
         With the exact ``pip install`` line, when the module is not there.
     """
+    from clipdb._apart import apart
+
     try:
-        return importlib.import_module(module)
+        return apart(lambda: importlib.import_module(module))
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or module, extra) from error

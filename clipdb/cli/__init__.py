@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import keyword
+import signal
+from typing import Any
 
 import click
 
 from clipdb import __version__
+from clipdb._start import stop_at_once
 from clipdb.cli.common import Group
 
 # Verb -> its line in `clipdb --help`. Each is the attribute `command` of the module clipdb.cli.VERB, which for a
@@ -45,6 +48,16 @@ class Verbs(Group):
         module = f"{name}_" if keyword.iskeyword(name) else name
         command: click.Command = importlib.import_module(f"clipdb.cli.{module}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb, which Ctrl-C stops in the verb's own way; once it is done, nothing is left to stop."""
+        if signal.getsignal(signal.SIGINT) is not stop_at_once:
+            return super().invoke(ctx)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return super().invoke(ctx)
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verbs with their lines."""

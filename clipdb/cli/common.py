@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,6 +70,10 @@ def _message(error: Exception) -> str:
 
 def _stop(ctx: click.Context) -> NoReturn:
     click.echo("Stopped.", err=True)
+    apart = sys.modules.get("clipdb._apart")
+    if apart is not None and apart.busy():
+        sys.stdout.flush()
+        os._exit(130)  # torch is being imported or a model loaded; an interpreter that shuts down meanwhile may crash
     ctx.exit(130)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from clipdb._apart import apart
 from clipdb.errors import ClipdbError
 from clipdb.ingest.decode import Decoded, Undecodable, decode
 from clipdb.ingest.decomposition import Decomposer
@@ -120,6 +121,9 @@ class Embedder:
         ClipdbError
             If they are no image, or the weights can't be had.
         """
+        return apart(lambda: self._image(model_id, data, name))
+
+    def _image(self, model_id: str, data: bytes, name: str) -> tuple[np.ndarray, float, dict[Head, np.ndarray]]:
         decomposer = self.decomposer(model_id)
         embedding, norm, heads = (part[0].cpu().numpy() for part in decomposer(self.pixels(model_id, data, name)))
         vectors = {
@@ -131,4 +135,4 @@ class Embedder:
 
     def texts(self, model_id: str, texts: list[str]) -> np.ndarray:
         """Embed texts as unit vectors, float32 ``[n, D]``; the number that were cut goes to stderr."""
-        return self.model(model_id).embed_texts(texts, 256)
+        return apart(lambda: self.model(model_id).embed_texts(texts, 256))
