@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 
@@ -15,6 +18,32 @@ class MissingExtra(ClipdbError):
 
     def __init__(self, module: str, extra: str) -> None:
         super().__init__(f'{module} is not installed: run  pip install "clipdb[{extra}]"')
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C in a writer: its message, if any, says what is in the index."""
+
+
+def require_found(module: str, extra: str) -> None:
+    """Check that a module is installed without importing it.
+
+    Raises
+    ------
+    MissingExtra
+        With the exact ``pip install`` line, when the module is not there.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtra(module, extra)
+
+
+@contextmanager
+def stopped(kept: Callable[[], str]) -> Iterator[None]:
+    """Turn Ctrl-C into `Stopped`, with what ``kept`` then says; it says nothing where nothing is in yet."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        what = kept()
+        raise Stopped(f"{what}; the same command resumes" if what else "") from error
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -49,6 +49,32 @@ class Verbs(Group):
         command: click.Command = importlib.import_module(f"clipdb.cli.{module}").command
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Say where options belong, to whom writes them before the verb."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            problem = (
+                f"No such option {error.option_name}: options follow the verb, as in `clipdb query heads -i INDEX`"
+            )
+            raise click.UsageError(problem, ctx) from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest verb, or the query, to whom mistypes one."""
+        name = args[0]
+        if name not in VERBS:
+            from difflib import get_close_matches
+
+            from clipdb.queries.named import query_names
+
+            near = get_close_matches(name, VERBS, n=1)
+            if not near and name.replace("-", "_") in query_names():
+                near = [f"query {name}"]
+            ctx.fail(f"No such command {name!r}" + (f": did you mean `clipdb {near[0]}`?" if near else "."))
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a verb, which Ctrl-C stops in the verb's own way; once it is done, nothing is left to stop."""
         if signal.getsignal(signal.SIGINT) is not stop_at_once:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar, cast
 import click
 from click.core import ParameterSource
 
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, Stopped
 from clipdb.schema.names import is_url
 
 FORMATS = ("table", "json", "jsonl", "csv", "parquet", "markdown")
@@ -40,8 +40,8 @@ class Group(click.Group):
             return super().invoke(ctx)
         except ClipdbError as error:
             raise click.ClickException(_message(error)) from error
-        except KeyboardInterrupt:
-            _stop(ctx)
+        except KeyboardInterrupt as error:
+            _stop(ctx, str(error) if isinstance(error, Stopped) else "")
         except RuntimeError as error:  # which is how DuckDB passes Ctrl-C on
             if not isinstance(error.__cause__, KeyboardInterrupt):
                 raise
@@ -68,8 +68,8 @@ def _message(error: Exception) -> str:
     return "\n".join(map(plain, str(error).strip().split("\n")))
 
 
-def _stop(ctx: click.Context) -> NoReturn:
-    click.echo("Stopped.", err=True)
+def _stop(ctx: click.Context, kept: str = "") -> NoReturn:
+    click.echo(f"Stopped: {kept}." if kept else "Stopped.", err=True)
     apart = sys.modules.get("clipdb._apart")
     if apart is not None and apart.busy():
         sys.stdout.flush()

@@ -111,6 +111,9 @@ def _named(query: NamedQuery) -> click.Command:
             if given[name] is not None:
                 raise click.UsageError(f"{query.parameters[0].option} is given twice: {given[name]!r} and {first!r}")
             given[name] = first
+        for parameter in query.parameters:
+            if parameter.required and parameter.type != "model" and given[parameter.name] is None:
+                raise click.UsageError(f"{query.command} needs {parameter.option}: {parameter.help}")
         plot: Path | None = given.pop("plot", None)
         sheet: Path | None = given.pop("sheet", None)
         checkpoint: Path | None = given.pop("checkpoint", None)

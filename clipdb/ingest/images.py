@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,12 +15,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, stopped
 from clipdb.ingest.arrow import vector_column
 from clipdb.ingest.decomposition import Decomposer, prove
 from clipdb.ingest.heads import refresh_statistics, store_bases, stored_bases
 from clipdb.ingest.known_models import require_same_model
 from clipdb.ingest.models import Model, device_name, load, out_of_memory
+from clipdb.ingest.progress import Counts, Progress
 from clipdb.ingest.rows import put
 from clipdb.ingest.sources import open_sources
 from clipdb.ingest.stream import Chunk, ImageStream
@@ -53,23 +54,6 @@ class ImageOptions:
     label_from: str | None = None
 
 
-@dataclass(frozen=True)
-class Counts:
-    """How many images a run added, skipped because they were known, and could not read."""
-
-    added: int
-    skipped: int
-    failed: int
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where an ingest tells how it goes: a total when it is known, then counts as they grow."""
-
-    total: Callable[[int | None], None] = lambda total: None
-    counts: Callable[[Counts], None] = lambda counts: None
-
-
 def ingest_images(
     index: Path,
     paths: Sequence[str],
@@ -96,13 +80,16 @@ def ingest_images(
     ------
     ClipdbError
         One line that says what to do; nothing is half-written.
+    Stopped
+        On Ctrl-C, which keeps what was computed.
     """
     options, progress = options or ImageOptions(), progress or Progress()
     sources = open_sources(paths)
     if options.checkpoint is not None:  # commands that need the weights later may run elsewhere
         options = replace(options, checkpoint=options.checkpoint.absolute())
     arguments = {"sources": list(paths), "model": model_id, **asdict(options)}
-    with Writer(index, "ingest images", arguments, create=True) as writer:
+    writer = Writer(index, "ingest images", arguments, create=True)
+    with stopped(lambda: f"{writer.added + writer.skipped} images are in" if writer.added else ""), writer:
         model = load(model_id, options.checkpoint, options.device, options.precision)
         writer.device = device_name(model.device)
         session = _Session(writer, model, options, progress)
