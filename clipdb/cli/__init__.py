@@ -23,6 +23,7 @@ VERBS = {
     "judge": "Judge how well spans fit the names.",
     "review": "Decide on names of heads yourself, one at a time.",
     "query": "Ask: named queries, or SQL.",
+    "shell": "Ask question after question, with the models kept in memory.",
     "explain": "Say which heads make an image and a text match.",
     "segment": "Show where in a picture heads find a text.",
     "import": "Bring in artefacts, published spans and names.",

@@ -70,11 +70,25 @@ def _message(error: Exception) -> str:
 
 def _stop(ctx: click.Context, kept: str = "") -> NoReturn:
     click.echo(f"Stopped: {kept}." if kept else "Stopped.", err=True)
+    if _meta(ctx, "shell"):
+        ctx.exit(130)
+    leave(ctx, 130)
+
+
+def leave(ctx: click.Context, code: int) -> NoReturn:
+    """End with an exit code, and at once where a model is still being loaded for a question that was stopped."""
     apart = sys.modules.get("clipdb._apart")
     if apart is not None and apart.busy():
         sys.stdout.flush()
-        os._exit(130)  # torch is being imported or a model loaded; an interpreter that shuts down meanwhile may crash
-    ctx.exit(130)
+        os._exit(code)  # an interpreter that shuts down while torch is imported may crash
+    ctx.exit(code)
+
+
+def with_index(command: click.Command, index: Path | str) -> click.Context:
+    """Make a context for a line of the shell, whose commands have this index unless they are given another."""
+    ctx = click.Context(command)
+    ctx.meta.update({"clipdb.index": str(index), "clipdb.shell": True})
+    return ctx
 
 
 def index_option(function: _F) -> _F:
