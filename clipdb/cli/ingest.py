@@ -80,11 +80,12 @@ def images(
     was.
     """
     from clipdb.cli.progress import ingest_progress
-    from clipdb.ingest.model_name import check_name
-    from clipdb.ingest.sources import open_sources
 
     # What was mistyped is said before anything is imported that takes seconds.
     require_installed()
+    from clipdb.ingest.model_name import check_name
+    from clipdb.ingest.sources import open_sources
+
     check_name(model)
     open_sources(sources)
     with ingest_progress() as progress:
