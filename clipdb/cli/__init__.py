@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from clipdb import __version__
-from clipdb._start import stop_at_once
+from clipdb._start import interrupt, stop_at_once
 from clipdb.cli.common import Group
 
 # Verb -> its line in `clipdb --help`. Each is the attribute `command` of the module clipdb.cli.VERB, which for a
@@ -80,11 +80,12 @@ class Verbs(Group):
         """Run a verb, which Ctrl-C stops in the verb's own way; once it is done, nothing is left to stop."""
         if signal.getsignal(signal.SIGINT) is not stop_at_once:
             return super().invoke(ctx)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, interrupt)
         try:
             return super().invoke(ctx)
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in (signal.SIGINT, signal.SIGALRM):
+                signal.signal(number, signal.SIG_IGN)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verbs with their lines."""
