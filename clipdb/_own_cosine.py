@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from clipdb._apart import apart
 from clipdb._segment import read_image
 from clipdb.queries.context import Context
 
@@ -33,10 +34,16 @@ def own_cosines(context: Context, model: str, image: str, texts: Sequence[str]) 
     ClipdbError
         If the weights or the file can't be had.
     """
-    import torch
-
     data = read_image(context, model, image)
     embedder = cast("Embedder", context.subjects.embedder)
+    return apart(lambda: _cosines(context, embedder, model, image, data, texts))
+
+
+def _cosines(
+    context: Context, embedder: Embedder, model: str, image: str, data: bytes, texts: Sequence[str]
+) -> list[float]:
+    import torch
+
     with torch.inference_mode():
         pixels = embedder.pixels(model, data, image)
         embedding = embedder.model(model).network.encode_image(pixels)[0].double().cpu().numpy()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from clipdb._apart import apart
 from clipdb.errors import ClipdbError, require
 from clipdb.queries.ablation import choose_heads
 from clipdb.queries.context import Context
@@ -61,12 +62,14 @@ def segment(
         raise ClipdbError("the text and the one against it are the same: every share of the difference would be 0")
     require("torch", "ingest")
     require("open_clip", "ingest")
+    require("clipdb.ingest.segment", "ingest")
     data = read_image(context, model, str(image))
     from clipdb.ingest.segment import segment_image
 
     found = [one.embedding for one in context.subjects.texts(model, texts)]
     sought = found[0] if against is None else found[0] - found[1]
-    return segment_image(cast("Embedder", context.subjects.embedder), model, data, str(image), sought, chosen)
+    embedder = cast("Embedder", context.subjects.embedder)
+    return apart(lambda: segment_image(embedder, model, data, str(image), sought, chosen))
 
 
 def read_image(context: Context, model: str, image: str) -> bytes:

@@ -25,6 +25,21 @@ Results go to stdout, progress and notes to stderr. Exit code 0: done; 1: failed
 2: wrong usage; 130: stopped. The index is `--index`, or `$CLIPDB_INDEX`, or `./index.clipdb`. A table is cut to the
 terminal's width, or to 120 columns where there is none; `csv`, `json`, `jsonl` and `parquet` are exact.
 
+Ctrl-C ends any command within a second or two with `Stopped.`, or with `Stopped: 64 images are in; the same command
+resumes.` where there is something to resume. While texts are embedded or images run through a model, stderr shows a bar
+in a terminal, and elsewhere a line every half minute.
+
+Questions about a new text or picture import torch and load the model, which takes some six seconds each time.
+[`clipdb shell`](#clipdb-shell) and Python keep both in memory.
+
+Completion of commands and options by the tab key:
+
+```
+eval "$(_CLIPDB_COMPLETE=bash_source clipdb)"            # in ~/.bashrc
+eval "$(_CLIPDB_COMPLETE=zsh_source clipdb)"             # in ~/.zshrc
+_CLIPDB_COMPLETE=fish_source clipdb | source             # in ~/.config/fish/config.fish
+```
+
 """
 
 _QUERIES = """# Queries

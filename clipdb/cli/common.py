@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from clipdb._text import plain, without_login
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, Stopped
 from clipdb.schema.names import is_url
 
 FORMATS = ("table", "json", "jsonl", "csv", "parquet", "markdown")
@@ -41,8 +42,8 @@ class Group(click.Group):
             return super().invoke(ctx)
         except ClipdbError as error:
             raise click.ClickException(_message(error)) from error
-        except KeyboardInterrupt:
-            _stop(ctx)
+        except KeyboardInterrupt as error:
+            _stop(ctx, str(error) if isinstance(error, Stopped) else "")
         except RuntimeError as error:  # which is how DuckDB passes Ctrl-C on
             if not isinstance(error.__cause__, KeyboardInterrupt):
                 raise
@@ -80,9 +81,27 @@ def _shortened(line: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[:half]} ... {line[-half:]}"
 
 
-def _stop(ctx: click.Context) -> NoReturn:
-    click.echo("Stopped.", err=True)
-    ctx.exit(130)
+def _stop(ctx: click.Context, kept: str = "") -> NoReturn:
+    click.echo(f"Stopped: {kept}." if kept else "Stopped.", err=True)
+    if _meta(ctx, "shell"):
+        ctx.exit(130)
+    leave(ctx, 130)
+
+
+def leave(ctx: click.Context, code: int) -> NoReturn:
+    """End with an exit code, and at once where a model is still being loaded for a question that was stopped."""
+    apart = sys.modules.get("clipdb._apart")
+    if apart is not None and apart.busy():
+        sys.stdout.flush()
+        os._exit(code)  # an interpreter that shuts down while torch is imported may crash
+    ctx.exit(code)
+
+
+def with_index(command: click.Command, index: Path | str) -> click.Context:
+    """Make a context for a line of the shell, whose commands have this index unless they are given another."""
+    ctx = click.Context(command)
+    ctx.meta.update({"clipdb.index": str(index), "clipdb.shell": True})
+    return ctx
 
 
 def index_option(function: _F) -> _F:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 import clipdb
-from clipdb.cli.ingest import check_installed
+from clipdb.cli.ingest import import_torch
 from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def command(folder: Path, scenes: int) -> None:
     It needs no network. DIR (clipdb-demo where it is not given) gets scenes/ with their true properties, the index
     demo.clipdb, and a contact sheet of one head's nearest neighbours. Run again, it computes nothing twice.
     """
-    check_installed()
+    import_torch()
     started = time.monotonic()
     index = _build(folder, scenes)
     with clipdb.open(index) as db:
@@ -104,7 +104,8 @@ def _ask(index: Path, *arguments: str) -> None:
 
     words = [*arguments, "-i", str(index)]
     click.echo(f"$ clipdb query {shlex.join(words)}")
-    query.main(words, standalone_mode=False)
+    if code := query.main(words, standalone_mode=False):  # Ctrl-C
+        click.get_current_context().exit(code)
     click.echo()
 
 

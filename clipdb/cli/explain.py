@@ -60,6 +60,9 @@ def command(
     from clipdb.cli.output import write_rows
     from clipdb.queries.named import find_query
 
+    for name, value in (("TEXT", text), ("--text-b", text_b), ("IMAGE", image)):
+        if value is not None and not value.strip():
+            raise ClipdbError(f"{name} is empty")
     if text == text_b:
         raise ClipdbError("TEXT and --text-b are the same: every share of the difference would be 0")
     query = find_query(QUERY)

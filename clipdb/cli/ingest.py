@@ -9,15 +9,22 @@ from pathlib import Path
 import click
 
 from clipdb.cli.common import Group, index_option, say
-from clipdb.errors import require
+from clipdb.errors import require, require_found
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-def check_installed() -> None:
-    """Say which extra is missing before anything is imported that needs it."""
-    require("torch", "ingest")
-    require("open_clip", "ingest")
+def require_installed() -> None:
+    """Say which extra is missing, without importing it."""
+    for module in ("torch", "open_clip", "PIL"):
+        require_found(module, "ingest")
+
+
+def import_torch() -> None:
+    """Import what takes seconds, which Ctrl-C doesn't leave half imported."""
+    require_installed()
+    for module in ("torch", "open_clip", "clipdb.ingest.spans", "clipdb.ingest.images"):
+        require(module, "ingest")
 
 
 device_option = click.option(
@@ -93,23 +100,31 @@ def images(
     metadata is filled in, and a path where there is no file any more is replaced. You can stop at any time: the same
     command resumes.
     """
-    check_installed()
     from clipdb.cli.progress import ingest_progress
-    from clipdb.ingest.images import ImageOptions, ingest_images
 
-    options = ImageOptions(
-        layers=layers,
-        checkpoint=checkpoint,
-        config=config,
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
-        workers=os.cpu_count() or 1 if workers is None else workers,
-        split=split,
-        label_from=label_from,
-        overwrite=overwrite,
-    )
+    # What was mistyped is said before anything is imported that takes seconds.
+    require_installed()
+    from clipdb.ingest.model_name import check_asked
+    from clipdb.ingest.sources import open_sources
+
+    check_asked(index, model, config)
+    open_sources(sources)
     with ingest_progress() as progress:
+        import_torch()
+        from clipdb.ingest.images import ImageOptions, ingest_images
+
+        options = ImageOptions(
+            layers=layers,
+            checkpoint=checkpoint,
+            config=config,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            workers=os.cpu_count() or 1 if workers is None else workers,
+            split=split,
+            label_from=label_from,
+            overwrite=overwrite,
+        )
         counts = ingest_images(index, sources, model, options, progress)
     updated = f", updated {counts.updated}" if counts.updated else ""
     say(f"{index}: added {counts.added}, skipped {counts.skipped}, failed {counts.failed}{updated}")
@@ -131,10 +146,13 @@ def texts(index: Path, file: Path | None, pool: str, checkpoint: Path | None, de
     FILE has a line a description, or is CSV or Parquet with a column text and perhaps property. Without FILE, the pool
     of that name that ships with clipdb is taken: general or scenes.
     """
-    check_installed()
-    from clipdb.ingest.pools import ingest_texts
+    from clipdb.cli.progress import stage_progress
 
-    counts = ingest_texts(index, pool, file, checkpoint, device)
+    with stage_progress() as progress:
+        import_torch()
+        from clipdb.ingest.pools import ingest_texts
+
+        counts = ingest_texts(index, pool, file, checkpoint, device, progress)
     for model_id, reason in counts.unavailable.items():
         say(f"note: not embedded for {model_id}: {reason}", err=True)
     if counts.duplicates or counts.empty:

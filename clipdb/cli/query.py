@@ -19,8 +19,8 @@ from clipdb.queries.index import reads_vectors
 from clipdb.queries.named import NamedQuery, find_query, query_names
 from clipdb.queries.parameters import Parameter
 
-_WORD = re.compile(r"[\w-]+")
-_STARTS_SQL = {
+WORD = re.compile(r"[\w-]+")
+STARTS_SQL = {
     "select", "from", "with", "values", "table", "show", "describe", "desc", "explain", "summarize", "pragma", "pivot",
     "unpivot", "copy", "attach", "call", "set",
 }  # fmt: skip
@@ -48,7 +48,7 @@ class Questions(Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Tell SQL from a query's name."""
         first = args[0]
-        if _WORD.fullmatch(first) and first != "-" and first.lower() not in _STARTS_SQL:
+        if WORD.fullmatch(first) and first != "-" and first.lower() not in STARTS_SQL:
             return first, self.get_command(ctx, first), args[1:]
         return "SQL", _sql, args
 
@@ -118,6 +118,9 @@ def _named(query: NamedQuery) -> click.Command:
             if given[name] is not None:
                 raise click.UsageError(f"{query.parameters[0].option} is given twice: {given[name]!r} and {first!r}")
             given[name] = first
+        for parameter in query.parameters:
+            if parameter.required and parameter.type != "model" and given[parameter.name] is None:
+                raise click.UsageError(f"{query.command} needs {parameter.option}: {parameter.help}")
         plot: Path | None = given.pop("plot", None)
         sheet: Path | None = given.pop("sheet", None)
         checkpoint: Path | None = given.pop("checkpoint", None)

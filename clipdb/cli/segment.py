@@ -65,7 +65,6 @@ def command(
     from clipdb._open import open as open_index
     from clipdb._segment import segment
     from clipdb.cli.output import replacing, write_rows
-    from clipdb.ingest.segment import COLUMNS
 
     if output.path is not None and output.path.suffix.lower() == ".png":
         overlay, output = overlay or output.path, replace(output, path=None)
@@ -74,6 +73,8 @@ def command(
             raise click.UsageError(f"{path} is not a {suffix} file")
     with open_index(index, device=device, checkpoint=checkpoint) as opened:
         found = segment(opened, image, text, against, heads=heads, property=property, layers=layers, model=model)
+    from clipdb.ingest.segment import COLUMNS  # which needs torch
+
     whole = "cosine" if against is None else "difference of the cosines"
     share = f"share {found.total:+.4f} of the {whole} {found.cosine:+.4f}"
     caption = (_heads(found, property), share, _parts(found))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, stopped
 from clipdb.ingest.arrow import vector_column
 from clipdb.ingest.decomposition import Decomposer, prove
 from clipdb.ingest.heads import refresh_statistics, store_bases, stored_bases
@@ -22,6 +22,7 @@ from clipdb.ingest.image_facts import KnownImages, differences, facts_of
 from clipdb.ingest.known_models import remembered, require_same_model
 from clipdb.ingest.model_config import named
 from clipdb.ingest.models import Model, device_name, load, out_of_memory
+from clipdb.ingest.progress import Counts, Progress
 from clipdb.ingest.rows import put
 from clipdb.ingest.sources import open_sources
 from clipdb.ingest.stream import Candidate, Chunk, ImageStream
@@ -56,28 +57,6 @@ class ImageOptions:
     overwrite: bool = False
 
 
-@dataclass(frozen=True)
-class Counts:
-    """How many images a run added, skipped because they were known, and could not read.
-
-    Of the known ones ``updated`` got another label, split, path or metadata; ``notes`` say what a person should know.
-    """
-
-    added: int
-    skipped: int
-    failed: int
-    updated: int = 0
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where an ingest tells how it goes: a total when it is known, then counts as they grow."""
-
-    total: Callable[[int | None], None] = lambda total: None
-    counts: Callable[[Counts], None] = lambda counts: None
-
-
 def ingest_images(
     index: Path,
     paths: Sequence[str],
@@ -104,6 +83,8 @@ def ingest_images(
     ------
     ClipdbError
         One line that says what to do; nothing is half-written.
+    Stopped
+        On Ctrl-C, which keeps what was computed.
     """
     options, progress = options or ImageOptions(), progress or Progress()
     sources = open_sources(paths)
@@ -111,7 +92,8 @@ def ingest_images(
     # Commands that need the weights later may run elsewhere.
     checkpoint = wanted.checkpoint and wanted.checkpoint.absolute()
     arguments = {"sources": list(paths), "model": wanted.model_id, **asdict(options), "checkpoint": checkpoint}
-    with Writer(index, "ingest images", arguments, create=True) as writer:
+    writer = Writer(index, "ingest images", arguments, create=True)
+    with stopped(lambda: f"{writer.added + writer.skipped} images are in" if writer.added else ""), writer:
         known = remembered(writer, wanted)
         loaded = load(known.model_id, known.checkpoint, options.device, options.precision, known.config)
         writer.device = device_name(loaded.device)

@@ -13,9 +13,7 @@ from typing import Any
 import open_clip
 
 from clipdb.errors import ClipdbError
-
-LOCAL_DIR = "local-dir:"
-"""How open_clip names a folder that holds a model, ``open_clip_config.json`` and weights."""
+from clipdb.ingest.model_name import LOCAL_DIR
 
 _ARCHITECTURE = ("embed_dim", "vision_cfg", "text_cfg")
 _MOST = 1_000_000  # no size of a model is larger; what is would fill the memory before its weights are compared

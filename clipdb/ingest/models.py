@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import logging
@@ -21,12 +20,13 @@ from open_clip.factory import load_checkpoint
 
 from clipdb import demo
 from clipdb._text import first_line
-from clipdb.demo.captions import known_words, words
 from clipdb.errors import ClipdbError
 from clipdb.ingest.adapters import Adapter, adapt
 from clipdb.ingest.decode import Preprocess
 from clipdb.ingest.hub import weights_file
 from clipdb.ingest.model_config import Config, register
+from clipdb.ingest.model_name import nearest, refuse_unknown
+from clipdb.ingest.text_tower import TextTower
 from clipdb.ingest.weights import tensor_shapes, tensors_digest
 from clipdb.schema.names import model_slug
 
@@ -74,25 +74,15 @@ class Model:
         std = torch.tensor(self.preprocess.std, device=self.device).view(1, 3, 1, 1)
         return images.sub_(mean).div_(std).to(DTYPES[self.precision])
 
-    @torch.inference_mode()
+    @cached_property
+    def text_tower(self) -> TextTower:
+        """The text tower with its tokenizer."""
+        return TextTower(self.model_id, self.network, self.device)
+
     def embed_texts(self, texts: Sequence[str], batch_size: int) -> np.ndarray:
-        """Embed texts as unit vectors, float32 ``[n, D]``; what was cut at the context length is said on stderr."""
-        tokenizer = open_clip.get_tokenizer(self.model_id.split("/")[0])
-        encode = getattr(tokenizer, "encode", None)  # tokenizers from the hub cut silently, and can't be asked
-        parts = []
-        over: list[int] = []  # by how many tokens, of the texts that are too long
-        for start in range(0, len(texts), batch_size):
-            batch = list(texts[start : start + batch_size])
-            if encode:
-                room = tokenizer.context_length - 2  # one token marks the start and one the end
-                over += [extra for text in batch if (extra := len(encode(text)) - room) > 0]
-            embeddings = self.network.encode_text(tokenizer(batch).to(self.device)).float()
-            parts.append(torch.nn.functional.normalize(embeddings, dim=-1).cpu().numpy())
-        if over:
-            print(_cut_note(over, len(texts), tokenizer.context_length - 2), file=sys.stderr)
-        if self.model_id == demo.MODEL_ID:
-            _warn_of_unknown_words(texts)
-        return np.concatenate(parts)
+        """Embed texts as unit vectors, float32 ``[n, D]``; what the model doesn't read of them is said on stderr."""
+        self.text_tower.note(texts)
+        return self.text_tower.embed(texts, batch_size)
 
     def row(self, reconstruction_error: float) -> dict[str, Any]:
         """Give the model's row for the table ``models``."""
@@ -203,9 +193,7 @@ def split_name(model_id: str) -> tuple[str, str]:
     arch, tag = model_id.split("/")
     if demo.MODEL_ID.split("/")[0] not in open_clip.list_models():
         open_clip.add_model_config(demo.MODEL_CONFIG)
-    if arch not in open_clip.list_models():
-        near = _nearest(arch, open_clip.list_models())
-        raise ClipdbError(f"open_clip has no architecture {arch!r}{near}: see `clipdb models`")
+    refuse_unknown(arch, open_clip.list_models())
     return arch, tag
 
 
@@ -257,23 +245,6 @@ def out_of_memory(batch_size: int) -> Iterator[None]:
         ) from error
 
 
-def _warn_of_unknown_words(texts: Sequence[str]) -> None:
-    """Say on stderr which words mean nothing to the demo model: it was trained on some 180 of them."""
-    strange = dict.fromkeys(word for text in texts for word in words(text) if word not in known_words())
-    if strange:
-        shown = ", ".join(list(strange)[:3]) + (f" and {len(strange) - 3} more" if len(strange) > 3 else "")
-        print(f"note: the demo model was trained without: {shown}: see docs/demo-model.md", file=sys.stderr)
-
-
-def _cut_note(over: list[int], texts: int, room: int) -> str:
-    """Say how many tokens of how many texts were dropped."""
-    if texts == 1:
-        return f"note: the text has {room + over[0]} tokens and the model reads {room}: the last {over[0]} were dropped"
-    if len(over) == 1:
-        return f"note: 1 text is longer than {room} tokens: the last {over[0]} were dropped"
-    return f"note: {len(over)} texts are longer than {room} tokens: {sum(over)} at their ends were dropped"
-
-
 def _fill(network: Any, weights: Path, arch: str) -> None:
     """Load weights into a network, strictly: open_clip alone would resize position embeddings that don't fit."""
     shapes = tensor_shapes(weights)
@@ -298,10 +269,4 @@ def _no_such_tag(arch: str, tag: str) -> str:
     tags = [own_tag] if arch == own_arch else open_clip.list_pretrained_tags_by_model(arch)
     if not tags:
         return f"open_clip has no weights for {arch}: give a local file with --checkpoint FILE"
-    return f"{arch} has no weights {tag!r}{_nearest(tag, tags)}: it has {', '.join(tags)}; or give --checkpoint FILE"
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    by_lower = {known.lower(): known for known in names}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
-    return f" (did you mean {', '.join(by_lower[n] for n in near)}?)" if near else ""
+    return f"{arch} has no weights {tag!r}{nearest(tag, tags)}: it has {', '.join(tags)}; or give --checkpoint FILE"

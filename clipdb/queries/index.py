@@ -94,7 +94,10 @@ class Index:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        reason = None if error is None else self._reason(error)
         self.close()
+        if reason is not error and reason is not None:
+            raise reason from error
 
     def __repr__(self) -> str:
         return f"clipdb.open({without_login(str(self.path))!r})"
@@ -244,7 +247,7 @@ class Index:
         _require_utf8((query, *(params or {}).values()))
         if not reads_vectors(query):
             return
-        self.context.error = None  # a relation that was fetched late may have left one
+        self.context.begin()
         if not self._shown and _VECTORS_IN_SQL.search(query):
             from clipdb.queries.vectors import register_vectors
 
@@ -267,14 +270,27 @@ class Index:
     def _explained(self, run: Callable[[], _T]) -> _T:
         try:
             return run()
-        except duckdb.Error as error:
-            context = self._context
-            if isinstance(error, duckdb.InvalidInputException) and context is not None and context.error is not None:
-                cause, context.error = context.error, None
-                raise cause from error
-            if self._artefact is not None and self._artefact.is_about(error):
-                raise self._artefact.unreadable(error) from error
-            raise
+        except (duckdb.Error, RuntimeError) as error:
+            reason = self._reason(error)
+            if reason is error:
+                raise
+            raise reason from error
+
+    def _reason(self, error: BaseException) -> BaseException:
+        """Find what is behind an error of DuckDB: of a function, Ctrl-C, or an artefact that can't be read."""
+        if isinstance(error, RuntimeError) and isinstance(error.__cause__, KeyboardInterrupt):
+            from clipdb._apart import let_go
+
+            let_go()  # a thread of DuckDB's may wait for a model
+            return KeyboardInterrupt()
+        if not isinstance(error, duckdb.Error):
+            return error
+        cause = self._context.error if self._context is not None else None
+        if cause is not None and isinstance(error, duckdb.InvalidInputException) and type(cause).__name__ in str(error):
+            return cause
+        if self._artefact is not None and self._artefact.is_about(error):
+            return self._artefact.unreadable(error)
+        return error
 
 
 def _artefact(path: str | Path) -> Artefact | None:

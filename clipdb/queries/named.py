@@ -121,7 +121,7 @@ def find_query(name: str, folders: Sequence[Path] = ()) -> NamedQuery:
     Parameters
     ----------
     name
-        The query's name, with ``-`` or ``_`` between words.
+        The query's name, with ``-`` or ``_`` between words; American spelling will do.
     folders
         The user's own folders.
 
@@ -133,12 +133,13 @@ def find_query(name: str, folders: Sequence[Path] = ()) -> NamedQuery:
     """
     for folder in folders:
         _require_folder(folder)
-    key = name.replace("-", "_")
-    if _NAME.fullmatch(key):
-        for path in (folder / f"{key}.sql" for folder in (*reversed(folders), SHIPPED)):
-            if path.is_file():
-                _require_new(path)
-                return read_query(path)
+    written = name.replace("-", "_")
+    for key in (written, written.replace("neighbor", "neighbour")):
+        if _NAME.fullmatch(key):
+            for path in (folder / f"{key}.sql" for folder in (*reversed(folders), SHIPPED)):
+                if path.is_file():
+                    _require_new(path)
+                    return read_query(path)
     from difflib import get_close_matches
 
     names = [known.replace("_", "-") for known in query_names(folders)]

@@ -24,7 +24,7 @@ _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _DAMAGED = re.compile(
     r"Corrupt|Could not read enough bytes|replaying WAL|Serialization Error|INTERNAL Error|FATAL Error"
 )
-_HELD_HERE = "with a different configuration"
+_HELD_HERE = re.compile("with a different configuration|is already attached by database")
 _RETRY_SECONDS = 0.05
 
 
@@ -208,7 +208,7 @@ def open_any(index: Path, read_only: bool, wait: float) -> duckdb.DuckDBPyConnec
         try:
             return duckdb.connect(str(index / CATALOG), read_only=read_only, config=CONFIG)
         except duckdb.Error as error:
-            if not (_LOCKED.search(str(error)) or _HELD_HERE in str(error)):
+            if not (_LOCKED.search(str(error)) or _HELD_HERE.search(str(error))):
                 raise unreadable(index, error) from error
             if time.monotonic() >= deadline:
                 raise InUseError(_in_use(index, str(error))) from error
@@ -216,7 +216,7 @@ def open_any(index: Path, read_only: bool, wait: float) -> duckdb.DuckDBPyConnec
 
 
 def _in_use(index: Path, message: str) -> str:
-    if _HELD_HERE in message:
+    if _HELD_HERE.search(message):
         return f"{index} is open in this process for another use: close that connection first"
     holder = _HOLDER.search(message)
     who = f"process {holder['pid']} ({holder['program']})" if holder else "another process"

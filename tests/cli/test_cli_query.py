@@ -96,7 +96,6 @@ def test_a_folder_of_queries(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("head",), "head needs --head"),
         (("head", "L9.H9"), "no head L9.H9"),
         (("neighbours", "ffffffff", "--head", "L1.H0"), "no image 'ffffffff'"),
         (("select * from nowhere",), "Table with name nowhere does not exist"),
@@ -201,6 +200,17 @@ def test_a_failure_leaves_the_file_as_it_was(run: Run, tmp_path: Path) -> None:
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
     failed = run("query", "heads", "-o", str(tmp_path / "none" / "heads.csv"))
     assert failed.exit_code == 1 and "can't write" in failed.stderr and len(failed.stderr.splitlines()) == 1
+
+
+def test_what_a_query_needs_and_is_not_given_is_wrong_usage(run: Run) -> None:
+    result = run("query", "head")
+    assert result.exit_code == 2 and result.stdout == ""
+    assert result.stderr.endswith("Error: head needs --head: The head, as L11.H3.\n")
+
+
+def test_american_spelling(run: Run) -> None:
+    british, american = (run("query", name, "--help").stdout for name in ("neighbours", "neighbors"))
+    assert american == british and "Usage:" in british
 
 
 def test_a_model_is_chosen_for_sql(run: Run, two: Built) -> None:
