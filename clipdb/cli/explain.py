@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import PLOT_FILE, Output, output_options, readable_option
+from clipdb.cli.common import PICTURE, Output, output_options, readable_option
 from clipdb.cli.model_options import model_options
 from clipdb.errors import ClipdbError
 
@@ -29,7 +29,7 @@ QUERY = "contributions"
     help="What shares are summed by.",
 )
 @click.option("--check", is_flag=True, help="Run the model on the image's file even if the index has its vectors.")
-@click.option("--plot", type=PLOT_FILE, metavar="FILE.png", help="Draw the shares as a bar chart.")
+@click.option("--plot", type=PICTURE, metavar="FILE.png", help="Draw the shares as a bar chart, .png or .jpg.")
 @model_options
 @readable_option
 @output_options

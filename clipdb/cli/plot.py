@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clipdb.cli.common import PICTURES
 from clipdb.cli.output import replacing
 from clipdb.errors import ClipdbError, require
 
@@ -28,7 +29,7 @@ _JUDGES = ("#2f6fad", "#c8553d", "#4c8c5a", "#8a63a8", "#b8892b", "#3f9aa6")
 
 
 def draw(chart: str, rows: Sequence[Row], path: Path, title: str = "") -> None:
-    """Draw rows as a chart and save it as PNG.
+    """Draw rows as a chart and save it.
 
     Parameters
     ----------
@@ -37,27 +38,25 @@ def draw(chart: str, rows: Sequence[Row], path: Path, title: str = "") -> None:
     rows
         Values by column.
     path
-        File to write.
+        Picture to write, in the format of its suffix.
     title
         Above the chart, in place of its own.
 
     Raises
     ------
     ClipdbError
-        If there is no such chart or nothing to draw, or the file is no PNG or can't be written.
+        If there is no such chart or nothing to draw, or the file can't be written.
     MissingExtra
         If matplotlib is not installed.
     """
     require("matplotlib", "plot")
     if chart not in CHARTS:
         raise ClipdbError(f"`plot: {chart}` is not one of {', '.join(CHARTS)}")
-    if path.suffix.lower() != ".png":
-        raise ClipdbError(f"{path} is not a .png file: --plot draws PNG")
     if not rows:
         raise ClipdbError("there are no rows to draw")
     figure = CHARTS[chart](rows, title)
     with replacing(path) as building:
-        figure.savefig(building, format="png", dpi=150)
+        figure.savefig(building, format=PICTURES[path.suffix.lower()].lower(), dpi=150)
 
 
 def shares(rows: Sequence[Row], title: str) -> Figure:

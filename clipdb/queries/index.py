@@ -195,6 +195,24 @@ class Index:
             self._vectors = LanceVectors(Path(self.path), self.connection) if artefact is None else artefact.vectors()
         return self._vectors
 
+    def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        """Give the small pictures that an export has of some images, by image_id; an index has none.
+
+        Raises
+        ------
+        ClipdbError
+            If they can't be read.
+        """
+        files = [] if self._artefact is None else self._artefact.manifest.of("thumbnails")
+        if self._artefact is None or not files or not image_ids:
+            return {}
+        from clipdb.queries.exported import parquet
+
+        source = parquet([self._artefact.path(file.path) for file in files])
+        query = f"select image_id, image.bytes from {source} where list_contains($wanted, image_id)"
+        found = self.execute(query, {"wanted": list(image_ids)}).fetchall()
+        return {image_id: data for image_id, data in found if isinstance(data, bytes)}
+
     @property
     def engine(self) -> Engine:
         """A SQLAlchemy engine over the catalog; its tables are ``clipdb.schema.heads`` and so on."""

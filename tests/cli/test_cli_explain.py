@@ -153,7 +153,9 @@ def test_queries_draw_their_charts(index: Path, tmp_path: Path) -> None:
     curve = json.loads(done("query", "reconstruct", *task, "--plot", tmp_path / "r.png"))
     assert curve[0]["spans"] == 0 and curve[-1]["spans"] == len(curve) - 1 and curve[0]["replaced"] == 30
     assert all((tmp_path / f"{name}.png").read_bytes().startswith(PNG) for name in "ar")
-    assert "is not a .png file" in refused("query", "reconstruct", *task, "--plot", tmp_path / "r.svg")
+    assert "is not a picture that can be drawn: --plot writes .png, .jpg, .jpeg" in refused(
+        "query", "reconstruct", *task, "--plot", tmp_path / "r.svg"
+    )
     assert done("query", "ablate", "--layers", "4", *task[:-1], "csv").count("direct effects only") == len(ablated)
 
 
@@ -178,7 +180,7 @@ def test_a_text_that_is_too_long_says_what_was_dropped(index: Path, pictures: li
         (["{image}", " "], "is empty"),
         (["{image}", TEXT, "--text-b", TEXT], "are the same"),
         (["{image}", TEXT, "--model", "no/ne"], "no model 'no/ne' in this index: it has clipdb-tiny/scenes"),
-        (["{image}", TEXT, "--plot", "chart.svg"], "is not a .png file"),
+        (["{image}", TEXT, "--plot", "chart.svg"], "is not a picture"),
         (["{image}", TEXT, "--plot", "/no/such/folder/chart.png"], "can't write /no/such/folder/chart.png"),
     ],
 )

@@ -74,6 +74,16 @@ def test_an_array_and_an_overlay_are_written(arguments: tuple[object, ...], tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map.npy", "map.png", "short.png"]
 
 
+@pytest.mark.parametrize("name", ["map.jpg", "map.JPEG"])
+def test_a_picture_may_be_jpeg(arguments: tuple[object, ...], tmp_path: Path, name: str) -> None:
+    result = clipdb(*arguments, "-o", tmp_path / name)
+    assert result.exit_code == 0 and "patch_row" in result.stdout
+    done(*arguments, "--overlay", tmp_path / "map.png")
+    with Image.open(tmp_path / name) as jpeg, Image.open(tmp_path / "map.png") as exact:
+        assert jpeg.format == "JPEG" and jpeg.size == exact.size
+        assert np.abs(np.asarray(jpeg).astype(int) - np.asarray(exact.convert("RGB"))).mean() < 3
+
+
 @pytest.mark.parametrize("size", [(64, 64), (400, 100), (90, 400), (3000, 2000)])
 def test_an_overlay_reddens_what_speaks_for_the_text_and_dims_what_was_not_seen(
     arguments: tuple[object, ...], tmp_path: Path, size: tuple[int, int]
@@ -190,7 +200,8 @@ def test_bad_input_is_said_in_a_line(arguments: tuple[object, ...], changed: dic
 def test_a_file_that_is_no_image_and_wrong_suffixes(arguments: tuple[object, ...], tmp_path: Path) -> None:
     (tmp_path / "no.png").write_text("text")
     assert "can't be read as an image" in refused("segment", tmp_path / "no.png", *arguments[2:])
-    assert clipdb(*arguments, "--overlay", tmp_path / "map.jpg").exit_code == 2
+    for option in ("--overlay", "-o"):
+        assert ".png, .jpg, .jpeg" in refused(*arguments, option, tmp_path / "map.svg")
     assert clipdb(*arguments, "--map", tmp_path / "map.csv").exit_code == 2
 
 
