@@ -56,10 +56,10 @@ def command(
 ) -> None:
     """Show where in a picture heads find a text.
 
-    IMAGE is a file, or the beginning of an image_id whose file is where it was. Every patch of the picture and every
-    token that is no patch (class token) adds its part to the heads' share of the cosine of picture and text; the parts
-    add up to it exactly. They are printed as rows, largest share first: x0, y0, x1, y1 is the patch's box in the
-    upright picture's pixels.
+    IMAGE is a file, or an image of the index whose file is where it was: its file's name, its uri or the beginning of
+    its image_id. Every patch of the picture and every token that is no patch (class token) adds its part to the heads'
+    share of the cosine of picture and text; the parts add up to it exactly. They are printed as rows, largest share
+    first: x0, y0, x1, y1 is the patch's box in the upright picture's pixels.
 
     Rows in a file are there for SQL:
 

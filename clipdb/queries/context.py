@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import duckdb
 
 from clipdb.errors import ClipdbError
+from clipdb.queries.find_image import FIND, written
 from clipdb.queries.model_heads import ModelHeads, read_model_heads
 from clipdb.queries.resolve import one_model
 from clipdb.queries.store import VectorStore
@@ -46,7 +48,7 @@ class Context:
         unreadable: Callable[[duckdb.Error], ClipdbError],
     ) -> None:
         self.store = VectorStore(vectors)
-        self.subjects = Subjects(self.store, self.heads, embedder)
+        self.subjects = Subjects(self.store, self.heads, self._images_named, embedder)
         self.error: ClipdbError | None = None
         self._cursor = connection.cursor()
         self._unreadable = unreadable
@@ -79,6 +81,9 @@ class Context:
         """Run SQL on the catalog."""
         with self._reading() as cursor:
             return cursor.execute(sql, list(parameters)).fetchall()
+
+    def _images_named(self, name: str) -> list[tuple[str, str | None]]:
+        return cast("list[tuple[str, str | None]]", self.rows(FIND, written(name)))
 
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 # The vectors' schema, and every name in clipdb.queries.functions, which only a statement that needs them may import.
 _VECTORS = re.compile(
-    r"vectors|neighbours|contributions|ablate|reconstruct|image_texts|text_texts|alike|activating|"
-    r"outliers|text_heads",
+    r"vectors|neighbours|contributions|ablate|reconstruct|image_texts|text_texts|alike|activating|outliers|text_heads",
     re.IGNORECASE,
 )
 _VECTORS_IN_SQL = re.compile("vectors", re.IGNORECASE)
@@ -196,22 +195,8 @@ class Index:
         return self._vectors
 
     def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
-        """Give the small pictures that an export has of some images, by image_id; an index has none.
-
-        Raises
-        ------
-        ClipdbError
-            If they can't be read.
-        """
-        files = [] if self._artefact is None else self._artefact.manifest.of("thumbnails")
-        if self._artefact is None or not files or not image_ids:
-            return {}
-        from clipdb.queries.exported import parquet
-
-        source = parquet([self._artefact.path(file.path) for file in files])
-        query = f"select image_id, image.bytes from {source} where list_contains($wanted, image_id)"
-        found = self.execute(query, {"wanted": list(image_ids)}).fetchall()
-        return {image_id: data for image_id, data in found if isinstance(data, bytes)}
+        """Give the small pictures that an export has of some images, by image_id; an index has none."""
+        return {} if self._artefact is None else self._artefact.thumbnails(image_ids)
 
     @property
     def engine(self) -> Engine:

@@ -103,7 +103,7 @@ def test_nulls_have_no_neighbours_and_defaults_hold(built: Built) -> None:
         ("one/a", "L9.H0", "", 3, "no vectors of head L9.H0: its layers here are 1, 2, with 3 heads"),
         ("one/a", "third", "", 3, "'third' is not a head"),
         ("one/a", "L1.H0", "zz", 3, "no image 'zz'"),
-        ("one/a", "L1.H0", "", 3, "begins several image ids"),
+        ("one/a", "L1.H0", "", 3, "may be several images among the images of one/a: "),
         ("one/a", "L1.H0", "", 0, "at least 1"),
     ],
 )
