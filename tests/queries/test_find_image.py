@@ -30,7 +30,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Built:
     with catalog.connect(built.path, read_only=False) as connection:
         for number, uri in URIS.items():
             connection.execute("update images set uri = ? where image_id = ?", [uri, built.ids[number]])
-        connection.execute("update images set uri = null where image_id = ?", [built.ids[9]])
+        connection.execute("update images set uri = '' where image_id = ?", [built.ids[9]])
         connection.execute(
             "insert into images values (?, '/data/unseen.png', 4, 4, 'PNG', null, null, null)", ["f" * 64]
         )
@@ -107,8 +107,8 @@ def test_part_of_a_name_is_none(named: Built, name: str) -> None:
 
 
 def test_an_image_that_the_model_has_not_seen_is_said(named: Built) -> None:
-    with clipdb.open(named.path) as db, pytest.raises(ClipdbError, match="no image .* among the images of one/a"):
-        db.sql("from neighbours('one/a', 'L2.H1', 'unseen.png', 3)").fetchall()
+    with clipdb.open(named.path) as db, pytest.raises(ClipdbError, match=r"no image .* among the images of one/a"):
+        db.rows("neighbours", model="one/a", head="L2.H1", image="unseen.png", k=3)
 
 
 def test_a_function_in_sql_takes_a_name(named: Built) -> None:
