@@ -16,4 +16,4 @@ def first_line(error: BaseException) -> str:
 
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Write a number with its noun: ``1 head``, ``2 heads``."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

@@ -107,7 +107,8 @@ beginning of its id), `model` (`required` means: may be left out where there is 
 must carry it). `needs` names tables that must have rows; `empty` says what to do where the query finds none; `limit` is
 how many rows the command prints unless told otherwise; `sheet: image_id score` says that rows are images, which
 `--sheet` draws with that caption, under headings where a third column is named; `interval: share low high` has a table
-on a screen show three columns as one, `0.958 [0.875, 1.000]`. Values are bound, never pasted into the SQL.
+on a screen show three columns as one, `0.958 [0.875, 1.000]`; `note` is SQL of a text that stderr shows. Values are
+bound, never pasted into the SQL.
 
 """
 

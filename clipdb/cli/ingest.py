@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from clipdb._text import counted
 from clipdb.cli.common import Group, index_option
 from clipdb.errors import require
 
@@ -112,5 +113,8 @@ def texts(index: Path, file: Path | None, pool: str, checkpoint: Path | None, de
     for model_id, reason in counts.unavailable.items():
         click.echo(f"note: not embedded for {model_id}: {reason}", err=True)
     if counts.duplicates or counts.empty:
-        click.echo(f"note: left out {counts.duplicates} duplicates and {counts.empty} empty rows", err=True)
-    click.echo(f"{index}: pool {pool} has {counts.texts} texts; embedded {counts.added}, skipped {counts.skipped}")
+        said = f"{counted(counts.duplicates, 'duplicate')} and {counted(counts.empty, 'empty row')}"
+        click.echo(f"note: left out {said}", err=True)
+    click.echo(
+        f"{index}: pool {pool} has {counted(counts.texts, 'text')}; embedded {counts.added}, skipped {counts.skipped}"
+    )

@@ -23,7 +23,7 @@ Row = tuple[Any, ...]
 _FETCH = 2000
 
 
-def write_result(result: duckdb.DuckDBPyConnection, output: Output, query: NamedQuery | None = None) -> None:
+def write_result(result: duckdb.DuckDBPyConnection, output: Output, query: NamedQuery | None = None) -> int:
     """Write the rows of a query that was executed.
 
     Parameters
@@ -36,20 +36,26 @@ def write_result(result: duckdb.DuckDBPyConnection, output: Output, query: Named
         The named query, if it is one: its own limit on printed rows (when it cuts, stderr says so), what to do where
         there is no row, and its intervals. SQL of a person's own has every column that it asks for.
 
+    Returns
+    -------
+    int
+        How many rows were written.
+
     Raises
     ------
     ClipdbError
         If the file can't be written, or a column that was chosen is not there.
     """
     if result.description is None:
-        return
+        return 0
     cap = output.limit if output.limit is not None or query is None else query.limit
     names = _unique([column[0] for column in result.description])
     chosen = _chosen(names, output)
     if output.format == "parquet":
         table = result.to_arrow_table().rename_columns(names)
-        _save_parquet((table.slice(0, cap) if cap else table).select(chosen), output)
-        return
+        table = table.slice(0, cap) if cap else table
+        _save_parquet(table.select(chosen), output)
+        return int(table.num_rows)
     json_columns = [str(column[1]) == "JSON" for column in result.description]
     rows = _Rows(result, cap)
     with _stream(output.path) as stream:
@@ -63,6 +69,7 @@ def write_result(result: duckdb.DuckDBPyConnection, output: Output, query: Named
         print(f"No rows: {empty}." if empty else "No rows.", file=sys.stderr)
     if rows.cut and output.limit is None:
         print(f"The first {cap} rows; --limit N prints more, --limit 0 all.", file=sys.stderr)
+    return rows.count
 
 
 def write_rows(names: Sequence[str], rows: Sequence[Row], output: Output, intervals: Sequence[Interval] = ()) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 import click
 
 from clipdb._open import open as open_index
-from clipdb.cli.common import PICTURE, PLOT, Group, Output, output_options, readable_option
+from clipdb.cli.common import PICTURE, PLOT, Group, Output, output_options, plain, readable_option
 from clipdb.cli.model_options import weights_option
 from clipdb.errors import ClipdbError
 from clipdb.queries.index import reads_vectors
 from clipdb.queries.named import NamedQuery, find_query, query_names
 from clipdb.queries.parameters import Parameter
 
+_SHORT_ID = re.compile(r"'[0-9a-f]{12}'")
 _WORD = re.compile(r"[\w-]+")
 _STARTS_SQL = {
     "select", "from", "with", "values", "table", "show", "describe", "desc", "explain", "summarize", "pragma", "pivot",
@@ -108,7 +109,11 @@ def _sql(sql: str, index: Path | str, output: Output, model: str | None, checkpo
     if not sql.strip():
         raise ClipdbError('the SQL is empty: try `clipdb query "select * from heads limit 5"`')
     with open_index(index, model=model, checkpoint=checkpoint) as opened:
-        write_result(opened.execute(sql), output)
+        rows = write_result(opened.execute(sql), output)
+    short = _SHORT_ID.search(sql)
+    if short and not rows:
+        advice = f"compare with starts_with(image_id, {short[0]})"
+        click.echo(f"note: an id has 64 letters, of which tables show the first 12: {advice}", err=True)
 
 
 def _named(query: NamedQuery) -> click.Command:
@@ -139,8 +144,12 @@ def _named(query: NamedQuery) -> click.Command:
                 names, rows = [column[0] for column in result.description or ()], result.fetchall()
                 draw(query.plot, [dict(zip(names, row, strict=True)) for row in rows], plot)
                 write_rows(names, rows, output, query.intervals)
-                return
-            write_result(result, output, query)
+            else:
+                write_result(result, output, query)
+            if query.note is not None:
+                said = {name: value for name, value in bound.items() if f"${name}" in query.note}
+                for (note,) in opened.execute(query.note, said).fetchall():
+                    click.echo(f"note: {plain(str(note))}", err=True)
 
     options: list[click.Parameter] = [
         click.Option(

@@ -66,8 +66,10 @@ def _with_intervals(
     folded = {}
     for figure, low, high in there:
         places = [names.index(column) for column in (figure, low, high)]
-        cells, _ = texts(("", "", ""), [tuple(row[place] for place in places) for row in rows])
-        folded[places[0]] = [f"{a} [{b}, {c}]" if b and c else a or None for a, b, c in cells]
+        # As one column, so that all three have as many decimals.
+        cells = [cell for (cell,) in texts(("",), [(row[place],) for row in rows for place in places])[0]]
+        triples = zip(cells[::3], cells[1::3], cells[2::3], strict=True)
+        folded[places[0]] = [f"{a} [{b}, {c}]" if b and c else a or None for a, b, c in triples]
     shorter = [
         tuple(folded[place][number] if place in folded else row[place] for place in kept)
         for number, row in enumerate(rows)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from clipdb._text import counted
 from clipdb.cli.common import index_option
 from clipdb.cli.ingest import check_installed, checkpoint_option, device_option
 
@@ -27,4 +28,4 @@ def command(index: Path, pool: str, model: str | None, count: int, checkpoint: P
     from clipdb.ingest.spans import span
 
     for model_id, heads in span(index, pool, model, count, checkpoint, device).items():
-        click.echo(f"{model_id}: {heads} heads spanned from the pool {pool}")
+        click.echo(f"{model_id}: {counted(heads, 'head')} spanned from the pool {pool}")

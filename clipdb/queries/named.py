@@ -15,6 +15,7 @@ A file `NAME.sql` starts with comments::
     -- sheet: image_id score
     -- plot: completeness
     -- interval: share low high
+    -- note: select count(*) || ' are not counted' from labels where property is null having count(*) > 0
 
     select ... where property = $property limit $k
 
@@ -24,7 +25,8 @@ that must have rows; ``empty`` says what to do where the query finds none; ``lim
 prints unless told otherwise; ``sheet`` says that the rows are images that can be shown, and which columns are the image
 and its caption, and perhaps a third whose values are headings; ``plot`` names the chart of `clipdb.cli.plot` that shows
 the rows; ``interval``, once for each, names a figure's column and those of the ends of its interval, which a table on a
-screen shows as ``0.958 [0.875, 1.000]``.
+screen shows as ``0.958 [0.875, 1.000]``; ``note`` is SQL of one text, which the command line says on stderr where there
+is one; it may go on over indented lines.
 """
 
 from __future__ import annotations
@@ -63,6 +65,7 @@ class NamedQuery:
     sql: str
     path: Path
     intervals: tuple[tuple[str, str, str], ...] = ()
+    note: str | None = None
 
     @property
     def command(self) -> str:
@@ -81,6 +84,7 @@ class _Header:
     sheet: tuple[str, ...] | None = None
     plot: str | None = None
     intervals: tuple[tuple[str, str, str], ...] = ()
+    note: str | None = None
 
 
 def query_names(folders: Iterable[Path] = ()) -> list[str]:
@@ -165,7 +169,7 @@ def read_query(path: Path) -> NamedQuery:
     sql = "\n".join(lines[body:]).strip().rstrip(";").rstrip()
     if not sql:
         raise ClipdbError(f"{path}, line {len(lines)}: there is no SQL after the header")
-    _check_placeholders(path, header, sql)
+    _check_placeholders(path, header, f"{sql} {header.note or ''}")
     return NamedQuery(
         name=path.stem,
         title=header.title,
@@ -179,6 +183,7 @@ def read_query(path: Path) -> NamedQuery:
         path=path,
         plot=header.plot,
         intervals=header.intervals,
+        note=header.note,
     )
 
 
@@ -209,12 +214,16 @@ def _read_line(header: _Header, line: str) -> None:
         header.sheet = tuple(text.removeprefix("sheet:").split())
         if len(header.sheet) not in (2, 3):
             raise ValueError("`sheet:` takes two columns, the image's id and its caption, and perhaps one of headings")
+    elif text.startswith("note:"):
+        header.note = text.removeprefix("note:").strip()
+    elif header.note is not None and line.startswith("    "):
+        header.note += f" {text}"
     elif header.parameters and line.startswith("    ") and text:
         header.parameters[-1] = header.parameters[-1].with_more_help(text)
     elif header.parameters and text:
         raise ValueError(
             f"{text!r} follows the parameters: write `$name`, `needs:`, `empty:`, `limit:`, `sheet:`, `plot:`, "
-            "`interval:` or indent by four"
+            "`interval:`, `note:` or indent by four"
         )
     else:
         header.description.append(text)

@@ -42,7 +42,8 @@ def require_rows(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -
         if table not in _FILLED_BY:
             raise ClipdbError(f"`needs: {table}` is not one of {', '.join(_FILLED_BY)}")
         if not _column(connection, f"select 1 from {table} limit 1"):
-            raise ClipdbError(f"this index has no {table} yet: run `{_FILLED_BY[table]}`")
+            what = "names of heads" if table == "labels" else table  # images have labels, too: their classes
+            raise ClipdbError(f"this index has no {what} yet: run `{_FILLED_BY[table]}`")
 
 
 def one_model(known: Sequence[str], wanted: str | None) -> str:

@@ -271,6 +271,32 @@ def test_markdown_cuts_nothing(run: Run, built: Built) -> None:
     assert f"| {min(built.ids)} | {text.strip()} |" in found.stdout
 
 
+def test_the_beginning_of_an_id_gets_a_hint_where_it_finds_nothing(run: Run, built: Built) -> None:
+    short = built.ids[0][:12]
+    nothing = run("query", f"select * from images where image_id = '{short}'")
+    assert nothing.stderr == (
+        "No rows.\nnote: an id has 64 letters, of which tables show the first 12: compare with "
+        f"starts_with(image_id, '{short}')\n"
+    )
+    found = run("query", f"select image_id from images where starts_with(image_id, '{short}')")
+    assert found.stdout.split()[2] == short and found.stderr == ""
+    assert "note" not in run("query", "select * from images where image_id = 'zz'").stderr
+
+
+def test_a_query_may_have_a_note(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "noted.sql").write_text(
+        "-- Noted\n-- $n integer = 1: A number.\n-- note: select 'only ' || $n\n--     where $n < 3\nselect $n as n"
+    )
+    asked = ("query", "--queries", str(tmp_path), "noted", "-f", "csv")
+    assert run(*asked).stderr == "note: only 1\n" and run(*asked, "--n", "3").stderr == ""
+
+
+def test_the_scoreboard_says_which_names_count_as_one(run: Run, built: Built, two: Built) -> None:
+    noted = run("query", "scoreboard", "-f", "csv")
+    assert noted.stderr == 'note: 1 name is written in several ways that count as one: "Colour." and "colour"\n'
+    assert run("query", "scoreboard", "-f", "csv", index=two.path).stderr == ""
+
+
 def test_a_plan_keeps_its_lines(run: Run) -> None:
     lines = run("query", "explain select * from heads").stdout.splitlines()
     assert lines[0].startswith("┌──") and len(lines) > 5 and any("SEQ_SCAN" in line for line in lines)

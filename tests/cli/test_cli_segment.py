@@ -129,6 +129,15 @@ def test_heads_are_chosen_by_name_property_or_layers(arguments: tuple[object, ..
     assert "no head meets all" in refused(*arguments, "--head", "L4.H2", "--layers", "3")
 
 
+def test_a_segmentation_is_shown_in_a_line(arguments: tuple[object, ...], ready_index: Path) -> None:
+    with package.open(ready_index, device="cpu") as db:
+        some, all_heads = (
+            package.segment(db, str(arguments[1]), "a red ring", heads=heads) for heads in (["L4.H2", "L3.H1"], [])
+        )
+    assert repr(some) == f"Segmentation(L3.H1, L4.H2: share {some.total:+.4f} of {some.cosine:+.4f}, 8 x 8)"
+    assert repr(all_heads).startswith("Segmentation(L1.H0, L1.H1, L1.H2, L1.H3 and 20 more: share ")
+
+
 def test_a_contrast_says_so(arguments: tuple[object, ...]) -> None:
     one = json.loads(done(*arguments, "--against", "a blue arrow", "-f", "json"))
     other = json.loads(done(*arguments[:3], "a blue arrow", *arguments[4:], "--against", "a red ring", "-f", "json"))

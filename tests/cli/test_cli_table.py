@@ -89,6 +89,7 @@ def test_other_names_and_a_single_rows_facts_stay() -> None:
 
 def test_an_interval_needs_its_three_columns() -> None:
     assert shorten(("share", "low"), [(0.5, 0.25)], INTERVAL) == (["share", "low"], [(0.5, 0.25)], [])
+    assert shorten(("share", "low", "high"), [(0.5, 0.0, 0.001)], INTERVAL)[1] == [("0.500 [0.000, 0.001]",)]
     assert shorten(("high", "share", "low"), [(0.9, 0.5, None)], INTERVAL)[1] == [("0.500",)]
 
 

@@ -18,6 +18,14 @@
 -- plot: scoreboard
 -- interval: entanglement e_low e_high
 -- interval: association a_low a_high
+-- note: select
+--         count(*) || if(count(*) = 1, ' name is', ' names are') || ' written in several ways that count as one: '
+--         || string_agg(ways, '; ' order by ways).substr(1, 200)
+--     from (
+--         select string_agg(distinct '"' || property || '"', ' and ' order by '"' || property || '"') as ways
+--         from head_labels where $model is null or model_id = $model
+--         group by model_id, labeller, property_key having count(distinct property) > 1
+--     ) having count(*) > 0
 
 select
     model_id, labeller, pool, judge, labelled_heads as labelled, entanglement, association, note,
