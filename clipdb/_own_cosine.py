@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from clipdb._apart import apart
-from clipdb._segment import read_image
 from clipdb.queries.context import Context
 
 if TYPE_CHECKING:
     from clipdb.ingest.embedder import Embedder
 
 
-def own_cosines(context: Context, model: str, image: str, texts: Sequence[str]) -> list[float]:
+def own_cosines(context: Context, model: str, data: bytes, image: str, texts: Sequence[str]) -> list[float]:
     """Run a model's ``encode_image`` and ``encode_text``, as anybody would without clipdb.
 
     Parameters
@@ -24,17 +23,16 @@ def own_cosines(context: Context, model: str, image: str, texts: Sequence[str]) 
         The index, whose model it is.
     model
         Model name.
-    image
-        A file's path, or the beginning of an image_id whose file is where it was.
+    data, image
+        The bytes of the image's file, and how it is called in a message.
     texts
         What the image is compared with.
 
     Raises
     ------
     ClipdbError
-        If the weights or the file can't be had.
+        If the weights can't be had, or the file is no image.
     """
-    data = read_image(context, model, image)
     embedder = cast("Embedder", context.subjects.embedder)
     return apart(lambda: _cosines(context, embedder, model, image, data, texts))
 

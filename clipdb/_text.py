@@ -42,3 +42,8 @@ def quoted(value: object, most: int = 200) -> str:
 def first_line(error: BaseException) -> str:
     """Give the first line of what an error says, to go on after; its type where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(":.")
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Write a number with its noun: ``1 head``, ``2 heads``."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

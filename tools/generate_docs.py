@@ -117,11 +117,13 @@ limit $most
 
 The first line is the title. A parameter is `$name TYPE`, then `required`, `optional` (null when left out) or
 `= DEFAULT`, a colon and its help. Types are `text`, `integer`, `number`, `boolean`, `choice(a|b)`, and the names of
-things that are looked up in the index: `head` (L11.H3), `image` (a file, or the beginning of an id), `model`
-(`required` means: may be left out where there is one), `pool` and `property` (some head must carry it). `needs` names
-tables that must have rows; `empty` says what to do where the query finds none; `limit` is how many rows the command
-prints unless told otherwise; `sheet: image_id score` says that rows are images, which `--sheet` draws with that
-caption. Values are bound, never pasted into the SQL.
+things that are looked up in the index: `head` (L11.H3), `image` (a file, or an image's file name, its uri or the
+beginning of its id), `model` (`required` means: may be left out where there is one), `pool` and `property` (some head
+must carry it). `needs` names tables that must have rows; `empty` says what to do where the query finds none; `limit` is
+how many rows the command prints unless told otherwise; `sheet: image_id score` says that rows are images, which
+`--sheet` draws with that caption, under headings where a third column is named; `interval: share low high` has a table
+on a screen show three columns as one, `0.958 [0.875, 1.000]`; `note` is SQL of a text that stderr shows. Values are
+bound, never pasted into the SQL.
 
 """
 

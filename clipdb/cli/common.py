@@ -17,7 +17,20 @@ from clipdb._text import plain, without_login
 from clipdb.errors import ClipdbError, Stopped
 from clipdb.schema.names import is_url
 
-FORMATS = ("table", "json", "jsonl", "csv", "parquet", "markdown")
+FORMATS = ("table", "json", "jsonl", "csv", "tsv", "parquet", "markdown")
+PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+"""Suffixes of pictures that are drawn, and what Pillow calls their formats."""
+
+_BY_SUFFIX = {
+    ".txt": "table",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".md": "markdown",
+}
 DEFAULT_INDEX = "index.clipdb"
 _LONGEST = 1000  # characters of a line of a message
 
@@ -31,6 +44,23 @@ class Output:
     format: str
     path: Path | None
     limit: int | None
+    columns: tuple[str, ...] = ()
+    """Only these columns, in this order; all where it is empty."""
+
+
+class PictureFile(click.Path):
+    """The path of a picture to draw, refused at once where its suffix is not one of `PICTURES`."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check the suffix."""
+        path = Path(str(super().convert(value, param, ctx)))
+        if path.suffix.lower() not in PICTURES:
+            option = param.opts[0] if param is not None else "it"
+            raise ClipdbError(f"{path} is not a picture that can be drawn: {option} writes {', '.join(PICTURES)}")
+        return path
 
 
 class Group(click.Group):
@@ -115,8 +145,13 @@ def readable_option(function: _F) -> _F:
 
 
 def output_options(function: _F) -> _F:
-    """Give a reading command ``--format``, ``--output`` and ``--limit``; the function takes ``output: Output``."""
-    return _shared(function, "output", _output, [_FORMAT, _OUTPUT, _LIMIT])
+    """Give a reading command ``--format``, ``--output``, ``--limit`` and ``--columns``, as ``output: Output``."""
+    return _shared(function, "output", _output, _OUTPUT_OPTIONS)
+
+
+def drawing_output_options(function: _F) -> _F:
+    """Do as `output_options`, for a command that draws what it finds where ``--output`` is a picture."""
+    return _shared(function, "output", functools.partial(_output, draws=True), _OUTPUT_OPTIONS)
 
 
 def files_option(function: _F) -> _F:
@@ -151,14 +186,25 @@ def _index(ctx: click.Context) -> Path:
     return Path(place)
 
 
-def _output(ctx: click.Context) -> Output:
-    path = _meta(ctx, "output")
-    suffix = path.suffix.lstrip(".").lower() if path is not None else ""
-    guessed = {"md": "markdown", "ndjson": "jsonl", "txt": "table"}.get(suffix, suffix)
-    chosen = _meta(ctx, "format") or (guessed if guessed in FORMATS else "table")
+def _output(ctx: click.Context, draws: bool = False) -> Output:
+    path: Path | None = _meta(ctx, "output")
+    chosen = _meta(ctx, "format") or _format_of(path, draws)
     if chosen == "parquet" and path is None:
         raise click.UsageError("parquet goes into a file: add --output FILE", ctx)
-    return Output(chosen, path, _meta(ctx, "limit"))
+    columns = tuple(name.strip() for name in _meta(ctx, "columns", "").split(",") if name.strip())
+    return Output(chosen, path, _meta(ctx, "limit"), columns)
+
+
+def _format_of(path: Path | None, draws: bool) -> str:
+    """Tell the form from a file's suffix; one without a suffix gets a table."""
+    suffix = path.suffix.lower() if path is not None else ""
+    if not suffix or (draws and suffix in PICTURES):
+        return "table"
+    if suffix not in _BY_SUFFIX:
+        known = [*_BY_SUFFIX, *(PICTURES if draws else ())]
+        more = "; pictures are drawn by --sheet or --plot, where there is one" if suffix in PICTURES else ""
+        raise ClipdbError(f"--output doesn't write {suffix}: it writes {', '.join(known)}, or say --format{more}")
+    return _BY_SUFFIX[suffix]
 
 
 def _shared(function: _F, name: str, value: Callable[[click.Context], Any], options: list[Callable[[_F], _F]]) -> _F:
@@ -205,7 +251,11 @@ _FILES = _option(
     help="Let the SQL read and write files, attach databases and use the network.",
 )
 _LIMIT = _option("--limit", "-n", type=click.IntRange(min=0), help="Print at most this many rows; 0 for all.")
+_COLUMNS = _option(
+    "--columns", type=str, metavar="A,B,C", help="Write only these columns, in this order; in a table, all of them."
+)
+_OUTPUT_OPTIONS: list[Callable[[Any], Any]] = [_FORMAT, _OUTPUT, _LIMIT, _COLUMNS]
 
-PLOT_FILE = click.Path(path_type=Path, dir_okay=False)
-PLOT = click.Option(["--plot"], type=PLOT_FILE, metavar="FILE.png", help="Draw the rows as a chart.")
+PICTURE = PictureFile()
+PLOT = click.Option(["--plot"], type=PICTURE, metavar="FILE.png", help="Draw the rows as a chart, .png or .jpg.")
 """What a query takes whose header names a chart."""

@@ -100,11 +100,11 @@ def _store_truth(index: Path, drawn: list[tuple[Path, Scene]]) -> None:
 
 def _ask(index: Path, *arguments: str) -> None:
     """Print a query's command and run it."""
-    from clipdb.cli.query import command as query
+    from clipdb.cli import main
 
     words = [*arguments, "-i", str(index)]
     click.echo(f"$ clipdb query {shlex.join(words)}")
-    if code := query.main(words, standalone_mode=False):  # Ctrl-C
+    if code := main.main(["query", *words], standalone_mode=False):  # Ctrl-C
         click.get_current_context().exit(code)
     click.echo()
 

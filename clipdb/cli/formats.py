@@ -71,23 +71,30 @@ class _Lines:
         return self._stream.write(f"{line[:-2]}\n")
 
 
-def write_csv(names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[bool], stream: IO[str]) -> None:
+def write_csv(
+    names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[bool], stream: IO[str], delimiter: str = ","
+) -> None:
     """Write a header and rows; nulls are empty, lists and structs are JSON."""
     # Python quotes a cell for a line break in it only if lines end so: with \r\n, both that a reader may stop at.
-    writer = csv.writer(_Lines(stream), lineterminator="\r\n")
+    writer = csv.writer(_Lines(stream), delimiter=delimiter, lineterminator="\r\n")
     writer.writerow(names)
     for row in rows:
         writer.writerow([_csv_cell(value) for value in row])
 
 
+def write_tsv(names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[bool], stream: IO[str]) -> None:
+    """Write what `write_csv` does with tabs: a value that holds a tab, a quote or a line break is in double quotes."""
+    write_csv(names, rows, json_columns, stream, delimiter="\t")
+
+
 def write_markdown(names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[bool], stream: IO[str]) -> None:
-    """Write a Markdown table, values as a terminal shows them but whole."""
+    """Write a Markdown table: all columns, numbers as a terminal shows them, texts and ids whole."""
     from clipdb.cli.table import texts
 
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |\n"
 
-    cells, numeric = texts(names, list(rows))
+    cells, numeric = texts(names, list(rows), whole_ids=True)
     stream.write(line([printable(name) for name in names]))
     stream.write(line(["---:" if right else "---" for right in numeric]))
     for row in cells:
@@ -108,5 +115,6 @@ WRITERS: dict[str, Callable[[Sequence[str], Iterator[Row], Sequence[bool], IO[st
     "json": write_json,
     "jsonl": write_jsonl,
     "csv": write_csv,
+    "tsv": write_tsv,
     "markdown": write_markdown,
 }

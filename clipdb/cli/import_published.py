@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import click
 
+from clipdb._text import counted
 from clipdb.cli.common import index_option, say
 
 
@@ -50,6 +51,6 @@ def _import(index: Path, kind: Literal["spans", "labels"], file: Path, source: s
     if found.ignored:
         say(f"note: left out the columns {', '.join(found.ignored)}", err=True)
     say(
-        f"{index}: added {found.added} {kind}, skipped {found.skipped}; "
-        f"the file has {found.heads} heads of {', '.join(found.models)}"
+        f"{index}: added {counted(found.added, kind[:-1])}, skipped {found.skipped}; "
+        f"the file has {counted(found.heads, 'head')} of {', '.join(found.models)}"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from clipdb._text import counted
 from clipdb.cli.common import Group, index_option, say
 from clipdb.errors import require, require_found
 
@@ -156,5 +157,6 @@ def texts(index: Path, file: Path | None, pool: str, checkpoint: Path | None, de
     for model_id, reason in counts.unavailable.items():
         say(f"note: not embedded for {model_id}: {reason}", err=True)
     if counts.duplicates or counts.empty:
-        say(f"note: left out {counts.duplicates} duplicates and {counts.empty} empty rows", err=True)
-    say(f"{index}: pool {pool} has {counts.texts} texts; embedded {counts.added}, skipped {counts.skipped}")
+        said = f"{counted(counts.duplicates, 'duplicate')} and {counted(counts.empty, 'empty row')}"
+        say(f"note: left out {said}", err=True)
+    say(f"{index}: pool {pool} has {counted(counts.texts, 'text')}; embedded {counts.added}, skipped {counts.skipped}")

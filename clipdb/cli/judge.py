@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clipdb._text import counted
 from clipdb.cli.common import index_option, say
 from clipdb.cli.llm_options import llm_options, need_server, refuse_llm_options
 from clipdb.errors import require
@@ -74,7 +75,7 @@ def _judge(index: Path, server: Server, judging: Judging, concurrency: int) -> N
     with llm_progress("heads") as progress:
         outcome = judge_by_llm(index, server, judging, concurrency, progress)
     why = failures(outcome, "nothing was judged")
-    counts = f"{outcome.answered} heads judged by {server.name} ({outcome.rows} verdicts)"
+    counts = f"{counted(outcome.answered, 'head')} judged by {server.name} ({counted(outcome.rows, 'verdict')})"
     say(f"{index}: {counts}, {outcome.skipped} skipped, {outcome.failed} failed{why}")
 
 

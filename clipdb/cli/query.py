@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from clipdb._open import open as open_index
-from clipdb.cli.common import PLOT, Group, Output, files_option, output_options, readable_option
+from clipdb.cli.common import PICTURE, PLOT, Group, Output, files_option, output_options, readable_option, say
 from clipdb.cli.model_options import weights_option
 from clipdb.errors import ClipdbError
 from clipdb.queries.index import reads_vectors
@@ -20,10 +20,20 @@ from clipdb.queries.named import NamedQuery, find_query, query_names
 from clipdb.queries.parameters import Parameter
 
 WORD = re.compile(r"[\w-]+")
+_SHORT_ID = re.compile(r"'[0-9a-f]{12}'")
 STARTS_SQL = {
     "select", "from", "with", "values", "table", "show", "describe", "desc", "explain", "summarize", "pragma", "pivot",
     "unpivot", "copy", "attach", "call", "set",
 }  # fmt: skip
+
+
+class _Sql(click.Command):
+    """A command without a name of its own."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write how it is called: its place in the group is the SQL itself."""
+        assert ctx.parent is not None
+        formatter.write_usage(ctx.parent.command_path, "[OPTIONS] SQL")
 
 
 class Questions(Group):
@@ -88,7 +98,7 @@ def command(
         ctx.exit()
 
 
-@click.command("SQL", short_help="Run SQL.")
+@click.command("SQL", cls=_Sql, short_help="Run SQL.")
 @click.argument("sql")
 @readable_option
 @output_options
@@ -105,7 +115,11 @@ def _sql(sql: str, index: Path | str, output: Output, files: bool, model: str | 
     if not sql.strip():
         raise ClipdbError('the SQL is empty: try `clipdb query "select * from heads limit 5"`')
     with open_index(index, model=model, checkpoint=checkpoint) as opened, files_as_allowed(opened, sql, files):
-        write_result(opened.execute(sql), output)
+        rows = write_result(opened.execute(sql), output)
+    short = _SHORT_ID.search(sql)
+    if short and not rows:
+        advice = f"compare with starts_with(image_id, {short[0]})"
+        say(f"note: an id has 64 letters, of which tables show the first 12: {advice}", err=True)
 
 
 def _named(query: NamedQuery) -> click.Command:
@@ -123,6 +137,7 @@ def _named(query: NamedQuery) -> click.Command:
                 raise click.UsageError(f"{query.command} needs {parameter.option}: {parameter.help}")
         plot: Path | None = given.pop("plot", None)
         sheet: Path | None = given.pop("sheet", None)
+        cells = {name: given.pop(f"sheet_{name}") for name in ("size", "columns") if f"sheet_{name}" in given}
         checkpoint: Path | None = given.pop("checkpoint", None)
         if sheet is not None and query.sheet is None:
             raise click.UsageError(f"{query.command} lists no images, so there is nothing to show on a sheet")
@@ -135,16 +150,20 @@ def _named(query: NamedQuery) -> click.Command:
             if sheet is not None:
                 from clipdb.cli.sheet import draw_sheet
 
-                draw_sheet(opened, query, bound, sheet)
+                draw_sheet(opened, query, bound, sheet, **cells)
             result = opened.execute(query.sql, bound)
             if query.plot is not None and plot is not None:
                 from clipdb.cli.plot import draw
 
                 names, rows = [column[0] for column in result.description or ()], result.fetchall()
                 draw(query.plot, [dict(zip(names, row, strict=True)) for row in rows], plot)
-                write_rows(names, rows, output)
-                return
-            write_result(result, output, query.limit, query.empty)
+                write_rows(names, rows, output, query.intervals)
+            else:
+                write_result(result, output, query)
+            if query.note is not None:
+                said = {name: value for name, value in bound.items() if f"${name}" in query.note}
+                for (note,) in opened.execute(query.note, said).fetchall():
+                    say(f"note: {note}", err=True)
 
     options: list[click.Parameter] = [
         click.Option(
@@ -156,7 +175,7 @@ def _named(query: NamedQuery) -> click.Command:
     ]
     if query.plot is not None:
         options.append(PLOT)
-    options.append(_sheet(shown=query.sheet is not None))
+    options += _sheet_options(shown=query.sheet is not None)
     if query.parameters:
         main = query.parameters[0]
         options.insert(0, click.Argument(["first"], required=False, metavar=f"[{main.name.upper()}]"))
@@ -175,11 +194,19 @@ def _named(query: NamedQuery) -> click.Command:
     return made
 
 
-def _sheet(shown: bool) -> click.Option:
-    """Make ``--sheet``; queries that list no images take it only to say so."""
-    help = "Draw the images with their scores as a contact sheet."
-    kind = click.Path(path_type=Path, dir_okay=False)
-    return click.Option(["--sheet"], type=kind, metavar="FILE.png", help=help, hidden=not shown)
+def _sheet_options(shown: bool) -> list[click.Parameter]:
+    """Make ``--sheet`` and how it looks; queries that list no images take it only to say so."""
+    help = "Draw the images with their scores as a contact sheet, .png or .jpg."
+    sheet = click.Option(["--sheet"], type=PICTURE, metavar="FILE.png", help=help, hidden=not shown)
+    if not shown:
+        return [sheet]
+    size = click.Option(
+        ["--sheet-size"], type=click.IntRange(48, 512), default=160, show_default=True, help="Side of its pictures."
+    )
+    columns = click.Option(
+        ["--sheet-columns"], type=click.IntRange(1, 20), default=5, show_default=True, help="Pictures side by side."
+    )
+    return [sheet, size, columns]
 
 
 @contextmanager

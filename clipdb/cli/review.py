@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clipdb._text import counted
 from clipdb.cli.common import index_option, say
 from clipdb.errors import ClipdbError
 from clipdb.schema.names import MOST_PROPERTY, is_name
@@ -83,7 +84,7 @@ def command(
     except (_Quit, click.Abort):  # Abort is what a prompt makes of Ctrl-C and of the end of its input
         click.echo()
     finally:
-        say(f"{index}: {decided} heads decided by {who}, {len(left) - decided} left")
+        say(f"{index}: {counted(decided, 'head')} decided by {who}, {len(left) - decided} left")
 
 
 def _show(card: Card, place: str, blind: bool, sheet: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from clipdb._text import counted
 from clipdb.cli.common import index_option, say
 from clipdb.cli.ingest import checkpoint_option, device_option, import_torch
 
@@ -31,4 +32,4 @@ def command(index: Path, pool: str, model: str | None, count: int, checkpoint: P
 
         spanned = span(index, pool, model, count, checkpoint, device, progress)
     for model_id, heads in spanned.items():
-        say(f"{model_id}: {heads} heads spanned from the pool {pool}")
+        say(f"{model_id}: {counted(heads, 'head')} spanned from the pool {pool}")

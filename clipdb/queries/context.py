@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import duckdb
 
 from clipdb.errors import ClipdbError
+from clipdb.queries.find_image import FIND, written
 from clipdb.queries.model_heads import ModelHeads, read_model_heads
 from clipdb.queries.resolve import one_model
 from clipdb.queries.store import VectorStore
@@ -49,7 +51,7 @@ class Context:
         unreadable: Callable[[duckdb.Error], ClipdbError],
     ) -> None:
         self.store = VectorStore(vectors)
-        self.subjects = Subjects(self.store, self.heads, embedder)
+        self.subjects = Subjects(self.store, self.heads, self._images_named, embedder)
         self.error: ClipdbError | KeyboardInterrupt | None = None
         self._stopped_at: float | None = None
         self._cursor = connection.cursor()
@@ -103,6 +105,9 @@ class Context:
         """Run SQL on the catalog."""
         with self._reading() as cursor:
             return cursor.execute(sql, list(parameters)).fetchall()
+
+    def _images_named(self, name: str) -> list[tuple[str, str | None]]:
+        return cast("list[tuple[str, str | None]]", self.rows(FIND, written(name)))
 
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:

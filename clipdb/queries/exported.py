@@ -79,6 +79,24 @@ class Artefact:
 
         return ParquetVectors(self)
 
+    def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        """Give the small pictures of images that have one, by image_id.
+
+        Raises
+        ------
+        ClipdbError
+            If they can't be read.
+        """
+        files = [self.path(file.path) for file in self.manifest.of("thumbnails")]
+        if not files or not image_ids:
+            return {}
+        query = f"select image_id, image.bytes from {parquet(files)} where list_contains(?, image_id)"
+        try:
+            found = self.connection.cursor().execute(query, [list(image_ids)]).fetchall()
+        except duckdb.Error as error:
+            raise self.unreadable(error) from error
+        return {image_id: data for image_id, data in found if isinstance(data, bytes)}
+
     def check_rows(self, files: Sequence[File]) -> None:
         """Read the footers of files, all at once, and hold the rows that they have against the manifest.
 

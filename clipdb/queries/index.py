@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 # The vectors' schema, and every name in clipdb.queries.functions, which only a statement that needs them may import.
 _VECTORS = re.compile(
-    r"vectors|neighbours|contributions|ablate|reconstruct|image_texts|text_texts|alike|activating|"
-    r"outliers|text_heads",
+    r"vectors|neighbours|contributions|ablate|reconstruct|image_texts|text_texts|alike|activating|outliers|text_heads",
     re.IGNORECASE,
 )
 _VECTORS_IN_SQL = re.compile("vectors", re.IGNORECASE)
@@ -198,6 +197,10 @@ class Index:
             artefact = self._artefact
             self._vectors = LanceVectors(Path(self.path), self.connection) if artefact is None else artefact.vectors()
         return self._vectors
+
+    def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        """Give the small pictures that an export has of some images, by image_id; an index has none."""
+        return {} if self._artefact is None else self._artefact.thumbnails(image_ids)
 
     @property
     def engine(self) -> Engine:

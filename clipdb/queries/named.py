@@ -14,6 +14,8 @@ A file `NAME.sql` starts with comments::
     -- limit: 50
     -- sheet: image_id score
     -- plot: completeness
+    -- interval: share low high
+    -- note: select count(*) || ' are not counted' from labels where property is null having count(*) > 0
 
     select ... where property = $property limit $k
 
@@ -21,7 +23,10 @@ The first line is the title. A parameter is ``$name TYPE``, then ``required``, `
 ``= DEFAULT``, then a colon and its help. Types are those of `clipdb.queries.parameters`. ``needs`` names the tables
 that must have rows; ``empty`` says what to do where the query finds none; ``limit`` is how many rows the command line
 prints unless told otherwise; ``sheet`` says that the rows are images that can be shown, and which columns are the image
-and its caption; ``plot`` names the chart of `clipdb.cli.plot` that shows the rows.
+and its caption, and perhaps a third whose values are headings; ``plot`` names the chart of `clipdb.cli.plot` that shows
+the rows; ``interval``, once for each, names a figure's column and those of the ends of its interval, which a table on a
+screen shows as ``0.958 [0.875, 1.000]``; ``note`` is SQL of one text, which the command line says on stderr where there
+is one; it may go on over indented lines.
 """
 
 from __future__ import annotations
@@ -58,10 +63,12 @@ class NamedQuery:
     needs: tuple[str, ...]
     empty: str | None
     limit: int | None
-    sheet: tuple[str, str] | None
+    sheet: tuple[str, ...] | None
     plot: str | None
     sql: str
     path: Path
+    intervals: tuple[tuple[str, str, str], ...] = ()
+    note: str | None = None
 
     @property
     def command(self) -> str:
@@ -82,8 +89,10 @@ class _Header:
     needs: tuple[str, ...] = ()
     empty: str | None = None
     limit: int | None = None
-    sheet: tuple[str, str] | None = None
+    sheet: tuple[str, ...] | None = None
     plot: str | None = None
+    intervals: tuple[tuple[str, str, str], ...] = ()
+    note: str | None = None
 
 
 def query_names(folders: Iterable[Path] = ()) -> list[str]:
@@ -176,7 +185,7 @@ def read_query(path: Path) -> NamedQuery:
     sql = "\n".join(lines[body:]).strip().rstrip(";").rstrip()
     if not sql:
         raise ClipdbError(f"{path}, line {len(lines)}: there is no SQL after the header")
-    _check_placeholders(path, header, sql)
+    _check_placeholders(path, header, f"{sql} {header.note or ''}")
     if path.parent != SHIPPED:
         _require_one_select(path, sql)
     return NamedQuery(
@@ -191,6 +200,8 @@ def read_query(path: Path) -> NamedQuery:
         sql=sql,
         path=path,
         plot=header.plot,
+        intervals=header.intervals,
+        note=header.note,
     )
 
 
@@ -212,17 +223,25 @@ def _read_line(header: _Header, line: str) -> None:
         header.limit = int(text.removeprefix("limit:"))
     elif text.startswith("plot:"):
         header.plot = text.removeprefix("plot:").strip()
+    elif text.startswith("interval:"):
+        ends = text.removeprefix("interval:").split()
+        if len(ends) != 3:
+            raise ValueError("`interval:` takes three columns: the figure, its low end and its high end")
+        header.intervals += ((ends[0], ends[1], ends[2]),)
     elif text.startswith("sheet:"):
-        columns = text.removeprefix("sheet:").split()
-        if len(columns) != 2:
-            raise ValueError("`sheet:` takes two columns, the image's id and its caption")
-        header.sheet = (columns[0], columns[1])
+        header.sheet = tuple(text.removeprefix("sheet:").split())
+        if len(header.sheet) not in (2, 3):
+            raise ValueError("`sheet:` takes two columns, the image's id and its caption, and perhaps one of headings")
+    elif text.startswith("note:"):
+        header.note = text.removeprefix("note:").strip()
+    elif header.note is not None and line.startswith("    "):
+        header.note += f" {text}"
     elif header.parameters and line.startswith("    ") and text:
         header.parameters[-1] = header.parameters[-1].with_more_help(text)
     elif header.parameters and text:
         raise ValueError(
-            f"{text!r} follows the parameters: write `$name`, `needs:`, `empty:`, `limit:`, `sheet:`, `plot:` "
-            "or indent by four"
+            f"{text!r} follows the parameters: write `$name`, `needs:`, `empty:`, `limit:`, `sheet:`, `plot:`, "
+            "`interval:`, `note:` or indent by four"
         )
     else:
         header.description.append(text)

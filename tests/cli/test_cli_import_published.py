@@ -41,7 +41,7 @@ def test_what_is_printed(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("note,layer,head,rank,text,Pa\x1bge\nx,3,0,1,a red mug,7\n")
     command = ("import", "spans", tmp_path / "s.csv", "--source", "web", "-i", tmp_path / "i.clipdb")
     result = clipdb(*command, "--model", "ViT-A/web")
-    assert result.stdout == f"{tmp_path / 'i.clipdb'}: added 1 spans, skipped 0; the file has 1 heads of ViT-A/web\n"
+    assert result.stdout == f"{tmp_path / 'i.clipdb'}: added 1 span, skipped 0; the file has 1 head of ViT-A/web\n"
     assert result.stderr == "note: left out the columns note, Pa\\u001bge\n"
     (tmp_path / "s.csv").write_text("layer,head,rank,Pa\x1bge\n3,0,1,7\n")
     assert "has no column 'text' (its columns: layer, head, rank, Pa\\u001bge)" in refused(*command)

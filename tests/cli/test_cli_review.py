@@ -144,7 +144,7 @@ def test_ctrl_c_keeps_what_was_decided(index: Path) -> None:
     done("label", "--pool", "plain", "-i", index)
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
-    assert until(lambda: reads(b"1 heads decided by human:ann, 5 left"))
+    assert until(lambda: reads(b"1 head decided by human:ann, 5 left"))
     os.close(controller)
     assert len(rows(index, PEOPLE)) == 1
 
@@ -169,7 +169,7 @@ def test_an_answer_waits_for_another_writer(index: Path) -> None:
             note = process.stderr.readline().decode()
             assert f"process {os.getpid()} (" in note and note.endswith("the answer is kept, and written after that\n")
         printed, problems = process.communicate(timeout=60)
-    assert process.returncode == 0 and b"1 heads decided by human:ann, 5 left" in printed and problems == b""
+    assert process.returncode == 0 and b"1 head decided by human:ann, 5 left" in printed and problems == b""
     assert len(rows(index, PEOPLE)) == 1
 
 
