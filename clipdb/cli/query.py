@@ -59,7 +59,8 @@ class Questions(Group):
         """Tell SQL from a query's name."""
         first = args[0]
         if WORD.fullmatch(first) and first != "-" and first.lower() not in STARTS_SQL:
-            return first, self.get_command(ctx, first), args[1:]
+            command = self.get_command(ctx, first)
+            return command and command.name, command, args[1:]
         return "SQL", _sql, args
 
 
