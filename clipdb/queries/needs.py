@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+# Statements that list what there is.
+_LISTING = r"\bshow\s+(all\s+)?tables\b|\bduckdb_(tables|views|columns|functions)\b|\binformation_schema\b"
 # The vectors' schema, and every name in clipdb.queries.functions, which only a statement that needs them may import.
 _VECTORS = re.compile(
-    r"vectors|neighbours|contributions|ablate|reconstruct|image_texts|text_texts|alike|activating|outliers|text_heads",
+    r"vectors|neighbours|contributions|ablate|reconstruct|image_texts|text_texts|alike|activating|outliers|text_heads|"
+    rf"{_LISTING}",
     re.IGNORECASE,
 )
-_TABLES = re.compile("vectors", re.IGNORECASE)
+_TABLES = re.compile(f"vectors|{_LISTING}", re.IGNORECASE)
 _ONE_MODEL = re.compile(r"\b(image|text)_vectors\b", re.IGNORECASE)
 
 
