@@ -36,6 +36,7 @@ RELATIONS = (
     "pool_texts",
     "spans",
     "labels",
+    "label_scores",
     "judgements",
     "runs",
 )

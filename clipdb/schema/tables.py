@@ -188,17 +188,49 @@ labels = _table(
     _model(),
     _layer(),
     _head(),
-    _key("pool", Text, "Pool whose spans the labeller saw (pools.pool)"),
-    _key("labeller", Text, "Who named it: vote, llm:MODEL, human:NAME or import:SOURCE"),
+    _key("pool", Text, "Pool whose spans or descriptions the labeller saw (pools.pool)"),
+    _key("labeller", Text, "Who named it: zero-shot, vote, llm:MODEL, human:NAME or import:SOURCE"),
     _run_key(),
-    _may("property", Text, "The property as the labeller wrote it; null where there is none"),
-    _may("confidence", Double, "The labeller's confidence, 0..1; null where it gave none"),
+    _may("property", Text, "The property as the labeller wrote it; null where it found none that fits"),
+    _may(
+        "confidence",
+        Double,
+        "The labeller's confidence, 0..1; null where it gave none. Not a probability for the two labellers that "
+        "measure: for zero-shot it is label_scores.share of the property, for vote the property's share of the "
+        "variance that the head's tagged spans explain. The views show these two as share",
+    ),
     _may("rationale", Text, "The labeller's reason; null where it gave none"),
     _prompt(),
     _may("examples_sha256", Text, "Hex SHA-256 of the examples in the prompt; null where none were sent"),
     _need("status", Text, "ok, error (no answer that holds) or rejected (a person says that the property is wrong)"),
     _error(),
     _need("created_at", _INSTANT, "When the label was given (UTC)"),
+)
+
+label_scores = _table(
+    "label_scores",
+    "How much a property explains of a head, as the labeller zero-shot measured it for each property of the pool before "
+    "it named the head or abstained; the label is in labels, with the same run.",
+    _model(),
+    _layer(),
+    _head(),
+    _key("pool", Text, "Pool whose descriptions were measured (pools.pool)"),
+    _key("labeller", Text, "Who measured: zero-shot"),
+    _run_key(),
+    _key("property", Text, "The property, as the pool writes it first"),
+    _need(
+        "share",
+        Double,
+        "Share of the variance of the head's vectors that lies between images whose embeddings are nearest to different "
+        "descriptions of the property: eta squared, adjusted for the number of descriptions. At most 1; about 0, and "
+        "perhaps below, where the property explains nothing",
+    ),
+    _may(
+        "chance",
+        Double,
+        "The share that 1 in 20 random assignments of the images to groups of the same sizes would exceed: from the "
+        "exact mean and variance over all permutations, taken as a gamma distribution. Null for fewer than 4 images",
+    ),
 )
 
 judgements = _table(

@@ -85,6 +85,12 @@ _RULES: dict[str, dict[str, str]] = {
         "has no status": _STATUS,
         "has a confidence that is not between 0 and 1": "coalesce(confidence between 0 and 1, true)",
     },
+    "label_scores": {
+        "is of a head that is not there": _OF_HEAD,
+        "has a property that is too long": _PROPERTY,
+        "has a share that is not finite or over 1": f"{_finite('share')} and share <= 1",
+        "has a chance that is not finite": _finite("chance"),
+    },
     "judgements": {
         "is of a head that is not there": _OF_HEAD,
         "is no SHA-256": _HEX.format("text_id"),

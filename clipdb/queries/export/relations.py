@@ -26,6 +26,7 @@ _CHOSEN = {
     "heads": _OF_LAYER,
     "spans": _OF_LAYER,
     "labels": _OF_LAYER,
+    "label_scores": _OF_LAYER,
     "judgements": _OF_LAYER,
     "runs": _OF_RUN,
     "image_failures": _OF_RUN,

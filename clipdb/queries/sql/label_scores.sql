@@ -1,0 +1,19 @@
+-- How much each property explains of a head
+--
+-- What the labeller zero-shot measured before it named the head or abstained, the largest share first. share is the
+-- share of the head's variance that lies between images told apart by the property; chance is what 1 in 20 random
+-- assignments of the images would exceed. A head is named where its first share is over chance and at least 1.3 times
+-- the second. Two properties close together may go together in the images at hand.
+--
+-- $head head required: The head, as L11.H3.
+-- $model model required: The model; may be left out where the index has one.
+-- $pool pool optional: Only properties of this pool.
+-- needs: heads
+-- empty: only `clipdb label` measures shares
+
+select pool, property, share, chance, labels.property is not distinct from label_scores.property as named
+from label_scores
+join labels using (model_id, layer, head, pool, labeller, run)
+where model_id = $model and format('L{}.H{}', layer, head) = $head and ($pool is null or pool = $pool)
+qualify rank() over (partition by pool order by run desc) = 1
+order by pool, share desc, label_scores.property
