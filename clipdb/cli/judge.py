@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     default="current",
     show_default=True,
     metavar="NAME",
-    help="Whose names are judged: zero-shot, vote, llm:MODEL, human:NAME or import:SOURCE; current for those that count now.",
+    help="Whose names are judged: zero-shot, vote, llm:MODEL, human:NAME or import:SOURCE; "
+    "current for those that count now.",
 )
 @click.option("--top", type=click.IntRange(1, 100), default=5, show_default=True, help="Spans a head.")
 @llm_options
@@ -43,8 +44,8 @@ def command(
 ) -> None:
     """Judge whether each head's first spans fit its name.
 
-    vote compares the pool's own tags with the name. It is not independent of names given by zero-shot or vote, which use
-    the same tags, and every query that shows its verdicts says so. Verdicts that it gave before are not given again.
+    vote compares the pool's own tags with the name. It is not independent of names given by zero-shot or vote, which
+    use the same tags, and every query that shows its verdicts says so. Verdicts given before are not given again.
 
     A head that its labeller left without a name has nothing to judge.
 

@@ -132,15 +132,15 @@ def _decide(shares: Sequence[Share]) -> dict[str, Any]:
     ranked = sorted(shares, key=lambda share: -share.share)  # of equal shares the pool's order decides which is shown
     named: dict[str, Any] = {"property": None, "confidence": None}
     if not ranked:
-        return named | {"rationale": "no clear name: its vectors don't vary, or there are too few images"}
+        return named | {"rationale": "its vectors don't vary, or there are too few images: no clear name"}
     best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
     if best.chance is None or best.share <= best.chance:
         chance = "unknown" if best.chance is None else _short(best.chance)
-        return named | {"rationale": f"no clear name: {best.property} {_short(best.share)}, chance {chance}"}
+        return named | {"rationale": f"{best.property} {_short(best.share)}, chance {chance}: no clear name"}
     both = f"{best.property} {_short(best.share)}" + (f", {second.property} {_short(second.share)}" if second else "")
     if second is not None and best.share < MARGIN * second.share:
-        return named | {"rationale": f"no clear name: {both}"}
-    return {"property": best.property, "confidence": best.share, "rationale": f"share of its variance: {both}"}
+        return named | {"rationale": f"{both}: no clear name"}
+    return {"property": best.property, "confidence": best.share, "rationale": f"{both} of its variance"}
 
 
 def _short(share: float) -> str:

@@ -209,8 +209,8 @@ labels = _table(
 
 label_scores = _table(
     "label_scores",
-    "How much a property explains of a head, as the labeller zero-shot measured it for each property of the pool before "
-    "it named the head or abstained; the label is in labels, with the same run.",
+    "How much a property explains of a head, as the labeller zero-shot measured it for each property of the pool "
+    "before it named the head or abstained; the label is in labels, with the same run.",
     _model(),
     _layer(),
     _head(),
@@ -221,9 +221,9 @@ label_scores = _table(
     _need(
         "share",
         Double,
-        "Share of the variance of the head's vectors that lies between images whose embeddings are nearest to different "
-        "descriptions of the property: eta squared, adjusted for the number of descriptions. At most 1; about 0, and "
-        "perhaps below, where the property explains nothing",
+        "Share of the variance of the head's vectors that lies between images whose embeddings are nearest to "
+        "different descriptions of the property: eta squared, adjusted for the number of descriptions. At most 1; "
+        "about 0, and perhaps below, where the property explains nothing",
     ),
     _may(
         "chance",

@@ -11,9 +11,11 @@
 -- needs: heads
 -- empty: only `clipdb label` measures shares
 
-select pool, property, share, chance, labels.property is not distinct from label_scores.property as named
-from label_scores
-join labels using (model_id, layer, head, pool, labeller, run)
-where model_id = $model and format('L{}.H{}', layer, head) = $head and ($pool is null or pool = $pool)
-qualify rank() over (partition by pool order by run desc) = 1
-order by pool, share desc, label_scores.property
+with newest as (
+    from label_scores
+    where model_id = $model and format('L{}.H{}', layer, head) = $head and ($pool is null or pool = $pool)
+    qualify rank() over (partition by pool order by run desc) = 1
+)
+select pool, newest.property, share, chance, labels.property is not distinct from newest.property as named
+from newest join labels using (model_id, layer, head, pool, labeller, run)
+order by pool, share desc, newest.property

@@ -15,7 +15,7 @@
 -- column variance_explained: What each of these spans explains of the head's variance, fraction 0..1, in order
 -- column cumulative_variance: What these spans explain together, fraction 0..1
 with silent as ( -- who found no name when asked last
-    select model_id, layer, head, labeller_rank(labeller) as rank, labeller || ': ' || rationale as note, created_at, run
+    select model_id, layer, head, labeller_rank(labeller) as rank, rationale || ' (' || labeller || ')' as note, created_at, run
     from labels
     where status = 'ok'
     qualify row_number() over (
