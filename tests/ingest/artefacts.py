@@ -167,6 +167,11 @@ def label_row(run: str) -> dict[str, Any]:
     return {"pool": "mine", "labeller": "human:Åse", "run": run, "created_at": NOW} | said | hashes
 
 
+def score_row(run: str) -> dict[str, Any]:
+    about = {"pool": "mine", "labeller": "human:Åse", "run": run, "property": "colour"}
+    return about | {"share": -0.25, "chance": None}
+
+
 def judgement_row(run: str) -> dict[str, Any]:
     about = {"text_id": sha(TEXTS[0]), "property": "colour", "judge": "vote", "run": run}
     return about | {"verdict": None, "status": "ok", "error": None, "prompt_sha256": None}
