@@ -190,7 +190,7 @@ def test_agreement_of_pairs_is_a_count(
         assert row["agreement"] == (pytest.approx(row["agreed"] / n) if n else None)
         number = kappa(values) if n else None
         assert row["kappa"] == (None if number is None else pytest.approx(number, abs=1e-9))
-        with_vote = key[0] == "judgements" and "vote" in key or key[2:] == ("vote", "zero-shot")
+        with_vote = (key[0] == "judgements" and "vote" in key) or key[2:] == ("vote", "zero-shot")
         why = "no shared items" if n == 0 else "one value only" if number is None else None
         assert row["independent"] is not with_vote
         assert row["note"] == ("; ".join(filter(None, ["not independent" if with_vote else None, why])) or None)
