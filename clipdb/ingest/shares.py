@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,15 +92,15 @@ def head_shares(dataset: Any, groups: Groups) -> dict[Head, list[Share]]:
     Returns
     -------
     dict
-        Of each head, the properties in their order. One that can't be measured is left out: where the head has no more
-        images than groups, or its vectors don't vary.
+        Of each head that has vectors, the properties in their order. One that can't be measured is left out: where the
+        head has no more images than groups, or its vectors don't vary.
     """
     found: dict[Head, list[Share]] = {}
     columns = head_columns(dataset.schema)
     for _, layer in itertools.groupby(sorted(columns), key=lambda head: head[0]):
         heads = list(layer)
         sums = _sums(dataset, [columns[head] for head in heads], groups)
-        found |= {head: list(_shares(one, groups)) for head, one in zip(heads, sums, strict=True)}
+        found |= {head: _shares(one, groups) for head, one in zip(heads, sums, strict=True) if one.count}
     return found
 
 
@@ -144,9 +143,8 @@ def _add_by_group(sums: np.ndarray, vectors: np.ndarray, members: np.ndarray) ->
         sums[members[start]] += vectors[start:end].sum(axis=0, dtype=np.float64)
 
 
-def _shares(head: HeadSums, groups: Groups) -> Iterable[Share]:
-    if not head.count:
-        return
+def _shares(head: HeadSums, groups: Groups) -> list[Share]:
+    found = []
     total, squared, fourth = head.spread
     mean = head.total / head.count
     ends = np.cumsum(groups.sizes)
@@ -158,11 +156,9 @@ def _shares(head: HeadSums, groups: Groups) -> Iterable[Share]:
         means = head.groups[start:end][filled] / sizes[:, None] - mean
         between = float(sizes @ np.square(means).sum(axis=1))
         chance = _chance(head.count, sizes, total, squared, fourth)
-        yield Share(
-            name,
-            _adjusted(between / total, head.count, len(sizes)),
-            None if chance is None else _adjusted(chance, head.count, len(sizes)),
-        )
+        adjusted = None if chance is None else _adjusted(chance, head.count, len(sizes))
+        found.append(Share(name, _adjusted(between / total, head.count, len(sizes)), adjusted))
+    return found
 
 
 def _adjusted(eta_squared: float, count: int, groups: int) -> float:
