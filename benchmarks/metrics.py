@@ -35,8 +35,8 @@ def build(path: Path) -> None:
     with catalog.connect(path, read_only=False) as connection:
         run = connection.execute
         run(
-            "insert into heads by name select format('ViT-{}/synthetic', m) as model_id, l as layer, h as head, "
-            "format('L{}.H{}', l, h) as name from range(?) models(m), range(4) layers(l), range(16) heads(h) "
+            "insert into head_statistics by name select format('ViT-{}/synthetic', m) as model_id, l as layer, "
+            "h as head from range(?) models(m), range(4) layers(l), range(16) heads(h) "
             "where h < ?[m + 1]",
             [len(HEADS), list(HEADS)],
         )

@@ -48,16 +48,16 @@ def build(path: Path, images: int) -> None:
         )
         ids = [row[0] for row in run("select image_id from images").fetchall()]
         run(
-            "insert into models values (?, 12, 12, 64, 768, 512, 32, 224, 'tok', 'class_token', '{}', ?, 100.0, 1e-7)",
+            "insert into models values (?, 12, 12, 64, 768, 512, 32, 224, 'tok', 'class_token', '{}', ?, 100.0, 1e-7, "
+            "null, null)",
             [MODEL, "0" * 64],
         )
         for layer in LAYERS:
             for head in range(HEADS):
                 basis = np.linalg.qr(rng.standard_normal((EMBED, SIZE)))[0].astype(np.float32)
-                run(
-                    "insert into heads values (?, ?, ?, ?, ?, ?, 64.0, 64.0)",
-                    [MODEL, layer, head, head_name(layer, head), basis.ravel(), np.zeros(SIZE, np.float32)],
-                )
+                run("insert into bases values (?, ?, ?, ?)", [MODEL, layer, head, basis.ravel()])
+                mean = np.zeros(SIZE, np.float32)
+                run("insert into head_statistics values (?, ?, ?, ?, 64.0, 64.0)", [MODEL, layer, head, mean])
         labelled = "'general', 'vote', ?, 'texture', 0.5, null, null, null, 'ok', null, ?"
         now = datetime.datetime.now(datetime.UTC)
         run(

@@ -55,7 +55,7 @@ def make_index(index: Path) -> None:
     catalog.create(index)
     heads = [{"model_id": MODEL, "layer": layer, "head": head} for layer in LAYERS for head in HEADS]
     with catalog.connect(index, read_only=False) as connection:
-        put(connection, "heads", [h | {"name": f"L{h['layer']}.H{h['head']}"} for h in heads])
+        put(connection, "head_statistics", heads)
         # A pick's text and share of variance don't matter for the time.
         pick = {"pool": "general", "text_id": "0" * 64, "text": "a photo of something blue", "run": "0"}
         share = {"variance_explained": 0.05}

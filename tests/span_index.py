@@ -41,7 +41,7 @@ def span_index(
         put(connection, "pool_texts", members)
         for model_id in models:
             keys = [{"model_id": model_id, "layer": layer, "head": head} for layer, head in places]
-            put(connection, "heads", [key | {"name": f"L{key['layer']}.H{key['head']}"} for key in keys])
+            put(connection, "head_statistics", keys)
             spans = []
             for first, key in enumerate(keys):
                 turned = texts[first % len(texts) :] + texts[: first % len(texts)]

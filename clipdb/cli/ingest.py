@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -52,6 +53,9 @@ def command() -> None:
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that decode; 0: threads [default: one a core].")
 @click.option("--split", help="Name of the split that these images are of.")
 @click.option("--label-from", type=click.Choice(["parent"]), help="Label images by the folder that they lie in.")
+@click.option(
+    "--overwrite", is_flag=True, help="Where SRC says another label, split or metadata of a known image, take it."
+)
 @index_option
 def images(
     index: Path,
@@ -65,12 +69,18 @@ def images(
     workers: int | None,
     split: str | None,
     label_from: str | None,
+    overwrite: bool,
 ) -> None:
     """Run a model over images and store its heads' vectors.
 
-    SRC is a folder, an image, a text file of paths (- for standard input), a tar shard (WebDataset) or a Parquet file
-    with an image column; any number and mixture of them. Stop it whenever you like: the same command goes on where it
-    was.
+    SRC is a folder, an image, a list of files, a tar shard (WebDataset) or a Parquet file with an image column; any
+    number and mixture of them. A list is a text file with one path per line (- for standard input), or CSV, JSONL or
+    Parquet with a column path, file, filepath or file_name, relative to the list; its columns label and split are kept
+    as such, all others as metadata.
+
+    Images are known by their bytes. Those that the index has are skipped; what it lacks of their label, split or
+    metadata is filled in, and a path where there is no file any more is replaced. You can stop at any time: the same
+    command resumes.
     """
     check_installed()
     from clipdb.cli.progress import ingest_progress
@@ -85,12 +95,16 @@ def images(
         workers=os.cpu_count() or 1 if workers is None else workers,
         split=split,
         label_from=label_from,
+        overwrite=overwrite,
     )
     with ingest_progress() as progress:
         counts = ingest_images(index, sources, model, options, progress)
-    click.echo(f"{index}: added {counts.added}, skipped {counts.skipped}, failed {counts.failed}")
+    updated = f", updated {counts.updated}" if counts.updated else ""
+    click.echo(f"{index}: added {counts.added}, skipped {counts.skipped}, failed {counts.failed}{updated}")
+    for note in counts.notes:
+        click.echo(f"note: {note}", err=True)
     if counts.failed:
-        click.echo('failed files: clipdb query "select uri, error from image_failures"', err=True)
+        click.echo(f"failed files: clipdb query images-failed -i {shlex.quote(str(index))}", err=True)
 
 
 @command.command("texts")

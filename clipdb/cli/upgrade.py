@@ -17,9 +17,18 @@ def command(index: Path, path: Path | None) -> None:
 
     All of it or nothing: after a failure the index is as it was. An index that is up to date is left alone.
     """
+    from clipdb.ingest.lock import writer_lock
     from clipdb.schema import catalog
+    from clipdb.schema.upgrade import upgrade
 
     target = path or index
-    with catalog.connect(target, read_only=False):
-        pass  # opening it for writing is what upgrades it
-    click.echo(f"{target} is at schema version {catalog.SCHEMA_VERSION}, this clipdb's.")
+    catalog.require_index(target)
+    before = _megabytes(target / catalog.CATALOG)
+    with writer_lock(target):
+        upgraded = upgrade(target)
+    size = f" Its catalog was {before} and is {_megabytes(target / catalog.CATALOG)}." if upgraded else ""
+    click.echo(f"{target} is at schema version {catalog.SCHEMA_VERSION}, this clipdb's.{size}")
+
+
+def _megabytes(file: Path) -> str:
+    return f"{file.stat().st_size / 1e6:.1f} MB"

@@ -152,7 +152,7 @@ def check_heads(connection: duckdb.DuckDBPyConnection, file: Path, keys: Set[Key
 
 def put_heads(connection: duckdb.DuckDBPyConnection, keys: Set[Key]) -> None:
     """Add the heads that the index lacks, without vectors."""
-    put(connection, "heads", [head_row(key) | {"name": head_name(*key[1:])} for key in sorted(keys)])
+    put(connection, "head_statistics", [head_row(key) for key in sorted(keys)])
 
 
 def head_row(key: Key) -> Row:

@@ -1,4 +1,4 @@
-"""Rows of the table ``heads``: each head's basis, and the statistics of its vectors."""
+"""Heads in the catalog: each one's basis, and the statistics of its vectors."""
 
 from __future__ import annotations
 
@@ -6,35 +6,25 @@ from collections.abc import Mapping
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 
 from clipdb.ingest.moments import Moments, head_moments
+from clipdb.ingest.rows import put
 from clipdb.ingest.vector_table import VectorTable
 from clipdb.ingest.writer import Reader, Writer
-from clipdb.schema.names import head_name
 from clipdb.schema.vectors import head_columns
 
 Head = tuple[int, int]
 
 
 def store_bases(connection: duckdb.DuckDBPyConnection, model_id: str, bases: Mapping[Head, np.ndarray]) -> None:
-    """Store heads with their bases Q, ``{(layer, head): [D, k]}``; a head that has one keeps it, all else of it too."""
-    rows = [
-        {
-            "model_id": model_id,
-            "layer": layer,
-            "head": head,
-            "name": head_name(layer, head),
-            "basis": basis.astype(np.float32).ravel(),
-        }
-        for (layer, head), basis in bases.items()
-    ]
-    connection.register("clipdb_heads", pa.Table.from_pylist(rows))
-    connection.execute(  # heads that were only named, by an import, have none
-        "insert into heads by name from clipdb_heads "
-        "on conflict do update set basis = coalesce(heads.basis, excluded.basis)"
+    """Store heads with their bases Q, ``{(layer, head): [D, k]}``; a head that has one keeps it."""
+    keys = [{"model_id": model_id, "layer": layer, "head": head} for layer, head in bases]
+    put(connection, "head_statistics", keys)
+    put(
+        connection,
+        "bases",
+        [k | {"basis": b.astype(np.float32).ravel()} for k, b in zip(keys, bases.values(), strict=True)],
     )
-    connection.unregister("clipdb_heads")
 
 
 def stored_bases(reader: Reader, model_id: str) -> dict[Head, np.ndarray]:
@@ -69,6 +59,7 @@ def store_statistics(connection: duckdb.DuckDBPyConnection, model_id: str, momen
     """Write heads' mean, total variance and effective rank."""
     rows = [
         {
+            "model_id": model_id,
             "layer": layer,
             "head": head,
             "mean": m.mean.astype(np.float32),
@@ -77,10 +68,4 @@ def store_statistics(connection: duckdb.DuckDBPyConnection, model_id: str, momen
         }
         for (layer, head), m in moments.items()
     ]
-    connection.register("clipdb_statistics", pa.Table.from_pylist(rows))
-    connection.execute(
-        "update heads set mean = s.mean, total_variance = s.total_variance, effective_rank = s.effective_rank "
-        "from clipdb_statistics s where heads.model_id = ? and heads.layer = s.layer and heads.head = s.head",
-        [model_id],
-    )
-    connection.unregister("clipdb_statistics")
+    put(connection, "head_statistics", rows, replace=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,11 +18,12 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.arrow import vector_column
 from clipdb.ingest.decomposition import Decomposer, prove
 from clipdb.ingest.heads import refresh_statistics, store_bases, stored_bases
+from clipdb.ingest.image_facts import KnownImages, differences, facts_of
 from clipdb.ingest.known_models import require_same_model
 from clipdb.ingest.models import Model, device_name, load, out_of_memory
 from clipdb.ingest.rows import put
 from clipdb.ingest.sources import open_sources
-from clipdb.ingest.stream import Chunk, ImageStream
+from clipdb.ingest.stream import Candidate, Chunk, ImageStream
 from clipdb.ingest.texts import refresh_text_heads
 from clipdb.ingest.vector_table import VectorTable
 from clipdb.ingest.workers import DecodePool
@@ -51,15 +51,21 @@ class ImageOptions:
     workers: int = 2
     split: str | None = None
     label_from: str | None = None
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many images a run added, skipped because they were known, and could not read."""
+    """How many images a run added, skipped because they were known, and could not read.
+
+    Of the known ones ``updated`` got another label, split, path or metadata; ``notes`` say what a person should know.
+    """
 
     added: int
     skipped: int
     failed: int
+    updated: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,11 +154,13 @@ class _Session:
         self.failures: dict[str, str] = {}
         self.failed_before = {row[0] for row in writer.read("select uri from image_failures")}
         self.mended: list[str] = []
+        self.known_images = KnownImages(writer, options.overwrite)
         self.committed_at = time.monotonic()
 
     @property
     def counts(self) -> Counts:
-        return Counts(self.writer.added, self.writer.skipped, self.writer.failed)
+        known, writer = self.known_images, self.writer
+        return Counts(writer.added, writer.skipped, writer.failed, known.updated, tuple(differences(known)))
 
     def known(self, ids: Sequence[str]) -> set[str]:
         """Say which images have a vector in every layer."""
@@ -173,7 +181,9 @@ class _Session:
         self.failures |= dict(chunk.failures)
         self.writer.failed += len(chunk.failures)
         self.writer.skipped += len(chunk.skipped)
-        self.mended += self.failed_before.intersection(chunk.skipped)
+        self.mended += self.failed_before.intersection(one.item.uri for one in chunk.skipped)
+        for one in chunk.skipped:
+            self.known_images.offer(self._facts(one))
         if chunk.candidates:
             self._embed(chunk)
         waiting = sum(len(embedded.rows) for embedded in self.waiting)
@@ -188,26 +198,19 @@ class _Session:
         good = np.isfinite(heads).all(axis=(1, 2, 3)) & np.isfinite(embedding).all(axis=1) & np.isfinite(norm)
         for candidate, facts, fine in zip(chunk.candidates, chunk.facts, good, strict=True):
             if fine:
-                item, options = candidate.item, self.options
-                label = item.parent if options.label_from == "parent" else item.label
-                rows.append(
-                    {
-                        "image_id": candidate.image_id,
-                        "uri": item.uri,
-                        "width": facts.width,
-                        "height": facts.height,
-                        "format": facts.format,
-                        "split": options.split or item.split,
-                        "label": label,
-                        "metadata": json.dumps(item.metadata) if item.metadata else None,
-                    }
-                )
+                decoded = {"width": facts.width, "height": facts.height, "format": facts.format}
+                rows.append(self._facts(candidate) | decoded)
             else:
                 self.failures[candidate.item.uri] = "the model's output is not finite: try --precision fp32"
                 self.writer.failed += 1
         ids = np.array([candidate.image_id for candidate in chunk.candidates])
         # Rows and vectors in one step: Ctrl-C may come between any two.
         self.waiting.append(_Embedded(rows, ids[good], embedding[good], norm[good], heads[good]))
+
+    def _facts(self, candidate: Candidate) -> dict[str, Any]:
+        item, options = candidate.item, self.options
+        label = item.parent if options.label_from == "parent" else item.label
+        return facts_of(candidate.image_id, item.uri, options.split or item.split, label, item.metadata)
 
     def _decompose(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         with out_of_memory(self.batch_size):
@@ -224,19 +227,31 @@ class _Session:
             rows = [row for embedded in waiting for row in embedded.rows]
             ids = [row["image_id"] for row in rows]
             # Images that are in already come again for a layer that was added later.
-            again = bool(self.table.known(ids))
-            self.table.commit(self._arrow(waiting), partial(self._record, rows), merge=again)
+            again = self.table.known(ids)
+            all_known = self._has_no_others()
+            self.table.commit(
+                self._arrow(waiting), partial(self._record, rows, all_known and not again), merge=bool(again)
+            )
             self.described = True
             stream.committed(ids)
+            for row in rows:
+                if row["image_id"] in again:
+                    self.known_images.offer(row)
+        self.known_images.settle()
         self.committed_at = time.monotonic()
 
-    def _record(self, rows: list[dict[str, Any]], connection: duckdb.DuckDBPyConnection) -> None:
+    def _has_no_others(self) -> bool:
+        """Tell whether the catalog has just the images of this table, so that what the table lacks is new to both."""
+        held = self.table.dataset.count_rows() if self.table.dataset is not None else 0
+        return bool(self.writer.read("select count(*) from images")[0][0] == held)
+
+    def _record(self, rows: list[dict[str, Any]], new: bool, connection: duckdb.DuckDBPyConnection) -> None:
         assert self.error is not None
         self.writer.added += len(rows)
         if not self.described:  # bases are large, and a run's never change
             put(connection, "models", [self.model.row(self.error)], replace=True)
             store_bases(connection, self.model.model_id, self.decomposer.bases)
-        put(connection, "images", rows)
+        put(connection, "images", rows, new=new)
         self.mended += self.failed_before.intersection(row["uri"] for row in rows)
         self._record_failures(connection)
 
@@ -275,6 +290,7 @@ class _Session:
                 self._record_failures(connection)
         if nothing:
             raise ClipdbError(f"none of the {self.writer.failed} files could be read: {uri}: {reason}")
+        self.known_images.settle(everything=True)
         if not self.table.settled:
             self.table.compact()
             refresh_statistics(self.writer, self.table)

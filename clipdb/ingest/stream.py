@@ -42,14 +42,14 @@ class Chunk:
     failures
         ``(uri, reason)`` of files that could not be read or decoded.
     skipped
-        URIs of images that were known.
+        Images that were known.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
     facts: list[ImageFacts] = field(default_factory=list)
     pixels: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
     failures: list[tuple[str, str]] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
+    skipped: list[Candidate] = field(default_factory=list)
 
 
 @dataclass
@@ -57,15 +57,15 @@ class _Pending:
     candidates: list[Candidate]
     decoded: Future[DecodedBatch] | None
     failures: list[tuple[str, str]]
-    skipped: list[str]
+    skipped: list[Candidate]
 
 
 @dataclass
 class _UnderWay:
-    """An image that is not committed yet, and the URIs at which it was met again before it was decoded."""
+    """An image that is not committed yet, and where it was met again before it was decoded."""
 
     decoded: bool = False
-    copies: list[str] = field(default_factory=list)
+    copies: list[Candidate] = field(default_factory=list)
 
 
 class ImageStream:
@@ -135,15 +135,15 @@ class ImageStream:
             for candidate, facts in zip(pending.candidates, batch.decoded, strict=True):
                 copies = self._decoded(candidate.image_id, facts)
                 if isinstance(facts, str):
-                    chunk.failures += [(uri, facts) for uri in (candidate.item.uri, *copies)]
+                    chunk.failures += [(one.item.uri, facts) for one in (candidate, *copies)]
                 else:
                     chunk.candidates.append(candidate)
                     chunk.facts.append(facts)
                     chunk.skipped += copies
         return chunk
 
-    def _decoded(self, image_id: str, facts: ImageFacts | str) -> list[str]:
-        """Note how decoding ended, and return the URIs that share its end."""
+    def _decoded(self, image_id: str, facts: ImageFacts | str) -> list[Candidate]:
+        """Note how decoding ended, and return the copies that share its end."""
         with self._lock:
             image = self._under_way[image_id]
             image.decoded = True
@@ -175,7 +175,7 @@ class ImageStream:
 
     def _sift(
         self, items: Sequence[SourceItem], contents: Iterable[bytes | str]
-    ) -> tuple[list[tuple[Candidate, bytes]], list[tuple[str, str]], list[str]]:
+    ) -> tuple[list[tuple[Candidate, bytes]], list[tuple[str, str]], list[Candidate]]:
         """Tell new images from known ones and from files that can't be read."""
         read: list[tuple[Candidate, bytes]] = []
         failures: list[tuple[str, str]] = []
@@ -191,14 +191,14 @@ class ImageStream:
         fresh, skipped = [], []
         with self._lock:
             for candidate, content in read:
-                image_id, uri = candidate.image_id, candidate.item.uri
+                image_id = candidate.image_id
                 image = self._under_way.get(image_id)
                 if image is not None and not image.decoded:
-                    image.copies.append(uri)
+                    image.copies.append(candidate)
                 elif image_id in self._broken:
-                    failures.append((uri, self._broken[image_id]))
+                    failures.append((candidate.item.uri, self._broken[image_id]))
                 elif image is not None or image_id in known:
-                    skipped.append(uri)
+                    skipped.append(candidate)
                 else:
                     self._under_way[image_id] = _UnderWay()
                     fresh.append((candidate, content))

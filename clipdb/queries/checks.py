@@ -17,17 +17,29 @@ _ORTHONORMAL = 1e-3
 _REFERENCES = {
     "spans are of known heads": "from spans anti join heads using (model_id, layer, head)",
     "labels are of known heads": "from labels anti join heads using (model_id, layer, head)",
-    "shares are of known heads": "from label_scores anti join heads using (model_id, layer, head)",
     "shares are of known labels": (
         "from label_scores anti join labels using (model_id, layer, head, pool, labeller, run)"
     ),
     "judgements are of known heads": "from judgements anti join heads using (model_id, layer, head)",
     # Heads that were only named, by an import, may be of models that were never here.
-    "heads are of known models": "from heads anti join models using (model_id) where basis is not null",
+    "heads are of known models": "from bases anti join models using (model_id)",
+    "bases are of known heads": "from bases anti join head_statistics using (model_id, layer, head)",
+    "shares are of known heads": "from label_scores anti join heads using (model_id, layer, head)",
     "spans are known texts": "from spans anti join texts using (text_id)",
     "judgements are of known texts": "from judgements anti join texts using (text_id)",
     "pools hold known texts": "from pool_texts anti join texts using (text_id)",
     "pool texts are of known pools": "from pool_texts anti join pools using (pool)",
+}
+
+
+# Keys that DuckDB has no index of, as `clipdb.schema.tables` says.
+_UNIQUE = {
+    "head_statistics": "model_id, layer, head",
+    "images": "image_id",
+    "image_failures": "uri",
+    "pool_texts": "pool, text_id",
+    "spans": "model_id, layer, head, pool, rank",
+    "runs": "run",
 }
 
 
@@ -55,6 +67,9 @@ def check_index(index: Index) -> Iterator[Check]:
     """
     for name, source in _REFERENCES.items():
         yield Check(None, name, _some(_count(index, f"select count(*) {source}"), "rows are not"))
+    for table, key in _UNIQUE.items():
+        twice = f"select count(*) - count(distinct ({key})) from {table}"
+        yield Check(None, f"{table}: no row comes twice", _some(_count(index, twice), "are too many"))
     unopened = set()
     versions = committed_versions(index.connection)
     for (model, kind), version in versions.items():

@@ -12,7 +12,7 @@ from clipdb._text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.queries.remote import better_address, load_httpfs
 from clipdb.schema import catalog, views
-from clipdb.schema.artefact import MANIFEST, RELATIONS, RUN_ARGUMENTS, File, read_manifest
+from clipdb.schema.artefact import MANIFEST, RELATIONS, RUN_ARGUMENTS, File, columns_since, read_manifest
 from clipdb.schema.manifest import MOST_BYTES, check_size
 from clipdb.schema.names import is_url
 
@@ -132,14 +132,16 @@ class Artefact:
         files = {file.name: file for file in self.manifest.of("relation")}
         self.check_rows(list(files.values()))
         if lacking := [name for name in RELATIONS if name not in files]:
-            from clipdb.schema import tables
+            from clipdb.schema.ddl import ddl
 
-            for statement in tables.ddl(lacking):
+            for statement in ddl(lacking):
                 self.connection.execute(statement)
         for name in RELATIONS:
             if name in files:
                 source = parquet([self.path(files[name].path)])
                 columns = f"* replace ({RUN_ARGUMENTS} as arguments)" if name == "runs" else "*"
+                for column in columns_since(name, self.manifest.schema_version):
+                    columns += f", null as {column}"
                 self.connection.execute(f"create view {name} as select {columns} from {source}")
         views.create(self.connection, comments=False)  # nobody keeps this catalog
 

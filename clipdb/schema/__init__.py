@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clipdb.schema.tables import (
+        bases,
         batches,
         clipdb_schema,
+        head_statistics,
         heads,
         image_failures,
         images,
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "bases",
     "batches",
     "clipdb_schema",
+    "head_statistics",
     "heads",
     "image_failures",
     "images",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -31,13 +31,15 @@ _TABLE_COMMENTS = {
 }
 
 
-def relation_schema(table: str) -> pa.Schema:
+def relation_schema(table: str, without: Collection[str] = ()) -> pa.Schema:
     """Give the columns of a relation's file.
 
     Parameters
     ----------
     table
         Name of a table of `clipdb.schema.tables`.
+    without
+        Columns to leave out.
 
     Returns
     -------
@@ -50,6 +52,7 @@ def relation_schema(table: str) -> pa.Schema:
         [
             pa.field(column.name, _arrow(column.type), bool(column.nullable), _described(column.comment or ""))
             for column in relation.columns
+            if column.name not in without
         ],
         metadata=_described(relation.comment or ""),
     )

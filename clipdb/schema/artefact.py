@@ -40,6 +40,9 @@ RELATIONS = (
     "judgements",
     "runs",
 )
+# What each schema version added to relations that travel: exports of earlier versions lack it.
+_NEW_RELATIONS = {"label_scores": 2}
+_NEW_COLUMNS = {"models": {"config": 2, "tensors_sha256": 2}}
 # What the vectors cannot be read without.
 WITH_VECTORS = ("models", "heads", "texts")
 # What says where the images came from and nothing else.
@@ -53,6 +56,16 @@ VectorKind = Literal["images", "texts"]
 Kind = Literal["relation", "images", "texts", "thumbnails", "card"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 WHATS: tuple[What, ...] = get_args(What)
+
+
+def relations_of(schema_version: int) -> list[str]:
+    """List the relations that exports of a schema version have."""
+    return [table for table in RELATIONS if _NEW_RELATIONS.get(table, 1) <= schema_version]
+
+
+def columns_since(table: str, schema_version: int) -> list[str]:
+    """List the columns of a relation that exports of a schema version lack."""
+    return [column for column, since in _NEW_COLUMNS.get(table, {}).items() if since > schema_version]
 
 
 def relation_path(table: str) -> str:

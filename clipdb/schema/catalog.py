@@ -10,7 +10,7 @@ import duckdb
 
 from clipdb._text import first_line
 from clipdb.errors import ClipdbError
-from clipdb.schema import migrations, views
+from clipdb.schema import migrations
 from clipdb.schema.artefact import MANIFEST
 
 CATALOG = "catalog.duckdb"
@@ -18,7 +18,7 @@ SCHEMA_VERSION = migrations.SCHEMA_VERSION
 
 # One configuration for every connection: DuckDB refuses to open a file twice in one process with two of them.
 # Without autoinstall a query that names an unknown function fails at once; with it, DuckDB tries the network.
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
+CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
 _LOCKED = re.compile(r"Could not set lock on file|being used by another process")
 _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _DAMAGED = re.compile(
@@ -44,7 +44,7 @@ def is_artefact(index: Path) -> bool:
 
 def in_memory() -> duckdb.DuckDBPyConnection:
     """Open a catalog in memory, of nothing yet; the caller closes it. Times are rendered in UTC."""
-    connection = duckdb.connect(config=_CONFIG)
+    connection = duckdb.connect(config=CONFIG)
     connection.execute("set global TimeZone = 'UTC'")
     return connection
 
@@ -64,16 +64,12 @@ def create(index: Path) -> None:
     import shutil
     from uuid import uuid4
 
-    from clipdb.schema import tables
-
     building = index.with_name(f".{index.name}.{uuid4().hex}")
     try:
         (building / "vectors").mkdir(parents=True)
-        with duckdb.connect(str(building / CATALOG), config=_CONFIG) as connection:
+        with duckdb.connect(str(building / CATALOG), config=CONFIG) as connection:
             connection.begin()
-            for statement in tables.ddl():
-                connection.execute(statement)
-            views.create(connection)
+            migrations.make(connection)
             migrations.stamp(connection, SCHEMA_VERSION)
             connection.commit()
             # Closing does this too, but keeps quiet when the disk is full.
@@ -82,7 +78,7 @@ def create(index: Path) -> None:
     except (OSError, duckdb.Error) as error:
         if exists(index):
             raise InUseError(f"another command has just made {index}: run this one again when it is done") from error
-        raise ClipdbError(f"cannot make an index at {index}: {_reason(error)}") from error
+        raise ClipdbError(f"cannot make an index at {index}: {reason_of(error)}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
@@ -115,7 +111,7 @@ def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.D
     index
         Directory of the index.
     read_only
-        Open for reading. Opening for writing brings a catalog of an older schema version up to date.
+        Open for reading.
     wait
         Seconds to keep trying while another process has the catalog open in the other way.
 
@@ -131,10 +127,10 @@ def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.D
     ClipdbError
         If there is no index, it cannot be read, or it is of another schema version.
     """
-    connection = _open(index, read_only, wait)
+    connection = open_any(index, read_only, wait)
     try:
         connection.execute("set global TimeZone = 'UTC'")
-        _check_version(connection, index, read_only)
+        _check_version(connection, index)
     except ClipdbError:
         connection.close()
         raise
@@ -158,7 +154,14 @@ def refuse_artefact(index: Path) -> None:
         )
 
 
-def _require_index(index: Path) -> None:
+def require_index(index: Path) -> None:
+    """Check that a directory is an index.
+
+    Raises
+    ------
+    ClipdbError
+        Saying what it is instead.
+    """
     if not index.exists():
         raise ClipdbError(f"no index at {index}: make one with `clipdb ingest images ...` or `clipdb demo`")
     if index.name == MANIFEST:
@@ -179,14 +182,15 @@ def _require_writable(index: Path) -> None:
         )
 
 
-def _open(index: Path, read_only: bool, wait: float) -> duckdb.DuckDBPyConnection:
-    _require_index(index)
+def open_any(index: Path, read_only: bool, wait: float) -> duckdb.DuckDBPyConnection:
+    """Open a catalog as `connect` does, whatever its schema version."""
+    require_index(index)
     if not read_only:
         _require_writable(index)
     deadline = time.monotonic() + wait
     while True:
         try:
-            return duckdb.connect(str(index / CATALOG), read_only=read_only, config=_CONFIG)
+            return duckdb.connect(str(index / CATALOG), read_only=read_only, config=CONFIG)
         except duckdb.Error as error:
             if not (_LOCKED.search(str(error)) or _HELD_HERE in str(error)):
                 raise unreadable(index, error) from error
@@ -205,7 +209,7 @@ def _in_use(index: Path, message: str) -> str:
 
 def unreadable(index: Path, error: duckdb.Error) -> ClipdbError:
     """Say in one line why DuckDB can't read a catalog."""
-    reason = _reason(error)
+    reason = reason_of(error)
     path = index / CATALOG
     if "not a valid DuckDB database" in reason:
         return ClipdbError(f"{path} is not a DuckDB file: restore it from a copy, or ingest into a new index")
@@ -216,7 +220,23 @@ def unreadable(index: Path, error: duckdb.Error) -> ClipdbError:
     return ClipdbError(f"{path} cannot be opened: {reason}")
 
 
-def _check_version(connection: duckdb.DuckDBPyConnection, index: Path, read_only: bool) -> None:
+def _check_version(connection: duckdb.DuckDBPyConnection, index: Path) -> None:
+    version = known_version(connection, index)
+    if version < SCHEMA_VERSION:
+        raise ClipdbError(
+            f"{index} has schema version {version}, older than this clipdb's {SCHEMA_VERSION}: "
+            f"run `clipdb upgrade {index}`"
+        )
+
+
+def known_version(connection: duckdb.DuckDBPyConnection, index: Path) -> int:
+    """Return the schema version of a catalog, which this clipdb can read or upgrade.
+
+    Raises
+    ------
+    ClipdbError
+        If clipdb didn't make the catalog, or a newer clipdb did.
+    """
     version = migrations.version(connection)
     if version is None:
         raise ClipdbError(f"{index / CATALOG} is a DuckDB file that clipdb did not make: choose another index")
@@ -225,16 +245,11 @@ def _check_version(connection: duckdb.DuckDBPyConnection, index: Path, read_only
             f"{index} has schema version {version} and this clipdb knows {SCHEMA_VERSION}: "
             "upgrade clipdb with `pip install --upgrade clipdb`"
         )
-    if version < SCHEMA_VERSION:
-        if read_only:
-            raise ClipdbError(
-                f"{index} has schema version {version}, older than this clipdb's {SCHEMA_VERSION}: "
-                f"run `clipdb upgrade {index}`"
-            )
-        migrations.upgrade(connection)
+    return version
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return in one line why the operating system or DuckDB failed."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return first_line(error)

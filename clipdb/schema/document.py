@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from clipdb.schema import tables, vectors, views
+from clipdb.schema.ddl import ddl
 from clipdb.schema.migrations import SCHEMA_VERSION
 from clipdb.schema.names import head_column
 
@@ -52,7 +53,7 @@ _LETTERS = {_EMBED_DIM: "D", _HEAD_DIM: "k"}
 def render() -> str:
     """Render the data dictionary as Markdown, from an empty catalog: it describes what DuckDB made."""
     with duckdb.connect() as connection:
-        for statement in tables.ddl():
+        for statement in ddl():
             connection.execute(statement)
         views.create(connection)
         parts = [_INTRODUCTION, "## Tables\n"]

@@ -25,6 +25,7 @@ from clipdb.schema.artefact import (
     ModelEntry,
     VectorKind,
     relation_path,
+    relations_of,
     thumbnails_path,
     vectors_path,
 )
@@ -139,7 +140,7 @@ def _check_files(manifest: Manifest) -> None:
     files: dict[tuple[Kind, str], list[File]] = {}
     for file in manifest.files:
         files.setdefault((file.kind, file.name), []).append(file)
-    expected = WITH_VECTORS if manifest.what == "vectors" else RELATIONS
+    expected = WITH_VECTORS if manifest.what == "vectors" else relations_of(manifest.schema_version)
     for name in expected:
         if ("relation", name) not in files and name not in OF_SOURCES:
             raise _Wrong(f"lacks the relation {name}")

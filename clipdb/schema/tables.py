@@ -1,26 +1,15 @@
-"""The relations of an index: the one source of the DDL, the catalog's comments and the data dictionary."""
+"""The relations of an index: the one source of the DDL, the catalog's comments and the data dictionary.
+
+Primary keys are what identifies a row. For large tables and those whose rows are rewritten DuckDB doesn't enforce them
+(``indexed=False``): its index would make the catalog twice as big and a commit many times slower, and keep the room of
+rows that are gone. One process writes at a time and compares keys; imports and ``clipdb verify`` check them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
-from duckdb_sqlalchemy import Dialect
-from sqlalchemy import (
-    ARRAY,
-    JSON,
-    REAL,
-    TIMESTAMP,
-    BigInteger,
-    Boolean,
-    Column,
-    Double,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-)
-from sqlalchemy.schema import CreateTable, DDLElement, SetColumnComment, SetTableComment
+from sqlalchemy import ARRAY, JSON, REAL, TIMESTAMP, BigInteger, Boolean, Column, Double, Integer, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -39,8 +28,26 @@ def _may(name: str, kind: Any, comment: str) -> Column[Any]:
     return Column(name, kind, nullable=True, comment=comment)
 
 
-def _table(name: str, comment: str, *columns: Column[Any]) -> Table:
-    return Table(name, metadata, *columns, comment=comment)
+def _table(name: str, comment: str, *columns: Column[Any], indexed: bool = True, view: str | None = None) -> Table:
+    """Declare a table, or a view with the columns of one: ``view`` is its SQL."""
+    return Table(name, metadata, *columns, comment=comment, info={"indexed": indexed, "view": view})
+
+
+def _basis() -> Column[Any]:
+    return _may(
+        "basis",
+        ARRAY(REAL),
+        "Q, orthonormal columns (zero in null directions), flattened row-major, shape [embed_dim, head_dim]: "
+        "a head vector y stands for the contribution Q y in joint space, relative to the embedding's norm",
+    )
+
+
+def _statistics() -> list[Column[Any]]:
+    return [
+        _may("mean", ARRAY(REAL), "Mean of the head's vectors over the model's images, shape [head_dim]"),
+        _may("total_variance", Double, "Trace of the covariance of the head's vectors over the model's images"),
+        _may("effective_rank", Double, "exp(entropy of the covariance's normalised eigenvalues), 1..head_dim"),
+    ]
 
 
 def _model() -> Column[Any]:
@@ -93,7 +100,7 @@ models = _table(
     _may("pooling", Text, "How the tower pools its tokens: 'tok' is the class token"),
     _may("adapter", Text, "Adapter of clipdb that captured the heads"),
     _may("preprocess", JSON, "Resizing and normalisation of the input image, as open_clip configures them"),
-    _may("weights_sha256", Text, "Hex SHA-256 of the weights; ingest refuses others under this name"),
+    _may("weights_sha256", Text, "Hex SHA-256 of the weights file, as the Hub shows it and sha256sum prints it"),
     _may("logit_scale", Double, "Factor of the cosine in the model's logits (exponentiated)"),
     _may(
         "reconstruction_error",
@@ -101,24 +108,46 @@ models = _table(
         "Largest L2 error of the summed components against encode_image on the first batch, "
         "as a fraction of the embedding's norm",
     ),
+    _may(
+        "tensors_sha256",
+        Text,
+        "Hex SHA-256 of the tensors in the weights file, the same for the same tensors in another kind of file; "
+        "ingest refuses other tensors under this name",
+    ),
+    _may("config", JSON, "open_clip's configuration of the architecture, if open_clip doesn't ship it; else null"),
+)
+
+# Bases are large and never change, statistics change with every ingest: apart, so that no ingest writes bases again.
+bases = _table(
+    "bases",
+    "The basis of a head's vectors. Written once, when the head is first ingested or imported.",
+    _model(),
+    _layer(),
+    _head(),
+    _basis(),
+)
+
+head_statistics = _table(
+    "head_statistics",
+    "A head, with the statistics of its vectors; they are null for a head known by name only.",
+    _model(),
+    _layer(),
+    _head(),
+    *_statistics(),
+    indexed=False,
 )
 
 heads = _table(
     "heads",
-    "An attention head that was ingested or imported.",
+    "An attention head that was ingested or imported: head_statistics and bases, joined by a view.",
     _model(),
     _layer(),
     _head(),
     _need("name", Text, "The head as people write it: L11.H3"),
-    _may(
-        "basis",
-        ARRAY(REAL),
-        "Q, orthonormal columns (zero in null directions), flattened row-major, shape [embed_dim, head_dim]: "
-        "a head vector y stands for the contribution Q y in joint space, relative to the embedding's norm",
-    ),
-    _may("mean", ARRAY(REAL), "Mean of the head's vectors over the model's images, shape [head_dim]"),
-    _may("total_variance", Double, "Trace of the covariance of the head's vectors over the model's images"),
-    _may("effective_rank", Double, "exp(entropy of the covariance's normalised eigenvalues), 1..head_dim"),
+    _basis(),
+    *_statistics(),
+    view="select model_id, layer, head, concat('L', layer, '.H', head) as name, basis, mean, total_variance, "
+    "effective_rank from head_statistics left join bases using (model_id, layer, head)",
 )
 
 images = _table(
@@ -132,6 +161,7 @@ images = _table(
     _may("split", Text, "Split of the data set, where the source or --split says it"),
     _may("label", Text, "Label of the image, where the source or --label-from says it"),
     _may("metadata", JSON, "What else the source says of the image; null where nothing"),
+    indexed=False,
 )
 
 image_failures = _table(
@@ -140,6 +170,7 @@ image_failures = _table(
     _key("uri", Text, "Where the file was found"),
     _need("error", Text, "Why it could not be read, in one line"),
     _run(),
+    indexed=False,
 )
 
 texts = _table(
@@ -165,6 +196,7 @@ pool_texts = _table(
     _key("text_id", Text, "Text (texts.text_id)"),
     _need("position", Integer, "Place in the pool, counted from 0; breaks ties between spans"),
     _may("property", Text, "Property that the description names; null where the pool does not say"),
+    indexed=False,
 )
 
 spans = _table(
@@ -180,6 +212,7 @@ spans = _table(
     _may("variance_explained", Double, "Variance of the head that this pick explains, fraction 0..1"),
     _may("cumulative_variance", Double, "Variance that the picks up to this one explain, fraction 0..1"),
     _run(),
+    indexed=False,
 )
 
 labels = _table(
@@ -192,13 +225,7 @@ labels = _table(
     _key("labeller", Text, "Who named it: zero-shot, vote, llm:MODEL, human:NAME or import:SOURCE"),
     _run_key(),
     _may("property", Text, "The property as the labeller wrote it; null where it found none that fits"),
-    _may(
-        "confidence",
-        Double,
-        "The labeller's confidence, 0..1; null where it gave none. Not a probability for the two labellers that "
-        "measure: for zero-shot it is label_scores.share of the property, for vote the property's share of the "
-        "variance that the head's tagged spans explain. The views show these two as share",
-    ),
+    _may("confidence", Double, "The labeller's confidence, 0..1, or null; of zero-shot and vote a share of variance"),
     _may("rationale", Text, "The labeller's reason; null where it gave none"),
     _prompt(),
     _may("examples_sha256", Text, "Hex SHA-256 of the examples in the prompt; null where none were sent"),
@@ -209,28 +236,21 @@ labels = _table(
 
 label_scores = _table(
     "label_scores",
-    "How much a property explains of a head, as the labeller zero-shot measured it for each property of the pool "
-    "before it named the head or abstained; the label is in labels, with the same run.",
+    "How much of a head's variance goes with a property: what the labeller zero-shot compared (docs/labels.md).",
     _model(),
     _layer(),
     _head(),
-    _key("pool", Text, "Pool whose descriptions were measured (pools.pool)"),
-    _key("labeller", Text, "Who measured: zero-shot"),
+    _key("pool", Text, "Pool whose properties were compared (pools.pool)"),
+    _key("labeller", Text, "Labeller that compared them: zero-shot"),
     _run_key(),
     _key("property", Text, "The property, as the pool writes it first"),
     _need(
         "share",
         Double,
-        "Share of the variance of the head's vectors that lies between images whose embeddings are nearest to "
-        "different descriptions of the property: eta squared, adjusted for the number of descriptions. At most 1; "
-        "about 0, and perhaps below, where the property explains nothing",
+        "Share of the head's variance that lies between images nearest to different descriptions of "
+        "the property: eta squared, adjusted for their number. At most 1; 0 on average where groups are random",
     ),
-    _may(
-        "chance",
-        Double,
-        "The share that 1 in 20 random assignments of the images to groups of the same sizes would exceed: from the "
-        "exact mean and variance over all permutations, taken as a gamma distribution. Null for fewer than 4 images",
-    ),
+    _may("chance", Double, "The share that 1 in 20 permutations of the images would exceed; null under 4 images"),
 )
 
 judgements = _table(
@@ -262,6 +282,7 @@ runs = _table(
     _may("added", BigInteger, "Items added"),
     _may("skipped", BigInteger, "Items that were already there"),
     _may("failed", BigInteger, "Items that failed"),
+    indexed=False,
 )
 
 batches = _table(
@@ -275,17 +296,3 @@ batches = _table(
     _need("added", BigInteger, "Rows that the batch added"),
     _need("committed_at", _INSTANT, "When the batch was committed (UTC)"),
 )
-
-
-def ddl(names: Collection[str] = metadata.tables) -> list[str]:
-    """Give the statements that make every table, or some, with their comments, in DuckDB's SQL."""
-    dialect = Dialect()
-
-    def sql(element: DDLElement) -> str:
-        return str(element.compile(dialect=dialect)).strip()
-
-    statements = []
-    for table in (metadata.tables[name] for name in names):
-        statements += [sql(CreateTable(table)), sql(SetTableComment(table))]
-        statements += [sql(SetColumnComment(column)) for column in table.columns]
-    return statements

@@ -101,7 +101,7 @@ def test_a_folder_of_queries(run: Run, tmp_path: Path) -> None:
         (("neighbours", "ffffffff", "--head", "L1.H0"), "no image 'ffffffff'"),
         (("select * from nowhere",), "Table with name nowhere does not exist"),
         (("select 1 +",), "syntax error"),
-        (("delete from heads",), "read-only"),
+        (("delete from head_statistics",), "read-only"),
         (("select",), "SELECT clause without selection list"),
         (("  ",), "the SQL is empty"),
         (("heads", "--layer", "x"), "takes a whole number"),

@@ -101,16 +101,19 @@ def test_verify_passes_a_whole_index(run: Run, two: Built) -> None:
     [
         ("update spans set layer = 9 where layer = 2 and head = 2", "spans are of known heads: 5 rows are not"),
         ("update labels set head = 7 where layer = 1 and head = 0", "labels are of known heads: 1 rows are not"),
-        ("update heads set model_id = 'x/y' where layer = 2", "heads are of known models: 3 rows are not"),
+        ("update bases set model_id = 'x/y' where layer = 2", "heads are of known models: 3 rows are not"),
         ("delete from texts where text = 'a grey wall'", "spans are known texts: 6 rows are not"),
         ("delete from pools", "pool texts are of known pools: 5 rows are not"),
         ("update batches set lance_version = 77 where kind = 'texts'", "texts: the committed version is there"),
         ("update batches set run = 'other'", "rows are of committed batches: 40 are not"),
         ("delete from images where label = 'odd'", "images: rows are in the catalog: 20 are not"),
         ("insert into images (image_id, uri) values ('ff', 'x')", "every image has vectors: 1 images have none"),
-        ("delete from heads where name = 'L2.H1'", "images: heads are those of the catalog: only on one side: L2.H1"),
         (
-            "update heads set basis = list_transform(basis, x -> x * 2) where name = 'L1.H2'",
+            "delete from bases where (layer, head) = (2, 1)",
+            "images: heads are those of the catalog: only on one side: L2.H1",
+        ),
+        (
+            "update bases set basis = list_transform(basis, x -> x * 2) where (layer, head) = (1, 2)",
             "bases are orthonormal: not of L1.H2",
         ),
     ],
@@ -154,7 +157,7 @@ def test_verify_of_an_index_whose_vectors_are_gone(run: Run, copy: Built) -> Non
 
 def test_null_directions_of_a_basis_are_whole(run: Run, copy: Built) -> None:
     zeroed = "list_transform(basis, (x, i) -> if(i % 4 = 0, 0, x))"
-    change(copy.path, f"update heads set basis = {zeroed} where name = 'L1.H2'")
+    change(copy.path, f"update bases set basis = {zeroed} where (layer, head) = (1, 2)")
     assert run("verify", index=copy.path).exit_code == 0
 
 

@@ -79,23 +79,17 @@ def make(
             more = {"patch_size": 4, "pooling": "tok", "adapter": "tests", "preprocess": '{"mean": [0.5], "x": "é"}'}
             measured = {"weights_sha256": weights, "logit_scale": 14.285, "reconstruction_error": 1e-7 * len(numbers)}
             put(connection, "models", [{"model_id": MODEL} | about | more | measured])
-            put(
-                connection,
-                "heads",
-                [
-                    {
-                        "model_id": MODEL,
-                        "layer": layer,
-                        "head": head,
-                        "name": f"L{layer}.H{head}",
-                        "basis": (basis(layer, head).astype(np.float64) @ turn).astype(np.float32).ravel(),
-                        "mean": np.full(SIZE, 0.1 * len(numbers), np.float32),
-                        "total_variance": 0.3 * len(numbers),
-                        "effective_rank": 2.5,
-                    }
-                    for layer, head in heads
-                ],
-            )
+            keys = [{"model_id": MODEL, "layer": layer, "head": head} for layer, head in heads]
+            turned = {head: basis(*head).astype(np.float64) @ turn for head in heads}
+            put(connection, "bases", [
+                key | {"basis": turned[key["layer"], key["head"]].astype(np.float32).ravel()} for key in keys
+            ])  # fmt: skip
+            statistics = {
+                "mean": np.full(SIZE, 0.1 * len(numbers), np.float32),
+                "total_variance": 0.3 * len(numbers),
+                "effective_rank": 2.5,
+            }
+            put(connection, "head_statistics", [key | statistics for key in keys])
             put(connection, "images", [image_row(number) for number in numbers])
 
         if numbers:

@@ -204,7 +204,8 @@ def test_a_model_that_was_known_by_name_alone(own: Path, tmp_path: Path, exporte
     """As published names of heads bring it: no weights, no bases, no vectors."""
     change(own, "delete from batches")
     change(own, "update models set weights_sha256 = null, preprocess = null, logit_scale = null")
-    change(own, "update heads set basis = null, mean = null, total_variance = null, effective_rank = null")
+    change(own, "delete from bases")
+    change(own, "update head_statistics set mean = null, total_variance = null, effective_rank = null")
     done("import", exported, "-i", own)
     assert contents(own) == contents(index)
 

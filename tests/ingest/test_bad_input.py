@@ -180,7 +180,7 @@ def test_a_name_of_a_head_that_the_model_has_not(scenes: Path, model: tuple, tmp
 def test_such_a_name_is_in_no_question_s_way(own_index: Path) -> None:
     asked = ("query", "text-neighbours", "a red ring", "--head", "L4.H0", "-i", own_index)
     before = done(*asked)
-    change(own_index, "insert into heads by name select model_id, 99 as layer, 0 as head, 'L99.H0' as name from models")
+    change(own_index, "insert into head_statistics by name select model_id, 99 as layer, 0 as head from models")
     assert done(*asked) == before
 
 

@@ -78,7 +78,7 @@ def test_what_a_kill_left_undone_is_done_though_no_image_is_new(
     import duckdb
 
     with duckdb.connect(str(own_index / "catalog.duckdb")) as connection:  # as a kill after the last commit leaves it
-        connection.execute("update heads set mean = null, total_variance = null, effective_rank = null")
+        connection.execute("update head_statistics set mean = null, total_variance = null, effective_rank = null")
         connection.execute("update runs set finished_at = null where command = 'ingest images'")
     assert "added 0, skipped 300" in done("ingest", "images", scenes, *model, "--workers", 0, "-i", own_index)
     assert_same(own_index, ready_index)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from click.testing import Result
 
 from clipdb.schema import catalog
-from clipdb.schema.names import head_column, head_name
+from clipdb.schema.names import head_column
 from clipdb.schema.vectors import images_path, images_schema, texts_path, texts_schema
 
 EMBED, HEAD_DIM = 8, 4
@@ -95,7 +95,7 @@ def build(
 def _add_model(connection: object, built: Built, model: str, rng: np.random.Generator) -> None:
     run = connection.execute  # type: ignore[attr-defined]
     run(
-        "insert into models values (?, 3, 3, 4, 12, 8, 16, 64, 'tok', 'class_token', '{}', ?, 100.0, 1e-7)",
+        "insert into models values (?, 3, 3, 4, 12, 8, 16, 64, 'tok', 'class_token', '{}', ?, 100.0, 1e-7, null, null)",
         [model, "0" * 64],
     )
     sizes = {(layer, head): HEAD_DIM for layer in LAYERS for head in range(HEADS)}
@@ -128,10 +128,8 @@ def _add_model(connection: object, built: Built, model: str, rng: np.random.Gene
         truth[null] = np.nan
         built.vectors[model, layer, head] = truth
         basis, _ = np.linalg.qr(rng.normal(size=(EMBED, HEAD_DIM)))
-        run(
-            "insert into heads values (?, ?, ?, ?, ?, ?, 4.0, 3.5)",
-            [model, layer, head, head_name(layer, head), basis.ravel().tolist(), [0.0] * HEAD_DIM],
-        )
+        run("insert into bases values (?, ?, ?, ?)", [model, layer, head, basis.ravel().tolist()])
+        run("insert into head_statistics values (?, ?, ?, ?, 4.0, 3.5)", [model, layer, head, [0.0] * HEAD_DIM])
         _add_spans(run, model, layer, head)
         name = PROPERTIES.get((model, layer, head)) or ("texture" if model != "one/a" else None)
         if name is not None:

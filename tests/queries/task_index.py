@@ -66,7 +66,9 @@ def build_task(path: Path) -> Task:
             ],
         )
         for (layer, head), mean in means.items():
-            connection.execute("update heads set mean = ? where (layer, head) = (?, ?)", [mean.tolist(), layer, head])
+            connection.execute(
+                "update head_statistics set mean = ? where (layer, head) = (?, ?)", [mean.tolist(), layer, head]
+            )
         bases = {
             (layer, head): np.array(basis, np.float64).reshape(EMBED, HEAD_DIM)
             for layer, head, basis in connection.execute("select layer, head, basis from heads").fetchall()

@@ -187,7 +187,7 @@ def test_columns_are_as_documented(task: Task, tmp_path: Path) -> None:
 
 def test_what_has_no_length_stays_so(tmp_path: Path) -> None:
     own = build_task(tmp_path / "own.clipdb")
-    change(own.path, "update heads set basis = list_transform(basis, x -> 0::float) where (layer, head) = (2, 0)")
+    change(own.path, "update bases set basis = list_transform(basis, x -> 0::float) where (layer, head) = (2, 0)")
     found, _ = exported(tmp_path / "e.parquet", "--only", "head=L2.H0", "--normalise", "-i", own.path)
     assert {tuple(row["embedding"]) for row in found} == {(0.0,) * EMBED}
 
@@ -228,7 +228,7 @@ def test_what_is_wrong_is_said_in_a_line(task: Task, tmp_path: Path, arguments: 
             ("--without", "property=colour"),
             "no head of one/a has a label yet: run `clipdb label`",
         ),
-        ("update heads set mean = null", ("--without", "layer=2", "--how", "mean"), "mean is not stored"),
+        ("update head_statistics set mean = null", ("--without", "layer=2", "--how", "mean"), "mean is not stored"),
         (
             "update labels set layer = 0 where property = 'counting'",
             ("--only", "property=counting"),

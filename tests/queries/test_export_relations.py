@@ -34,8 +34,15 @@ def odd(two: Built, tmp_path: Path) -> Path:
             "insert into labels values (?, 2, 2, 'general', ?, 'run-0', ?, ?, ?, null, null, 'ok', null, ?)",
             *(ONE, f"llm:{number}", texts[number], value, texts[number], "2026-07-29 12:34:56.789123+00"),
         )
-    change(index, "update heads set mean = [-0.0, 1e-45, 'nan', 'inf'], basis = null where model_id = ?", ONE)
-    change(index, "update heads set total_variance = null where model_id = ? and head = 1", TWO)
+    for share, chance in ((0.1, None), (float("inf"), 5e-324)):
+        change(
+            index,
+            "insert into label_scores values (?, 2, 2, 'general', 'zero-shot', 'run-0', ?, ?, ?)",
+            *(ONE, f"property {share}", share, chance),
+        )
+    change(index, "update head_statistics set mean = [-0.0, 1e-45, 'nan', 'inf'] where model_id = ?", ONE)
+    change(index, "delete from bases where model_id = ?", ONE)
+    change(index, "update head_statistics set total_variance = null where model_id = ? and head = 1", TWO)
     for run, command, arguments in (
         ("run-0", "label", '{"model" : "one/a",  "z": [1, null, 1e400], "a": "\\u00e9"}'),
         ("run-1", "ingest images", '{"sources": ["/home/somebody/pictures"]}'),
@@ -95,7 +102,7 @@ def test_the_manifest_says_what_is_there(two: Built, tmp_path: Path) -> None:
     place = tmp_path / "out"
     done("export", place, "-i", two.path, "--licence", "CC-BY-4.0", "--citation", "Somebody, 2026")
     told = manifest(place)
-    assert (told.what, told.licence, told.citation, told.schema_version) == ("all", "CC-BY-4.0", "Somebody, 2026", 1)
+    assert (told.what, told.licence, told.citation, told.schema_version) == ("all", "CC-BY-4.0", "Somebody, 2026", 2)
     present = {file.relative_to(place).as_posix() for file in place.rglob("*") if file.is_file()}
     assert {file.path for file in told.files} == present - {"manifest.json"}
     for file in told.files:

@@ -17,7 +17,6 @@ from support import change, done, rows
 from clipdb.queries.export import vectors
 from clipdb.schema import catalog
 from clipdb.schema.artefact import SHARD_ROWS, read_manifest
-from clipdb.schema.names import head_name
 from clipdb.schema.vectors import images_path, images_schema
 
 MODEL = "many/rows"
@@ -65,12 +64,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
         connection.register("places", places)
         connection.execute("insert into images by name select * from places")
         connection.execute(
-            "insert into models values (?, 1, 2, 4, 8, 8, 16, 64, 'tok', 'class_token', '{}', ?, 100.0, 1e-7)",
+            "insert into models values (?, 1, 2, 4, 8, 8, 16, 64, 'tok', 'class_token', '{}', ?, 100.0, 1e-7, "
+            "null, null)",
             [MODEL, "0" * 64],
         )
         for head in range(2):
-            connection.execute("insert into heads values (?, 0, ?, ?, null, null, null, null)",
-                               [MODEL, head, head_name(0, head)])  # fmt: skip
+            connection.execute("insert into head_statistics values (?, 0, ?, null, null, null)", [MODEL, head])
         connection.execute("insert into batches values (?, 'images', ?, 0, ?, ?, ?)",
                            [MODEL, RUN, dataset.version, count, NOW])  # fmt: skip
     return index

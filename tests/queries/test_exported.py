@@ -140,6 +140,23 @@ def test_what_was_left_out_is_empty(built: Built, tmp_path: Path) -> None:
             artefact.sql("from image_vectors")
 
 
+def test_an_export_of_the_first_version_is_read_and_imported(built: Built, tmp_path: Path) -> None:
+    """It has no scores of labels, and knows less of a model."""
+    older = write_built(tmp_path / "older", built, version=1)
+    with clipdb.open(older) as artefact, clipdb.open(built.path) as index:
+        assert artefact.query.heads().fetchall() == index.query.heads().fetchall()
+        assert artefact.sql("select count(*) from label_scores").fetchall() == [(0,)]
+        assert artefact.sql("select config, tensors_sha256 from models").fetchall() == [(None, None)]
+        models = "select * exclude (config, tensors_sha256) from models"
+        assert artefact.sql(models).fetchall() == index.sql(models).fetchall()
+    done("import", older, "-i", tmp_path / "new.clipdb")
+    with clipdb.open(tmp_path / "new.clipdb") as new, clipdb.open(built.path) as index:
+        for table in ("models", "heads", "spans", "labels"):
+            assert sorted(map(str, new.sql(f"from {table}").fetchall())) == sorted(
+                map(str, index.sql(f"from {table}").fetchall())
+            )
+
+
 def test_the_engine_and_other_connections_see_it(exported: Path) -> None:
     with clipdb.open(exported) as db, db.engine.connect() as connection:
         counted = connection.execute(sqlalchemy.select(sqlalchemy.func.count()).select_from(clipdb.schema.heads))

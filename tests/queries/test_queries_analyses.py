@@ -28,7 +28,10 @@ def dicts(result: Any) -> list[dict[str, Any]]:
 def variances(path: Path, **of_head: float) -> None:
     with catalog.connect(path, read_only=False) as connection:
         for head, variance in of_head.items():
-            connection.execute("update heads set total_variance = ? where name = ?", [variance, head.replace("_", ".")])
+            connection.execute(
+                "update head_statistics set total_variance = ? where concat('L', layer, '.H', head) = ?",
+                [variance, head.replace("_", ".")],
+            )
 
 
 def fitting(key: tuple[int, int], top: int) -> int:

@@ -24,7 +24,9 @@ def centred(tmp_path_factory: pytest.TempPathFactory) -> Built:
     built = build(tmp_path_factory.mktemp("centred") / "centred.clipdb", seed=11)
     with catalog.connect(built.path, read_only=False) as connection:
         for (_, layer, head), mean in means(built).items():
-            connection.execute("update heads set mean = ? where (layer, head) = (?, ?)", [mean.tolist(), layer, head])
+            connection.execute(
+                "update head_statistics set mean = ? where (layer, head) = (?, ?)", [mean.tolist(), layer, head]
+            )
     return built
 
 

@@ -25,7 +25,9 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Built:
     with catalog.connect(made.path, read_only=False) as connection:
         for _, layer, head in made.vectors:
             mean = rng.normal(size=HEAD_DIM) / 2
-            connection.execute("update heads set mean = ? where (layer, head) = (?, ?)", [mean.tolist(), layer, head])
+            connection.execute(
+                "update head_statistics set mean = ? where (layer, head) = (?, ?)", [mean.tolist(), layer, head]
+            )
     return made
 
 

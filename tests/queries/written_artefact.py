@@ -26,9 +26,12 @@ from clipdb.schema.artefact import (
     Manifest,
     ModelEntry,
     What,
+    columns_since,
     relation_path,
+    relations_of,
     vectors_path,
 )
+from clipdb.schema.migrations import SCHEMA_VERSION
 
 Vectors = Mapping[tuple[str, Kind], pa.Table]
 
@@ -40,6 +43,7 @@ def write(
     vectors: Vectors,
     shard: int = 32_768,
     group: int = 8192,
+    version: int = SCHEMA_VERSION,
 ) -> Path:
     """Write an artefact of relations, which are empty where they are not given, and of vectors by model and kind."""
     files: list[File] = []
@@ -56,8 +60,9 @@ def write(
         rows = 0 if table is None else len(table)
         files.append(File(path, kind, name, rows, len(data), hashlib.sha256(data).hexdigest()))
 
-    for name in WITH_VECTORS if what == "vectors" else RELATIONS:
-        put(relation_path(name), "relation", name, relations.get(name, relation_schema(name).empty_table()))
+    for name in WITH_VECTORS if what == "vectors" else relations_of(version):
+        table = relations.get(name, relation_schema(name).empty_table())
+        put(relation_path(name), "relation", name, table.drop_columns(columns_since(name, version)))
     for (model, kind), table in vectors.items():
         for number, start in enumerate(range(0, len(table), shard)):
             put(vectors_path(model, kind, number), kind, model, table.slice(start, shard))
@@ -75,11 +80,11 @@ def write(
         for model in sorted({model for model, _ in vectors})
     ]
     files.sort(key=lambda file: file.path)
-    (folder / MANIFEST).write_text(Manifest("0", 1, what, tuple(entries), tuple(files)).to_json())
+    (folder / MANIFEST).write_text(Manifest("0", version, what, tuple(entries), tuple(files)).to_json())
     return folder
 
 
-def write_built(folder: Path, built: Built, what: What = "all") -> Path:
+def write_built(folder: Path, built: Built, what: What = "all", version: int = SCHEMA_VERSION) -> Path:
     """Write an index that `built_index.build` made; read with nothing but DuckDB and Lance."""
     with duckdb.connect(str(built.path / "catalog.duckdb"), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
@@ -96,7 +101,7 @@ def write_built(folder: Path, built: Built, what: What = "all") -> Path:
             schema = vectors_schema(kind, EMBED, sizes)  # type: ignore[arg-type]
             columns = [pa.array(table.column(name).to_pylist(), schema.field(name).type) for name in schema.names]
             vectors[model, kind] = pa.table(columns, schema=schema)
-    return write(folder, what, relations, vectors, shard=16, group=6)
+    return write(folder, what, relations, vectors, shard=16, group=6, version=version)
 
 
 def write_large(folder: Path, images: int) -> tuple[Path, list[str], np.ndarray]:

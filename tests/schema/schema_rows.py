@@ -7,14 +7,15 @@ from typing import Any
 
 import duckdb
 
-from clipdb.schema import tables, views
+from clipdb.schema import views
+from clipdb.schema.ddl import ddl
 
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
 def catalog() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
-    for statement in tables.ddl():
+    for statement in ddl():
         connection.execute(statement)
     views.create(connection)
     return connection
@@ -29,7 +30,7 @@ def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[st
 
 
 def head(model: str, layer: int, number: int) -> dict[str, Any]:
-    return {"model_id": model, "layer": layer, "head": number, "name": f"L{layer}.H{number}"}
+    return {"model_id": model, "layer": layer, "head": number}
 
 
 def span(model: str, layer: int, number: int, rank: int, text: str, pool: str = "p", run: str = "1") -> dict[str, Any]:

@@ -106,8 +106,8 @@ def test_without_permission(index: Path, python: Callable[..., subprocess.Comple
             parent.chmod(0o755)  # pytest keeps its folders to itself
     code = """
 import os, sys; from pathlib import Path; import sqlalchemy, uuid, shutil
-from clipdb.schema import catalog, tables; from clipdb.errors import ClipdbError
-tables.ddl()
+from clipdb.schema import catalog, ddl; from clipdb.errors import ClipdbError
+ddl.ddl()
 if os.getuid() == 0: os.setuid(65534)
 index = Path(sys.argv[1])
 made = index / "vectors" / "b.clipdb"

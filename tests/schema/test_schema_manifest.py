@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from clipdb.errors import ClipdbError
 from clipdb.schema.artefact import RELATIONS, Manifest, read_manifest
+from clipdb.schema.migrations import SCHEMA_VERSION
 
 SHA = "0123456789abcdef" * 4
 ONE = "ViT-B-32/openai"
@@ -29,7 +30,7 @@ def manifest() -> dict[str, Any]:
         "format": "clipdb",
         "format_version": 1,
         "clipdb_version": "0.1.0",
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "what": "all",
         "models": [
             {
@@ -90,10 +91,19 @@ def test_what_is_no_manifest(text: str | bytes, said: str) -> None:
     assert said in refusal(text)
 
 
+def test_exports_of_the_first_version_have_no_scores_of_labels() -> None:
+    older = manifest() | {"schema_version": 1}
+    assert "has relation label_scores, which does not belong" in refusal(older)
+    older["files"] = [file for file in older["files"] if file["name"] != "label_scores"]
+    assert read_manifest(json.dumps(older), "DIR").schema_version == 1
+    assert "lacks the relation label_scores" in refusal(older | {"schema_version": SCHEMA_VERSION})
+
+
 def test_newer_versions_say_what_to_do() -> None:
-    for field, name in (("format_version", "format version"), ("schema_version", "schema version")):
-        assert refusal(manifest() | {field: 2, "brand_new": []}) == (
-            f"DIR has {name} 2 and this clipdb knows 1: upgrade clipdb with `pip install --upgrade clipdb`"
+    for field, known in (("format_version", 1), ("schema_version", SCHEMA_VERSION)):
+        assert refusal(manifest() | {field: known + 1, "brand_new": []}) == (
+            f"DIR has {field.replace('_', ' ')} {known + 1} and this clipdb knows {known}: "
+            "upgrade clipdb with `pip install --upgrade clipdb`"
         )
         assert f"{field} is 0 and not a number from 1" in refusal(manifest() | {field: 0})
         assert f"{field} is true" in refusal(manifest() | {field: True})
@@ -167,7 +177,7 @@ WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
     "has relation images, which does not belong to vectors": _set("what", value="vectors"),
     "which does not belong to relations": _set("what", value="relations"),
     'where "vectors/ViT-B-32__openai.images/00000.parquet" belongs': lambda c: c["files"].pop(FILES),
-    'files[13].name is "x", and a file of thumbnails has none': _set("files", FILES + 2, "name", value="x"),
+    'files[14].name is "x", and a file of thumbnails has none': _set("files", FILES + 2, "name", value="x"),
 }
 
 

@@ -59,7 +59,7 @@ def spans_of(key: plain.Head, pool: str) -> list[str]:
 @pytest.fixture(scope="module")
 def db() -> Iterator[duckdb.DuckDBPyConnection]:
     with catalog() as connection:
-        insert(connection, "heads", [head(*key) for key in every_head])
+        insert(connection, "head_statistics", [head(*key) for key in every_head])
         for pool, run in (("q", "2"), ("p", "1")):
             with_pool = [key for key in every_head if pool == "p" or key[2] % 2 == 0]
             rows = [

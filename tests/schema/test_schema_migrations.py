@@ -1,37 +1,40 @@
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from clipdb.errors import ClipdbError
-from clipdb.schema import catalog, migrations, views
+from clipdb.schema import catalog, migrations
 from clipdb.schema.catalog import CATALOG, SCHEMA_VERSION, connect
 from clipdb.schema.migrations import Migration
+from clipdb.schema.upgrade import upgrade
 
-NEXT = Migration(
-    SCHEMA_VERSION + 1,
-    (
-        "alter table images add column taken_at timestamptz",
-        "comment on column images.taken_at is 'When the photo was taken'",
-        "update images set taken_at = timestamptz '2026-01-01 00:00:00+00'",
-    ),
-)
-AFTER = Migration(SCHEMA_VERSION + 2, ("create table extra (a integer primary key)",))
+# The catalog as version 1 had it: bases in `heads`, and no labels' scores.
+VERSION_1 = """
+drop view heads;
+create table heads (model_id text, layer integer, head integer, name text, basis float[], mean float[],
+    total_variance double, effective_rank double, primary key (model_id, layer, head));
+drop table bases; drop table head_statistics; drop table label_scores;
+alter table models drop column config; alter table models drop column tensors_sha256;
+drop table images;
+create table images (image_id text primary key, uri text not null, width integer, height integer, format text,
+    split text, label text, metadata json);
+delete from clipdb_schema; insert into clipdb_schema values (1, '0.1.0', timestamptz '2026-01-01 00:00:00+00');
+insert into models (model_id, layers, heads, head_dim, width, embed_dim, image_size) values ('m/w', 2, 2, 2, 4, 2, 8);
+insert into heads values ('m/w', 0, 1, 'L0.H1', [1, 0, 0, 1], [0.5, 0.25], 1.5, 2.0),
+    ('n/w', 3, 0, 'L3.H0', null, null, null, null);
+insert into images (image_id, uri, metadata) values ('a', 'a.jpg', '{"colour": "red"}'), ('b', 'b.jpg', null);
+"""
 
 
 @pytest.fixture
 def older(index: Path) -> Path:
-    """An index as a version before the first would have left it: no views, version 0."""
     with duckdb.connect(str(index / CATALOG)) as connection:
-        for view in reversed(views.load()):
-            if not view.is_scalar:
-                connection.execute(f"drop view {view.name}")
-            if view.parameters:
-                connection.execute(f"drop macro {'' if view.is_scalar else 'table '}{view.name}")
-        connection.execute("update clipdb_schema set version = 0")
-        connection.execute("insert into images (image_id, uri) values ('a', 'a.jpg')")
+        connection.execute(VERSION_1)
     return index
 
 
@@ -44,71 +47,134 @@ def test_versions_are_numbered_without_gaps() -> None:
     assert [step.version for step in migrations.MIGRATIONS] == list(range(2, SCHEMA_VERSION + 1))
 
 
-def test_reading_an_older_index_says_what_to_run_and_changes_nothing(older: Path) -> None:
+@pytest.mark.parametrize("read_only", [True, False])
+def test_an_older_index_says_what_to_run_and_stays_as_it_is(older: Path, read_only: bool) -> None:
     before = (older / CATALOG).read_bytes()
     with pytest.raises(ClipdbError, match=rf"run `clipdb upgrade {older}`$"):
-        connect(older)
+        connect(older, read_only)
     assert (older / CATALOG).read_bytes() == before
 
 
-def test_writing_to_an_older_index_brings_it_up_to_date(older: Path) -> None:
-    with connect(older, read_only=False) as connection:
-        assert connection.execute("select image_id from images").fetchall() == [("a",)]
-    assert versions(older) == [0, SCHEMA_VERSION]
+def test_an_upgrade_keeps_every_row(older: Path) -> None:
+    assert upgrade(older)
+    assert versions(older) == [1, SCHEMA_VERSION]
     with connect(older) as connection:
-        made = {
-            row[0] for row in connection.execute("select view_name from duckdb_views() where not internal").fetchall()
-        }
-        assert made == {view.name for view in views.load() if not view.is_scalar}
+        heads = connection.execute("from heads order by all").fetchall()
+        assert heads == [
+            ("m/w", 0, 1, "L0.H1", [1.0, 0.0, 0.0, 1.0], [0.5, 0.25], 1.5, 2.0),
+            ("n/w", 3, 0, "L3.H0", None, None, None, None),
+        ]
+        images = connection.execute("select image_id, uri, metadata from images order by 1").fetchall()
+        assert images == [("a", "a.jpg", '{"colour": "red"}'), ("b", "b.jpg", None)]
+        assert connection.execute("select model_id, config, tensors_sha256 from models").fetchall() == [
+            ("m/w", None, None)
+        ]
         assert connection.execute("from association(min_agree := 2)").fetchall() == []
+        assert connection.execute("select count(*) from duckdb_indexes() where table_name = 'images'").fetchone() == (
+            0,
+        )
+
+
+def test_an_upgraded_catalog_is_what_a_new_one_would_be(older: Path, tmp_path: Path) -> None:
+    upgrade(older)
+    catalog.create(tmp_path / "new.clipdb")
+    query = """
+        select 'column', table_name, column_name, data_type, is_nullable, comment
+        from duckdb_columns() where not internal
+        union all select 'table', table_name, sql, null, null, comment from duckdb_tables()
+        union all select 'view', view_name, sql, null, null, comment from duckdb_views() where not internal
+        order by all"""
+    with connect(older) as one, connect(tmp_path / "new.clipdb") as other:
+        assert one.execute(query).fetchall() == other.execute(query).fetchall()
+
+
+def test_an_upgrade_leaves_behind_what_was_replaced(older: Path) -> None:
+    with duckdb.connect(str(older / CATALOG)) as connection:
+        connection.execute("update heads set basis = range(200_000)::float[] where layer = 0")
+        for _ in range(5):
+            connection.execute("update heads set mean = [random()::float, 0] where layer = 0")
+            connection.execute("checkpoint")
+    before = (older / CATALOG).stat().st_size
+    upgrade(older)
+    assert (older / CATALOG).stat().st_size < before / 2
+    assert [file.name for file in older.iterdir()].count(CATALOG) == 1
+    assert {file.name for file in older.iterdir()} == {CATALOG, "vectors"}
+
+
+def test_an_index_that_is_up_to_date_is_left_alone(index: Path) -> None:
+    before = (index / CATALOG).read_bytes()
+    assert not upgrade(index)
+    assert (index / CATALOG).read_bytes() == before
+
+
+def test_a_log_that_a_kill_left_is_upgraded_too(older: Path, python: Callable[..., object]) -> None:
+    code = """
+import os, sys, duckdb
+connection = duckdb.connect(sys.argv[1])
+connection.execute("insert into images (image_id, uri) values ('c', 'c.jpg')")
+os.kill(os.getpid(), 9)
+"""
+    python(code, older / CATALOG)
+    assert (older / f"{CATALOG}.wal").exists()
+    upgrade(older)
+    assert not (older / f"{CATALOG}.wal").exists()
+    with connect(older) as connection:
+        assert connection.execute("select count(*) from images").fetchone() == (3,)
 
 
 def test_a_newer_index_is_refused(index: Path) -> None:
     with duckdb.connect(str(index / CATALOG)) as connection:
         connection.execute("insert into clipdb_schema values (?, '99', now())", [SCHEMA_VERSION + 1])
     before = (index / CATALOG).read_bytes()
-    for read_only in (True, False):
+    for act in (connect, lambda index: connect(index, read_only=False), upgrade):
         with pytest.raises(ClipdbError, match=f"schema version {SCHEMA_VERSION + 1} .*upgrade clipdb") as caught:
-            connect(index, read_only)
+            act(index)
         assert "\n" not in str(caught.value)
     assert (index / CATALOG).read_bytes() == before
 
 
-def test_only_the_missing_steps_run_in_order(index: Path) -> None:
-    with connect(index, read_only=False) as connection:
-        connection.execute("insert into images (image_id, uri) values ('a', 'a.jpg')")
-        migrations.upgrade(connection, (NEXT,))
-        assert connection.execute("select count(taken_at) from images").fetchone() == (1,)
-        migrations.upgrade(connection, (NEXT, AFTER))
-        assert migrations.version(connection) == AFTER.version
-        assert connection.execute("from head_cards").fetchall() == []
-    assert versions(index) == [SCHEMA_VERSION, NEXT.version, AFTER.version]
+def test_steps_build_on_each_other(older: Path) -> None:
+    """Two more versions: one changes a table, the next changes what that one made of it."""
+    steps = (
+        *migrations.MIGRATIONS,
+        Migration(98, {"images": "select * replace (uri || '!' as uri), 'new' as split_of from images"}),
+        Migration(99, {"images": "select * exclude split, split_of as split from images where image_id <> 'b'"}),
+    )
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{older / CATALOG}' as older (read_only)")
+        migrations.make(connection)
+        migrations.fill(connection, "older", 1, steps)
+        assert connection.execute("select image_id, uri, split from images").fetchall() == [("a", "a.jpg!", "new")]
+        assert connection.execute("select name from heads order by 1").fetchall() == [("L0.H1",), ("L3.H0",)]
+        assert migrations.version(connection) == 99
 
 
-def test_a_step_that_fails_leaves_the_catalog_as_it_was(index: Path) -> None:
-    broken = Migration(AFTER.version, ("create table extra (a integer)", "insert into no_such_table values (1)"))
-    with connect(index, read_only=False) as connection:
-        with pytest.raises(duckdb.CatalogException):
-            migrations.upgrade(connection, (NEXT, broken))
-        assert migrations.version(connection) == SCHEMA_VERSION
-        columns = [row[0] for row in connection.execute("describe images").fetchall()]
-        assert "taken_at" not in columns
-    assert versions(index) == [SCHEMA_VERSION]
-    assert catalog.exists(index)
+def test_rows_that_do_not_fit_leave_the_catalog_as_it_was(older: Path) -> None:
+    with duckdb.connect(str(older / CATALOG)) as connection:
+        connection.execute("alter table images alter uri drop not null")
+        connection.execute("insert into images (image_id) values ('c')")
+    before = (older / CATALOG).read_bytes()
+    with pytest.raises(ClipdbError, match=r"cannot upgrade .*, which is as it was: .*NOT NULL") as caught:
+        upgrade(older)
+    assert "\n" not in str(caught.value)
+    assert (older / CATALOG).read_bytes() == before
+    assert {file.name for file in older.iterdir()} == {CATALOG, "vectors"}
 
 
-def test_a_kill_in_the_middle_leaves_the_catalog_as_it_was(index: Path, python) -> None:
-    code = """
-import os, sys; from pathlib import Path
-from clipdb.schema import migrations, views; from clipdb.schema.catalog import connect
-class Killed(tuple):
-    def __iter__(self):
-        yield "create table extra (a integer)"
-        os.kill(os.getpid(), 9)
-with connect(Path(sys.argv[1]), read_only=False) as connection:
-    migrations.upgrade(connection, (migrations.Migration(int(sys.argv[2]), Killed()),))
+def test_a_kill_leaves_the_catalog_as_it_was_and_the_next_upgrade_cleans_up(
+    older: Path, python: Callable[..., object]
+) -> None:
+    before = (older / CATALOG).read_bytes()
+    code = f"""
+import os, sys
+from pathlib import Path
+from clipdb.schema import migrations, upgrade
+stamp = migrations.stamp
+migrations.stamp = lambda *given: os.kill(os.getpid(), {int(signal.SIGKILL)})
+upgrade.upgrade(Path(sys.argv[1]))
 """
-    assert python(code, index, NEXT.version).returncode == -9
-    with connect(index) as connection:
-        assert connection.execute("select count(*) from duckdb_tables() where table_name = 'extra'").fetchone() == (0,)
-    assert versions(index) == [SCHEMA_VERSION]
+    python(code, older)
+    assert (older / CATALOG).read_bytes() == before
+    assert len(list(older.iterdir())) > 2  # what the kill left
+    assert upgrade(older)
+    assert {file.name for file in older.iterdir()} == {CATALOG, "vectors"}

@@ -72,7 +72,7 @@ def test_resampling_heads_at_random_gives_the_same_interval(empty: duckdb.DuckDB
 def fill_two_models(db: duckdb.DuckDBPyConnection) -> None:
     """Two models of four heads: three sources of names, and verdicts on the names of two of them."""
     heads = [(model, 0, number) for model in ("a/x", "b/y") for number in range(4)]
-    insert(db, "heads", [head(*key) for key in heads])
+    insert(db, "head_statistics", [head(*key) for key in heads])
     for pool in ("p", "q"):
         insert(db, "spans", [span(*key, rank, f"{pool}{rank}", pool) for key in heads for rank in range(1, 6)])
     by_x = ["colour", "Colour.", "shape", "number"]

@@ -9,19 +9,22 @@ import clipdb.schema
 from clipdb.schema import catalog
 from clipdb.schema.engine import engine
 
+# What DuckDB has an index of; the keys of other tables are compared by those who write.
 KEYS = {
     "clipdb_schema": ["version"],
     "models": ["model_id"],
-    "heads": ["model_id", "layer", "head"],
-    "images": ["image_id"],
-    "image_failures": ["uri"],
+    "bases": ["model_id", "layer", "head"],
+    "head_statistics": [],
+    "images": [],
+    "image_failures": [],
     "texts": ["text_id"],
     "pools": ["pool"],
-    "pool_texts": ["pool", "text_id"],
-    "spans": ["model_id", "layer", "head", "pool", "rank"],
+    "pool_texts": [],
+    "spans": [],
     "labels": ["model_id", "layer", "head", "pool", "labeller", "run"],
+    "label_scores": ["model_id", "layer", "head", "pool", "labeller", "run", "property"],
     "judgements": ["model_id", "layer", "head", "text_id", "property", "judge", "run"],
-    "runs": ["run"],
+    "runs": [],
     "batches": ["model_id", "kind", "run", "batch"],
 }
 
@@ -30,8 +33,8 @@ def test_reflection_gives_back_tables_keys_types_and_comments(index: Path) -> No
     reflected = sa.MetaData()
     reflected.reflect(engine(index))
     written = clipdb.schema.metadata
-    assert set(reflected.tables) == set(written.tables) == set(KEYS)
-    for name, table in written.tables.items():
+    assert set(reflected.tables) == set(written.tables) - {"heads"} == set(KEYS)
+    for name, table in ((name, table) for name, table in written.tables.items() if name in KEYS):
         mirror = reflected.tables[name]
         assert mirror.comment == table.comment
         assert [c.name for c in mirror.primary_key] == KEYS[name]
@@ -60,22 +63,18 @@ def test_every_table_and_column_has_a_comment_for_any_duckdb_client(index: Path)
 
 
 def test_rows_go_in_and_come_out_through_sqlalchemy(index: Path) -> None:
-    heads, runs = clipdb.schema.heads, clipdb.schema.runs
+    heads, bases, statistics = clipdb.schema.heads, clipdb.schema.bases, clipdb.schema.head_statistics
+    runs = clipdb.schema.runs
     now = datetime.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
     with engine(index, read_only=False).begin() as connection:
-        head = {
-            "model_id": "m/w",
-            "layer": 1,
-            "head": 2,
-            "name": "L1.H2",
-            "basis": [0.5, -0.25],
-            "mean": [1.0],
-        }
-        connection.execute(heads.insert(), [head])
+        head = {"model_id": "m/w", "layer": 1, "head": 2}
+        connection.execute(bases.insert(), [head | {"basis": [0.5, -0.25]}])
+        connection.execute(statistics.insert(), [head | {"mean": [1.0]}])
         run = {"run": "r", "command": "span", "arguments": {"pool": "it's"}, "started_at": now}
         connection.execute(runs.insert(), [run])
     with engine(index).connect() as connection:
-        assert connection.execute(sa.select(heads.c.basis, heads.c.mean)).all() == [([0.5, -0.25], [1.0])]
+        found = connection.execute(sa.select(heads.c.name, heads.c.basis, heads.c.mean)).all()
+        assert found == [("L1.H2", [0.5, -0.25], [1.0])]
         assert connection.execute(sa.select(runs.c.arguments, runs.c.started_at)).all() == [({"pool": "it's"}, now)]
 
 

@@ -177,7 +177,7 @@ def test_what_a_person_rejects_is_struck_until_a_person_gives_it_again(db: duckd
 
 
 def test_a_card_has_the_first_spans_of_the_pool_that_the_label_is_from(db: duckdb.DuckDBPyConnection) -> None:
-    insert(db, "heads", [head("m/w", 1, number) for number in range(4)])
+    insert(db, "head_statistics", [head("m/w", 1, number) for number in range(4)])
     for number in range(3):
         insert(db, "spans", [span("m/w", 1, number, rank, f"p{rank}", "p", "1") for rank in (3, 1, 2)])
         insert(db, "spans", [span("m/w", 1, number, rank, f"q{rank}", "q", "2") for rank in (1, 2)])

@@ -12,6 +12,7 @@ import duckdb
 from clipdb.errors import ClipdbError
 from clipdb.ingest.artefact.files import Artefact
 from clipdb.ingest.artefact.values import key_text, parsed, short
+from clipdb.ingest.rows import put_from
 from clipdb.schema import tables
 from clipdb.schema.artefact import RELATIONS
 
@@ -133,7 +134,7 @@ def merge_relations(connection: duckdb.DuckDBPyConnection, artefact: Artefact) -
                 f"delete from {table} using taken_{table} t where "
                 + " and ".join(f"{table}.{key} = t.{key}" for key in _keys(table))
             )
-        connection.execute(f"insert or replace into {table} by name from writing")
+        put_from(connection, table, "writing", replace=True)
         merged.added += lacking
         merged.replaced += replaced
         merged.skipped += total - lacking - replaced

@@ -177,7 +177,10 @@ class _Session:
         for merge in self.merges:
             if self.nameless and merge.theirs.kind == "images":
                 stage_ids(connection, merge.theirs)
-                connection.execute("insert or ignore into images (image_id, uri) select id, '' from their_ids")
+                connection.execute(
+                    "insert into images (image_id, uri) "
+                    "select id, '' from their_ids anti join images on their_ids.id = images.image_id"
+                )
             if merge.table is not None:
                 merge.table.record(connection)
                 if merge.theirs.kind == "images" and merge.as_theirs:

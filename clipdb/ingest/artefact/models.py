@@ -23,6 +23,8 @@ _SAME_SPAN = 1e-4
 _HEADS_AT_ONCE = 32
 _SAME_SCALE = 1e-4  # relative; the scale's exponential is taken in float32
 
+_KEY = "model_id, layer, head"
+_STATISTICS = "mean, total_variance, effective_rank"
 _GEOMETRY = ("layers", "heads", "head_dim", "width", "embed_dim", "patch_size", "image_size", "pooling")
 
 _STRAY = """
@@ -160,23 +162,28 @@ def merge_models(connection: duckdb.DuckDBPyConnection, theirs_first: bool) -> N
         "reconstruction_error = greatest(models.reconstruction_error, t.reconstruction_error) "
         "from their_models t where t.model_id = models.model_id"
     )
-    connection.execute("insert or ignore into heads by name from their_heads")
-    filled = ", ".join(
-        f"{name} = coalesce(heads.{name}, t.{name})" for name in ("basis", "mean", "total_variance", "effective_rank")
+    connection.execute(
+        f"insert into bases by name select {_KEY}, basis from their_heads anti join bases using ({_KEY}) "
+        "where basis is not null"
     )
     connection.execute(
-        f"update heads set {filled} from their_heads t where (t.model_id, t.layer, t.head) = "
-        "(heads.model_id, heads.layer, heads.head) and (heads.basis is null and t.basis is not null "
-        "or heads.mean is null and t.mean is not null)"
+        f"insert into head_statistics by name select {_KEY}, {_STATISTICS} from their_heads "
+        f"anti join head_statistics using ({_KEY})"
+    )
+    filled = ", ".join(f"{name} = coalesce(ours.{name}, t.{name})" for name in _STATISTICS.split(", "))
+    connection.execute(
+        f"update head_statistics ours set {filled} from their_heads t where (t.model_id, t.layer, t.head) = "
+        "(ours.model_id, ours.layer, ours.head) and ours.mean is null and t.mean is not null"
     )
 
 
 def take_statistics(connection: duckdb.DuckDBPyConnection, model_id: str) -> None:
     """Take the artefact's statistics of a model's heads, as when its images are all that the index has."""
     connection.execute(
-        "update heads set mean = t.mean, total_variance = t.total_variance, effective_rank = t.effective_rank "
+        "update head_statistics ours "
+        "set mean = t.mean, total_variance = t.total_variance, effective_rank = t.effective_rank "
         "from their_heads t where t.model_id = ? and (t.model_id, t.layer, t.head) = "
-        "(heads.model_id, heads.layer, heads.head) and (t.mean, t.total_variance, t.effective_rank) is distinct from "
-        "(heads.mean, heads.total_variance, heads.effective_rank)",
+        "(ours.model_id, ours.layer, ours.head) and (t.mean, t.total_variance, t.effective_rank) is distinct from "
+        "(ours.mean, ours.total_variance, ours.effective_rank)",
         [model_id],
     )

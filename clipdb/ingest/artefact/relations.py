@@ -10,7 +10,7 @@ from clipdb.ingest.artefact.files import Artefact
 from clipdb.ingest.artefact.parquet import open_parquet, read_batches, require_schema
 from clipdb.ingest.artefact.values import short
 from clipdb.schema.arrow import relation_schema
-from clipdb.schema.artefact import RELATIONS, RUN_ARGUMENTS, File
+from clipdb.schema.artefact import RELATIONS, RUN_ARGUMENTS, File, columns_since
 
 ROWS_AT_ONCE = 8192
 _WIDE = {"heads": 128}  # rows at once where one is large
@@ -37,7 +37,7 @@ def stage(connection: duckdb.DuckDBPyConnection, artefact: Artefact) -> None:
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, artefact: Artefact, file: File) -> None:
-    schema = relation_schema(file.name)
+    schema = relation_schema(file.name, columns_since(file.name, artefact.manifest.schema_version))
     parquet = open_parquet(artefact, file, len(schema))
     require_schema(artefact, file, parquet, schema)
     for batch in read_batches(artefact, file, parquet, _WIDE.get(file.name, ROWS_AT_ONCE), schema.names):

@@ -42,6 +42,8 @@ _RULES: dict[str, dict[str, str]] = {
         "has no SHA-256 of weights": f"coalesce({_HEX.format('weights_sha256')}, true)",
         "has numbers that are not finite": _finite("logit_scale", "reconstruction_error"),
         "has a preprocess that is not JSON": "coalesce(json_valid(preprocess::varchar), true)",
+        "has a config that is not JSON": "coalesce(json_valid(config::varchar), true)",
+        "has no SHA-256 of tensors": f"coalesce({_HEX.format('tensors_sha256')}, true)",
     },
     "heads": {
         # Heads that were only named may be of a model that nobody here has.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from clipdb.errors import ClipdbError
-from clipdb.ingest.sources import parquet, tar
+from clipdb.ingest.sources import annotated, parquet, tar
 from clipdb.ingest.sources.expand import expand
 from clipdb.ingest.sources.filelist import FileList
 from clipdb.ingest.sources.folder import Folder, walk
@@ -70,9 +70,10 @@ def open_sources(paths: Sequence[str]) -> Sources:
     Parameters
     ----------
     paths
-        Folders, image files, text files of paths (``-``: standard input), ``.tar``, ``.tar.gz``, ``.tgz`` and
-        ``.parquet`` files; globs and ``shard-{000..012}.tar`` are expanded. A folder with no images stands for
-        the tar shards under it, or else the Parquet files.
+        Folders, image files, text files of paths (``-``: standard input), tables of paths (CSV, TSV, JSON lines,
+        Parquet), ``.tar``, ``.tar.gz``, ``.tgz`` and ``.parquet`` files of images; globs and
+        ``shard-{000..012}.tar`` are expanded. A folder with no images stands for the tar shards under it, or else the
+        Parquet files.
 
     Raises
     ------
@@ -118,6 +119,8 @@ def _folder(path: str) -> Iterable[Source]:
 def _file(path: str) -> Source:
     """Tell a file's kind by its suffix, else by whether it is text."""
     lower = path.lower()
+    if Path(path).is_file() and annotated.names_paths(path):
+        return annotated.AnnotatedList(path)
     kinds: list[tuple[tuple[str, ...], Callable[[str], Source]]] = [
         (IMAGES, Single),
         (tar.SUFFIXES, tar.TarShard),

@@ -53,14 +53,14 @@ class ParquetFile:
                 self.total: int = file.metadata.num_rows
                 schema = file.schema_arrow
         except (pa.ArrowException, OSError) as error:
-            raise ClipdbError(f"{path} is not a readable Parquet file: {_line(error)}") from None
+            raise ClipdbError(f"{path} is not a readable Parquet file: {one_line(error)}") from None
         features = _features(schema)
         self._image = _image_column(schema, features, path)
         self._label = next((n for n, f in features.items() if f.get("_type") == "ClassLabel"), None) or next(
-            (n for n in _LABELS if n in schema.names and _is_scalar(schema.field(n).type)), None
+            (n for n in _LABELS if n in schema.names and is_scalar(schema.field(n).type)), None
         )
         self._classes: list[str] = features.get(self._label or "", {}).get("names") or []
-        self._columns = [f.name for f in schema if _is_scalar(f.type) or f.name == self._image]
+        self._columns = [f.name for f in schema if is_scalar(f.type) or f.name == self._image]
 
     def __iter__(self) -> Iterator[SourceItem]:
         """Yield the images in row order; damage is an item that fails, after all images before it."""
@@ -74,13 +74,13 @@ class ParquetFile:
                         yield self._item(f"{uri}#row={row}", values, split)
                         row += 1
         except Exception as error:  # damaged pages raise nearly anything, text that is no UTF-8 too
-            yield failed_item(uri, f"the file cannot be read after row {row - 1}: {_line(error)}")
+            yield failed_item(uri, f"the file cannot be read after row {row - 1}: {one_line(error)}")
 
     def _item(self, uri: str, values: dict[str, Any], split: str | None) -> SourceItem:
         """Return one row's image."""
         image, label = values.pop(self._image), values.pop(self._label, None) if self._label else None
         split = str(values.pop("split", None) or split or "") or None
-        metadata = {name: _plain(value) for name, value in values.items() if value is not None}
+        metadata = {name: plain_value(value) for name, value in values.items() if value is not None}
         data, path = (image.get("bytes"), image.get("path")) if isinstance(image, dict) else (image, None)
         facts: dict[str, Any] = {"label": self._name(label), "split": split, "metadata": metadata or None}
         if data is not None:
@@ -133,7 +133,7 @@ def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
 
 def _image_column(schema: pa.Schema, features: dict[str, dict[str, Any]], path: str) -> str:
     """Name the column that holds image bytes."""
-    fit = [field.name for field in schema if _holds_bytes(field.type)]
+    fit = [field.name for field in schema if holds_bytes(field.type)]
     for name in [n for n, f in features.items() if f.get("_type") == "Image"] + [
         n for wanted in _NAMES for n in fit if n.lower() == wanted
     ]:
@@ -148,19 +148,19 @@ def _image_column(schema: pa.Schema, features: dict[str, dict[str, Any]], path: 
     )
 
 
-def _holds_bytes(kind: pa.DataType) -> bool:
+def holds_bytes(kind: pa.DataType) -> bool:
     """Tell whether a column is binary or a struct with a binary field ``bytes``."""
     if pa.types.is_struct(kind):
-        return kind.get_field_index("bytes") >= 0 and _holds_bytes(kind.field("bytes").type)
+        return kind.get_field_index("bytes") >= 0 and holds_bytes(kind.field("bytes").type)
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
 
 
-def _is_scalar(kind: pa.DataType) -> bool:
+def is_scalar(kind: pa.DataType) -> bool:
     """Tell whether a column's values go into JSON as they are."""
-    return not (pa.types.is_nested(kind) or _holds_bytes(kind) or pa.types.is_fixed_size_binary(kind))
+    return not (pa.types.is_nested(kind) or holds_bytes(kind) or pa.types.is_fixed_size_binary(kind))
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """Return a scalar as JSON has it."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
@@ -169,6 +169,6 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (datetime.date, datetime.time)) else str(value)
 
 
-def _line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """Return an error's text on one line."""
     return " ".join(str(error).split())

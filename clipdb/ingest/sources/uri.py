@@ -38,6 +38,11 @@ def read_uri(uri: str) -> bytes:
     raise ClipdbError(f"the image file {uri} is not there any more: put it back, or give the path of a copy")
 
 
+def found(uri: str) -> bool:
+    """Tell whether there is still a file at the uri of an image, or at that of the shard it is in."""
+    return bool(uri) and (Path(uri).is_file() or any(True for _ in _splits(uri)))
+
+
 def read_known(image_id: str, uri: str) -> bytes:
     """Read an image that an index knows.
 

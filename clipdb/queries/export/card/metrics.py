@@ -5,20 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from clipdb.queries.export.card.markdown import table
-from clipdb.schema import catalog, tables, views
+from clipdb.schema import catalog, views
 from clipdb.schema.artefact import relation_path
+from clipdb.schema.ddl import ddl
 
 # The relations that metrics come from, without what is large in them.
-_FROM = {
-    "models": "*",
-    "heads": "* exclude (basis, mean)",
-    "pools": "*",
-    "pool_texts": "*",
-    "spans": "*",
-    "labels": "*",
-    "judgements": "*",
-    "runs": "*",
-}
+_FROM = ("models", "heads", "pools", "pool_texts", "spans", "labels", "judgements", "runs")
 
 _BRACKETS = """
 create temp macro brackets(figure, low, high) as
@@ -68,12 +60,13 @@ def metrics(root: Path) -> str:
     """
     with catalog.in_memory() as connection:
         connection.execute("set threads = 1")  # so that sums of floats come out the same
-        for statement in tables.ddl():
+        for statement in ddl():
             connection.execute(statement)
         views.create(connection, comments=False)
         connection.execute(_BRACKETS)
-        for name, columns in _FROM.items():
-            source = f"insert into {name} by name select {columns} from read_parquet(?, hive_partitioning := false)"
-            connection.execute(source, [str(root / relation_path(name))])
+        for name in _FROM:
+            held, columns = ("head_statistics", "model_id, layer, head") if name == "heads" else (name, "*")
+            source = f"select {columns} from read_parquet(?, hive_partitioning := false)"
+            connection.execute(f"insert into {held} by name {source}", [str(root / relation_path(name))])
         rows = connection.execute(_SCOREBOARD).fetchall()
     return f"{_ABOUT}\n{table(_COLUMNS, rows)}" if rows else ""

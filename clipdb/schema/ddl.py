@@ -1,0 +1,37 @@
+"""The statements that make the relations of `clipdb.schema.tables`, with their comments, in DuckDB's SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from duckdb_sqlalchemy import Dialect
+from sqlalchemy import Column, MetaData, Table
+from sqlalchemy.schema import CreateTable, DDLElement, SetColumnComment, SetTableComment
+
+from clipdb.schema import tables
+
+
+def ddl(names: Collection[str] = tables.metadata.tables) -> list[str]:
+    """Return the statements that make every relation, or some of them, in an empty catalog."""
+    return [statement for name in names for statement in _statements(tables.metadata.tables[name])]
+
+
+def _statements(relation: Table) -> list[str]:
+    view = relation.info["view"]
+    if view is None:
+        made = _sql(CreateTable(relation if relation.info["indexed"] else _without_index(relation)))
+        commented = _sql(SetTableComment(relation))
+    else:
+        made = f"create view {relation.name} as {view}"
+        commented = _sql(SetTableComment(relation)).replace("ON TABLE", "ON VIEW", 1)
+    return [made, commented, *(_sql(SetColumnComment(column)) for column in relation.columns)]
+
+
+def _without_index(relation: Table) -> Table:
+    """Copy a table without its primary key, for which DuckDB would make an index."""
+    columns = [Column(column.name, column.type, nullable=column.nullable) for column in relation.columns]
+    return Table(relation.name, MetaData(), *columns)
+
+
+def _sql(element: DDLElement) -> str:
+    return str(element.compile(dialect=Dialect())).strip()
