@@ -18,7 +18,6 @@ import lance
 import numpy as np
 import pyarrow as pa
 from measure import alternate, report
-from queries import EMBED, HEADS, LAYERS, MODEL, ROWS, SIZE, build
 
 from clipdb.ingest.arrow import vector_column, vector_matrix
 from clipdb.ingest.pools import ensure_pool
@@ -28,6 +27,7 @@ from clipdb.ingest.writer import Writer
 from clipdb.ingest.zero_shot import label_by_zero_shot
 from clipdb.schema.names import head_column
 from clipdb.schema.vectors import images_path, texts_schema
+from queries import EMBED, HEADS, LAYERS, MODEL, ROWS, SIZE, build
 
 POOL = "general"
 
