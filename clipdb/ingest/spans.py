@@ -19,7 +19,6 @@ from clipdb.ingest.textspan import textspan
 from clipdb.ingest.vector_table import VectorTable
 from clipdb.ingest.writer import Writer
 
-
 _SAID = ("layer", "head", "rank", "text_id", "variance_explained", "cumulative_variance")
 _STORED = f"select {', '.join(_SAID)} from spans where model_id = ? and pool = ?"
 
@@ -34,8 +33,8 @@ def span(
 ) -> dict[str, int]:
     """Span the heads of one model, or of all models of an index, over all their images.
 
-    Spans of the same model and pool are replaced in one transaction, unless they are the same. Texts that the model has not embedded yet are
-    embedded first; a pool that ships with clipdb is stored first.
+    Spans of the same model and pool are replaced in one transaction, unless they are the same. Texts that the model has
+    not embedded yet are embedded first; a pool that ships with clipdb is stored first.
 
     Parameters
     ----------
