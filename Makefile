@@ -23,6 +23,7 @@ docs: .venv/.dev
 	$(PYTHON) -m venv .venv
 
 .venv/.demo: .venv/bin/python pyproject.toml
+	@echo "Installing clipdb into .venv: about 7 GB on Linux with the CUDA build of torch (see README.md for the CPU build)"
 	$(BIN)/python -m pip install --quiet --editable ".[ingest]"
 	touch $@
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,16 @@ from clipdb.errors import require
 from clipdb.queries.index import Index
 
 if TYPE_CHECKING:
+    from clipdb.ingest.models import Model
     from clipdb.queries.subjects import Embedder
+
+_kept: dict[Hashable, Model] | None = None
+
+
+def keep_models() -> None:
+    """Keep the models that indexes load from now on in memory, for those that are opened later."""
+    global _kept
+    _kept = {} if _kept is None else _kept
 
 
 def open(
@@ -46,10 +55,11 @@ def open(
     def embedder() -> Embedder:
         require("torch", "ingest")
         require("open_clip", "ingest")
+        require("clipdb.ingest.embedder", "ingest")
         from clipdb.ingest.embedder import Embedder, OpenReader
 
         weights = None if checkpoint is None else Path(checkpoint)
-        return Embedder(OpenReader(opened.path, opened.context.rows), device, weights)
+        return Embedder(OpenReader(opened.path, opened.context.rows), device, weights, _kept)
 
     opened = Index(path, queries, model, embedder)
     return opened

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from clipdb._segment import read_image
+from clipdb._apart import apart
 from clipdb.queries.context import Context
 
 if TYPE_CHECKING:
     from clipdb.ingest.embedder import Embedder
 
 
-def own_cosines(context: Context, model: str, image: str, texts: Sequence[str]) -> list[float]:
+def own_cosines(context: Context, model: str, data: bytes, image: str, texts: Sequence[str]) -> list[float]:
     """Run a model's ``encode_image`` and ``encode_text``, as anybody would without clipdb.
 
     Parameters
@@ -23,20 +23,25 @@ def own_cosines(context: Context, model: str, image: str, texts: Sequence[str]) 
         The index, whose model it is.
     model
         Model name.
-    image
-        A file's path, or the beginning of an image_id whose file is where it was.
+    data, image
+        The bytes of the image's file, and how it is called in a message.
     texts
         What the image is compared with.
 
     Raises
     ------
     ClipdbError
-        If the weights or the file can't be had.
+        If the weights can't be had, or the file is no image.
     """
+    embedder = cast("Embedder", context.subjects.embedder)
+    return apart(lambda: _cosines(context, embedder, model, image, data, texts))
+
+
+def _cosines(
+    context: Context, embedder: Embedder, model: str, image: str, data: bytes, texts: Sequence[str]
+) -> list[float]:
     import torch
 
-    data = read_image(context, model, image)
-    embedder = cast("Embedder", context.subjects.embedder)
     with torch.inference_mode():
         pixels = embedder.pixels(model, data, image)
         embedding = embedder.model(model).network.encode_image(pixels)[0].double().cpu().numpy()

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from clipdb._apart import apart
 from clipdb.errors import ClipdbError, require
 from clipdb.queries.ablation import choose_heads
 from clipdb.queries.context import Context
+from clipdb.queries.find_image import is_file
 from clipdb.queries.index import Index
 
 if TYPE_CHECKING:
@@ -34,7 +36,8 @@ def segment(
     index
         What `clipdb.open` gives.
     image
-        A file's path, or the beginning of an image_id whose file is where it was.
+        A file's path; or an image of the index whose file is where it was, by its file's name, its uri or the
+        beginning of its id.
     text
         What to look for.
     against
@@ -61,12 +64,14 @@ def segment(
         raise ClipdbError("the text and the one against it are the same: every share of the difference would be 0")
     require("torch", "ingest")
     require("open_clip", "ingest")
+    require("clipdb.ingest.segment", "ingest")
     data = read_image(context, model, str(image))
     from clipdb.ingest.segment import segment_image
 
     found = [one.embedding for one in context.subjects.texts(model, texts)]
     sought = found[0] if against is None else found[0] - found[1]
-    return segment_image(cast("Embedder", context.subjects.embedder), model, data, str(image), sought, chosen)
+    embedder = cast("Embedder", context.subjects.embedder)
+    return apart(lambda: segment_image(embedder, model, data, str(image), sought, chosen))
 
 
 def read_image(context: Context, model: str, image: str) -> bytes:
@@ -74,11 +79,11 @@ def read_image(context: Context, model: str, image: str) -> bytes:
     from clipdb.ingest.sources.item import read_file
     from clipdb.ingest.sources.uri import read_known
 
-    if Path(image).is_file():
+    if is_file(image):
         try:
             return read_file(image)
         except OSError as error:
             raise ClipdbError(f"{image} can't be read: {error.strerror}") from error
     image_id = context.subjects.image_id(model, image)
-    uri = str(context.rows("select uri from images where image_id = ?", image_id)[0][0])
-    return read_known(image_id, uri)
+    found = context.rows("select uri from images where image_id = ?", image_id)
+    return read_known(image_id, str(found[0][0] or "") if found else "")

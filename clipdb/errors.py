@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
+
+from clipdb._text import without_login
 
 
 class ClipdbError(Exception):
-    """A failure whose message is one line: what is wrong and what to do about it."""
+    """A failure whose message is one line: what is wrong and what to do about it. It shows no password of a URL."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_login(message))
 
 
 class MissingExtra(ClipdbError):
@@ -17,8 +25,34 @@ class MissingExtra(ClipdbError):
         super().__init__(f'{module} is not installed: run  pip install "clipdb[{extra}]"')
 
 
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C in a writer: its message, if any, says what is in the index."""
+
+
+def require_found(module: str, extra: str) -> None:
+    """Check that a module is installed without importing it.
+
+    Raises
+    ------
+    MissingExtra
+        With the exact ``pip install`` line, when the module is not there.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtra(module, extra)
+
+
+@contextmanager
+def stopped(kept: Callable[[], str]) -> Iterator[None]:
+    """Turn Ctrl-C into `Stopped`, with what ``kept`` then says; it says nothing where nothing is in yet."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        what = kept()
+        raise Stopped(f"{what}; the same command resumes" if what else "") from error
+
+
 def require(module: str, extra: str) -> ModuleType:
-    """Import a module that an extra brings.
+    """Import a module that an extra brings, which Ctrl-C doesn't leave half imported.
 
     Parameters
     ----------
@@ -32,7 +66,9 @@ def require(module: str, extra: str) -> ModuleType:
     MissingExtra
         With the exact ``pip install`` line, when the module is not there.
     """
+    from clipdb._apart import apart
+
     try:
-        return importlib.import_module(module)
+        return apart(lambda: importlib.import_module(module))
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or module, extra) from error

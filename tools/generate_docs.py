@@ -25,6 +25,21 @@ Results go to stdout, progress and notes to stderr. Exit code 0: done; 1: failed
 2: wrong usage; 130: stopped. The index is `--index`, or `$CLIPDB_INDEX`, or `./index.clipdb`. A table is cut to the
 terminal's width, or to 120 columns where there is none; `csv`, `json`, `jsonl` and `parquet` are exact.
 
+Ctrl-C ends any command within a second or two with `Stopped.`, or with `Stopped: 64 images are in; the same command
+resumes.` where there is something to resume. While texts are embedded or images run through a model, stderr shows a bar
+in a terminal, and elsewhere a line every half minute.
+
+Questions about a new text or picture import torch and load the model, which takes some six seconds each time.
+[`clipdb shell`](#clipdb-shell) and Python keep both in memory.
+
+Completion of commands and options by the tab key:
+
+```
+eval "$(_CLIPDB_COMPLETE=bash_source clipdb)"            # in ~/.bashrc
+eval "$(_CLIPDB_COMPLETE=zsh_source clipdb)"             # in ~/.zshrc
+_CLIPDB_COMPLETE=fish_source clipdb | source             # in ~/.config/fish/config.fish
+```
+
 """
 
 _QUERIES = """# Queries
@@ -102,11 +117,13 @@ limit $most
 
 The first line is the title. A parameter is `$name TYPE`, then `required`, `optional` (null when left out) or
 `= DEFAULT`, a colon and its help. Types are `text`, `integer`, `number`, `boolean`, `choice(a|b)`, and the names of
-things that are looked up in the index: `head` (L11.H3), `image` (a file, or the beginning of an id), `model`
-(`required` means: may be left out where there is one), `pool` and `property` (some head must carry it). `needs` names
-tables that must have rows; `empty` says what to do where the query finds none; `limit` is how many rows the command
-prints unless told otherwise; `sheet: image_id score` says that rows are images, which `--sheet` draws with that
-caption. Values are bound, never pasted into the SQL.
+things that are looked up in the index: `head` (L11.H3), `image` (a file, or an image's file name, its uri or the
+beginning of its id), `model` (`required` means: may be left out where there is one), `pool` and `property` (some head
+must carry it). `needs` names tables that must have rows; `empty` says what to do where the query finds none; `limit` is
+how many rows the command prints unless told otherwise; `sheet: image_id score` says that rows are images, which
+`--sheet` draws with that caption, under headings where a third column is named; `interval: share low high` has a table
+on a screen show three columns as one, `0.958 [0.875, 1.000]`; `note` is SQL of a text that stderr shows. Values are
+bound, never pasted into the SQL.
 
 """
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import keyword
+import signal
+from typing import Any
 
 import click
 
 from clipdb import __version__
+from clipdb._start import interrupt, stop_at_once
 from clipdb.cli.common import Group
 
 # Verb -> its line in `clipdb --help`. Each is the attribute `command` of the module clipdb.cli.VERB, which for a
@@ -20,6 +23,7 @@ VERBS = {
     "judge": "Judge how well spans fit the names.",
     "review": "Decide on names of heads yourself, one at a time.",
     "query": "Ask: named queries, or SQL.",
+    "shell": "Ask question after question, with the models kept in memory.",
     "explain": "Say which heads make an image and a text match.",
     "segment": "Show where in a picture heads find a text.",
     "import": "Bring in artefacts, published spans and names.",
@@ -45,6 +49,43 @@ class Verbs(Group):
         module = f"{name}_" if keyword.iskeyword(name) else name
         command: click.Command = importlib.import_module(f"clipdb.cli.{module}").command
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Say where options belong, to whom writes them before the verb."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            problem = (
+                f"No such option {error.option_name}: options follow the verb, as in `clipdb query heads -i INDEX`"
+            )
+            raise click.UsageError(problem, ctx) from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest verb, or the query, to whom mistypes one."""
+        name = args[0]
+        if name not in VERBS:
+            from difflib import get_close_matches
+
+            from clipdb.queries.named import query_names
+
+            near = get_close_matches(name, VERBS, n=1)
+            if not near and name.replace("-", "_") in query_names():
+                near = [f"query {name}"]
+            ctx.fail(f"No such command {name!r}" + (f": did you mean `clipdb {near[0]}`?" if near else "."))
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb, which Ctrl-C stops in the verb's own way; once it is done, nothing is left to stop."""
+        if signal.getsignal(signal.SIGINT) is not stop_at_once:
+            return super().invoke(ctx)
+        signal.signal(signal.SIGINT, interrupt)
+        try:
+            return super().invoke(ctx)
+        finally:
+            for number in (signal.SIGINT, signal.SIGALRM):
+                signal.signal(number, signal.SIG_IGN)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verbs with their lines."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +13,26 @@ from typing import Any, NoReturn, TypeVar, cast
 import click
 from click.core import ParameterSource
 
-from clipdb.errors import ClipdbError
+from clipdb._text import plain, without_login
+from clipdb.errors import ClipdbError, Stopped
 from clipdb.schema.names import is_url
 
-FORMATS = ("table", "json", "jsonl", "csv", "parquet", "markdown")
+FORMATS = ("table", "json", "jsonl", "csv", "tsv", "parquet", "markdown")
+PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+"""Suffixes of pictures that are drawn, and what Pillow calls their formats."""
+
+_BY_SUFFIX = {
+    ".txt": "table",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".md": "markdown",
+}
 DEFAULT_INDEX = "index.clipdb"
+_LONGEST = 1000  # characters of a line of a message
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -28,6 +44,23 @@ class Output:
     format: str
     path: Path | None
     limit: int | None
+    columns: tuple[str, ...] = ()
+    """Only these columns, in this order; all where it is empty."""
+
+
+class PictureFile(click.Path):
+    """The path of a picture to draw, refused at once where its suffix is not one of `PICTURES`."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check the suffix."""
+        path = Path(str(super().convert(value, param, ctx)))
+        if path.suffix.lower() not in PICTURES:
+            option = param.opts[0] if param is not None else "it"
+            raise ClipdbError(f"{path} is not a picture that can be drawn: {option} writes {', '.join(PICTURES)}")
+        return path
 
 
 class Group(click.Group):
@@ -39,8 +72,8 @@ class Group(click.Group):
             return super().invoke(ctx)
         except ClipdbError as error:
             raise click.ClickException(_message(error)) from error
-        except KeyboardInterrupt:
-            _stop(ctx)
+        except KeyboardInterrupt as error:
+            _stop(ctx, str(error) if isinstance(error, Stopped) else "")
         except RuntimeError as error:  # which is how DuckDB passes Ctrl-C on
             if not isinstance(error.__cause__, KeyboardInterrupt):
                 raise
@@ -58,18 +91,47 @@ class Group(click.Group):
             raise click.ClickException(_message(error)) from error
 
 
-def plain(text: str) -> str:
-    """Leave out what would steer the terminal, for texts that others wrote."""
-    return "".join(one if one.isprintable() else " " for one in text)
+def say(text: str, err: bool = False) -> None:
+    """Print one line for a person; names in it may be anybody's."""
+    click.echo(plain(without_login(text)), err=err)
 
 
 def _message(error: Exception) -> str:
-    return "\n".join(map(plain, str(error).strip().split("\n")))
+    """Write an error: clipdb's own on one line, DuckDB's on those that point at the place in the SQL."""
+    text = str(error).strip()
+    lines = [text] if isinstance(error, ClipdbError) else text.split("\n")
+    if "Stack Trace:" in lines:  # of an error inside DuckDB
+        lines = lines[:1]
+    return "\n".join(_shortened(plain(without_login(line))) for line in lines)
 
 
-def _stop(ctx: click.Context) -> NoReturn:
-    click.echo("Stopped.", err=True)
-    ctx.exit(130)
+def _shortened(line: str) -> str:
+    """Leave out the middle of what nobody would read: the beginning says what is wrong, the end what to do."""
+    half = _LONGEST // 2
+    return line if len(line) <= _LONGEST else f"{line[:half]} ... {line[-half:]}"
+
+
+def _stop(ctx: click.Context, kept: str = "") -> NoReturn:
+    click.echo(f"Stopped: {kept}." if kept else "Stopped.", err=True)
+    if _meta(ctx, "shell"):
+        ctx.exit(130)
+    leave(ctx, 130)
+
+
+def leave(ctx: click.Context, code: int) -> NoReturn:
+    """End with an exit code, and at once where a model is still being loaded for a question that was stopped."""
+    apart = sys.modules.get("clipdb._apart")
+    if apart is not None and apart.busy():
+        sys.stdout.flush()
+        os._exit(code)  # an interpreter that shuts down while torch is imported may crash
+    ctx.exit(code)
+
+
+def with_index(command: click.Command, index: Path | str) -> click.Context:
+    """Make a context for a line of the shell, whose commands have this index unless they are given another."""
+    ctx = click.Context(command)
+    ctx.meta.update({"clipdb.index": str(index), "clipdb.shell": True})
+    return ctx
 
 
 def index_option(function: _F) -> _F:
@@ -83,8 +145,18 @@ def readable_option(function: _F) -> _F:
 
 
 def output_options(function: _F) -> _F:
-    """Give a reading command ``--format``, ``--output`` and ``--limit``; the function takes ``output: Output``."""
-    return _shared(function, "output", _output, [_FORMAT, _OUTPUT, _LIMIT])
+    """Give a reading command ``--format``, ``--output``, ``--limit`` and ``--columns``, as ``output: Output``."""
+    return _shared(function, "output", _output, _OUTPUT_OPTIONS)
+
+
+def drawing_output_options(function: _F) -> _F:
+    """Do as `output_options`, for a command that draws what it finds where ``--output`` is a picture."""
+    return _shared(function, "output", functools.partial(_output, draws=True), _OUTPUT_OPTIONS)
+
+
+def files_option(function: _F) -> _F:
+    """Give a command that runs SQL ``--files``; the function takes it as ``files: bool``."""
+    return _shared(function, "files", lambda ctx: bool(_meta(ctx, "files")), [_FILES])
 
 
 def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
@@ -114,14 +186,25 @@ def _index(ctx: click.Context) -> Path:
     return Path(place)
 
 
-def _output(ctx: click.Context) -> Output:
-    path = _meta(ctx, "output")
-    suffix = path.suffix.lstrip(".").lower() if path is not None else ""
-    guessed = {"md": "markdown", "ndjson": "jsonl", "txt": "table"}.get(suffix, suffix)
-    chosen = _meta(ctx, "format") or (guessed if guessed in FORMATS else "table")
+def _output(ctx: click.Context, draws: bool = False) -> Output:
+    path: Path | None = _meta(ctx, "output")
+    chosen = _meta(ctx, "format") or _format_of(path, draws)
     if chosen == "parquet" and path is None:
         raise click.UsageError("parquet goes into a file: add --output FILE", ctx)
-    return Output(chosen, path, _meta(ctx, "limit"))
+    columns = tuple(name.strip() for name in _meta(ctx, "columns", "").split(",") if name.strip())
+    return Output(chosen, path, _meta(ctx, "limit"), columns)
+
+
+def _format_of(path: Path | None, draws: bool) -> str:
+    """Tell the form from a file's suffix; one without a suffix gets a table."""
+    suffix = path.suffix.lower() if path is not None else ""
+    if not suffix or (draws and suffix in PICTURES):
+        return "table"
+    if suffix not in _BY_SUFFIX:
+        known = [*_BY_SUFFIX, *(PICTURES if draws else ())]
+        more = "; pictures are drawn by --sheet or --plot, where there is one" if suffix in PICTURES else ""
+        raise ClipdbError(f"--output doesn't write {suffix}: it writes {', '.join(known)}, or say --format{more}")
+    return _BY_SUFFIX[suffix]
 
 
 def _shared(function: _F, name: str, value: Callable[[click.Context], Any], options: list[Callable[[_F], _F]]) -> _F:
@@ -160,8 +243,19 @@ _OUTPUT = _option(
     metavar="FILE",
     help="Write results into a file, not to stdout.",
 )
+_FILES = _option(
+    "--files",
+    type=bool,
+    is_flag=True,
+    default=None,
+    help="Let the SQL read and write files, attach databases and use the network.",
+)
 _LIMIT = _option("--limit", "-n", type=click.IntRange(min=0), help="Print at most this many rows; 0 for all.")
+_COLUMNS = _option(
+    "--columns", type=str, metavar="A,B,C", help="Write only these columns, in this order; in a table, all of them."
+)
+_OUTPUT_OPTIONS: list[Callable[[Any], Any]] = [_FORMAT, _OUTPUT, _LIMIT, _COLUMNS]
 
-PLOT_FILE = click.Path(path_type=Path, dir_okay=False)
-PLOT = click.Option(["--plot"], type=PLOT_FILE, metavar="FILE.png", help="Draw the rows as a chart.")
+PICTURE = PictureFile()
+PLOT = click.Option(["--plot"], type=PICTURE, metavar="FILE.png", help="Draw the rows as a chart, .png or .jpg.")
 """What a query takes whose header names a chart."""

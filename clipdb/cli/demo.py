@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 import clipdb
-from clipdb.cli.ingest import check_installed
+from clipdb.cli.ingest import import_torch
 from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def command(folder: Path, scenes: int) -> None:
     It needs no network. DIR (clipdb-demo where it is not given) gets scenes/ with their true properties, the index
     demo.clipdb, and a contact sheet of one head's nearest neighbours. Run again, it computes nothing twice.
     """
-    check_installed()
+    import_torch()
     started = time.monotonic()
     index = _build(folder, scenes)
     with clipdb.open(index) as db:
@@ -103,11 +103,12 @@ def _store_truth(index: Path, drawn: list[tuple[Path, Scene]]) -> None:
 
 def _ask(index: Path, *arguments: str) -> None:
     """Print a query's command and run it."""
-    from clipdb.cli.query import command as query
+    from clipdb.cli import main
 
     words = [*arguments, "-i", str(index)]
     click.echo(f"$ clipdb query {shlex.join(words)}")
-    query.main(words, standalone_mode=False)
+    if code := main.main(["query", *words], standalone_mode=False):  # Ctrl-C
+        click.get_current_context().exit(code)
     click.echo()
 
 

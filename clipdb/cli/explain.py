@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import PLOT_FILE, Output, output_options, readable_option
+from clipdb.cli.common import PICTURE, Output, output_options, readable_option
 from clipdb.cli.model_options import model_options
 from clipdb.errors import ClipdbError
 
@@ -29,7 +29,7 @@ QUERY = "contributions"
     help="What shares are summed by.",
 )
 @click.option("--check", is_flag=True, help="Run the model on the image's file even if the index has its vectors.")
-@click.option("--plot", type=PLOT_FILE, metavar="FILE.png", help="Draw the shares as a bar chart.")
+@click.option("--plot", type=PICTURE, metavar="FILE.png", help="Draw the shares as a bar chart, .png or .jpg.")
 @model_options
 @readable_option
 @output_options
@@ -48,18 +48,22 @@ def command(
 ) -> None:
     """Say which heads make an image and a text match.
 
-    IMAGE is a file, or the beginning of an image_id. The cosine of image and text is the sum of what each head adds and
-    of a rest, 'not stored': MLPs, biases, and layers that are not in the index. A row a head (layer, property), the
-    largest first. The rows add up to the total, which stderr shows beside the model's own cosine. With --text-b all are
-    differences of two cosines.
+    IMAGE is a file, or an image of the index: its file's name, its uri or the beginning of its image_id. The cosine of
+    image and text is the sum of what each head adds and of a rest, 'not stored': MLPs, biases, and layers that are not
+    in the index. There is one row per head (layer, property), the largest share first. The rows add up to the total,
+    which stderr shows beside the model's own cosine. With --text-b all are differences of two cosines.
 
     The model runs where the image or a text is not in the index, or with --check: its own cosine is then that of
-    encode_image and encode_text. Else it is that of the embeddings in the index, the image's in float16.
+    encode_image and encode_text. Otherwise, and where the image's file is gone, it is that of the image's embedding in
+    the index, which is in float16.
     """
     from clipdb._open import open as open_index
     from clipdb.cli.output import write_rows
     from clipdb.queries.named import find_query
 
+    for name, value in (("TEXT", text), ("--text-b", text_b), ("IMAGE", image)):
+        if value is not None and not value.strip():
+            raise ClipdbError(f"{name} is empty")
     if text == text_b:
         raise ClipdbError("TEXT and --text-b are the same: every share of the difference would be 0")
     query = find_query(QUERY)
@@ -68,34 +72,44 @@ def command(
         answer = opened.execute(query.sql, values)
         names, rows = [column[0] for column in answer.description or ()], answer.fetchall()
         texts = [text] if text_b is None else [text, text_b]
-        own, fresh = _own_cosines(opened, values["model"], values["image"], texts, check)
+        own, source = _own_cosines(opened, values["model"], values["image"], texts, check)
         shown = _name(opened, values["image"])
     total, its_own = sum(row[-1] for row in rows), own[0] - sum(own[1:])
     if plot is not None:
         from clipdb.cli.plot import draw
 
         scores = "\n\N{MINUS SIGN} ".join(f"cos({shown}, “{one}”)" for one in texts)
-        title = f"{scores}\n= {total:.4f}; by {values['model']} itself {its_own:.4f}"
+        sum_of_heads, of_model = (f"{one:.4f}".replace("-", "\N{MINUS SIGN}") for one in (total, its_own))
+        title = f"{scores}\n= {sum_of_heads}; by {values['model']} itself {of_model}"
         draw("shares", [dict(zip(names, row, strict=True)) for row in rows], plot, title)
     write_rows(names, rows, output)
     click.echo(
         f"total {total:.6f}; the model's own cosine{' difference' if text_b is not None else ''} "
-        f"({'run now' if fresh else 'from the index'}) {its_own:.6f}: {abs(total - its_own):.1e} apart",
+        f"({source}) {its_own:.6f}: {abs(total - its_own):.1e} apart",
         err=True,
     )
 
 
-def _own_cosines(opened: Index, model: str, image: str, texts: list[str], check: bool) -> tuple[list[float], bool]:
-    """Give the model's own cosines, and whether it ran for them."""
+def _own_cosines(opened: Index, model: str, image: str, texts: list[str], check: bool) -> tuple[list[float], str]:
+    """Give the model's own cosines, and where they are from."""
     context = opened.context
     subjects = context.subjects
-    rows = [subjects.image_row(model, image), *(subjects.text_row(model, one) for one in texts)]
-    if check or None in rows:
+    stored = subjects.image_row(model, image) is not None
+    source = "from the index"
+    if check or not stored or None in [subjects.text_row(model, one) for one in texts]:
         from clipdb._own_cosine import own_cosines
+        from clipdb._segment import read_image
 
-        return own_cosines(context, model, image, texts), True
+        try:
+            data = read_image(context, model, image)
+        except ClipdbError:
+            if check or not stored:
+                raise
+            source = "of the image's embedding in the index, since its file can't be read"
+        else:
+            return own_cosines(context, model, data, image, texts), "run now"
     embedding = subjects.image(model, image)[1].embedding
-    return [float(embedding @ subjects.text(model, one).embedding) for one in texts], False
+    return [float(embedding @ subjects.text(model, one).embedding) for one in texts], source
 
 
 def _name(opened: Index, image: str) -> str:

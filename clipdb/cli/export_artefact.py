@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import index_option
+from clipdb._text import counted
+from clipdb.cli.common import index_option, say
 from clipdb.errors import ClipdbError, require
 from clipdb.schema.artefact import WHATS, What
 from clipdb.schema.names import is_url
@@ -77,13 +78,13 @@ def artefact(
         done = export_index(index, Path(directory), options, thumbnail if thumbnails else None, progress)
     files = done.manifest.files
     size = sum(file.bytes for file in files)
-    click.echo(f"{Path(directory)}: {len(files)} files, {size / 2**20:,.1f} MiB")
+    say(f"{Path(directory)}: {counted(len(files), 'file')}, {size / 2**20:,.1f} MiB")
     if not without_images and any(file.rows for file in done.manifest.of("relation", "images")):
-        click.echo("note: the files say where images were found; --without-images keeps that back", err=True)
+        say("note: the files say where images were found; --without-images keeps that back", err=True)
     if done.without_thumbnail:
-        click.echo(
-            f"note: {done.without_thumbnail} images have no thumbnail: their files are gone or changed", err=True
-        )
+        lacking = counted(done.without_thumbnail, "image has", "images have")
+        files_are = "its file is" if done.without_thumbnail == 1 else "their files are"
+        say(f"note: {lacking} no thumbnail: {files_are} gone or changed", err=True)
 
 
 def thumbnail(image_id: str, uri: str) -> bytes | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import readable_option
+from clipdb.cli.common import readable_option, say
 from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ def embeddings(
             else:
                 with replacing(file.with_name(f"{file.name}.json")) as notes:
                     write_npy(edited, building, notes)
-    click.echo(f"{file}: {_said(edited, 'without' if without else 'only')}")
+    say(f"{file}: {_said(edited, 'without' if without else 'only')}")
     if edited.left_out:
         layers = ",".join(str(layer) for layer in sorted({layer for layer, _ in edited.heads}))
-        click.echo(
+        say(
             f"note: {edited.left_out} images were left out, which have not been through all of these heads yet: "
             f"`clipdb ingest images SRC --model {edited.model} --layers {layers}` runs them",
             err=True,

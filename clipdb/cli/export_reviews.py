@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import Output, index_option
+from clipdb.cli.common import Output, index_option, say
+from clipdb.errors import ClipdbError
 
 
 @click.command()
@@ -19,12 +20,16 @@ def reviews(index: Path, file: Path) -> None:
     """
     import clipdb
     from clipdb.cli.output import write_result
+
+    form = file.suffix.lower().lstrip(".")
+    if form not in ("csv", "parquet"):
+        raise ClipdbError(f"{file}: reviews are written as .csv or .parquet")
     from clipdb.queries.reviews import reviews as rows
 
     with clipdb.open(index) as opened:
         decided = rows(opened).fetchone() is not None
-        write_result(rows(opened), Output("parquet" if file.suffix == ".parquet" else "csv", file, None))
+        write_result(rows(opened), Output(form, file, None))
     if decided:
-        click.echo(f"{file}: what people decided in {index}")
+        say(f"{file}: what people decided in {index}")
     else:
-        click.echo(f"note: nobody has decided on a head of {index}: {file} has no rows; see `clipdb review`", err=True)
+        say(f"note: nobody has decided on a head of {index}: {file} has no rows; see `clipdb review`", err=True)

@@ -1,4 +1,7 @@
-"""Exact forms of results: JSON, JSON lines, CSV and Markdown."""
+"""Results as JSON, JSON lines, CSV and Markdown.
+
+JSON and CSV are exact. JSON writes what would steer a terminal as ``\\uXXXX``; CSV, which has no escapes, as it is.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
+
+from clipdb._text import escaped, printable
 
 Row = tuple[Any, ...]
 
@@ -38,7 +43,7 @@ def _objects(names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[b
             json.loads(value) if is_json and value is not None else _plain(value)
             for value, is_json in zip(row, json_columns, strict=True)
         ]
-        yield json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False)
+        yield escaped(json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False))
 
 
 def write_json(names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[bool], stream: IO[str]) -> None:
@@ -56,23 +61,41 @@ def write_jsonl(names: Sequence[str], rows: Iterator[Row], json_columns: Sequenc
         stream.write(f"{line}\n")
 
 
-def write_csv(names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[bool], stream: IO[str]) -> None:
+class _Lines:
+    """Takes lines that end in ``\\r\\n``, one at a time, and ends them in a line feed."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, line: str) -> int:
+        return self._stream.write(f"{line[:-2]}\n")
+
+
+def write_csv(
+    names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[bool], stream: IO[str], delimiter: str = ","
+) -> None:
     """Write a header and rows; nulls are empty, lists and structs are JSON."""
-    writer = csv.writer(stream, lineterminator="\n")
+    # Python quotes a cell for a line break in it only if lines end so: with \r\n, both that a reader may stop at.
+    writer = csv.writer(_Lines(stream), delimiter=delimiter, lineterminator="\r\n")
     writer.writerow(names)
     for row in rows:
         writer.writerow([_csv_cell(value) for value in row])
 
 
+def write_tsv(names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[bool], stream: IO[str]) -> None:
+    """Write what `write_csv` does with tabs: a value that holds a tab, a quote or a line break is in double quotes."""
+    write_csv(names, rows, json_columns, stream, delimiter="\t")
+
+
 def write_markdown(names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[bool], stream: IO[str]) -> None:
-    """Write a Markdown table, values as a terminal shows them but whole."""
+    """Write a Markdown table: all columns, numbers as a terminal shows them, texts and ids whole."""
     from clipdb.cli.table import texts
 
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |\n"
 
-    cells, numeric = texts(names, list(rows))
-    stream.write(line(names))
+    cells, numeric = texts(names, list(rows), whole_ids=True)
+    stream.write(line([printable(name) for name in names]))
     stream.write(line(["---:" if right else "---" for right in numeric]))
     for row in cells:
         stream.write(line(row))
@@ -82,7 +105,7 @@ def _csv_cell(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list | tuple):
-        return json.dumps(_plain(value), ensure_ascii=False)
+        return escaped(json.dumps(_plain(value), ensure_ascii=False))
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if value is None or isinstance(value, decimal.Decimal) else _plain(value)
@@ -92,5 +115,6 @@ WRITERS: dict[str, Callable[[Sequence[str], Iterator[Row], Sequence[bool], IO[st
     "json": write_json,
     "jsonl": write_jsonl,
     "csv": write_csv,
+    "tsv": write_tsv,
     "markdown": write_markdown,
 }

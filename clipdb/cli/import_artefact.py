@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from clipdb.cli.common import index_option
+from clipdb.cli.common import index_option, say
 from clipdb.errors import ClipdbError
 from clipdb.schema.names import is_url
 
@@ -40,9 +40,9 @@ def artefact(index: Path, directory: str, prefer: Literal["ours", "theirs"] | No
 
     with _progress() as progress:
         imported = import_artefact(index, Path(directory), prefer, progress)
-    click.echo(f"{index}: {_counts('rows', imported.rows)}; {_counts('vectors', imported.vectors)}")
+    say(f"{index}: {_counts('rows', imported.rows)}; {_counts('vectors', imported.vectors)}")
     for note in imported.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
 
 
 def _counts(what: str, merged: Merged) -> str:

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import click
 
-from clipdb.cli.common import index_option, plain
+from clipdb._text import counted
+from clipdb.cli.common import index_option, say
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,8 +49,8 @@ def _import(index: Path, kind: Literal["spans", "labels"], file: Path, source: s
 
     found = import_published(index, kind, file, source, model)
     if found.ignored:
-        click.echo(f"note: left out the columns {plain(', '.join(found.ignored))}", err=True)
-    click.echo(
-        f"{index}: added {found.added} {kind}, skipped {found.skipped}; "
-        f"the file has {found.heads} heads of {', '.join(found.models)}"
+        say(f"note: left out the columns {', '.join(found.ignored)}", err=True)
+    say(
+        f"{index}: added {counted(found.added, kind[:-1])}, skipped {found.skipped}; "
+        f"the file has {counted(found.heads, 'head')} of {', '.join(found.models)}"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import index_option, plain
+from clipdb.cli.common import index_option, say
 
 
 @click.command()
@@ -24,5 +24,5 @@ def reviews(index: Path, file: Path, model: str | None) -> None:
 
     added, skipped, ignored = import_reviews(index, file, model)
     if ignored:
-        click.echo(f"note: left out the columns {plain(', '.join(ignored))}", err=True)
-    click.echo(f"{index}: {added} decisions added, {skipped} were there")
+        say(f"note: left out the columns {', '.join(ignored)}", err=True)
+    say(f"{index}: {added} decisions added, {skipped} were there")

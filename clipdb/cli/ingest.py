@@ -8,16 +8,24 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import Group, index_option
-from clipdb.errors import require
+from clipdb._text import counted
+from clipdb.cli.common import Group, index_option, say
+from clipdb.errors import require, require_found
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-def check_installed() -> None:
-    """Say which extra is missing before anything is imported that needs it."""
-    require("torch", "ingest")
-    require("open_clip", "ingest")
+def require_installed() -> None:
+    """Say which extra is missing, without importing it."""
+    for module in ("torch", "open_clip", "PIL"):
+        require_found(module, "ingest")
+
+
+def import_torch() -> None:
+    """Import what takes seconds, which Ctrl-C doesn't leave half imported."""
+    require_installed()
+    for module in ("torch", "open_clip", "clipdb.ingest.spans", "clipdb.ingest.images"):
+        require(module, "ingest")
 
 
 device_option = click.option(
@@ -38,9 +46,19 @@ def command() -> None:
 
 @command.command("images")
 @click.argument("sources", metavar="SRC...", nargs=-1, required=True)
-@click.option("--model", required=True, metavar="ARCH/PRETRAINED", help="The model, as open_clip names it.")
+@click.option(
+    "--model",
+    metavar="ARCH/PRETRAINED",
+    help="The model, as open_clip names it, or local-dir:FOLDER with open_clip_config.json and weights.",
+)
 @click.option("--layers", default="last4", show_default=True, help="Whose heads to keep: last4, all, 8-11, 0,5,10-11.")
 @checkpoint_option
+@click.option(
+    "--config",
+    type=_FILE,
+    metavar="FILE.json",
+    help="An architecture that open_clip doesn't have, in its JSON; ARCH is then a free name.",
+)
 @device_option
 @click.option(
     "--precision",
@@ -60,9 +78,10 @@ def command() -> None:
 def images(
     index: Path,
     sources: tuple[str, ...],
-    model: str,
+    model: str | None,
     layers: str,
     checkpoint: Path | None,
+    config: Path | None,
     device: str,
     precision: str,
     batch_size: int | None,
@@ -82,29 +101,38 @@ def images(
     metadata is filled in, and a path where there is no file any more is replaced. You can stop at any time: the same
     command resumes.
     """
-    check_installed()
     from clipdb.cli.progress import ingest_progress
-    from clipdb.ingest.images import ImageOptions, ingest_images
 
-    options = ImageOptions(
-        layers=layers,
-        checkpoint=checkpoint,
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
-        workers=os.cpu_count() or 1 if workers is None else workers,
-        split=split,
-        label_from=label_from,
-        overwrite=overwrite,
-    )
+    # What was mistyped is said before anything is imported that takes seconds.
+    require_installed()
+    from clipdb.ingest.model_name import check_asked
+    from clipdb.ingest.sources import open_sources
+
+    check_asked(index, model, config)
+    open_sources(sources)
     with ingest_progress() as progress:
+        import_torch()
+        from clipdb.ingest.images import ImageOptions, ingest_images
+
+        options = ImageOptions(
+            layers=layers,
+            checkpoint=checkpoint,
+            config=config,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            workers=os.cpu_count() or 1 if workers is None else workers,
+            split=split,
+            label_from=label_from,
+            overwrite=overwrite,
+        )
         counts = ingest_images(index, sources, model, options, progress)
     updated = f", updated {counts.updated}" if counts.updated else ""
-    click.echo(f"{index}: added {counts.added}, skipped {counts.skipped}, failed {counts.failed}{updated}")
+    say(f"{index}: added {counts.added}, skipped {counts.skipped}, failed {counts.failed}{updated}")
     for note in counts.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     if counts.failed:
-        click.echo(f"failed files: clipdb query images-failed -i {shlex.quote(str(index))}", err=True)
+        say(f"failed files: clipdb query images-failed -i {shlex.quote(str(index))}", err=True)
 
 
 @command.command("texts")
@@ -119,12 +147,16 @@ def texts(index: Path, file: Path | None, pool: str, checkpoint: Path | None, de
     FILE has a line a description, or is CSV or Parquet with a column text and perhaps property. Without FILE, the pool
     of that name that ships with clipdb is taken: general or scenes.
     """
-    check_installed()
-    from clipdb.ingest.pools import ingest_texts
+    from clipdb.cli.progress import stage_progress
 
-    counts = ingest_texts(index, pool, file, checkpoint, device)
+    with stage_progress() as progress:
+        import_torch()
+        from clipdb.ingest.pools import ingest_texts
+
+        counts = ingest_texts(index, pool, file, checkpoint, device, progress)
     for model_id, reason in counts.unavailable.items():
-        click.echo(f"note: not embedded for {model_id}: {reason}", err=True)
+        say(f"note: not embedded for {model_id}: {reason}", err=True)
     if counts.duplicates or counts.empty:
-        click.echo(f"note: left out {counts.duplicates} duplicates and {counts.empty} empty rows", err=True)
-    click.echo(f"{index}: pool {pool} has {counts.texts} texts; embedded {counts.added}, skipped {counts.skipped}")
+        said = f"{counted(counts.duplicates, 'duplicate')} and {counted(counts.empty, 'empty row')}"
+        say(f"note: left out {said}", err=True)
+    say(f"{index}: pool {pool} has {counted(counts.texts, 'text')}; embedded {counts.added}, skipped {counts.skipped}")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import index_option
+from clipdb._text import counted
+from clipdb.cli.common import index_option, say
 from clipdb.cli.llm_options import llm_options, need_server, refuse_llm_options
 from clipdb.errors import require
 
@@ -58,7 +59,7 @@ def command(
 
         verdicts, before = judge_by_vote(index, pool, model, top, labeller)
         same = f", {before} as before" if before else ""
-        click.echo(f"{index}: {verdicts} verdicts by vote{same} (not independent of labels by zero-shot or vote)")
+        say(f"{index}: {verdicts} verdicts by vote{same} (not independent of labels by zero-shot or vote)")
         return
     require("pydantic", "llm")
     from clipdb.ingest.judged import Judging
@@ -78,8 +79,8 @@ def _judge(index: Path, server: Server, judging: Judging, concurrency: int) -> N
     with llm_progress("heads") as progress:
         outcome = judge_by_llm(index, server, judging, concurrency, progress)
     why = failures(outcome, "nothing was judged")
-    counts = f"{outcome.answered} heads judged by {server.name} ({outcome.rows} verdicts)"
-    click.echo(f"{index}: {counts}, {outcome.skipped} skipped, {outcome.failed} failed{why}")
+    counts = f"{counted(outcome.answered, 'head')} judged by {server.name} ({counted(outcome.rows, 'verdict')})"
+    say(f"{index}: {counts}, {outcome.skipped} skipped, {outcome.failed} failed{why}")
 
 
 def _show(index: Path, server: Server, judging: Judging) -> None:

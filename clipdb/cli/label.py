@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import index_option
+from clipdb.cli.common import index_option, say
 from clipdb.cli.llm_options import llm_options, need_server, refuse_llm_options
 from clipdb.errors import require
 
@@ -101,7 +101,7 @@ def _measure(index: Path, labeller: str, pool: str, model: str | None) -> None:
 
         labelled, why = label_by_zero_shot(index, pool, model), "without a clear name"
     same = f", {labelled.same} as before" if labelled.same else ""
-    click.echo(f"{index}: {labelled.named} heads labelled by {labeller}, {labelled.nameless} {why}{same}")
+    say(f"{index}: {labelled.named} heads labelled by {labeller}, {labelled.nameless} {why}{same}")
 
 
 def _label(index: Path, server: Server, naming: Naming, concurrency: int, repeats: int) -> None:
@@ -112,7 +112,7 @@ def _label(index: Path, server: Server, naming: Naming, concurrency: int, repeat
         outcome = label_by_llm(index, server, naming, concurrency, repeats, progress)
     why = failures(outcome, "no head was labelled")
     counts = f"{outcome.answered} heads labelled by {server.name}, {outcome.skipped} skipped, {outcome.failed} failed"
-    click.echo(f"{index}: {counts}{why}")
+    say(f"{index}: {counts}{why}")
 
 
 def _show(index: Path, server: Server, naming: Naming, repeats: int) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from clipdb._text import escaped
 from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def show_calls(index: Path, server: Server, calls: Sequence[tuple[Question[Any],
         click.echo(f"--- {model_id} L{layer}.H{head}")
         for role, content in question.messages:
             if content not in shown:  # the first message is the same for all heads
-                click.echo(f"[{role}]\n{content}")
+                click.echo(escaped(f"[{role}]\n{content}"))
             shown.add(content)
     count = sum(times for _, times in calls)
     tokens = sum(question.tokens * times for question, times in calls)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
-from clipdb.cli.common import Output
+from clipdb._text import escaped
+from clipdb.cli.common import Output, plain
 from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:
     import duckdb
+
+    from clipdb.cli.shortened import Interval
+    from clipdb.queries.named import NamedQuery
 
 Row = tuple[Any, ...]
 
 _FETCH = 2000
 
 
-def write_result(
-    result: duckdb.DuckDBPyConnection, output: Output, limit: int | None = None, empty: str | None = None
-) -> None:
+def write_result(result: duckdb.DuckDBPyConnection, output: Output, query: NamedQuery | None = None) -> int:
     """Write the rows of a query that was executed.
 
     Parameters
@@ -31,51 +34,81 @@ def write_result(
         A connection with rows to fetch.
     output
         Form and place; its limit counts where there is one (0: all rows).
-    limit
-        The query's own limit on printed rows, if it has one. When it cuts, stderr says so.
-    empty
-        What to do where there is no row; a table's stderr says it.
+    query
+        The named query, if it is one: its own limit on printed rows (when it cuts, stderr says so), what to do where
+        there is no row, and its intervals. SQL of a person's own has every column that it asks for.
+
+    Returns
+    -------
+    int
+        How many rows were written.
 
     Raises
     ------
     ClipdbError
-        If the file can't be written.
+        If the file can't be written, or a column that was chosen is not there.
     """
     if result.description is None:
-        return
-    cap = limit if output.limit is None else output.limit
-    if output.format == "parquet":
-        _write_parquet(result, output, cap)
-        return
+        return 0
+    cap = output.limit if output.limit is not None or query is None else query.limit
     names = _unique([column[0] for column in result.description])
+    chosen = _chosen(names, output)
+    if output.format == "parquet":
+        table = result.to_arrow_table(_FETCH).rename_columns(names)
+        table = table.slice(0, cap) if cap else table
+        _save_parquet(table.select(chosen), output)
+        return int(table.num_rows)
     json_columns = [str(column[1]) == "JSON" for column in result.description]
     rows = _Rows(result, cap)
     with _stream(output.path) as stream:
-        _write(names, iter(rows), json_columns, output, stream)
+        if names == ["explain_key", "explain_value"] and output.format == "table":
+            stream.writelines(f"{plain(line)}\n" for _, plan in rows for line in str(plan).splitlines())
+        else:
+            intervals = None if query is None else query.intervals
+            _write(names, chosen, iter(rows), json_columns, output, stream, intervals)
     if output.format == "table" and not rows.count:
+        empty = query.empty if query is not None else None
         print(f"No rows: {empty}." if empty else "No rows.", file=sys.stderr)
     if rows.cut and output.limit is None:
         print(f"The first {cap} rows; --limit N prints more, --limit 0 all.", file=sys.stderr)
+    return rows.count
 
 
-def write_rows(names: Sequence[str], rows: Sequence[Row], output: Output) -> None:
+def write_rows(names: Sequence[str], rows: Sequence[Row], output: Output, intervals: Sequence[Interval] = ()) -> None:
     """Write rows that Python made.
+
+    Parameters
+    ----------
+    names, rows
+        The table.
+    output
+        Form and place.
+    intervals
+        Columns of a figure and of the ends of its interval, which a table for people shows as one.
 
     Raises
     ------
     ClipdbError
-        If the file can't be written.
+        If the file can't be written, or a column that was chosen is not there.
     """
     if output.limit:
         rows = rows[: output.limit]
+    chosen = _chosen(names, output)
     if output.format == "parquet":
         import pyarrow as pa
 
-        table = pa.table([pa.array(list(column)) for column in zip(*rows, strict=True)], names=list(names))
-        _save_parquet(table, output)
+        columns = [pa.array([row[place] for row in rows]) for place in range(len(names))]
+        _save_parquet(pa.table(columns, names=list(names)).select(chosen), output)
         return
     with _stream(output.path) as stream:
-        _write(names, iter(rows), [False] * len(names), output, stream)
+        _write(names, chosen, iter(rows), [False] * len(names), output, stream, intervals)
+
+
+def _chosen(names: Sequence[str], output: Output) -> list[int]:
+    """Give the places of the columns to write."""
+    if unknown := [name for name in output.columns if name not in names]:
+        raise ClipdbError(f"--columns names {unknown[0]!r}, and the columns are {', '.join(names)}")
+    return [names.index(name) for name in output.columns] or list(range(len(names)))
 
 
 class _Rows:
@@ -110,22 +143,47 @@ def _unique(names: Sequence[str]) -> list[str]:
 
 
 def _write(
-    names: Sequence[str], rows: Iterator[Row], json_columns: Sequence[bool], output: Output, stream: IO[str]
+    names: Sequence[str],
+    chosen: Sequence[int],
+    rows: Iterator[Row],
+    json_columns: Sequence[bool],
+    output: Output,
+    stream: IO[str],
+    intervals: Sequence[Interval] | None,
 ) -> None:
+    """Write the columns that were chosen; a table for people is shortened unless a person chose its columns."""
+    names, json_columns = [names[place] for place in chosen], [json_columns[place] for place in chosen]
+    rows = (tuple(row[place] for place in chosen) for row in rows)
     if output.format == "table":
+        from clipdb.cli.shortened import shorten
         from clipdb.cli.table import render, terminal_width
 
-        stream.write(render(names, list(rows), terminal_width(stream)))
+        table, left_out = list(rows), list[str]()
+        if intervals is not None and not output.columns:
+            names, table, left_out = shorten(names, table, intervals)
+        stream.write(render(names, table, terminal_width(stream), left_out))
         return
     from clipdb.cli import formats
 
     formats.WRITERS[output.format](names, rows, json_columns, stream)
 
 
+class _Terminal(io.TextIOBase):
+    """Standard output where a person reads it: no cell or name may steer the terminal, whatever the format."""
+
+    def isatty(self) -> bool:
+        """Say that it is one."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Write a text with control characters escaped."""
+        return sys.stdout.write(escaped(text))
+
+
 @contextmanager
 def _stream(path: Path | None) -> Iterator[IO[str]]:
     if path is None:
-        yield sys.stdout
+        yield cast(IO[str], _Terminal()) if sys.stdout.isatty() else sys.stdout
         sys.stdout.flush()
         return
     with replacing(path) as building, building.open("w", encoding="utf-8", newline="") as stream:
@@ -134,11 +192,20 @@ def _stream(path: Path | None) -> Iterator[IO[str]]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Build a file under another name and rename it, so that it is whole or as it was."""
+    """Build a file under another name and rename it, so that it is whole or as it was.
+
+    What killed commands left of the same file is deleted.
+    """
+    from clipdb.schema.leftovers import delete_leftovers, locked
+
     if not path.parent.is_dir():
         raise ClipdbError(f"can't write {path}: there is no directory {path.parent}")
     building = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = None
     try:
+        building.touch()
+        handle = locked(building)
+        delete_leftovers(path, "[0-9]+", Path.is_file)
         yield building
         building.replace(path)
     except OSError as error:
@@ -146,11 +213,8 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # where it couldn't be made there is none
             building.unlink()
-
-
-def _write_parquet(result: duckdb.DuckDBPyConnection, output: Output, cap: int | None) -> None:
-    table = result.to_arrow_table()
-    _save_parquet(table.slice(0, cap) if cap else table, output)
+        if handle is not None:
+            os.close(handle)
 
 
 def _save_parquet(table: Any, output: Output) -> None:

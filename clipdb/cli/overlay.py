@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clipdb.cli.common import PICTURES
+from clipdb.cli.contact_sheet import wrapped
+from clipdb.cli.output import replacing
 from clipdb.errors import require
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ INK, PALE = (30, 30, 30), (110, 110, 110)
 
 
 def draw_overlay(found: Segmentation, title: str, lines: Sequence[str], path: Path, squares: bool = False) -> None:
-    """Draw a segmentation and save it as PNG.
+    """Draw a segmentation and save it.
 
     Red patches speak for the text, blue ones against it; what the model never saw is dimmed.
 
@@ -39,12 +42,14 @@ def draw_overlay(found: Segmentation, title: str, lines: Sequence[str], path: Pa
     title, lines
         What stands above the pictures; long ones are wrapped.
     path
-        PNG to write.
+        Picture to write, in the format of its suffix.
     squares
         Show each patch as it is, not smoothed.
 
     Raises
     ------
+    ClipdbError
+        If the file can't be written.
     MissingExtra
         If pillow is not installed.
     """
@@ -65,7 +70,8 @@ def draw_overlay(found: Segmentation, title: str, lines: Sequence[str], path: Pa
     across = original.width if below else 2 * original.width + MARGIN
     width = max(across, BAR[0] + 220) + 2 * MARGIN
     large, small = ImageFont.load_default(LARGE), ImageFont.load_default(SMALL)
-    head, body = _wrapped([title], large, width - 2 * MARGIN), _wrapped(lines, small, width - 2 * MARGIN)
+    head = wrapped(title, large, width - 2 * MARGIN)
+    body = [part for line in lines for part in wrapped(line, small, width - 2 * MARGIN)]
     top = MARGIN + int(1.4 * (LARGE * len(head) + SMALL * len(body))) + 8
     bottom = top + original.height + (original.height + MARGIN if below else 0)
     sheet = Image.new("RGB", (width, bottom + MARGIN + BAR[1] + 24 + MARGIN // 2), "white")
@@ -78,7 +84,8 @@ def draw_overlay(found: Segmentation, title: str, lines: Sequence[str], path: Pa
     for place, panel in enumerate(panels):
         sheet.paste(panel, (left + place * step[0], top + place * step[1]))
     _legend(sheet, draw, most, small, (width - BAR[0]) // 2, bottom + MARGIN)
-    sheet.save(path, format="PNG")
+    with replacing(path) as building:
+        sheet.save(building, format=PICTURES[path.suffix.lower()], quality=92, subsampling=0)
 
 
 def heat_map(found: Segmentation, width: int, height: int, squares: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -137,17 +144,3 @@ def _legend(sheet: Image.Image, draw: ImageDraw.ImageDraw, most: float, font: Fo
         draw.text((x + place * BAR[0], y + BAR[1] + 3), label, fill=PALE, font=font, anchor="ma")
     draw.text((x - 8, y + BAR[1] / 2), "speaks against", fill=PALE, font=font, anchor="rm")
     draw.text((x + BAR[0] + 8, y + BAR[1] / 2), "speaks for it", fill=PALE, font=font, anchor="lm")
-
-
-def _wrapped(lines: Sequence[str], font: Font, width: int) -> list[str]:
-    """Break lines between words where they would be too wide."""
-    wrapped = []
-    for line in lines:
-        wrapped.append("")
-        for word in line.split():
-            longer = f"{wrapped[-1]} {word}".strip()
-            if wrapped[-1] and font.getlength(longer) > width:
-                wrapped.append(word)
-            else:
-                wrapped[-1] = longer
-    return wrapped

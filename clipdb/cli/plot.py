@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clipdb.cli.common import PICTURES
+from clipdb.cli.figures import DOWN, GREY, LINE, UP, WIDTH, new_figure, short
 from clipdb.cli.output import replacing
+from clipdb.cli.scoreboard_plot import scoreboard
 from clipdb.errors import ClipdbError, require
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Row = Mapping[str, Any]
 
 MOST_BARS = 20
 MOST_CLASSES = 30
-MOST_SOURCES = 40
-# Red speaks for and blue against, as in the overlays of `clipdb segment`.
-_UP, _DOWN, _GREY, _LINE = "#c8553d", "#2f6fad", "#8a8f98", "#333333"
-_WIDTH = 8.0  # inches
 _ACCURACIES = ("before", "after", "control_low")
-_WRAP = 78  # characters of a title's line
-_JUDGES = ("#2f6fad", "#c8553d", "#4c8c5a", "#8a63a8", "#b8892b", "#3f9aa6")
 
 
 def draw(chart: str, rows: Sequence[Row], path: Path, title: str = "") -> None:
-    """Draw rows as a chart and save it as PNG.
+    """Draw rows as a chart and save it.
 
     Parameters
     ----------
@@ -37,27 +32,25 @@ def draw(chart: str, rows: Sequence[Row], path: Path, title: str = "") -> None:
     rows
         Values by column.
     path
-        File to write.
+        Picture to write, in the format of its suffix.
     title
         Above the chart, in place of its own.
 
     Raises
     ------
     ClipdbError
-        If there is no such chart or nothing to draw, or the file is no PNG or can't be written.
+        If there is no such chart or nothing to draw, or the file can't be written.
     MissingExtra
         If matplotlib is not installed.
     """
     require("matplotlib", "plot")
     if chart not in CHARTS:
         raise ClipdbError(f"`plot: {chart}` is not one of {', '.join(CHARTS)}")
-    if path.suffix.lower() != ".png":
-        raise ClipdbError(f"{path} is not a .png file: --plot draws PNG")
     if not rows:
         raise ClipdbError("there are no rows to draw")
     figure = CHARTS[chart](rows, title)
     with replacing(path) as building:
-        figure.savefig(building, format="png", dpi=150)
+        figure.savefig(building, format=PICTURES[path.suffix.lower()].lower(), dpi=150)
 
 
 def shares(rows: Sequence[Row], title: str) -> Figure:
@@ -76,19 +69,19 @@ def shares(rows: Sequence[Row], title: str) -> Figure:
         bars.append((f"{sum(row['heads'] for row in others)} other heads", sum(row["share"] for row in others), 0.45))
     bars += [(row["part"], row["share"], 0.45) for row in rows if not row["heads"]]
     total = sum(row["share"] for row in rows)
-    figure, (axes,) = _figure(_WIDTH, 1.6 + 0.27 * (len(bars) + 2), title or "Shares of the cosine")
+    figure, (axes,) = new_figure(WIDTH, 1.6 + 0.27 * (len(bars) + 2), title or "Shares of the cosine")
     places = [*range(len(bars)), len(bars) + 0.5]
     values = [*(value for _, value, _ in bars), total]
     axes.barh(
         places,
         values,
-        color=[*(_UP if value > 0 else _DOWN for _, value, _ in bars), _LINE],
+        color=[*(UP if value > 0 else DOWN for _, value, _ in bars), LINE],
         height=0.72,
     )
     for bar, (_, _, opacity) in zip(axes.patches, bars, strict=False):
         bar.set_alpha(opacity)
-    axes.axhline(len(bars) - 0.25, color=_GREY, linewidth=0.6)
-    axes.axvline(0, color=_LINE, linewidth=0.8)
+    axes.axhline(len(bars) - 0.25, color=GREY, linewidth=0.6)
+    axes.axvline(0, color=LINE, linewidth=0.8)
     axes.set_yticks(places, [*(label for label, _, _ in bars), "total"])
     axes.get_yticklabels()[-1].set_fontweight("bold")
     axes.set_ylim(places[-1] + 0.6, -0.6)  # the first on top
@@ -127,16 +120,16 @@ def ablation(rows: Sequence[Row], title: str) -> Figure:
     first = rows[0]
     cut = f"\nthe {MOST_CLASSES} classes and groups that lose most" if len(rows) - len(ends) > MOST_CLASSES else ""
     heading = title or f"Accuracy without {first['removed']} heads ({first['note']}){cut}"
-    figure, (axes,) = _figure(_WIDTH, 1.9 + 0.27 * len(shown), heading)
+    figure, (axes,) = new_figure(WIDTH, 1.9 + 0.27 * len(shown), heading)
     places = [place + (0.5 if place >= len(ends) else 0) for place in range(len(shown))]
     for place, row in zip(places, shown, strict=True):
         if row["control"] is not None:
             width = row["control_high"] - row["control_low"]
-            axes.barh(place, width, left=row["control_low"], height=0.5, color=_GREY, alpha=0.35)
-            axes.plot(row["control"], place, "|", color=_GREY, markersize=9, markeredgewidth=2)
-        axes.plot([row["before"], row["after"]], [place, place], color=_DOWN, linewidth=1.2, zorder=3)
-        axes.plot(row["before"], place, "o", color="white", markeredgecolor=_LINE, markersize=8, zorder=4)
-        axes.plot(row["after"], place, "o", color=_DOWN, markersize=5, zorder=5)
+            axes.barh(place, width, left=row["control_low"], height=0.5, color=GREY, alpha=0.35)
+            axes.plot(row["control"], place, "|", color=GREY, markersize=9, markeredgewidth=2)
+        axes.plot([row["before"], row["after"]], [place, place], color=DOWN, linewidth=1.2, zorder=3)
+        axes.plot(row["before"], place, "o", color="white", markeredgecolor=LINE, markersize=8, zorder=4)
+        axes.plot(row["after"], place, "o", color=DOWN, markersize=5, zorder=5)
     labels = [_ablation_label(row) for row in shown]
     axes.set_yticks(places, labels)
     axes.set_ylim(places[-1] + 0.7, -0.7)
@@ -146,11 +139,11 @@ def ablation(rows: Sequence[Row], title: str) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", alpha=0.25)
     handles = [
-        axes.plot([], [], "o", color="white", markeredgecolor=_LINE, markersize=8, label="before")[0],
-        axes.plot([], [], "o", color=_DOWN, markersize=5, label="without the heads")[0],
+        axes.plot([], [], "o", color="white", markeredgecolor=LINE, markersize=8, label="before")[0],
+        axes.plot([], [], "o", color=DOWN, markersize=5, label="without the heads")[0],
     ]
     if first["control"] is not None:
-        handles += axes.plot([], [], color=_GREY, linewidth=7, alpha=0.35, label="random sets: lowest to highest, mean")
+        handles += axes.plot([], [], color=GREY, linewidth=7, alpha=0.35, label="random sets: lowest to highest, mean")
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return figure
 
@@ -166,86 +159,24 @@ def completeness(rows: Sequence[Row], title: str) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     last = rows[-1]
-    figure, (axes,) = _figure(
-        _WIDTH, 4.6, title or f"Accuracy with {last['replaced']} heads replaced by their spans ({last['note']})"
+    figure, (axes,) = new_figure(
+        WIDTH, 4.6, title or f"Accuracy with {last['replaced']} heads replaced by their spans ({last['note']})"
     )
     m = [row["spans"] for row in rows]
     for column, whole, colour, name in (
-        ("accuracy", "whole", _UP, "all images"),
-        ("worst", "whole_worst", _DOWN, "worst group"),
+        ("accuracy", "whole", UP, "all images"),
+        ("worst", "whole_worst", DOWN, "worst group"),
     ):
         axes.plot(m, [row[column] for row in rows], "o-", color=colour, markersize=4, label=f"{name}, spans")
         axes.axhline(last[whole], color=colour, linewidth=1, linestyle="--", label=f"{name}, whole heads")
     if all(row["variance"] is not None for row in rows):
-        axes.plot(m, [row["variance"] for row in rows], color=_GREY, label="variance explained")
+        axes.plot(m, [row["variance"] for row in rows], color=GREY, label="variance explained")
     axes.set_xlabel("spans of each head (0: its mean)")
     axes.set_ylabel("zero-shot accuracy, share of variance")
     axes.set_ylim(-0.02, 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    return figure
-
-
-def scoreboard(rows: Sequence[Row], title: str) -> Figure:
-    """Draw entanglement and association with their intervals, side by side for models, sources of names and judges.
-
-    Parameters
-    ----------
-    rows
-        Of the query `scoreboard`.
-    """
-    sources: dict[tuple[str, str, str | None], list[Row]] = {}
-    for row in rows:
-        sources.setdefault((row["model_id"], row["labeller"], row["pool"]), []).append(row)
-    shown = list(sources.items())[:MOST_SOURCES]
-    cut = f"\nthe first {MOST_SOURCES} of {len(sources)} sources of names" if len(sources) > MOST_SOURCES else ""
-    bars = sum(len(judged) for _, judged in shown)
-    models = list(dict.fromkeys(model for (model, _, _), _ in shown))
-    height = 2.0 + 0.16 * bars + 0.14 * len(shown) + 0.3 * len(models)
-    heading = title or f"How much heads share properties, and how well their spans fit{cut}"
-    figure, (left, right) = _figure(_WIDTH * 1.25, height, heading, panels=2)
-    judges = sorted({row["judge"] for _, judged in shown for row in judged if row["judge"] is not None})
-    others = [judge for judge in judges if judge != "vote"]
-    colours = {judge: _GREY for judge in judges} | {
-        judge: _JUDGES[place % len(_JUDGES)] for place, judge in enumerate(others)
-    }
-    several_pools = len({pool for _, _, pool in sources if pool is not None}) > 1
-    labels: list[tuple[float, str, str]] = []
-    place, last = 0.0, None
-    for (model, labeller, pool), judged in shown:
-        if model != last:
-            labels.append((place + 0.6, _short(model, 34), "bold"))
-            place, last = place + 1.9, model
-        name = f"{labeller} ({pool})" if several_pools and pool else labeller
-        middle = place + (len(judged) - 1) / 2
-        labels.append((middle, _short(name, 34), "normal"))
-        _interval(left, middle, judged[0], ("entanglement", "e_low", "e_high"), _LINE)
-        for row in judged:
-            _interval(right, place, row, ("association", "a_low", "a_high"), colours.get(row["judge"], _GREY))
-            _beside(right, place, f"{row['judged']} of {row['labelled']}")
-            place += 1
-        place += 0.9
-    _beside(right, 0.6, "judged heads")
-    for axes in (left, right):
-        axes.set_xlim(-0.03, 1.03)
-        axes.grid(axis="x", alpha=0.25)
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-    left.set_ylim(place, -0.4)
-    left.set_yticks([at for at, _, _ in labels], [name for _, name, _ in labels])
-    for text, (_, _, weight) in zip(left.get_yticklabels(), labels, strict=True):
-        text.set_fontweight(weight)
-    left.set_xlabel("entanglement (lower is better)")
-    right.set_xlabel("association (higher is better)")
-    top = left.secondary_xaxis("top", functions=(_rest, _rest))
-    top.set_xlabel("exclusive", fontsize=9)
-    top.tick_params(labelsize=8)
-    handles = [right.plot([], [], "o-", color=colours[one], markersize=5, label=one)[0] for one in judges]
-    if any(row["note"] is not None for _, judged in shown for row in judged):
-        hollow = right.plot([], [], "o", color=_GREY, markerfacecolor="white", markersize=5, label="not independent")
-        handles += hollow
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     return figure
 
 
@@ -257,55 +188,15 @@ CHARTS: dict[str, Callable[[Sequence[Row], str], Figure]] = {
 }
 
 
-def _figure(width: float, height: float, title: str, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """Make a figure without pyplot, which would look for a screen and keep it."""
-    from matplotlib.figure import Figure
-
-    lines = [part for line in title.splitlines() for part in textwrap.wrap(line, _WRAP) or [""]]
-    figure = Figure(figsize=(width, height + 0.2 * (len(lines) - 1)), layout="constrained")
-    figure.suptitle("\n".join(line.replace("$", r"\$") for line in lines), fontsize=11)  # a $ would start a formula
-    beside = list(figure.subplots(1, panels, sharey=True, squeeze=False)[0])
-    for axes in beside:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=9)
-        axes.set_axisbelow(True)
-    return figure, beside
-
-
-def _interval(axes: Axes, place: float, row: Row, columns: tuple[str, str, str], colour: str) -> None:
-    """Draw a share with its interval; hollow where it is a judge's who is not independent of the names."""
-    share, low, high = (row[name] for name in columns)
-    if share is None:
-        nothing = "not judged" if row["judge"] is None else f"too few verdicts of {row['judge']}"
-        axes.text(0, place, _short(nothing, 50), va="center", fontsize=7, color=_GREY)
-        return
-    hollow = columns[0] == "association" and row["note"] is not None
-    axes.plot([low, high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=3)
-    axes.plot(share, place, "o", color=colour, markerfacecolor="white" if hollow else colour, markersize=5, zorder=4)
-
-
-def _rest(share: Any) -> Any:
-    return 1 - share
-
-
-def _beside(axes: Axes, place: float, text: str) -> None:
-    axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=7, color=_GREY)
-
-
 def _part_label(row: Row) -> str:
     name = str(row["part"])
     if row["property"] is not None and row["property"] != name:
-        name = f"{name}  {_short(str(row['property']))}"
-    return f"{_short(name)} ({row['heads']} heads)" if row["heads"] > 1 else name
+        name = f"{name}  {short(str(row['property']))}"
+    return f"{short(name)} ({row['heads']} heads)" if row["heads"] > 1 else name
 
 
 def _ablation_label(row: Row) -> str:
     if row["part"] == "all":
         return f"all images ({row['images']})"
-    name = f"{_short(str(row['name']), 30)} ({row['images']})"
+    name = f"{short(str(row['name']), 30)} ({row['images']})"
     return f"worst: {name}" if row["part"] == "worst group" else name
-
-
-def _short(text: str, most: int = 28) -> str:
-    text = text.replace("$", r"\$")
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"

@@ -12,18 +12,28 @@ from typing import Any
 import click
 
 from clipdb._open import open as open_index
-from clipdb.cli.common import PLOT, Group, Output, output_options, readable_option
+from clipdb.cli.common import PICTURE, PLOT, Group, Output, files_option, output_options, readable_option, say
 from clipdb.cli.model_options import weights_option
 from clipdb.errors import ClipdbError
 from clipdb.queries.index import reads_vectors
 from clipdb.queries.named import NamedQuery, find_query, query_names
 from clipdb.queries.parameters import Parameter
 
-_WORD = re.compile(r"[\w-]+")
-_STARTS_SQL = {
+WORD = re.compile(r"[\w-]+")
+_SHORT_ID = re.compile(r"'[0-9a-f]{12}'")
+STARTS_SQL = {
     "select", "from", "with", "values", "table", "show", "describe", "desc", "explain", "summarize", "pragma", "pivot",
     "unpivot", "copy", "attach", "call", "set",
 }  # fmt: skip
+
+
+class _Sql(click.Command):
+    """A command without a name of its own."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write how it is called: its place in the group is the SQL itself."""
+        assert ctx.parent is not None
+        formatter.write_usage(ctx.parent.command_path, "[OPTIONS] SQL")
 
 
 class Questions(Group):
@@ -48,7 +58,7 @@ class Questions(Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Tell SQL from a query's name."""
         first = args[0]
-        if _WORD.fullmatch(first) and first != "-" and first.lower() not in _STARTS_SQL:
+        if WORD.fullmatch(first) and first != "-" and first.lower() not in STARTS_SQL:
             return first, self.get_command(ctx, first), args[1:]
         return "SQL", _sql, args
 
@@ -56,6 +66,7 @@ class Questions(Group):
 @click.group(cls=Questions, invoke_without_command=True, subcommand_metavar="[NAME [VALUE] | SQL | -] [OPTIONS]...")
 @readable_option
 @output_options
+@files_option
 @click.option(
     "--queries",
     type=click.Path(path_type=Path),
@@ -67,12 +78,15 @@ class Questions(Group):
 )
 @click.option("--list", "listing", is_flag=True, help="List the named queries.")
 @click.pass_context
-def command(ctx: click.Context, index: Path | str, output: Output, queries: tuple[Path, ...], listing: bool) -> None:
+def command(
+    ctx: click.Context, index: Path | str, output: Output, files: bool, queries: tuple[Path, ...], listing: bool
+) -> None:
     """Ask an index, or an export of one, by the name of a query or in SQL.
 
     A word is a query's name (`clipdb query heads`, `clipdb query heads --help`); its first parameter may follow without
     its option (`clipdb query property colour`). Anything else is SQL, which DuckDB runs on the index opened for reading
-    (`clipdb query "select * from heads"`); `-` reads the SQL from stdin. SQL has no row limit of its own.
+    (`clipdb query "select * from heads"`); `-` reads the SQL from stdin. SQL has no row limit of its own, and
+    reaches no other files and no network unless --files is given.
 
     Options may stand before the name or after it, --queries only before.
     """
@@ -84,53 +98,72 @@ def command(ctx: click.Context, index: Path | str, output: Output, queries: tupl
         ctx.exit()
 
 
-@click.command("SQL", short_help="Run SQL.")
+@click.command("SQL", cls=_Sql, short_help="Run SQL.")
 @click.argument("sql")
 @readable_option
 @output_options
+@files_option
 @click.option("--model", metavar="MODEL", help="The model that image_vectors and text_vectors stand for.")
 @weights_option
-def _sql(sql: str, index: Path | str, output: Output, model: str | None, checkpoint: Path | None) -> None:
+def _sql(sql: str, index: Path | str, output: Output, files: bool, model: str | None, checkpoint: Path | None) -> None:
     """Run SQL on the index, opened for reading; `-` reads it from stdin."""
     from clipdb.cli.output import write_result
+    from clipdb.queries.files import files_as_allowed
 
     if sql == "-":
         sql = sys.stdin.read()
     if not sql.strip():
         raise ClipdbError('the SQL is empty: try `clipdb query "select * from heads limit 5"`')
-    with open_index(index, model=model, checkpoint=checkpoint) as opened:
-        write_result(opened.execute(sql), output)
+    with open_index(index, model=model, checkpoint=checkpoint) as opened, files_as_allowed(opened, sql, files):
+        rows = write_result(opened.execute(sql), output)
+    short = _SHORT_ID.search(sql)
+    if short and not rows:
+        advice = f"compare with starts_with(image_id, {short[0]})"
+        say(f"note: an id has 64 letters, of which tables show the first 12: {advice}", err=True)
 
 
 def _named(query: NamedQuery) -> click.Command:
-    def ask(index: Path | str, output: Output, first: str | None = None, **given: Any) -> None:
+    def ask(index: Path | str, output: Output, files: bool = True, first: str | None = None, **given: Any) -> None:
         from clipdb.cli.output import write_result, write_rows
+        from clipdb.queries.files import files_as_allowed
 
         if first is not None:
             name = query.parameters[0].name
             if given[name] is not None:
                 raise click.UsageError(f"{query.parameters[0].option} is given twice: {given[name]!r} and {first!r}")
             given[name] = first
+        for parameter in query.parameters:
+            if parameter.required and parameter.type != "model" and given[parameter.name] is None:
+                raise click.UsageError(f"{query.command} needs {parameter.option}: {parameter.help}")
         plot: Path | None = given.pop("plot", None)
         sheet: Path | None = given.pop("sheet", None)
+        cells = {name: given.pop(f"sheet_{name}") for name in ("size", "columns") if f"sheet_{name}" in given}
         checkpoint: Path | None = given.pop("checkpoint", None)
         if sheet is not None and query.sheet is None:
             raise click.UsageError(f"{query.command} lists no images, so there is nothing to show on a sheet")
-        with _pandas_unseen(query.sql), open_index(index, checkpoint=checkpoint) as opened:
+        with (
+            _pandas_unseen(query.sql),
+            open_index(index, checkpoint=checkpoint) as opened,
+            files_as_allowed(opened, query.sql, files),
+        ):
             bound = opened.bind(query, given)
             if sheet is not None:
                 from clipdb.cli.sheet import draw_sheet
 
-                draw_sheet(opened, query, bound, sheet)
+                draw_sheet(opened, query, bound, sheet, **cells)
             result = opened.execute(query.sql, bound)
             if query.plot is not None and plot is not None:
                 from clipdb.cli.plot import draw
 
                 names, rows = [column[0] for column in result.description or ()], result.fetchall()
                 draw(query.plot, [dict(zip(names, row, strict=True)) for row in rows], plot)
-                write_rows(names, rows, output)
-                return
-            write_result(result, output, query.limit, query.empty)
+                write_rows(names, rows, output, query.intervals)
+            else:
+                write_result(result, output, query)
+            if query.note is not None:
+                said = {name: value for name, value in bound.items() if f"${name}" in query.note}
+                for (note,) in opened.execute(query.note, said).fetchall():
+                    say(f"note: {note}", err=True)
 
     options: list[click.Parameter] = [
         click.Option(
@@ -142,7 +175,7 @@ def _named(query: NamedQuery) -> click.Command:
     ]
     if query.plot is not None:
         options.append(PLOT)
-    options.append(_sheet(shown=query.sheet is not None))
+    options += _sheet_options(shown=query.sheet is not None)
     if query.parameters:
         main = query.parameters[0]
         options.insert(0, click.Argument(["first"], required=False, metavar=f"[{main.name.upper()}]"))
@@ -154,17 +187,26 @@ def _named(query: NamedQuery) -> click.Command:
         short_help=query.title,
     )
     # The shared options are decorators of functions; a command that is made, not written, takes theirs over.
-    shared = click.command()(readable_option(output_options(weights_option(ask) if reads_vectors(query.sql) else ask)))
+    given = weights_option(ask) if reads_vectors(query.sql) else ask
+    shared = click.command()(readable_option(output_options(given if query.ships else files_option(given))))
     made.callback = shared.callback
     made.params += [option for option in shared.params if option.name not in {one.name for one in options}]
     return made
 
 
-def _sheet(shown: bool) -> click.Option:
-    """Make ``--sheet``; queries that list no images take it only to say so."""
-    help = "Draw the images with their scores as a contact sheet."
-    kind = click.Path(path_type=Path, dir_okay=False)
-    return click.Option(["--sheet"], type=kind, metavar="FILE.png", help=help, hidden=not shown)
+def _sheet_options(shown: bool) -> list[click.Parameter]:
+    """Make ``--sheet`` and how it looks; queries that list no images take it only to say so."""
+    help = "Draw the images with their scores as a contact sheet, .png or .jpg."
+    sheet = click.Option(["--sheet"], type=PICTURE, metavar="FILE.png", help=help, hidden=not shown)
+    if not shown:
+        return [sheet]
+    size = click.Option(
+        ["--sheet-size"], type=click.IntRange(48, 512), default=160, show_default=True, help="Side of its pictures."
+    )
+    columns = click.Option(
+        ["--sheet-columns"], type=click.IntRange(1, 20), default=5, show_default=True, help="Pictures side by side."
+    )
+    return [sheet, size, columns]
 
 
 @contextmanager

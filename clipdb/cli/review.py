@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import index_option, plain
+from clipdb._text import counted
+from clipdb.cli.common import index_option, say
 from clipdb.errors import ClipdbError
+from clipdb.schema.names import MOST_PROPERTY, is_name
 
 if TYPE_CHECKING:
     from clipdb.ingest.reviews import Decision
@@ -82,16 +84,17 @@ def command(
     except (_Quit, click.Abort):  # Abort is what a prompt makes of Ctrl-C and of the end of its input
         click.echo()
     finally:
-        click.echo(f"{index}: {decided} heads decided by {who}, {len(left) - decided} left")
+        say(f"{index}: {counted(decided, 'head')} decided by {who}, {len(left) - decided} left")
 
 
 def _show(card: Card, place: str, blind: bool, sheet: str) -> None:
-    click.echo(f"\n{card.model_id} {card.name}  ({place})")
+    click.echo()
+    say(f"{card.model_id} {card.name}  ({place})")
     for rank, span in enumerate(card.spans, start=1):
-        click.echo(f"  {rank:>2}  {plain(span['text'])}")
-    click.echo(f"  images: {sheet}")
+        say(f"  {rank:>2}  {span['text']}")
+    say(f"  images: {sheet}")
     if card.property is not None and not blind:
-        click.echo(f"  name: {plain(card.property)}  (by {plain(str(card.labeller))})")
+        say(f"  name: {card.property}  (by {card.labeller})")
 
 
 def _draw(index: Path, card: Card, folder: Path) -> str:
@@ -160,7 +163,7 @@ def _ask_own_name() -> str | None:
 
 def _name(given: str) -> str:
     name = given.strip()
-    if not name.strip(" .,;:!?") or not name.isprintable():
+    if not name.strip(" .,;:!?") or not is_name(name, MOST_PROPERTY):
         raise click.BadParameter("write a word or two")
     return name
 

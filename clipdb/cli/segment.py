@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import Output, output_options, readable_option
+from clipdb.cli.common import PICTURE, PICTURES, Output, drawing_output_options, readable_option, say
 from clipdb.cli.model_options import model_options
 
 if TYPE_CHECKING:
@@ -27,12 +27,17 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--property", metavar="PROPERTY", help="Only heads that carry this property, or one of several with commas."
 )
 @click.option("--layers", help="Only heads of these layers: last2, 8-11, 0,5 [default: all of the index].")
-@click.option("--overlay", type=_FILE, metavar="FILE.png", help="Draw the map over the picture; -o FILE.png does, too.")
+@click.option(
+    "--overlay",
+    type=PICTURE,
+    metavar="FILE.png",
+    help="Draw the map over the picture, .png or .jpg; -o FILE.png does, too.",
+)
 @click.option("--squares", is_flag=True, help="Draw each patch as it is, not smoothed.")
 @click.option("--map", "array", type=_FILE, metavar="FILE.npy", help="Write the patches' shares as a numpy array.")
 @model_options
 @readable_option
-@output_options
+@drawing_output_options
 def command(
     index: Path | str,
     output: Output,
@@ -51,37 +56,36 @@ def command(
 ) -> None:
     """Show where in a picture heads find a text.
 
-    IMAGE is a file, or the beginning of an image_id whose file is where it was. Every patch of the picture and every
-    token that is no patch (class token) adds its part to the heads' share of the cosine of picture and text; the parts
-    add up to it exactly. They are printed as rows, largest share first: x0, y0, x1, y1 is the patch's box in the
-    upright picture's pixels.
+    IMAGE is a file, or an image of the index whose file is where it was: its file's name, its uri or the beginning of
+    its image_id. Every patch of the picture and every token that is no patch (class token) adds its part to the heads'
+    share of the cosine of picture and text; the parts add up to it exactly. They are printed as rows, largest share
+    first: x0, y0, x1, y1 is the patch's box in the upright picture's pixels.
 
     Rows in a file are there for SQL:
 
     \b
         clipdb segment photo.jpg --text "a dog" -o dog.parquet
-        clipdb query "select patch_row, patch_col, share from 'dog.parquet' where token = 'patch'"
+        clipdb query --files "select patch_row, patch_col, share from 'dog.parquet' where token = 'patch'"
     """
     from clipdb._open import open as open_index
     from clipdb._segment import segment
     from clipdb.cli.output import replacing, write_rows
-    from clipdb.ingest.segment import COLUMNS
 
-    if output.path is not None and output.path.suffix.lower() == ".png":
+    if output.path is not None and output.path.suffix.lower() in PICTURES:
         overlay, output = overlay or output.path, replace(output, path=None)
-    for path, suffix in ((overlay, ".png"), (array, ".npy")):
-        if path is not None and path.suffix.lower() != suffix:
-            raise click.UsageError(f"{path} is not a {suffix} file")
+    if array is not None and array.suffix.lower() != ".npy":
+        raise click.UsageError(f"{array} is not a .npy file")
     with open_index(index, device=device, checkpoint=checkpoint) as opened:
         found = segment(opened, image, text, against, heads=heads, property=property, layers=layers, model=model)
+    from clipdb.ingest.segment import COLUMNS  # which needs torch
+
     whole = "cosine" if against is None else "difference of the cosines"
     share = f"share {found.total:+.4f} of the {whole} {found.cosine:+.4f}"
     caption = (_heads(found, property), share, _parts(found))
     if overlay is not None:
         from clipdb.cli.overlay import draw_overlay
 
-        with replacing(overlay) as building:
-            draw_overlay(found, _title(text, against), caption, building, squares)
+        draw_overlay(found, _title(text, against), caption, overlay, squares)
     if array is not None:
         import numpy as np
 
@@ -91,8 +95,8 @@ def command(
     cut = output.format == "table" and output.path is None and output.limit is None
     write_rows(COLUMNS, rows, replace(output, limit=FIRST) if cut else output)
     if cut:
-        click.echo(f"The first {FIRST} of {len(rows)} rows; --limit N prints more, --limit 0 all.", err=True)
-    click.echo(f"{caption[0]}: {share} ({caption[2]})", err=True)
+        say(f"The first {FIRST} of {len(rows)} rows; --limit N prints more, --limit 0 all.", err=True)
+    say(f"{caption[0]}: {share} ({caption[2]})", err=True)
 
 
 def _title(text: str, against: str | None) -> str:

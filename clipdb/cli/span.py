@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import index_option
-from clipdb.cli.ingest import check_installed, checkpoint_option, device_option
+from clipdb._text import counted
+from clipdb.cli.common import index_option, say
+from clipdb.cli.ingest import checkpoint_option, device_option, import_torch
 
 
 @click.command()
@@ -23,8 +24,12 @@ def command(index: Path, pool: str, model: str | None, count: int, checkpoint: P
     Earlier spans of the same model and pool are replaced. The pools general and scenes ship with clipdb; others come
     with `clipdb ingest texts FILE --pool NAME`.
     """
-    check_installed()
-    from clipdb.ingest.spans import span
+    from clipdb.cli.progress import stage_progress
 
-    for model_id, heads in span(index, pool, model, count, checkpoint, device).items():
-        click.echo(f"{model_id}: {heads} heads spanned from the pool {pool}")
+    with stage_progress() as progress:
+        import_torch()
+        from clipdb.ingest.spans import span
+
+        spanned = span(index, pool, model, count, checkpoint, device, progress)
+    for model_id, heads in spanned.items():
+        say(f"{model_id}: {counted(heads, 'head')} spanned from the pool {pool}")

@@ -10,6 +10,7 @@ import decimal
 import os
 import re
 import shutil
+import textwrap
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import IO, Any
@@ -21,10 +22,11 @@ Row = tuple[Any, ...]
 PIPE_WIDTH = 120
 _ID = re.compile(r"[0-9a-f]{64}")
 _ID_SHOWN = 12  # of an image_id or text_id: commands take the beginning of one
-_PATH = re.compile(r"/\S+$")
+_PATH = re.compile(r"/(\S+|.*\.\w{2,5})$")
 _GAP = "  "
 _NARROWEST = 10  # a column of text is not cut shorter than this; columns that then don't fit are left out
 _LONGEST_LIST = 12
+_LISTED = 8  # columns that are named where there is no room for them
 
 
 def terminal_width(stream: IO[str]) -> int:
@@ -34,16 +36,28 @@ def terminal_width(stream: IO[str]) -> int:
     return PIPE_WIDTH
 
 
-def render(names: Sequence[str], rows: Sequence[Row], width: int) -> str:
-    """Draw a table no wider than ``width``: long texts are cut with an ellipsis, then columns are left out."""
+def render(names: Sequence[str], rows: Sequence[Row], width: int, left_out: Sequence[str] = ()) -> str:
+    """Draw a table no wider than ``width``: long texts are cut with an ellipsis, then columns are left out.
+
+    Parameters
+    ----------
+    names, rows
+        The table.
+    width
+        Of a line, in letters.
+    left_out
+        What the table lacks already, in words; a line below says it, beside the columns for which there is no room.
+    """
+    names = [printable(name) for name in names]
     cells, numeric = texts(names, rows)
     natural = [max([_wide(name), *(_wide(row[place]) for row in cells)]) for place, name in enumerate(names)]
-    least = natural
+    least, sentences = natural, [False] * len(names)
     if sum(natural) + len(_GAP) * (len(natural) - 1) > width:
         columns = [[row[place] for row in cells] for place in range(len(names))]
+        sentences = [not right and _is_prose(column) for right, column in zip(numeric, columns, strict=True)]
         described = zip(names, natural, numeric, columns, strict=True)
         least = [size if right else min(size, _least(name, column, width)) for name, size, right, column in described]
-    shown, widths = _fit(natural, least, width)
+    shown, widths = _fit(natural, least, sentences, width)
     heading = [_cut(names[place], widths[place]) for place in shown]
 
     def line(row: Sequence[str]) -> str:
@@ -52,18 +66,36 @@ def render(names: Sequence[str], rows: Sequence[Row], width: int) -> str:
 
     rule = _GAP.join("-" * widths[place] for place in shown) + "\n"
     head = _GAP.join(_pad(text, widths[place], numeric[place]) for place, text in zip(shown, heading, strict=True))
-    left_out = len(names) - len(shown)
-    note = f"(columns left out: {left_out}; choose some, or use -f json)\n" if left_out else ""
+    note = _note(left_out, names[len(shown) :], width)
     return head.rstrip() + "\n" + rule + "".join(map(line, cells)) + note
 
 
-def texts(names: Sequence[str], rows: Sequence[Row]) -> tuple[list[list[str]], list[bool]]:
+def _note(left_out: Sequence[str], no_room: Sequence[str], width: int) -> str:
+    """Say what a table lacks and how to get it."""
+    parts = [printable(part) for part in left_out]
+    if no_room:
+        more = f" and {len(no_room) - _LISTED} more" if len(no_room) > _LISTED else ""
+        parts.append(f"no room for: {', '.join(map(printable, no_room[:_LISTED]))}{more}")
+    if not parts:
+        return ""
+    how = "choose with --columns, or use -f csv" if no_room else "-f csv has all"
+    return textwrap.fill(f"({'; '.join(parts)}; {how})", max(width, _NARROWEST), break_on_hyphens=False) + "\n"
+
+
+def texts(names: Sequence[str], rows: Sequence[Row], whole_ids: bool = False) -> tuple[list[list[str]], list[bool]]:
     """Write every value for a person.
+
+    Parameters
+    ----------
+    names, rows
+        The table.
+    whole_ids
+        Write all 64 letters of an id.
 
     Returns
     -------
     tuple
-        The cells, a list a row, and for each column whether it holds numbers.
+        The cells, one list per row, and for each column whether it holds numbers.
     """
     columns = [[row[place] for row in rows] for place in range(len(names))]
     numeric = [
@@ -71,6 +103,8 @@ def texts(names: Sequence[str], rows: Sequence[Row]) -> tuple[list[list[str]], l
         for column in columns
     ]
     written = [_write_column(column) for column in columns]
+    if not whole_ids:
+        written = [[text[:_ID_SHOWN] if _ID.fullmatch(text) else text for text in column] for column in written]
     return [list(row) for row in zip(*written, strict=True)], numeric
 
 
@@ -97,13 +131,12 @@ def _write(value: Any, places: int) -> str:
     if isinstance(value, datetime.datetime):
         return value.isoformat(" ", "seconds")
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {_write(item, 3)}" for key, item in value.items())
+        return ", ".join(f"{printable(str(key))}: {_write(item, 3)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return _write_list(value)
     if isinstance(value, bytes):
         return value.hex()
-    text = printable(str(value))
-    return text[:_ID_SHOWN] if _ID.fullmatch(text) else text
+    return printable(str(value))
 
 
 def _write_list(value: Sequence[Any]) -> str:
@@ -113,8 +146,15 @@ def _write_list(value: Sequence[Any]) -> str:
     return joint.join(_write(item, 3) for item in value)
 
 
+def _is_prose(column: Sequence[str]) -> bool:
+    """Whether a column has texts of several words, of which a person wants more than of names and paths."""
+    return any(" " in text and not _PATH.match(text) for text in column)
+
+
 def _least(heading: str, column: Sequence[str], width: int) -> int:
-    """Say how narrow texts may get: names keep a sixth of the line, or up to a quarter so that they differ."""
+    """Say how narrow texts may get: a quarter of the line, but for names that differ in less, down to a sixth."""
+    if _is_prose(column):
+        return max(_NARROWEST, width // 4)
     names = {text for text in column if " " not in text}
     narrowest = _NARROWEST if len(names) < len(set(column)) else max(_NARROWEST, width // 6)
     widths = range(narrowest, max(narrowest, width // 4) + 1)
@@ -123,8 +163,10 @@ def _least(heading: str, column: Sequence[str], width: int) -> int:
     return max(least, min(_wide(heading), width // 4))
 
 
-def _fit(natural: Sequence[int], least: Sequence[int], width: int) -> tuple[list[int], list[int]]:
-    """Choose the columns that fit and how wide each is: the widest texts give way first."""
+def _fit(
+    natural: Sequence[int], least: Sequence[int], sentences: Sequence[bool], width: int
+) -> tuple[list[int], list[int]]:
+    """Choose the columns that fit and how wide each is: the widest give way first, and names before sentences."""
     shown: list[int] = []
     used = -len(_GAP)
     for place, size in enumerate(least):
@@ -133,10 +175,15 @@ def _fit(natural: Sequence[int], least: Sequence[int], width: int) -> tuple[list
             break
         shown.append(place)
     room = width - len(_GAP) * (len(shown) - 1)
-    cap = max((natural[place] for place in shown), default=0)
-    while cap > _NARROWEST and sum(max(least[place], min(natural[place], cap)) for place in shown) > room:
-        cap -= 1
-    return shown, [max(small, min(size, cap)) for small, size in zip(least, natural, strict=True)]
+    widths = [natural[place] for place in shown]
+    for giving in (False, True):
+        places = [place for place in shown if sentences[place] == giving]
+        cap = max((natural[place] for place in places), default=0)
+        while cap > _NARROWEST and sum(widths) > room:
+            cap -= 1
+            for place in places:
+                widths[place] = max(least[place], min(natural[place], cap))
+    return shown, widths
 
 
 def _wide(text: str) -> int:

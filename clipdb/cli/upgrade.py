@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import index_option
+from clipdb.cli.common import index_option, say
 
 
 @click.command()
@@ -27,7 +27,7 @@ def command(index: Path, path: Path | None) -> None:
     with writer_lock(target):
         upgraded = upgrade(target)
     size = f" Its catalog was {before} and is {_megabytes(target / catalog.CATALOG)}." if upgraded else ""
-    click.echo(f"{target} is at schema version {catalog.SCHEMA_VERSION}, this clipdb's.{size}")
+    say(f"{target} is at schema version {catalog.SCHEMA_VERSION}, this clipdb's.{size}")
 
 
 def _megabytes(file: Path) -> str:

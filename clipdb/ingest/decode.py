@@ -17,17 +17,11 @@ import numpy as np
 from PIL import Image
 
 from clipdb.errors import ClipdbError
+from clipdb.ingest.file_check import problem_of
+from clipdb.ingest.image_formats import FORMATS, HEIC_HINT, is_heic
 
 MAX_BYTES = 512 * 2**20
 """Largest image file that is read, in bytes."""
-
-Image.init()
-FORMATS = tuple(
-    name
-    for name in ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000")
-    if name in Image.OPEN  # AVIF, for one, is not in every Pillow
-)
-"""Formats that are tried, by Pillow's names; some others start programs (EPS) or lack a signature (TGA)."""
 
 _ASPECT = 32  # longer pictures are resampled only where the crop is: a 1 x N one would become S x (N S) first
 _SIDE = 100_000  # the resampling table takes about 32 bytes a source pixel of a side: reduce such sides first
@@ -153,7 +147,8 @@ def decode(data: bytes, preprocess: Preprocess) -> Decoded:
     Raises
     ------
     Undecodable
-        When the bytes are empty, larger than `MAX_BYTES`, no image, damaged, or a decompression bomb.
+        When the bytes are empty, larger than `MAX_BYTES`, no image, damaged, a decompression bomb, or a
+        JPEG of scans without end.
     """
     return _finished(data, lambda upright, kind: Decoded(np.array(_fit(upright, preprocess)), *upright.size, kind))
 
@@ -197,11 +192,15 @@ def _finished(data: bytes, finish: Callable[[Image.Image, str], _T]) -> _T:
         raise Undecodable("the file is empty")
     if len(data) > MAX_BYTES:
         raise Undecodable(f"the file has {len(data):,} bytes: more than {MAX_BYTES:,}")
+    if problem := problem_of(data):
+        raise Undecodable(problem)
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             image.load()
             return finish(_upright(image, _eight_bits(image)), image.format or "unknown")
     except Image.UnidentifiedImageError:
+        if "HEIF" not in FORMATS and is_heic(data):
+            raise Undecodable(f"a HEIC image: {HEIC_HINT}") from None
         raise Undecodable(f"not an image that can be read: it begins with {data[:12]!r}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Undecodable(f"a decompression bomb? {error}") from None

@@ -10,6 +10,7 @@ import torch
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.adapters import Adapter
+from clipdb.schema.names import head_name
 
 # Directions weaker than this, against the head's strongest, are rounding of the weights: they hold no signal.
 NULL_DIRECTION = 1e-6
@@ -54,6 +55,14 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def _require_finite(maps: np.ndarray, layer: int) -> None:
+    """Refuse weights that overflow, whose SVD would not end well."""
+    finite = np.isfinite(maps).all(axis=(1, 2))
+    if not finite.all():
+        head = head_name(layer, int(np.argmin(finite)))
+        raise ClipdbError(f"the weights overflow in head {head}: check the checkpoint, or save it in float32")
+
+
 class Decomposer:
     """Turn images into unit embeddings and head vectors, ``y = R z / (sigma ||embedding||)``.
 
@@ -68,6 +77,11 @@ class Decomposer:
         Layers whose heads are kept.
     bases
         Q of heads that an index has already, ``{(layer, head): [D, k]}``: y is only comparable in the same basis.
+
+    Raises
+    ------
+    ClipdbError
+        If a head's weights are not finite numbers.
     """
 
     def __init__(
@@ -82,6 +96,7 @@ class Decomposer:
         factors = []
         for layer in self.layers:
             maps = adapter.output_map(layer)
+            _require_finite(maps, layer)
             stored = {h: bases[layer, h] for h in range(adapter.heads) if (layer, h) in bases} if bases else {}
             if len(stored) < adapter.heads:  # an SVD a head: none where the index has them all
                 stored = dict(enumerate(head_basis(maps))) | stored

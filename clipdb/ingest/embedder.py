@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from clipdb._apart import apart
 from clipdb.errors import ClipdbError
 from clipdb.ingest.decode import Decoded, Undecodable, decode
 from clipdb.ingest.decomposition import Decomposer
@@ -49,13 +50,22 @@ class Embedder:
         Where to run: ``auto``, ``cpu``, ``cuda`` ...
     checkpoint
         The file of a model's weights, if not where its ingest had them.
+    kept
+        Models that others have loaded, and where to put those that are loaded here.
     """
 
-    def __init__(self, reader: Reader, device: str = "auto", checkpoint: Path | None = None) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        device: str = "auto",
+        checkpoint: Path | None = None,
+        kept: dict[Hashable, Model] | None = None,
+    ) -> None:
         self._reader = reader
         self._device = device
         self._checkpoint = checkpoint
         self._models: dict[str, Model] = {}
+        self._kept = {} if kept is None else kept
         self._decomposers: dict[str, Decomposer] = {}
 
     def model(self, model_id: str) -> Model:
@@ -67,8 +77,17 @@ class Embedder:
             If the weights can't be had or are not those of the index.
         """
         if model_id not in self._models:
-            self._models[model_id] = reload(self._reader, model_id, self._checkpoint, self._device)
+            key = self._identity(model_id)
+            if key not in self._kept:
+                self._kept[key] = reload(self._reader, model_id, self._checkpoint, self._device)
+            self._models[model_id] = self._kept[key]
         return self._models[model_id]
+
+    def _identity(self, model_id: str) -> Hashable:
+        """Say what must be equal for a model of one index to stand for that of another."""
+        facts = self._reader.read("select weights_sha256, preprocess::varchar from models where model_id = ?", model_id)
+        known = bool(facts) and None not in facts[0]
+        return model_id, *(facts if known else [str(self._reader.index)]), self._checkpoint, self._device
 
     def decomposer(self, model_id: str) -> Decomposer:
         """Give the decomposition of the layers that the index has, in its bases."""
@@ -120,6 +139,9 @@ class Embedder:
         ClipdbError
             If they are no image, or the weights can't be had.
         """
+        return apart(lambda: self._image(model_id, data, name))
+
+    def _image(self, model_id: str, data: bytes, name: str) -> tuple[np.ndarray, float, dict[Head, np.ndarray]]:
         decomposer = self.decomposer(model_id)
         embedding, norm, heads = (part[0].cpu().numpy() for part in decomposer(self.pixels(model_id, data, name)))
         vectors = {
@@ -131,4 +153,4 @@ class Embedder:
 
     def texts(self, model_id: str, texts: list[str]) -> np.ndarray:
         """Embed texts as unit vectors, float32 ``[n, D]``; the number that were cut goes to stderr."""
-        return self.model(model_id).embed_texts(texts, 256)
+        return apart(lambda: self.model(model_id).embed_texts(texts, 256))

@@ -12,9 +12,10 @@ from typing import Any
 import duckdb
 
 from clipdb._tabular import PARQUET, read_bytes, text_rows
+from clipdb._text import quoted
 from clipdb.errors import ClipdbError
 from clipdb.ingest.rows import put
-from clipdb.schema.names import head_name, model_slug
+from clipdb.schema.names import MOST_NAME, head_name, is_name, model_slug
 
 _MODEL = ("model", "pretrained")
 _HEAD = ("layer", "head")
@@ -42,7 +43,7 @@ class Line:
         """Give a cell as a whole number, or raise ClipdbError."""
         cell = self.cells[column]
         if not _NUMBER.fullmatch(cell) or int(cell) < least:
-            raise self.wrong(f"the {column} is {cell!r}: write a whole number, counted from {least}")
+            raise self.wrong(f"the {column} is {quoted(cell)}: write a whole number, counted from {least}")
         return int(cell)
 
     def words(self, column: str, beside: str = "") -> str:
@@ -50,6 +51,15 @@ class Line:
         cell = self.cells.get(column, "")
         if not cell.strip(beside):
             raise self.wrong(f"the {column} is empty: fill it in, or take the row out")
+        return cell
+
+    def name(self, column: str, most: int = MOST_NAME) -> str:
+        """Give a cell that names something, on one line, or raise ClipdbError."""
+        cell = self.words(column, beside=NOT_IN_A_NAME)
+        if not is_name(cell, most):
+            raise self.wrong(
+                f"the {column} is {quoted(cell)}: write at most {most} characters without tabs and control characters"
+            )
         return cell
 
     def share(self, column: str) -> float | None:
@@ -62,11 +72,11 @@ class Line:
         if not cell:
             return None
         try:
-            number = float(cell)
+            number = float(cell if cell.isascii() else "nan")  # Python reads all digits of Unicode
         except ValueError:
             number = math.nan
         if not least <= number <= most:
-            raise self.wrong(f"the {column} is {cell!r}: write {wanted}, or leave it empty")
+            raise self.wrong(f"the {column} is {quoted(cell)}: write {wanted}, or leave it empty")
         return number
 
     def key(self, model_id: str | None) -> Key:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,15 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, stopped
 from clipdb.ingest.arrow import vector_column
 from clipdb.ingest.decomposition import Decomposer, prove
 from clipdb.ingest.heads import refresh_statistics, store_bases, stored_bases
 from clipdb.ingest.image_facts import KnownImages, differences, facts_of
-from clipdb.ingest.known_models import require_same_model
+from clipdb.ingest.known_models import remembered, require_same_model
+from clipdb.ingest.model_config import named
 from clipdb.ingest.models import Model, device_name, load, out_of_memory
+from clipdb.ingest.progress import Counts, Progress
 from clipdb.ingest.rows import put
 from clipdb.ingest.sources import open_sources
 from clipdb.ingest.stream import Candidate, Chunk, ImageStream
@@ -45,6 +47,7 @@ class ImageOptions:
 
     layers: str = "last4"
     checkpoint: Path | None = None
+    config: Path | None = None
     device: str = "auto"
     precision: str = "fp32"
     batch_size: int | None = None
@@ -54,32 +57,10 @@ class ImageOptions:
     overwrite: bool = False
 
 
-@dataclass(frozen=True)
-class Counts:
-    """How many images a run added, skipped because they were known, and could not read.
-
-    Of the known ones ``updated`` got another label, split, path or metadata; ``notes`` say what a person should know.
-    """
-
-    added: int
-    skipped: int
-    failed: int
-    updated: int = 0
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where an ingest tells how it goes: a total when it is known, then counts as they grow."""
-
-    total: Callable[[int | None], None] = lambda total: None
-    counts: Callable[[Counts], None] = lambda counts: None
-
-
 def ingest_images(
     index: Path,
     paths: Sequence[str],
-    model_id: str,
+    model: str | None,
     options: ImageOptions | None = None,
     progress: Progress | None = None,
 ) -> Counts:
@@ -93,8 +74,8 @@ def ingest_images(
         Directory of the index; made where there is none.
     paths
         Folders, file lists, tar shards, Parquet files, images.
-    model_id
-        ``ARCH/PRETRAINED``.
+    model
+        ``ARCH/PRETRAINED``, or ``local-dir:FOLDER``; None takes the name from the configuration's and weights' files.
     options, progress
         How, and whom to tell.
 
@@ -102,24 +83,34 @@ def ingest_images(
     ------
     ClipdbError
         One line that says what to do; nothing is half-written.
+    Stopped
+        On Ctrl-C, which keeps what was computed.
     """
     options, progress = options or ImageOptions(), progress or Progress()
     sources = open_sources(paths)
-    if options.checkpoint is not None:  # commands that need the weights later may run elsewhere
-        options = replace(options, checkpoint=options.checkpoint.absolute())
-    arguments = {"sources": list(paths), "model": model_id, **asdict(options)}
-    with Writer(index, "ingest images", arguments, create=True) as writer:
-        model = load(model_id, options.checkpoint, options.device, options.precision)
-        writer.device = device_name(model.device)
-        session = _Session(writer, model, options, progress)
+    wanted = named(model, options.config, options.checkpoint)
+    # Commands that need the weights later may run elsewhere.
+    checkpoint = wanted.checkpoint and wanted.checkpoint.absolute()
+    arguments = {"sources": list(paths), "model": wanted.model_id, **asdict(options), "checkpoint": checkpoint}
+    writer = Writer(index, "ingest images", arguments, create=True)
+    with stopped(lambda: f"{writer.added + writer.skipped} images are in" if writer.added else ""), writer:
+        known = remembered(writer, wanted)
+        loaded = load(known.model_id, known.checkpoint, options.device, options.precision, known.config)
+        writer.device = device_name(loaded.device)
+        session = _Session(writer, loaded, options, progress)
         progress.total(sources.total)
         with (
-            DecodePool(model.preprocess, options.workers) as decoders,
+            DecodePool(loaded.preprocess, options.workers) as decoders,
             ImageStream(sources, decoders, session.known, session.batch_size) as stream,
         ):
             session.run(stream)
         session.close()
-        return session.counts
+        counts, links = session.counts, sources.left_out
+        if not counts.added + counts.skipped + counts.failed:
+            but = f", but {links} links, pipes or devices" if links else ""
+            raise ClipdbError(f"no images in {', '.join(paths)}{but}: give files, or archives and tables of them")
+        note = [f"left out {links} links, pipes or devices in tar shards: only files are read"] if links else []
+        return replace(counts, notes=(*counts.notes, *note))
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from clipdb._text import without_login
 from clipdb.errors import ClipdbError
 
 LOCK = "writer.lock"
-_LOGIN = re.compile(r"(?<=://)[^/]*@")
 
 
 @contextmanager
@@ -41,7 +40,7 @@ def writer_lock(index: Path) -> Iterator[None]:
             ) from error
         file.truncate(0)
         # The file stays, and its content is shown to others: without the password of an address.
-        command = " ".join([Path(sys.argv[0]).name, *(_LOGIN.sub("", one) for one in sys.argv[1:])])[:200]
+        command = " ".join([Path(sys.argv[0]).name, *(without_login(one) for one in sys.argv[1:])])[:200]
         json.dump({"pid": os.getpid(), "command": command, "since": f"{datetime.now(UTC):%F %T} UTC"}, file)
         file.flush()
         yield

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
+import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from open_clip.factory import load_checkpoint
 
 from clipdb import demo
 from clipdb._text import first_line
-from clipdb.demo.captions import known_words, words
 from clipdb.errors import ClipdbError
 from clipdb.ingest.adapters import Adapter, adapt
 from clipdb.ingest.decode import Preprocess
 from clipdb.ingest.hub import weights_file
-from clipdb.ingest.weights import tensor_shapes
+from clipdb.ingest.model_config import Config, register
+from clipdb.ingest.model_name import nearest, refuse_unknown
+from clipdb.ingest.text_tower import TextTower
+from clipdb.ingest.weights import tensor_shapes, tensors_digest
 from clipdb.schema.names import model_slug
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -38,17 +41,31 @@ class Model:
     ----------
     network
         open_clip's model, in evaluation mode on ``device``.
-    weights_sha256
-        SHA-256 of the weights file, as the hub shows it and ``sha256sum`` prints it.
+    weights
+        The file of its weights.
+    config
+        Its architecture and preprocessing, if open_clip doesn't have them.
     """
 
     model_id: str
     network: Any
     adapter: Adapter
     preprocess: Preprocess
-    weights_sha256: str
+    weights: Path
+    config: Config | None
     device: torch.device
     precision: str
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weights file, as the hub shows it and ``sha256sum`` prints it."""
+        with self.weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @cached_property
+    def tensors_sha256(self) -> str:
+        """SHA-256 of the tensors in the weights file: see `clipdb.ingest.weights.tensors_digest`."""
+        return tensors_digest(self.weights)
 
     def pixels_to_input(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalise uint8 pixels ``[batch, S, S, 3]`` to the network's input ``[batch, 3, S, S]``."""
@@ -57,25 +74,15 @@ class Model:
         std = torch.tensor(self.preprocess.std, device=self.device).view(1, 3, 1, 1)
         return images.sub_(mean).div_(std).to(DTYPES[self.precision])
 
-    @torch.inference_mode()
+    @cached_property
+    def text_tower(self) -> TextTower:
+        """The text tower with its tokenizer."""
+        return TextTower(self.model_id, self.network, self.device)
+
     def embed_texts(self, texts: Sequence[str], batch_size: int) -> np.ndarray:
-        """Embed texts as unit vectors, float32 ``[n, D]``; what was cut at the context length is said on stderr."""
-        tokenizer = open_clip.get_tokenizer(self.model_id.split("/")[0])
-        encode = getattr(tokenizer, "encode", None)  # tokenizers from the hub cut silently, and can't be asked
-        parts = []
-        over: list[int] = []  # by how many tokens, of the texts that are too long
-        for start in range(0, len(texts), batch_size):
-            batch = list(texts[start : start + batch_size])
-            if encode:
-                room = tokenizer.context_length - 2  # one token marks the start and one the end
-                over += [extra for text in batch if (extra := len(encode(text)) - room) > 0]
-            embeddings = self.network.encode_text(tokenizer(batch).to(self.device)).float()
-            parts.append(torch.nn.functional.normalize(embeddings, dim=-1).cpu().numpy())
-        if over:
-            print(_cut_note(over, len(texts), tokenizer.context_length - 2), file=sys.stderr)
-        if self.model_id == demo.MODEL_ID:
-            _warn_of_unknown_words(texts)
-        return np.concatenate(parts)
+        """Embed texts as unit vectors, float32 ``[n, D]``; what the model doesn't read of them is said on stderr."""
+        self.text_tower.note(texts)
+        return self.text_tower.embed(texts, batch_size)
 
     def row(self, reconstruction_error: float) -> dict[str, Any]:
         """Give the model's row for the table ``models``."""
@@ -93,12 +100,20 @@ class Model:
             "adapter": tower.name,
             "preprocess": self.preprocess.to_json(),
             "weights_sha256": self.weights_sha256,
+            "tensors_sha256": self.tensors_sha256,
+            "config": None if self.config is None else json.dumps(self.config, sort_keys=True),
             "logit_scale": float(self.network.logit_scale.exp()),
             "reconstruction_error": reconstruction_error,
         }
 
 
-def load(model_id: str, checkpoint: Path | None = None, device: str = "auto", precision: str = "fp32") -> Model:
+def load(
+    model_id: str,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    config: Config | None = None,
+) -> Model:
     """Load a model by its name.
 
     Parameters
@@ -112,42 +127,58 @@ def load(model_id: str, checkpoint: Path | None = None, device: str = "auto", pr
         ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     precision
         ``fp32``, ``bf16`` or ``fp16``.
+    config
+        The architecture and preprocessing, if open_clip doesn't have them: see `clipdb.ingest.model_config`.
 
     Raises
     ------
     ClipdbError
-        If there is no such model, its weights can't be had or don't fit, or it can't be decomposed.
+        If there is no such model, it can't be decomposed, or its weights can't be had or don't fit.
     """
+    model_slug(model_id)
+    if config is not None:
+        register(model_id.split("/")[0], config)
     arch, tag = split_name(model_id)
     known = open_clip.get_pretrained_cfg(arch, tag)
     if checkpoint is None and not known and model_id != demo.MODEL_ID:
         raise ClipdbError(_no_such_tag(arch, tag))
     target = pick_device(device)
+    wanted = known if config is None else config["preprocess_cfg"]
+    network = _build(arch, precision, bool(known.get("quick_gelu")), wanted)
+    adapter = adapt(network, model_id)  # what can't be decomposed need not be downloaded
     weights = weights_file(model_id, known, checkpoint)
-    wanted = {k: v for k, v in known.items() if k in ("mean", "std", "interpolation", "resize_mode")}
+    _fill(network, weights, arch)
+    return Model(
+        model_id=model_id,
+        network=network.eval().requires_grad_(False).to(target),
+        adapter=adapter,
+        preprocess=Preprocess.from_open_clip(network.visual.preprocess_cfg),
+        weights=weights,
+        config=config,
+        device=target,
+        precision=precision,
+    )
+
+
+def _build(arch: str, precision: str, quick_gelu: bool, preprocess: Mapping[str, Any]) -> Any:
+    """Make a network with random weights."""
+    wanted = {k: v for k, v in preprocess.items() if k in ("mean", "std", "interpolation", "resize_mode")}
     logging.disable(logging.WARNING)  # it would warn that the weights, which come next, are random
     try:
-        network = open_clip.create_model(
+        return open_clip.create_model(
             arch,
             load_weights=False,
             pretrained_text=False,
             precision=precision,
             # What a tag was trained with is a fact about its weights: the same architecture's name stands for both.
-            force_quick_gelu=bool(known.get("quick_gelu")),
+            force_quick_gelu=quick_gelu,
             force_preprocess_cfg=wanted or None,
         )
+    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, AssertionError, ImportError) as error:
+        # What open_clip and timm make of a configuration that doesn't hold together, or of a missing package.
+        raise ClipdbError(f"open_clip can't make {arch}: {first_line(error)}") from error
     finally:
         logging.disable(logging.NOTSET)
-    _fill(network, weights, arch)
-    return Model(
-        model_id=model_id,
-        network=network.eval().requires_grad_(False).to(target),
-        adapter=adapt(network, model_id),
-        preprocess=Preprocess.from_open_clip(network.visual.preprocess_cfg),
-        weights_sha256=_sha256(weights),
-        device=target,
-        precision=precision,
-    )
 
 
 def split_name(model_id: str) -> tuple[str, str]:
@@ -162,9 +193,7 @@ def split_name(model_id: str) -> tuple[str, str]:
     arch, tag = model_id.split("/")
     if demo.MODEL_ID.split("/")[0] not in open_clip.list_models():
         open_clip.add_model_config(demo.MODEL_CONFIG)
-    if arch not in open_clip.list_models():
-        near = _nearest(arch, open_clip.list_models())
-        raise ClipdbError(f"open_clip has no architecture {arch!r}{near}: see `clipdb models`")
+    refuse_unknown(arch, open_clip.list_models())
     return arch, tag
 
 
@@ -216,23 +245,6 @@ def out_of_memory(batch_size: int) -> Iterator[None]:
         ) from error
 
 
-def _warn_of_unknown_words(texts: Sequence[str]) -> None:
-    """Say on stderr which words mean nothing to the demo model: it was trained on some 180 of them."""
-    strange = dict.fromkeys(word for text in texts for word in words(text) if word not in known_words())
-    if strange:
-        shown = ", ".join(list(strange)[:3]) + (f" and {len(strange) - 3} more" if len(strange) > 3 else "")
-        print(f"note: the demo model was trained without: {shown}: see docs/demo-model.md", file=sys.stderr)
-
-
-def _cut_note(over: list[int], texts: int, room: int) -> str:
-    """Say how many tokens of how many texts were dropped."""
-    if texts == 1:
-        return f"note: the text has {room + over[0]} tokens and the model reads {room}: the last {over[0]} were dropped"
-    if len(over) == 1:
-        return f"note: 1 text is longer than {room} tokens: the last {over[0]} were dropped"
-    return f"note: {len(over)} texts are longer than {room} tokens: {sum(over)} at their ends were dropped"
-
-
 def _fill(network: Any, weights: Path, arch: str) -> None:
     """Load weights into a network, strictly: open_clip alone would resize position embeddings that don't fit."""
     shapes = tensor_shapes(weights)
@@ -257,15 +269,4 @@ def _no_such_tag(arch: str, tag: str) -> str:
     tags = [own_tag] if arch == own_arch else open_clip.list_pretrained_tags_by_model(arch)
     if not tags:
         return f"open_clip has no weights for {arch}: give a local file with --checkpoint FILE"
-    return f"{arch} has no weights {tag!r}{_nearest(tag, tags)}: it has {', '.join(tags)}; or give --checkpoint FILE"
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    by_lower = {known.lower(): known for known in names}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
-    return f" (did you mean {', '.join(by_lower[n] for n in near)}?)" if near else ""
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{arch} has no weights {tag!r}{nearest(tag, tags)}: it has {', '.join(tags)}; or give --checkpoint FILE"

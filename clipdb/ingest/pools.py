@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from clipdb import pools
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, stopped
 from clipdb.ingest.known_models import model_ids, reload
+from clipdb.ingest.models import Model
+from clipdb.ingest.progress import Stages, untold
 from clipdb.ingest.texts import embed_missing, pool_members, store_pool
 from clipdb.ingest.writer import Writer
 
@@ -39,7 +41,12 @@ class PoolCounts:
 
 
 def ingest_texts(
-    index: Path, pool: str, file: Path | None = None, checkpoint: Path | None = None, device: str = "auto"
+    index: Path,
+    pool: str,
+    file: Path | None = None,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    progress: Stages = untold,
 ) -> PoolCounts:
     """Store a pool and embed it for every model of the index.
 
@@ -56,19 +63,26 @@ def ingest_texts(
         with clipdb where it is None.
     checkpoint, device
         Where the text tower's weights are and where it runs.
+    progress
+        Is told of texts that are embedded.
 
     Raises
     ------
     ClipdbError
         If the pool has no name, the file can't be read or nothing ships under that name.
+    Stopped
+        On Ctrl-C, which keeps the texts that were embedded.
     """
     if not pool.strip():
         raise ClipdbError("the pool has no name: give it one with --pool NAME")
     reading = pools.Reading(pools.load(pool), 0, 0) if file is None else pools.read_counted(file)
     source = "" if file is None else str(file)
-    with Writer(index, "ingest texts", {"file": source, "pool": pool}, create=True) as writer:
+    writer = Writer(index, "ingest texts", {"file": source, "pool": pool}, create=True)
+    with stopped(lambda: f"{writer.added} texts are embedded" if writer.added else ""), writer:
         store_pool(writer, _about(pool, source), reading.texts)
-        unavailable = _embed(writer, pool, lambda model_id: partial(reload, writer, model_id, checkpoint, device))
+        unavailable = _embed(
+            writer, pool, lambda model_id: partial(reload, writer, model_id, checkpoint, device), progress
+        )
         return PoolCounts(
             len(reading.texts), reading.duplicates, reading.empty, writer.added, writer.skipped, unavailable
         )
@@ -81,13 +95,13 @@ def ensure_pool(writer: Writer, pool: str) -> None:
         store_pool(writer, _about(pool, ""), pools.load(pool))
 
 
-def _embed(writer: Writer, pool: str, loader: Callable[[str], Callable[[], object]]) -> dict[str, str]:
+def _embed(writer: Writer, pool: str, loader: Callable[[str], Callable[[], Model]], progress: Stages) -> dict[str, str]:
     members = pool_members(writer, pool)
     unavailable = {}
     has_images = writer.read("select 1 from batches where kind = 'images' limit 1")
     for model_id in model_ids(writer) if has_images else []:
         try:
-            embed_missing(writer, model_id, members, loader(model_id))
+            embed_missing(writer, model_id, members, loader(model_id), progress)
         except ClipdbError as error:
             unavailable[model_id] = str(error)
     return unavailable

@@ -14,12 +14,14 @@ import duckdb
 import pyarrow as pa
 
 from clipdb import pools
+from clipdb._text import quoted
 from clipdb.errors import ClipdbError
 from clipdb.ingest.head_file import Row, check_heads, put_heads
 from clipdb.ingest.published_file import Published, read_labels, read_spans
 from clipdb.ingest.rows import put
 from clipdb.ingest.writer import Writer
 from clipdb.schema import catalog
+from clipdb.schema.names import is_name
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,8 @@ def import_published(
         If the file is not as it should be, ``source`` is a pool of another kind, or a head is none of its model's;
         nothing is written then.
     """
-    if not source.strip() or not source.isprintable():
-        raise ClipdbError(f"{source!r} is no name: give the source a short one with --source NAME")
+    if not is_name(source):
+        raise ClipdbError(f"{quoted(source)} is no name: give the source a short one with --source NAME")
     if source in pools.shipped():
         raise ClipdbError(f"{source} is a pool that ships with clipdb: choose another name for --source")
     how = _KINDS[kind]

@@ -8,8 +8,8 @@ from itertools import accumulate
 from pathlib import Path
 
 from clipdb.errors import ClipdbError
-from clipdb.ingest.head_file import NOT_IN_A_NAME, HeadFile, Key, Line, Row, head_row, named
-from clipdb.schema.names import text_id
+from clipdb.ingest.head_file import HeadFile, Key, Line, Row, head_row, named
+from clipdb.schema.names import MOST_PROPERTY, text_id
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def read_labels(path: Path, model_id: str | None = None) -> Published:
     heads: dict[Key, tuple[Line, Row]] = {}
     for line in file.lines():
         key = line.key(model_id)
-        row = head_row(key) | {"property": line.words("property", beside=NOT_IN_A_NAME)}
+        row = head_row(key) | {"property": line.name("property", MOST_PROPERTY)}
         row |= {"confidence": line.share("confidence"), "rationale": line.cells.get("rationale") or None}
         before, same = heads.setdefault(key, (line, row))
         if same != row:

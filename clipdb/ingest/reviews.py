@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from clipdb._text import quoted
 from clipdb.errors import ClipdbError
 from clipdb.ingest.lock import writer_lock
 from clipdb.ingest.rows import put
 from clipdb.ingest.writer import Writer
+from clipdb.schema.names import is_name
 
 HUMAN = "human:"
 
@@ -54,10 +56,10 @@ def reviewer_name(name: str) -> str:
     Raises
     ------
     ClipdbError
-        If the name is empty or not one line.
+        If the name is empty, not one line or too long.
     """
-    if not name.strip() or not name.isprintable():
-        raise ClipdbError(f"{name!r} is no name: say who reviews with --reviewer NAME")
+    if not is_name(name):
+        raise ClipdbError(f"{quoted(name)} is no name: say who reviews with --reviewer NAME")
     return HUMAN + name.strip()
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from clipdb.ingest.head_file import NOT_IN_A_NAME, HeadFile, Line, Row, head_row
+from clipdb._text import quoted
+from clipdb.ingest.head_file import HeadFile, Line, Row, head_row
 from clipdb.ingest.reviews import HUMAN
-from clipdb.schema.names import text_id
+from clipdb.schema.names import MOST_PROPERTY, text_id
 
 _STATUS = {"named": "ok", "rejected": "rejected"}
 _VERDICT = {"fits": True, "does not fit": False, "unsure": None}
@@ -56,11 +57,11 @@ def read_reviews(path: Path, model_id: str | None = None) -> Reviews:
     for line in file.lines():
         decision = line.words("decision").casefold()
         row = head_row(line.key(model_id)) | {"place": line, "run": _run(line)}
-        row |= {"property": line.words("property", beside=NOT_IN_A_NAME)}
-        who = HUMAN + line.words("reviewer")
+        row |= {"property": line.name("property", MOST_PROPERTY)}
+        who = HUMAN + line.name("reviewer")
         if decision in _STATUS:
             rating = line.number("rating", 1, 5, "a number from 1 to 5")
-            row |= {"pool": line.words("pool"), "labeller": who, "status": _STATUS[decision]}
+            row |= {"pool": line.name("pool"), "labeller": who, "status": _STATUS[decision]}
             row |= {"confidence": None if rating is None else (rating - 1) / 4, "created_at": _time(line)}
             reviews.labels.append(row)
         elif decision in _VERDICT:
@@ -70,7 +71,7 @@ def read_reviews(path: Path, model_id: str | None = None) -> Reviews:
             reviews.judgements.append(row)
         else:
             known = ", ".join([*_STATUS, *_VERDICT])
-            raise line.wrong(f"the decision is {line.cells['decision']!r}: write one of {known}")
+            raise line.wrong(f"the decision is {quoted(line.cells['decision'])}: write one of {known}")
     reviews.ignored.extend(file.ignored)
     return reviews
 
@@ -79,7 +80,7 @@ def _run(line: Line) -> str | None:
     # Runs sort by their ids: one that a person makes up could stand for the newest for ever.
     cell = line.cells.get("run") or None
     if cell is not None and not _RUN.fullmatch(cell):
-        raise line.wrong(f"the run is {cell!r}: leave it as it was exported, or empty")
+        raise line.wrong(f"the run is {quoted(cell)}: leave it as it was exported, or empty")
     return cell
 
 
@@ -90,5 +91,5 @@ def _time(line: Line) -> datetime | None:
     try:
         time = datetime.fromisoformat(cell)
     except ValueError:
-        raise line.wrong(f"decided_at is {cell!r}: write 2025-01-31T12:00:00Z, or leave it empty") from None
+        raise line.wrong(f"decided_at is {quoted(cell)}: write 2025-01-31T12:00:00Z, or leave it empty") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,13 +12,16 @@ from clipdb.ingest.decode import Box, shown
 from clipdb.ingest.decomposition import Decomposer
 from clipdb.ingest.embedder import Embedder
 from clipdb.ingest.heads import Head
+from clipdb.schema.names import head_name
 
 Row = tuple[str, int | None, int | None, float, float | None, float | None, float | None, float | None]
 COLUMNS = ("token", "patch_row", "patch_col", "share", "x0", "y0", "x1", "y1")
 """What `Segmentation.rows` gives: the patch's box is in the upright picture's pixels."""
 
+_NAMED = 4  # heads that a Segmentation's repr names
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Segmentation:
     """What every token of an image adds to some heads' share of the cosine with a text.
 
@@ -51,7 +54,12 @@ class Segmentation:
     covered: Box
     width: int
     height: int
-    data: bytes = field(repr=False)
+    data: bytes
+
+    def __repr__(self) -> str:
+        heads = ", ".join(head_name(*head) for head in self.heads[:_NAMED])
+        more = f" and {len(self.heads) - _NAMED} more" if len(self.heads) > _NAMED else ""
+        return f"Segmentation({heads}{more}: share {self.total:+.4f} of {self.cosine:+.4f}, {self.side} x {self.side})"
 
     @property
     def total(self) -> float:

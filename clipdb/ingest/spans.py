@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, stopped
 from clipdb.ingest.heads import refresh_statistics, stored_bases
 from clipdb.ingest.known_models import model_ids, reload
+from clipdb.ingest.models import Model
 from clipdb.ingest.pools import ensure_pool
+from clipdb.ingest.progress import Stages, untold
 from clipdb.ingest.rows import put
 from clipdb.ingest.texts import embed_missing, pool_members, text_embeddings
 from clipdb.ingest.textspan import textspan
@@ -30,6 +32,7 @@ def span(
     count: int = 20,
     checkpoint: Path | None = None,
     device: str = "auto",
+    progress: Stages = untold,
 ) -> dict[str, int]:
     """Span the heads of one model, or of all models of an index, over all their images.
 
@@ -48,6 +51,8 @@ def span(
         Spans a head.
     checkpoint, device
         Where the text tower's weights are and where it runs, if it is needed.
+    progress
+        Is told of texts that are embedded and heads that are spanned.
 
     Returns
     -------
@@ -59,14 +64,19 @@ def span(
     ClipdbError
         If there is no index, no image, no such pool or model, the weights for missing texts can't be had, or a model's
         spans from this pool were imported.
+    Stopped
+        On Ctrl-C, which keeps the texts that were embedded and the models that were spanned.
     """
-    with Writer(index, "span", {"pool": pool, "model": model_id, "count": count}) as writer:
+    writer = Writer(index, "span", {"pool": pool, "model": model_id, "count": count})
+    with stopped(lambda: f"{writer.added} texts are embedded" if writer.added else ""), writer:
         chosen = model_ids(writer, model_id)
         _keep_imported(writer, pool, chosen)
         ensure_pool(writer, pool)
         members = pool_members(writer, pool)
         return {
-            name: _span_model(writer, name, pool, members, count, partial(reload, writer, name, checkpoint, device))
+            name: _span_model(
+                writer, name, pool, members, count, partial(reload, writer, name, checkpoint, device), progress
+            )
             for name in chosen
         }
 
@@ -87,14 +97,21 @@ def _keep_imported(writer: Writer, pool: str, models: Sequence[str]) -> None:
 
 
 def _span_model(
-    writer: Writer, model_id: str, pool: str, members: Sequence[tuple[str, str]], count: int, load: Any
+    writer: Writer,
+    model_id: str,
+    pool: str,
+    members: Sequence[tuple[str, str]],
+    count: int,
+    load: Callable[[], Model],
+    progress: Stages,
 ) -> int:
-    texts = embed_missing(writer, model_id, members, load)
+    texts = embed_missing(writer, model_id, members, load, progress)
     embeddings = text_embeddings(texts, [key for key, _ in members])
     moments = refresh_statistics(writer, VectorTable(writer, model_id, "images"))
     bases = stored_bases(writer, model_id)
     rows: list[dict[str, Any]] = []
-    for (layer, head), m in moments.items():
+    for done, ((layer, head), m) in enumerate(moments.items()):
+        progress("heads", done, len(moments))
         picks = textspan(m.covariance, embeddings @ bases[layer, head], count)
         cumulative = np.cumsum(picks.variance_explained)
         for rank, (row, explained, so_far) in enumerate(zip(*picks, cumulative, strict=True), start=1):

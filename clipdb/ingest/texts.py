@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.arrow import vector_column, vector_matrix
 from clipdb.ingest.heads import Head, stored_bases
+from clipdb.ingest.progress import LOADING, Stages, untold
 from clipdb.ingest.rows import put
 from clipdb.ingest.vector_table import VectorTable
 from clipdb.ingest.writer import Writer
 from clipdb.pools import PoolText
 from clipdb.schema.names import head_column, text_id
 from clipdb.schema.vectors import head_columns, texts_schema
+
+if TYPE_CHECKING:
+    from clipdb.ingest.models import Model
 
 TEXTS_AT_ONCE = 256
 TEXTS_A_COMMIT = 1024  # a minute of a large text tower on a CPU: what a kill may cost
@@ -67,7 +73,11 @@ def pool_members(writer: Writer, pool: str) -> list[tuple[str, str]]:
 
 
 def embed_missing(
-    writer: Writer, model_id: str, texts: Sequence[tuple[str, str]], load: Callable[[], Any]
+    writer: Writer,
+    model_id: str,
+    texts: Sequence[tuple[str, str]],
+    load: Callable[[], Model],
+    progress: Stages = untold,
 ) -> VectorTable:
     """Embed the texts that a model has not embedded yet.
 
@@ -76,7 +86,9 @@ def embed_missing(
     texts
         ``(text_id, text)``.
     load
-        Loads the `Model`; called only if a text is missing, since loading takes seconds.
+        Loads the model; called only if a text is missing, since loading takes seconds.
+    progress
+        Is told of the loading and of the texts that are embedded.
 
     Returns
     -------
@@ -88,12 +100,16 @@ def embed_missing(
     missing = [(key, text) for key, text in texts if key in lacking]
     writer.skipped += len(texts) - len(missing)
     if missing:
-        model, bases = load(), stored_bases(writer, model_id)
+        progress(LOADING, 0, None)
+        tower, bases = load().text_tower, stored_bases(writer, model_id)
+        tower.note([text for _, text in missing])
+        progress("texts", 0, len(missing))
         for start in range(0, len(missing), TEXTS_A_COMMIT):
             ids, words = zip(*missing[start : start + TEXTS_A_COMMIT], strict=True)
-            rows = _rows(ids, model.embed_texts(words, TEXTS_AT_ONCE), bases)
-            writer.added += len(ids)
-            table.commit(rows, record=lambda connection: None)
+            told = partial(_tell, progress, start, len(missing))
+            embeddings = tower.embed(words, TEXTS_AT_ONCE, told)
+            rows = _rows(ids, embeddings, bases)
+            table.commit(rows, record=partial(_count, writer, len(ids)))
         table.compact()
     return table
 
@@ -104,6 +120,14 @@ def missing_texts(table: VectorTable, ids: Sequence[str]) -> set[str]:
     for start in range(0, len(ids), IDS_AT_ONCE):
         missing -= table.known(ids[start : start + IDS_AT_ONCE])
     return missing
+
+
+def _count(writer: Writer, texts: int, connection: duckdb.DuckDBPyConnection) -> None:
+    writer.added += texts
+
+
+def _tell(progress: Stages, before: int, total: int, done: int) -> None:
+    progress("texts", before + done, total)
 
 
 def refresh_text_heads(writer: Writer, model_id: str) -> None:

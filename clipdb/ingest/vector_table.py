@@ -175,6 +175,8 @@ class VectorTable:
             shutil.rmtree(self.path, ignore_errors=True)
             return None
         try:
+            for left in self.path.rglob(".tmp*"):  # files that Lance was killed over before it named them
+                left.unlink()
             dataset = lance.dataset(str(self.path))
             if dataset.version != committed:
                 dataset.checkout_version(committed).restore()

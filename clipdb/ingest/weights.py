@@ -1,11 +1,16 @@
-"""Look into a weights file without running anything in it."""
+"""Look into a file of weights without running anything in it."""
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
@@ -30,22 +35,64 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     ClipdbError
         If the file is damaged, is none of these, or could run code when it is loaded.
     """
-    shapes = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
-    return {name.removeprefix("module."): shape for name, shape in shapes.items()}
+    if path.suffix == ".safetensors":
+        with _safetensors(path) as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    else:
+        shapes = {name: tuple(tensor.shape) for name, tensor in _torch(path, "meta").items()}
+    return {_own_name(name): shape for name, shape in shapes.items()}
 
 
-def _safetensors(path: Path) -> dict[str, tuple[int, ...]]:
+def tensors_digest(path: Path) -> str:
+    """Hash what a checkpoint holds, whichever kind of file holds it.
+
+    Returns
+    -------
+    str
+        Hex SHA-256 over the tensors by name, each as its name, its shape and its numbers as little-endian float32
+        (int64 if they are whole numbers).
+
+    Raises
+    ------
+    ClipdbError
+        As `tensor_shapes`.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in _tensors(path):
+        kind = torch.float32 if tensor.is_floating_point() else torch.int64
+        digest.update(f"{name} {tuple(tensor.shape)} {kind}\n".encode())
+        digest.update(np.ascontiguousarray(tensor.detach().to(kind).numpy()).data)
+    return digest.hexdigest()
+
+
+def _tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the tensors by name, of safetensors one at a time."""
+    if path.suffix == ".safetensors":
+        with _safetensors(path) as file:
+            for name in sorted(file.keys(), key=_own_name):
+                yield _own_name(name), file.get_tensor(name)
+    else:
+        tensors = {_own_name(name): tensor for name, tensor in _torch(path, "cpu").items()}
+        yield from sorted(tensors.items(), key=lambda named: named[0])
+
+
+def _own_name(name: str) -> str:
+    return name.removeprefix("module.")
+
+
+@contextmanager
+def _safetensors(path: Path) -> Iterator[Any]:
     try:
         with safe_open(str(path), framework="pt") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            yield file
     except (SafetensorError, OSError) as error:
         raise ClipdbError(f"{path} is not a whole safetensors file ({error}): fetch it again") from error
 
 
-def _torch(path: Path) -> dict[str, tuple[int, ...]]:
+def _torch(path: Path, device: str) -> dict[str, torch.Tensor]:
     try:
         with warnings.catch_warnings(action="ignore"):  # what is wrong with the file is said below, in one line
-            content = torch.load(path, map_location="meta", weights_only=True)
+            content = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError as error:
         raise ClipdbError(
             f"{path} holds more than tensors, and loading it could run code: save its state_dict as safetensors"
@@ -57,7 +104,7 @@ def _torch(path: Path) -> dict[str, tuple[int, ...]]:
             f"{path} is not a torch file of tensors{reason}: give .safetensors, or a state_dict saved with torch.save"
         ) from error
     tensors = content.get("state_dict", content) if isinstance(content, dict) else {}
-    shapes = {name: tuple(t.shape) for name, t in tensors.items() if isinstance(t, torch.Tensor)}
-    if not shapes:
+    found = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
+    if not found:
         raise ClipdbError(f"{path} holds no tensors: give a state_dict saved with torch.save, or .safetensors")
-    return shapes
+    return found

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import duckdb
 
+from clipdb._text import without_login
 from clipdb.errors import ClipdbError
 from clipdb.ingest.lock import writer_lock
 from clipdb.ingest.rows import put
@@ -92,7 +93,7 @@ class Writer(Reader):
         self._row: dict[str, Any] = {
             "run": self.run,
             "command": command,
-            "arguments": json.dumps(arguments, default=str),
+            "arguments": without_login(json.dumps(arguments, default=str)),
             "versions": json.dumps(_versions()),
             "started_at": datetime.now(UTC),
             "finished_at": None,

@@ -90,7 +90,7 @@ def _labelled(context: Context, model: str, properties: str | None, labeller: st
         model,
     )
     if not rows:
-        raise ClipdbError(f"no head of {model} has a label yet: run `clipdb label`")
+        raise ClipdbError(f"no head of {model} has a name yet: run `clipdb label`")
     if labeller is not None:
         known = sorted({str(one) for *_, one in rows})
         rows = [row for row in rows if str(row[3]) == labeller]

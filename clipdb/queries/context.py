@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import duckdb
 
 from clipdb.errors import ClipdbError
+from clipdb.queries.find_image import FIND, written
 from clipdb.queries.model_heads import ModelHeads, read_model_heads
 from clipdb.queries.resolve import one_model
 from clipdb.queries.store import VectorStore
 from clipdb.queries.subjects import Embedder, Subjects
 from clipdb.queries.vectors import Vectors
+
+_STOPPED_SECONDS = 1.0
 
 
 class Context:
@@ -35,7 +40,7 @@ class Context:
     store, subjects
         The vectors, and images and texts by name.
     error
-        What a function raised last: DuckDB wraps it in a traceback, and the caller shows this instead.
+        What a function raised last: DuckDB wraps it in a traceback, and the caller raises this instead.
     """
 
     def __init__(
@@ -46,12 +51,33 @@ class Context:
         unreadable: Callable[[duckdb.Error], ClipdbError],
     ) -> None:
         self.store = VectorStore(vectors)
-        self.subjects = Subjects(self.store, self.heads, embedder)
-        self.error: ClipdbError | None = None
+        self.subjects = Subjects(self.store, self.heads, self._images_named, embedder)
+        self.error: ClipdbError | KeyboardInterrupt | None = None
+        self._stopped_at: float | None = None
         self._cursor = connection.cursor()
         self._unreadable = unreadable
         self._lock = threading.RLock()  # DuckDB calls a function from several threads, and a cursor holds one result
         self._heads: dict[str, ModelHeads] = {}
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """Remember what a function raises, and refuse to start one again that was just stopped.
+
+        DuckDB swallows what a function of constants raises while it plans, KeyboardInterrupt too, and calls it again.
+        """
+        try:
+            if self._stopped_at is not None and time.monotonic() - self._stopped_at < _STOPPED_SECONDS:
+                raise KeyboardInterrupt
+            yield
+        except (ClipdbError, KeyboardInterrupt) as error:
+            self.error = error
+            if isinstance(error, KeyboardInterrupt):
+                self._stopped_at = time.monotonic()
+            raise
+
+    def begin(self) -> None:
+        """Forget what the statement before has left: a relation that was fetched late may have failed."""
+        self.error = self._stopped_at = None
 
     def model(self, wanted: str | None) -> str:
         """Choose a model that has images: the one asked for, or the only one."""
@@ -79,6 +105,9 @@ class Context:
         """Run SQL on the catalog."""
         with self._reading() as cursor:
             return cursor.execute(sql, list(parameters)).fetchall()
+
+    def _images_named(self, name: str) -> list[tuple[str, str | None]]:
+        return cast("list[tuple[str, str | None]]", self.rows(FIND, written(name)))
 
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:

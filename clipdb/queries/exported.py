@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from clipdb._text import first_line
+from clipdb._text import first_line, without_login
 from clipdb.errors import ClipdbError
 from clipdb.queries.remote import better_address, load_httpfs
 from clipdb.schema import catalog, views
@@ -79,6 +79,24 @@ class Artefact:
 
         return ParquetVectors(self)
 
+    def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        """Give the small pictures of images that have one, by image_id.
+
+        Raises
+        ------
+        ClipdbError
+            If they can't be read.
+        """
+        files = [self.path(file.path) for file in self.manifest.of("thumbnails")]
+        if not files or not image_ids:
+            return {}
+        query = f"select image_id, image.bytes from {parquet(files)} where list_contains(?, image_id)"
+        try:
+            found = self.connection.cursor().execute(query, [list(image_ids)]).fetchall()
+        except duckdb.Error as error:
+            raise self.unreadable(error) from error
+        return {image_id: data for image_id, data in found if isinstance(data, bytes)}
+
     def check_rows(self, files: Sequence[File]) -> None:
         """Read the footers of files, all at once, and hold the rows that they have against the manifest.
 
@@ -106,7 +124,7 @@ class Artefact:
 
     def unreadable(self, error: duckdb.Error) -> ClipdbError:
         """Say in one line why DuckDB could not read it."""
-        reason = first_line(error)
+        reason = without_login(first_line(error))  # before it is cut
         reason = reason if len(reason) <= _MOST_REASON else f"{reason[:_MOST_REASON]}..."
         advice = "get the artefact again"
         if is_url(self.where) and isinstance(error, duckdb.IOException):

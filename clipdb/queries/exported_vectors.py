@@ -16,6 +16,8 @@ from clipdb.queries.vectors import Held, Key, Kind
 from clipdb.schema.artefact import File
 from clipdb.schema.vectors import embed_dim, head_dims, images_schema, texts_schema
 
+# DuckDB allocates an Arrow batch before it fills it: by default one of a million rows, gigabytes of wide columns.
+_ROWS = 2048
 _LAYOUTS: dict[Kind, Callable[..., pa.Schema]] = {"images": images_schema, "texts": texts_schema}
 
 
@@ -92,7 +94,7 @@ class ParquetTable:
     def _run(self, sql: str) -> pa.Table:
         # A cursor of its own: this runs inside functions that DuckDB calls, and from several threads.
         try:
-            return self._artefact.connection.cursor().execute(sql).to_arrow_table()
+            return self._artefact.connection.cursor().execute(sql).to_arrow_table(_ROWS)
         except duckdb.Error as error:
             raise self._artefact.unreadable(error) from error
 

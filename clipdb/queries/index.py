@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
+from clipdb._text import without_login
 from clipdb.errors import ClipdbError
 from clipdb.queries.methods import Queries
 from clipdb.queries.named import NamedQuery
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 
 # The vectors' schema, and every name in clipdb.queries.functions, which only a statement that needs them may import.
 _VECTORS = re.compile(
-    r"vectors|neighbours|contributions|ablate|reconstruct|image_texts|text_texts|alike|activating|"
-    r"outliers|text_heads",
+    r"vectors|neighbours|contributions|ablate|reconstruct|image_texts|text_texts|alike|activating|outliers|text_heads",
     re.IGNORECASE,
 )
 _VECTORS_IN_SQL = re.compile("vectors", re.IGNORECASE)
@@ -93,10 +93,13 @@ class Index:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        reason = None if error is None else self._reason(error)
         self.close()
+        if reason is not error and reason is not None:
+            raise reason from error
 
     def __repr__(self) -> str:
-        return f"clipdb.open({str(self.path)!r})"
+        return f"clipdb.open({without_login(str(self.path))!r})"
 
     def close(self) -> None:
         """Close the index; results that were not fetched are lost."""
@@ -127,7 +130,7 @@ class Index:
         ClipdbError
             If the SQL reads vectors that are not as the catalog says.
         """
-        self._prepare(query, params)
+        self.prepare(query, params)
         return self._explained(lambda: self.connection.sql(query, params=params or None))
 
     def execute(self, query: str, params: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
@@ -140,7 +143,7 @@ class Index:
         ClipdbError
             If the SQL reads vectors that are not as the catalog says.
         """
-        self._prepare(query, params or {})
+        self.prepare(query, params)
         return self._explained(lambda: self.connection.execute(query, dict(params) if params else None))
 
     def rows(self, function: str, **arguments: Any) -> list[dict[str, Any]]:
@@ -195,6 +198,10 @@ class Index:
             self._vectors = LanceVectors(Path(self.path), self.connection) if artefact is None else artefact.vectors()
         return self._vectors
 
+    def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
+        """Give the small pictures that an export has of some images, by image_id; an index has none."""
+        return {} if self._artefact is None else self._artefact.thumbnails(image_ids)
+
     @property
     def engine(self) -> Engine:
         """A SQLAlchemy engine over the catalog; its tables are ``clipdb.schema.heads`` and so on."""
@@ -238,12 +245,12 @@ class Index:
                 values[parameter.name] = resolve(self.connection, parameter.type, value, values.get("model"))
         return values
 
-    def _prepare(self, query: str, params: Mapping[str, Any]) -> None:
+    def prepare(self, query: str, params: Mapping[str, Any] | None = None) -> None:
         """Open the vectors before the first statement that may read them: Lance is slow to import."""
-        _require_utf8((query, *params.values()))
+        _require_utf8((query, *(params or {}).values()))
         if not reads_vectors(query):
             return
-        self.context.error = None  # a relation that was fetched late may have left one
+        self.context.begin()
         if not self._shown and _VECTORS_IN_SQL.search(query):
             from clipdb.queries.vectors import register_vectors
 
@@ -266,14 +273,27 @@ class Index:
     def _explained(self, run: Callable[[], _T]) -> _T:
         try:
             return run()
-        except duckdb.Error as error:
-            context = self._context
-            if isinstance(error, duckdb.InvalidInputException) and context is not None and context.error is not None:
-                cause, context.error = context.error, None
-                raise cause from error
-            if self._artefact is not None and self._artefact.is_about(error):
-                raise self._artefact.unreadable(error) from error
-            raise
+        except (duckdb.Error, RuntimeError) as error:
+            reason = self._reason(error)
+            if reason is error:
+                raise
+            raise reason from error
+
+    def _reason(self, error: BaseException) -> BaseException:
+        """Find what is behind an error of DuckDB: of a function, Ctrl-C, or an artefact that can't be read."""
+        if isinstance(error, RuntimeError) and isinstance(error.__cause__, KeyboardInterrupt):
+            from clipdb._apart import let_go
+
+            let_go()  # a thread of DuckDB's may wait for a model
+            return KeyboardInterrupt()
+        if not isinstance(error, duckdb.Error):
+            return error
+        cause = self._context.error if self._context is not None else None
+        if cause is not None and isinstance(error, duckdb.InvalidInputException) and type(cause).__name__ in str(error):
+            return cause
+        if self._artefact is not None and self._artefact.is_about(error):
+            return self._artefact.unreadable(error)
+        return error
 
 
 def _artefact(path: str | Path) -> Artefact | None:

@@ -14,6 +14,8 @@ A file `NAME.sql` starts with comments::
     -- limit: 50
     -- sheet: image_id score
     -- plot: completeness
+    -- interval: share low high
+    -- note: select count(*) || ' are not counted' from labels where property is null having count(*) > 0
 
     select ... where property = $property limit $k
 
@@ -21,7 +23,10 @@ The first line is the title. A parameter is ``$name TYPE``, then ``required``, `
 ``= DEFAULT``, then a colon and its help. Types are those of `clipdb.queries.parameters`. ``needs`` names the tables
 that must have rows; ``empty`` says what to do where the query finds none; ``limit`` is how many rows the command line
 prints unless told otherwise; ``sheet`` says that the rows are images that can be shown, and which columns are the image
-and its caption; ``plot`` names the chart of `clipdb.cli.plot` that shows the rows.
+and its caption, and perhaps a third whose values are headings; ``plot`` names the chart of `clipdb.cli.plot` that shows
+the rows; ``interval``, once for each, names a figure's column and those of the ends of its interval, which a table on a
+screen shows as ``0.958 [0.875, 1.000]``; ``note`` is SQL of one text, which the command line says on stderr where there
+is one; it may go on over indented lines.
 """
 
 from __future__ import annotations
@@ -31,6 +36,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import duckdb
+
+from clipdb._text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.queries.parameters import Parameter, convert, known_type
 
@@ -55,15 +63,22 @@ class NamedQuery:
     needs: tuple[str, ...]
     empty: str | None
     limit: int | None
-    sheet: tuple[str, str] | None
+    sheet: tuple[str, ...] | None
     plot: str | None
     sql: str
     path: Path
+    intervals: tuple[tuple[str, str, str], ...] = ()
+    note: str | None = None
 
     @property
     def command(self) -> str:
         """The name as it is typed: ``property-neighbours``."""
         return self.name.replace("_", "-")
+
+    @property
+    def ships(self) -> bool:
+        """Whether it comes with clipdb."""
+        return self.path.parent == SHIPPED
 
 
 @dataclass
@@ -74,8 +89,10 @@ class _Header:
     needs: tuple[str, ...] = ()
     empty: str | None = None
     limit: int | None = None
-    sheet: tuple[str, str] | None = None
+    sheet: tuple[str, ...] | None = None
     plot: str | None = None
+    intervals: tuple[tuple[str, str, str], ...] = ()
+    note: str | None = None
 
 
 def query_names(folders: Iterable[Path] = ()) -> list[str]:
@@ -84,7 +101,7 @@ def query_names(folders: Iterable[Path] = ()) -> list[str]:
     Raises
     ------
     ClipdbError
-        If a folder is not there or a file's name can't be a query's.
+        If a folder is not there, or a file's name can't be a query's or is that of a shipped query.
     """
     names = {path.stem for path in SHIPPED.glob("*.sql")}
     for folder in folders:
@@ -92,6 +109,7 @@ def query_names(folders: Iterable[Path] = ()) -> list[str]:
         for path in folder.glob("*.sql"):
             if not _NAME.fullmatch(path.stem):
                 raise ClipdbError(f"{path}: name the file with small letters, digits and '_' only")
+            _require_new(path)
             names.add(path.stem)
     return sorted(names)
 
@@ -101,30 +119,36 @@ def _require_folder(folder: Path) -> None:
         raise ClipdbError(f"{folder} is not a folder: give --queries a folder of .sql files")
 
 
+def _require_new(path: Path) -> None:
+    if path.parent != SHIPPED and (SHIPPED / path.name).exists():
+        raise ClipdbError(f"{path} has the name of a query that ships with clipdb: choose another name")
+
+
 def find_query(name: str, folders: Sequence[Path] = ()) -> NamedQuery:
-    """Read one query; a user's file comes before a shipped one of the same name, a later folder before an earlier.
+    """Read one query; of two files of the user's of the same name, that in the later folder counts.
 
     Parameters
     ----------
     name
-        The query's name, with ``-`` or ``_`` between words.
+        The query's name, with ``-`` or ``_`` between words; American spelling will do.
     folders
         The user's own folders.
 
     Raises
     ------
     ClipdbError
-        If there is no such query (the nearest names are in the message), its header is malformed or a folder is not
-        there.
+        If there is no such query (the nearest names are in the message), its header is malformed, it does anything but
+        read, a file has the name of a shipped query or a folder is not there.
     """
     for folder in folders:
         _require_folder(folder)
-    key = name.replace("-", "_")
-    if _NAME.fullmatch(key):
-        for folder in (*reversed(folders), SHIPPED):
-            path = folder / f"{key}.sql"
-            if path.is_file():
-                return read_query(path)
+    written = name.replace("-", "_")
+    for key in (written, written.replace("neighbor", "neighbour")):
+        if _NAME.fullmatch(key):
+            for path in (folder / f"{key}.sql" for folder in (*reversed(folders), SHIPPED)):
+                if path.is_file():
+                    _require_new(path)
+                    return read_query(path)
     from difflib import get_close_matches
 
     names = [known.replace("_", "-") for known in query_names(folders)]
@@ -139,7 +163,8 @@ def read_query(path: Path) -> NamedQuery:
     Raises
     ------
     ClipdbError
-        If the header is malformed: the message names the file and the line.
+        If the header is malformed: the message names the file and the line. If a query that doesn't ship with clipdb is
+        anything but one statement that reads.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -160,7 +185,9 @@ def read_query(path: Path) -> NamedQuery:
     sql = "\n".join(lines[body:]).strip().rstrip(";").rstrip()
     if not sql:
         raise ClipdbError(f"{path}, line {len(lines)}: there is no SQL after the header")
-    _check_placeholders(path, header, sql)
+    _check_placeholders(path, header, f"{sql} {header.note or ''}")
+    if path.parent != SHIPPED:
+        _require_one_select(path, sql)
     return NamedQuery(
         name=path.stem,
         title=header.title,
@@ -173,6 +200,8 @@ def read_query(path: Path) -> NamedQuery:
         sql=sql,
         path=path,
         plot=header.plot,
+        intervals=header.intervals,
+        note=header.note,
     )
 
 
@@ -194,17 +223,25 @@ def _read_line(header: _Header, line: str) -> None:
         header.limit = int(text.removeprefix("limit:"))
     elif text.startswith("plot:"):
         header.plot = text.removeprefix("plot:").strip()
+    elif text.startswith("interval:"):
+        ends = text.removeprefix("interval:").split()
+        if len(ends) != 3:
+            raise ValueError("`interval:` takes three columns: the figure, its low end and its high end")
+        header.intervals += ((ends[0], ends[1], ends[2]),)
     elif text.startswith("sheet:"):
-        columns = text.removeprefix("sheet:").split()
-        if len(columns) != 2:
-            raise ValueError("`sheet:` takes two columns, the image's id and its caption")
-        header.sheet = (columns[0], columns[1])
+        header.sheet = tuple(text.removeprefix("sheet:").split())
+        if len(header.sheet) not in (2, 3):
+            raise ValueError("`sheet:` takes two columns, the image's id and its caption, and perhaps one of headings")
+    elif text.startswith("note:"):
+        header.note = text.removeprefix("note:").strip()
+    elif header.note is not None and line.startswith("    "):
+        header.note += f" {text}"
     elif header.parameters and line.startswith("    ") and text:
         header.parameters[-1] = header.parameters[-1].with_more_help(text)
     elif header.parameters and text:
         raise ValueError(
-            f"{text!r} follows the parameters: write `$name`, `needs:`, `empty:`, `limit:`, `sheet:`, `plot:` "
-            "or indent by four"
+            f"{text!r} follows the parameters: write `$name`, `needs:`, `empty:`, `limit:`, `sheet:`, `plot:`, "
+            "`interval:`, `note:` or indent by four"
         )
     else:
         header.description.append(text)
@@ -228,6 +265,19 @@ def _read_parameter(text: str, seen: Sequence[Parameter]) -> Parameter:
         return Parameter(name, kind, match["help"], default=convert(parameter, match["default"].strip("' ")))
     except ClipdbError as error:
         raise ValueError(f"the default of {error}") from error
+
+
+def _require_one_select(path: Path, sql: str) -> None:
+    """Check that a query of the user's, which may be a stranger's, reads and does nothing else."""
+    with duckdb.connect(config={"enable_external_access": False}) as parser:
+        try:
+            statements = parser.extract_statements(sql)
+        except duckdb.Error as error:
+            raise ClipdbError(f"{path}: {first_line(error)}") from error
+    # A PIVOT brings a second statement, without text of its own.
+    kinds = [one.type.name for one in statements if one.query or one.type.name != "CREATE"]
+    if kinds != ["SELECT"]:
+        raise ClipdbError(f"{path}: a query is one SELECT, and this is {', '.join(kinds) or 'nothing'}")
 
 
 def _check_placeholders(path: Path, header: _Header, sql: str) -> None:

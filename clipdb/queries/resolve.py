@@ -9,10 +9,10 @@ from typing import Any
 import duckdb
 
 from clipdb.errors import ClipdbError
+from clipdb.queries.find_image import FIND, is_file, one_image, written
 from clipdb.schema.names import parse_head
 
-_WHOLE_ID = 64  # characters of a SHA-256 in hex
-_SHOWN = 8  # how many candidates an ambiguous beginning lists
+_SHOWN = 8  # how many properties a message lists
 _FILLED_BY = {
     "models": "clipdb ingest images SRC --model ARCH/PRETRAINED",
     "heads": "clipdb ingest images SRC --model ARCH/PRETRAINED",
@@ -42,7 +42,8 @@ def require_rows(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -
         if table not in _FILLED_BY:
             raise ClipdbError(f"`needs: {table}` is not one of {', '.join(_FILLED_BY)}")
         if not _column(connection, f"select 1 from {table} limit 1"):
-            raise ClipdbError(f"this index has no {table} yet: run `{_FILLED_BY[table]}`")
+            what = "names of heads" if table == "labels" else table  # images have labels, too: their classes
+            raise ClipdbError(f"this index has no {what} yet: run `{_FILLED_BY[table]}`")
 
 
 def one_model(known: Sequence[str], wanted: str | None) -> str:
@@ -64,42 +65,6 @@ def one_model(known: Sequence[str], wanted: str | None) -> str:
         if model.casefold() == wanted.casefold():
             return model
     raise ClipdbError(f"no model {wanted!r} in this index: it has {listed}")
-
-
-def one_image(wanted: str, found: Sequence[str], place: str = "in this index") -> str:
-    """Choose an image by its id or an unambiguous beginning of it.
-
-    Parameters
-    ----------
-    wanted
-        What was written.
-    found
-        Ids that begin so.
-    place
-        Where they were looked for, for the message.
-
-    Raises
-    ------
-    ClipdbError
-        If there is none, or several: the message lists them.
-    """
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise ClipdbError(
-            f"no image {wanted!r} {place}: give a file's path or the beginning of an image_id "
-            '(`clipdb query "select image_id, uri from images"`)'
-        )
-    listed = ", ".join(one[:16] for one in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
-    raise ClipdbError(f"{wanted!r} begins several image ids {place}: {listed}: give more of it")
-
-
-def is_file(path: str) -> bool:
-    """Tell whether text is a file's path; whatever can't be a path is none."""
-    try:
-        return Path(path).is_file()
-    except (OSError, ValueError):  # too long for a name, or with a null byte
-        return False
 
 
 def unknown_property(wanted: str, known: Sequence[str], whose: str = "") -> ClipdbError:
@@ -179,11 +144,7 @@ def _image(connection: duckdb.DuckDBPyConnection, value: str, _: str | None) -> 
             raise ClipdbError(f"{value} can't be read: {error.strerror}") from error
         known = _column(connection, "select 1 from images where image_id = $image", image=image_id)
         return image_id if known else value  # the model runs on a file that the index lacks
-    image = value.strip().lower()
-    if len(image) == _WHOLE_ID and _column(connection, "select 1 from images where image_id = $image", image=image):
-        return image
-    query = "select image_id from images where starts_with(image_id, $image) order by image_id limit $most"
-    return one_image(value, _column(connection, query, image=image, most=_SHOWN + 1))
+    return one_image(value, connection.execute(FIND, [written(value)]).fetchall())
 
 
 def _pool(connection: duckdb.DuckDBPyConnection, value: str, _: str | None) -> str:

@@ -11,12 +11,10 @@ from typing import Protocol
 import numpy as np
 
 from clipdb.errors import ClipdbError
+from clipdb.queries.find_image import LISTED, is_file, one_image
 from clipdb.queries.model_heads import ModelHeads
-from clipdb.queries.resolve import is_file, one_image
 from clipdb.queries.store import Head, VectorStore
 from clipdb.schema.names import text_id
-
-_SHOWN = 9
 
 
 @dataclass(frozen=True)
@@ -55,15 +53,22 @@ class Subjects:
         The index's vectors.
     heads_of
         Gives a model's heads.
+    named
+        Finds the images that a name may mean: ``image_id, uri``.
     embedder
         Makes the embedder when it is first needed, since that imports torch.
     """
 
     def __init__(
-        self, store: VectorStore, heads_of: Callable[[str], ModelHeads], embedder: Callable[[], Embedder]
+        self,
+        store: VectorStore,
+        heads_of: Callable[[str], ModelHeads],
+        named: Callable[[str], list[tuple[str, str | None]]],
+        embedder: Callable[[], Embedder],
     ) -> None:
         self._store = store
         self._heads_of = heads_of
+        self._named = named
         self._make_embedder = embedder
         self._embedder: Embedder | None = None
         self._images: dict[tuple[str, str], ImageVectors] = {}
@@ -77,16 +82,21 @@ class Subjects:
         return self._embedder
 
     def image_id(self, model: str, image: str) -> str:
-        """Find an image's id: of a file by its bytes, else by an unambiguous beginning of it.
+        """Find an image's id: of a file by its bytes, else by its file's name, its uri or the beginning of its id.
 
         Raises
         ------
         ClipdbError
-            If it is neither a file nor the beginning of one image's id.
+            If it is neither a file nor the name of one image of the model.
         """
         if is_file(image):
             return hashlib.sha256(_bytes(image)).hexdigest()
-        found = self._store.beginning(model, "images", image.strip().lower(), _SHOWN)
+        begin_so = self._store.beginning(model, "images", image.strip().lower(), LISTED + 1)
+        if len(begin_so) == 1:
+            return begin_so[0]
+        found = [row for row in self._named(image) if self._store.position(model, "images", row[0]) is not None]
+        # An export may have vectors without saying of which files.
+        found += [(image_id, None) for image_id in begin_so if image_id not in dict(found)]
         return one_image(image, found, f"among the images of {model}")
 
     def image(self, model: str, image: str) -> tuple[str, ImageVectors]:
@@ -97,7 +107,7 @@ class Subjects:
         model
             Model name.
         image
-            A file's path, or the beginning of an image_id.
+            A file's path; or an image's file name, its uri or the beginning of its id.
 
         Raises
         ------

@@ -129,14 +129,11 @@ class TableFunction:
         result = pa.list_(pa.struct([(name, _ARROW[kind]) for name, kind in self.columns.items()]))
         needed = [list(self.parameters).index(name) for name in self.needed]
 
+        @context.calling()
         def call(*columns: pa.ChunkedArray) -> pa.Array:
             calls = list(zip(*(column.to_pylist() for column in columns), strict=True))
             distinct = [one for one in dict.fromkeys(calls) if all(one[place] is not None for place in needed)]
-            try:
-                found = dict(zip(distinct, self.compute(context, distinct), strict=True))
-            except ClipdbError as error:
-                context.error = error
-                raise
+            found = dict(zip(distinct, self.compute(context, distinct), strict=True))
             names = list(self.columns)
             dicts = {one: [dict(zip(names, row, strict=True)) for row in rows] for one, rows in found.items()}
             return pa.array([dicts.get(one) for one in calls], result)

@@ -95,7 +95,8 @@ def read_task(context: Context, model: str, target: str, template: str, group: s
     rows = np.flatnonzero(usable & np.array([pair is not None for pair in pairs]))
     used = [pair for pair in (pairs[row] for row in rows) if pair is not None]
     if not used:
-        raise ClipdbError(f"no image of {model} has a {target!r} and vectors of these heads: ingest the images again")
+        what = "class label" if target == LABEL else repr(target)
+        raise ClipdbError(f"no image of {model} has a {what} and vectors of these heads: ingest the images again")
     groups = sorted(set(used))
     known = sorted({name for name, *_ in groups})
     if not 2 <= len(known) <= _MOST_CLASSES:
@@ -153,7 +154,7 @@ def _values(context: Context, key: str) -> dict[str, str]:
         names = ", ".join(str(one) for (one,) in keys[:_SHOWN])
         if key == LABEL:
             raise ClipdbError(
-                "no image has a label: run `clipdb ingest images SRC --label-from parent`"
+                "no image has a class label: run `clipdb ingest images SRC --label-from parent`"
                 + (f", or give --target a key of images.metadata: {names}" if names else "")
             )
         raise ClipdbError(

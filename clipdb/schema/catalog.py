@@ -24,7 +24,7 @@ _HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
 _DAMAGED = re.compile(
     r"Corrupt|Could not read enough bytes|replaying WAL|Serialization Error|INTERNAL Error|FATAL Error"
 )
-_HELD_HERE = "with a different configuration"
+_HELD_HERE = re.compile("with a different configuration|is already attached by database")
 _RETRY_SECONDS = 0.05
 
 
@@ -52,7 +52,8 @@ def in_memory() -> duckdb.DuckDBPyConnection:
 def create(index: Path) -> None:
     """Make an empty index: the directory with its tables, comments, views and version.
 
-    It is built under a temporary name beside its place and renamed: it is there whole or not at all.
+    It is built under a temporary name beside its place and renamed: it is there whole or not at all. What was killed
+    while it made one here is deleted.
 
     Raises
     ------
@@ -61,12 +62,18 @@ def create(index: Path) -> None:
     """
     require_free(index)
     # Not at the top: most commands only read, and these take longer to import than the rest of this module.
+    import os
     import shutil
     from uuid import uuid4
 
+    from clipdb.schema.leftovers import delete_leftovers, locked
+
+    handle = None
     building = index.with_name(f".{index.name}.{uuid4().hex}")
     try:
         (building / "vectors").mkdir(parents=True)
+        handle = locked(building)
+        delete_leftovers(index, "[0-9a-f]{32}", is_unfinished)
         with duckdb.connect(str(building / CATALOG), config=CONFIG) as connection:
             connection.begin()
             migrations.make(connection)
@@ -81,6 +88,15 @@ def create(index: Path) -> None:
         raise ClipdbError(f"cannot make an index at {index}: {reason_of(error)}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def is_unfinished(directory: Path) -> bool:
+    """Tell whether a directory with the name of an index that is being made holds what an index may, and no more."""
+    return directory.is_dir() and all(
+        one.name in ("vectors", "writer.lock") or one.name.startswith(CATALOG) for one in directory.iterdir()
+    )
 
 
 def require_free(index: Path) -> None:
@@ -192,7 +208,7 @@ def open_any(index: Path, read_only: bool, wait: float) -> duckdb.DuckDBPyConnec
         try:
             return duckdb.connect(str(index / CATALOG), read_only=read_only, config=CONFIG)
         except duckdb.Error as error:
-            if not (_LOCKED.search(str(error)) or _HELD_HERE in str(error)):
+            if not (_LOCKED.search(str(error)) or _HELD_HERE.search(str(error))):
                 raise unreadable(index, error) from error
             if time.monotonic() >= deadline:
                 raise InUseError(_in_use(index, str(error))) from error
@@ -200,7 +216,7 @@ def open_any(index: Path, read_only: bool, wait: float) -> duckdb.DuckDBPyConnec
 
 
 def _in_use(index: Path, message: str) -> str:
-    if _HELD_HERE in message:
+    if _HELD_HERE.search(message):
         return f"{index} is open in this process for another use: close that connection first"
     holder = _HOLDER.search(message)
     who = f"process {holder['pid']} ({holder['program']})" if holder else "another process"

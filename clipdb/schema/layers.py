@@ -16,7 +16,8 @@ def parse_layers(text: str, layers: int, option: str = "--layers") -> list[int]:
     Parameters
     ----------
     text
-        ``last4``, ``all``, a layer, a range or several of them with commas, counted from 0.
+        ``last4``, ``all``, a layer, a range or several of them with commas, counted from 0. ``last4`` of a model with
+        fewer layers is all of them.
     layers
         How many the model has.
     option
@@ -35,7 +36,7 @@ def parse_layers(text: str, layers: int, option: str = "--layers") -> list[int]:
     if text == "all":
         return list(range(layers))
     if last := _LAST.fullmatch(text):
-        chosen = set(range(layers - int(last[1]), layers))
+        chosen = set(range(max(layers - int(last[1]), 0), layers))
     else:
         ranges = [_RANGE.fullmatch(part.strip()) for part in text.split(",")]
         if None in ranges:

@@ -6,11 +6,17 @@ import hashlib
 import re
 from pathlib import Path
 
+from clipdb._text import quoted
 from clipdb.errors import ClipdbError
 
 _HEAD = re.compile(r"l(\d+)\.?h(\d+)", re.IGNORECASE)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _MODEL = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
+
+MOST_NAME = 200
+"""Characters that the name of a model, a reviewer or a pool may have."""
+MOST_PROPERTY = 1000
+"""Characters that a property may have."""
 
 
 def head_name(layer: int, head: int) -> str:
@@ -43,13 +49,20 @@ def model_slug(model_id: str) -> str:
     Raises
     ------
     ClipdbError
-        If the name has characters that a file name can't hold, or a double underscore, which separates its parts.
+        If the name has characters that a file name can't hold, or a double underscore, which separates its parts, or is
+        too long.
     """
-    if not _MODEL.fullmatch(model_id) or "__" in model_id:
+    if not _MODEL.fullmatch(model_id) or "__" in model_id or len(model_id) > MOST_NAME:
         raise ClipdbError(
-            f"{model_id!r} is not a model name: write ARCH/PRETRAINED with letters, digits, '-', '.' and single '_'"
+            f"{quoted(model_id)} is not a model name: "
+            "write ARCH/PRETRAINED with letters, digits, '-', '.' and single '_'"
         )
     return model_id.replace("/", "__")
+
+
+def is_name(text: str, most: int = MOST_NAME) -> bool:
+    """Tell whether a text can name something: one line of letters that print, and not too many of them."""
+    return bool(text.strip()) and text.isprintable() and len(text) <= most
 
 
 def is_url(place: str | Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,53 @@ def test_check_runs_the_model_on_a_stored_image(index: Path, pictures: list[Path
     assert 0 < abs(total - own) < 2e-3  # the total is of the vectors in the index
 
 
+def test_what_the_index_knows_is_explained_without_its_file(
+    index: Path, pictures: list[Path], model: Any, tmp_path: Path
+) -> None:
+    """A sentence of one's own about an image whose file is gone, by its name, in the index and in an export of it."""
+    from support import change
+
+    done("export", tmp_path / "export", "-i", index)
+    own = shutil.copytree(index, tmp_path / "own.clipdb")
+    change(own, "update images set uri = replace(uri, '/scene-', '/gone/scene-')")
+    with_file, text = pictures[4], "a red ring on a sofa"
+    stored = explained(with_file, text, "-i", index)[0]
+    cosine = own_cosine(model, with_file, text)
+    rows, line = explained(with_file.name, text, "-i", own)
+    assert rows == stored
+    total, compared = numbers(line)
+    assert "(of the image's embedding in the index, since its file can't be read)" in line
+    assert total == pytest.approx(cosine, abs=2e-3) and compared == pytest.approx(cosine, abs=2e-3)
+    assert abs(total - compared) < 1e-5
+    # The export's images lie where they were, so the model's own cosine is run.
+    rows, line = explained(with_file.name, text, "-i", tmp_path / "export")
+    assert rows == stored and "(run now)" in line
+    problem = refused("explain", with_file.name, text, "--check", "-i", own)
+    assert problem.endswith("is not there any more: put it back, or give the path of a copy")
+
+
+def test_a_property_is_said_once(index: Path, pictures: list[Path]) -> None:
+    rows = explained(pictures[1], TEXT, "--by", "property", "-i", index)[0]
+    assert {row["property"] for row in rows} == {None} and len({row["part"] for row in rows}) == len(rows) > 3
+    table = clipdb("explain", pictures[1], TEXT, "--by", "property", "-i", index).stdout
+    assert table.splitlines()[0].split() == ["part", "heads", "share"]
+
+
+def test_a_negative_figure_has_one_sign_in_the_whole_chart(
+    index: Path, pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    titles = []
+    plain = Figure.suptitle
+    monkeypatch.setattr(Figure, "suptitle", lambda self, text, **more: titles.append(text) or plain(self, text, **more))
+    total = numbers(explained(pictures[1], OTHER, "--text-b", TEXT, "--plot", tmp_path / "a.png", "-i", index)[1])[0]
+    other = numbers(explained(pictures[1], TEXT, "--text-b", OTHER, "--plot", tmp_path / "b.png", "-i", index)[1])[0]
+    assert total == pytest.approx(-other) and other != 0
+    negative = titles[0 if total < 0 else 1]
+    assert f"= \N{MINUS SIGN}{abs(total):.4f}; by {MODEL_ID} itself \N{MINUS SIGN}" in negative.replace("\n", " ")
+
+
 def test_the_plot_is_a_picture(index: Path, pictures: list[Path], tmp_path: Path) -> None:
     from PIL import Image
 
@@ -153,7 +201,9 @@ def test_queries_draw_their_charts(index: Path, tmp_path: Path) -> None:
     curve = json.loads(done("query", "reconstruct", *task, "--plot", tmp_path / "r.png"))
     assert curve[0]["spans"] == 0 and curve[-1]["spans"] == len(curve) - 1 and curve[0]["replaced"] == 30
     assert all((tmp_path / f"{name}.png").read_bytes().startswith(PNG) for name in "ar")
-    assert "is not a .png file" in refused("query", "reconstruct", *task, "--plot", tmp_path / "r.svg")
+    assert "is not a picture that can be drawn: --plot writes .png, .jpg, .jpeg" in refused(
+        "query", "reconstruct", *task, "--plot", tmp_path / "r.svg"
+    )
     assert done("query", "ablate", "--layers", "4", *task[:-1], "csv").count("direct effects only") == len(ablated)
 
 
@@ -178,7 +228,7 @@ def test_a_text_that_is_too_long_says_what_was_dropped(index: Path, pictures: li
         (["{image}", " "], "is empty"),
         (["{image}", TEXT, "--text-b", TEXT], "are the same"),
         (["{image}", TEXT, "--model", "no/ne"], "no model 'no/ne' in this index: it has clipdb-tiny/scenes"),
-        (["{image}", TEXT, "--plot", "chart.svg"], "is not a .png file"),
+        (["{image}", TEXT, "--plot", "chart.svg"], "is not a picture"),
         (["{image}", TEXT, "--plot", "/no/such/folder/chart.png"], "can't write /no/such/folder/chart.png"),
     ],
 )

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from clipdb import __version__
 from clipdb.cli import VERBS, main
 from clipdb.queries.named import query_names
 
@@ -52,3 +56,26 @@ def test_the_pages_name_everything() -> None:
     cli, queries = ((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("cli.md", "queries.md"))
     assert all(f"## `clipdb {verb}`" in cli for verb in VERBS)
     assert all(f"### `{name.replace('_', '-')}`" in queries for name in query_names())
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["qurey", "heads"], "No such command 'qurey': did you mean `clipdb query`?"),
+        (["exprot"], "No such command 'exprot': did you mean `clipdb export`?"),
+        (["heads"], "No such command 'heads': did you mean `clipdb query heads`?"),
+        (["xyzzy"], "No such command 'xyzzy'."),
+        (
+            ["-i", "x.clipdb", "query", "heads"],
+            "No such option -i: options follow the verb, as in `clipdb query heads -i INDEX`",
+        ),
+    ],
+)
+def test_a_mistyped_verb(words: list[str], problem: str) -> None:
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2 and result.stderr.endswith(f"\nError: {problem}\n")
+
+
+def test_clipdb_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "clipdb", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == f"clipdb, version {__version__}\n"

@@ -41,10 +41,10 @@ def test_what_is_printed(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("note,layer,head,rank,text,Pa\x1bge\nx,3,0,1,a red mug,7\n")
     command = ("import", "spans", tmp_path / "s.csv", "--source", "web", "-i", tmp_path / "i.clipdb")
     result = clipdb(*command, "--model", "ViT-A/web")
-    assert result.stdout == f"{tmp_path / 'i.clipdb'}: added 1 spans, skipped 0; the file has 1 heads of ViT-A/web\n"
-    assert result.stderr == "note: left out the columns note, Pa ge\n"
+    assert result.stdout == f"{tmp_path / 'i.clipdb'}: added 1 span, skipped 0; the file has 1 head of ViT-A/web\n"
+    assert result.stderr == "note: left out the columns note, Pa\\u001bge\n"
     (tmp_path / "s.csv").write_text("layer,head,rank,Pa\x1bge\n3,0,1,7\n")
-    assert "has no column 'text' (its columns: layer, head, rank, Pa ge)" in refused(*command)
+    assert "has no column 'text' (its columns: layer, head, rank, Pa\\u001bge)" in refused(*command)
 
 
 def test_the_same_file_again_leaves_every_byte(named: Path, index: Path) -> None:
@@ -146,6 +146,28 @@ def test_imported_spans_are_not_spanned_over(own_index: Path, tmp_path: Path) ->
         ("labels", f"{HEADS},Layer,property\na,b,0,0,0,x\n", "FILE has the column 'layer' twice"),
         ("labels", f"{HEADS},property\na,b,0,0,x\na,b,0,1,\n", "FILE line 3: the property is empty: fill it in"),
         ("labels", f"{HEADS},property\na,b,0,0, ...\n", "FILE line 2: the property is empty"),
+        ("labels", f"{HEADS},property\na,b,0,0,red\x1b[31m\n", "FILE line 2: the property is 'red\\x1b[31m': write at"),
+        (
+            "labels",
+            f"{HEADS},property\na,b,0,0,red\tblue\n",
+            "FILE line 2: the property is 'red\\tblue': write at most",
+        ),
+        (
+            "labels",
+            f"{HEADS},property\na,b,0,0,{'x' * 70_000}\n",
+            f"FILE line 2: the property is '{'x' * 195}...': write at most 1000 characters without tabs",
+        ),
+        ("labels", f"{HEADS},property\n{'x' * 70_000},b,0,0,red\n", f"FILE line 2: '{'x' * 195}...' is not a model"),
+        (
+            "labels",
+            f"{HEADS},property,confidence\na,b,0,0,x,\u0661\n",
+            "FILE line 2: the confidence is '\u0661': write a",
+        ),
+        (
+            "labels",
+            f"{HEADS},property,confidence\na,b,0,0,x,{'1' * 9999}\n",
+            f"FILE line 2: the confidence is '{'1' * 195}...",
+        ),
         ("labels", f"{HEADS},property\na,b,0,0\n", "FILE line 2: the property is empty"),
         ("labels", f"{HEADS},property\na,b,-1,0,x\n", "FILE line 2: the layer is '-1': write a whole number, counted"),
         ("labels", f"{HEADS},property\na,b,1.0,0,x\n", "FILE line 2: the layer is '1.0'"),

@@ -57,6 +57,10 @@ def test_neighbours_take_a_file(run: Run, built: Built) -> None:
     assert len(by_file.stdout.splitlines()) == 5
 
 
+def test_the_usage_of_sql_has_it_once(run: Run) -> None:
+    assert run("query", "select 1", "--help").stdout.startswith("Usage: main query [OPTIONS] SQL\n")
+
+
 def test_help_comes_from_the_header(run: Run) -> None:
     text = run("query", "neighbours", "--help").stdout
     assert "Images most like an image, as one head sees them" in text
@@ -96,7 +100,6 @@ def test_a_folder_of_queries(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("head",), "head needs --head"),
         (("head", "L9.H9"), "no head L9.H9"),
         (("neighbours", "ffffffff", "--head", "L1.H0"), "no image 'ffffffff'"),
         (("select * from nowhere",), "Table with name nowhere does not exist"),
@@ -167,7 +170,7 @@ def test_csv_is_exact(run: Run) -> None:
     assert (found["day"], found["text"], found["exact"]) == ("2026-01-02", 'é"\n', "1.25")
 
 
-@pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "parquet", "md", "txt"])
+@pytest.mark.parametrize("suffix", ["json", "jsonl", "csv", "tsv", "parquet", "md", "txt", "TXT"])
 def test_a_file_is_written_whole_in_the_form_of_its_name(run: Run, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"heads.{suffix}"
     path.write_text("old")
@@ -180,9 +183,122 @@ def test_a_file_is_written_whole_in_the_form_of_its_name(run: Run, tmp_path: Pat
         return
     text = path.read_text()
     assert "L1.H0" in text
-    assert {"json": text[0] == "[", "jsonl": text[0] == "{", "csv": text.startswith("model_id,")}.get(suffix, True)
-    assert suffix != "md" or text.startswith("| model_id |")
-    assert suffix != "txt" or text.startswith("model_id  ")
+    begins = {"json": "[", "jsonl": "{", "csv": "model_id,", "tsv": "model_id\t", "md": "| model_id |"}
+    assert text.startswith(begins.get(suffix, "head   property  "))
+
+
+@pytest.mark.parametrize("name", ["heads.xlsx", "heads.csv.gz", "heads.jpg", "heads.svg"])
+def test_a_suffix_that_is_none_of_its_own_is_refused(run: Run, tmp_path: Path, name: str) -> None:
+    result = run("query", "heads", "-o", str(tmp_path / name))
+    assert result.exit_code == 1 and result.stdout == "" and not list(tmp_path.iterdir())
+    known = ".txt, .json, .jsonl, .ndjson, .csv, .tsv, .parquet, .md"
+    assert result.stderr.startswith(f"Error: --output doesn't write {Path(name).suffix}: it writes {known}, or ")
+    assert len(result.stderr.splitlines()) == 1 and ("--sheet" in result.stderr) == (name == "heads.jpg")
+    assert run("query", "heads", "-o", str(tmp_path / name), "-f", "csv").exit_code == 0
+    assert (tmp_path / name).read_text().startswith("model_id,")
+
+
+def test_a_file_without_a_suffix_gets_a_table(run: Run, tmp_path: Path) -> None:
+    assert run("query", "heads", "-o", str(tmp_path / "heads")).exit_code == 0
+    assert (tmp_path / "heads").read_text().startswith("head   property")
+
+
+def test_tsv_quotes_what_holds_a_tab(run: Run) -> None:
+    text = run(
+        "query", "select e'a\\tb' as one, e'c\\nd' as two, 'e\\f \"g\"' as three, 'h' as four", "-f", "tsv"
+    ).stdout
+    assert text == 'one\ttwo\tthree\tfour\n"a\tb"\t"c\nd"\t"e\\f ""g"""\th\n'
+    assert list(csv.reader(io.StringIO(text), delimiter="\t"))[1] == ["a\tb", "c\nd", 'e\\f "g"', "h"]
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "tsv", "parquet", "markdown", "table"])
+def test_columns_are_chosen(run: Run, tmp_path: Path, form: str) -> None:
+    for asked in (("heads",), ("select * from (from heads select model_id, name as head, labels: 1)",)):
+        path = tmp_path / "out"
+        chosen = run("query", *asked, "--columns", "head, model_id", "-f", form, "-n", "1", "-o", str(path))
+        assert chosen.exit_code == 0, chosen.stderr
+        found = pq.read_table(path).column_names if form == "parquet" else path.read_text()
+        expected = {
+            "json": '[{"head": "L1.H0", "model_id": "one/a"}]\n',
+            "csv": "head,model_id\nL1.H0,one/a\n",
+            "tsv": "head\tmodel_id\nL1.H0\tone/a\n",
+            "parquet": ["head", "model_id"],
+            "markdown": "| head | model_id |\n| --- | --- |\n| L1.H0 | one/a |\n",
+            "table": "head   model_id\n-----  --------\nL1.H0  one/a\n",
+        }
+        assert found == expected[form]
+    wrong = run("query", "heads", "--columns", "head,hats", "-f", form, "-o", str(tmp_path / "new"))
+    assert wrong.exit_code == 1 and not (tmp_path / "new").exists()
+    assert wrong.stderr.startswith("Error: --columns names 'hats', and the columns are model_id, head, property, ")
+
+
+def test_every_verb_chooses_columns(run: Run) -> None:
+    for asked in (("info",), ("verify",), ("models", "ViT-B-32/openai"), ("query", "--list")):
+        names = json.loads(run(*asked, "-f", "json").stdout)[0]
+        column = list(names)[1]
+        chosen = run(*asked, "--columns", column, "-f", "json")
+        assert [list(row) for row in json.loads(chosen.stdout)] == [[column]] * len(json.loads(chosen.stdout)), chosen
+
+
+def test_a_table_gives_its_width_to_texts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run("query", "heads").stdout.splitlines()
+    assert lines[0].split() == ["head", "property", "labeller", "confidence", "spans", "variance"]
+    assert max(map(len, lines)) <= 80 and "two apples; a red, round thing…" in lines[2 + 5]
+    assert lines[-1] == "(in all rows: model_id one/a; -f csv has all)"
+    assert run("query", "heads", "--layer", "1").stdout.endswith(
+        "(in all rows: model_id one/a, labeller vote; -f csv has all)\n"
+    )
+    # SQL has what it asks for, and so has whoever chooses columns.
+    own = run("query", "select model_id, null as nothing from heads").stdout.splitlines()
+    assert own[0].split() == ["model_id", "nothing"] and own[2].split() == ["one/a"] and len(own) == 8
+    assert run("query", "heads", "--columns", "model_id").stdout.split()[2:] == ["one/a"] * 6
+
+
+def test_intervals_are_one_column_for_people_and_exact_elsewhere(run: Run) -> None:
+    table = run("query", "entanglement").stdout.splitlines()
+    row = json.loads(run("query", "entanglement", "-f", "json").stdout)[0]
+    shown = f"{row['entanglement']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    assert shown in table[2] and "low" not in table[0].split()
+    assert run("query", "entanglement", "-f", "csv").stdout.split(",")[5:7] == ["low", "high"]
+    assert run("query", "entanglement", "-f", "markdown").stdout.split(" | ")[5:7] == ["low", "high"]
+
+
+def test_markdown_cuts_nothing(run: Run, built: Built) -> None:
+    text = "a long text " * 40
+    found = run("query", f"select image_id, '{text}' as said from images order by image_id limit 1", "-f", "markdown")
+    assert f"| {min(built.ids)} | {text.strip()} |" in found.stdout
+
+
+def test_the_beginning_of_an_id_gets_a_hint_where_it_finds_nothing(run: Run, built: Built) -> None:
+    short = built.ids[0][:12]
+    nothing = run("query", f"select * from images where image_id = '{short}'")
+    assert nothing.stderr == (
+        "No rows.\nnote: an id has 64 letters, of which tables show the first 12: compare with "
+        f"starts_with(image_id, '{short}')\n"
+    )
+    found = run("query", f"select image_id from images where starts_with(image_id, '{short}')")
+    assert found.stdout.split()[2] == short and found.stderr == ""
+    assert "note" not in run("query", "select * from images where image_id = 'zz'").stderr
+
+
+def test_a_query_may_have_a_note(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "noted.sql").write_text(
+        "-- Noted\n-- $n integer = 1: A number.\n-- note: select 'only ' || $n\n--     where $n < 3\nselect $n as n"
+    )
+    asked = ("query", "--queries", str(tmp_path), "noted", "-f", "csv")
+    assert run(*asked).stderr == "note: only 1\n" and run(*asked, "--n", "3").stderr == ""
+
+
+def test_the_scoreboard_says_which_names_count_as_one(run: Run, built: Built, two: Built) -> None:
+    noted = run("query", "scoreboard", "-f", "csv")
+    assert noted.stderr == 'note: 1 name is written in several ways that count as one: "Colour." and "colour"\n'
+    assert run("query", "scoreboard", "-f", "csv", index=two.path).stderr == ""
+
+
+def test_a_plan_keeps_its_lines(run: Run) -> None:
+    lines = run("query", "explain select * from heads").stdout.splitlines()
+    assert lines[0].startswith("┌──") and len(lines) > 5 and any("SEQ_SCAN" in line for line in lines)
 
 
 def test_parquet_keeps_vectors(run: Run, built: Built, tmp_path: Path) -> None:
@@ -201,6 +317,17 @@ def test_a_failure_leaves_the_file_as_it_was(run: Run, tmp_path: Path) -> None:
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
     failed = run("query", "heads", "-o", str(tmp_path / "none" / "heads.csv"))
     assert failed.exit_code == 1 and "can't write" in failed.stderr and len(failed.stderr.splitlines()) == 1
+
+
+def test_what_a_query_needs_and_is_not_given_is_wrong_usage(run: Run) -> None:
+    result = run("query", "head")
+    assert result.exit_code == 2 and result.stdout == ""
+    assert result.stderr.endswith("Error: head needs --head: The head, as L11.H3.\n")
+
+
+def test_american_spelling(run: Run) -> None:
+    british, american = (run("query", name, "--help").stdout for name in ("neighbours", "neighbors"))
+    assert american == british and "Usage:" in british
 
 
 def test_a_model_is_chosen_for_sql(run: Run, two: Built) -> None:
@@ -226,7 +353,9 @@ def test_ctrl_c_exits_130(built: Built, tmp_path: Path) -> None:
     # A shell that runs the suite in the background has children ignore Ctrl-C.
     code = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {CLI[2]}"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "query", "-i", str(built.path), query], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, "query", "--files", "-i", str(built.path), query],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         while not marker.exists() and process.poll() is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from span_index import MODEL, span_index
-from support import clipdb, done, refused, rows, until
+from support import change, clipdb, done, refused, rows, until
 
 from clipdb.ingest.lock import writer_lock
 
@@ -107,8 +107,9 @@ def test_the_names_of_one_labeller(index: Path) -> None:
     assert [one[2] for one in rows(index, PEOPLE)] == ["L10.H0's own"]
 
 
-def test_what_would_steer_the_terminal_is_left_out(index: Path) -> None:
-    done("import", "labels", _names(index.parent, "red\x1b[31m"), "--source", "paper", "-i", index)
+def test_what_would_steer_the_terminal_is_escaped(index: Path) -> None:
+    done("import", "labels", _names(index.parent, "red"), "--source", "paper", "-i", index)
+    change(index, "update labels set property = ? where labeller = 'import:paper'", "red\x1b[31m")
     assert "\x1b" not in review(index, "q\n", "--labeller", "import:paper")
 
 
@@ -143,7 +144,7 @@ def test_ctrl_c_keeps_what_was_decided(index: Path) -> None:
     done("label", "--labeller", "vote", "--pool", "plain", "-i", index)
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
-    assert until(lambda: reads(b"1 heads decided by human:ann, 5 left"))
+    assert until(lambda: reads(b"1 head decided by human:ann, 5 left"))
     os.close(controller)
     assert len(rows(index, PEOPLE)) == 1
 
@@ -168,7 +169,7 @@ def test_an_answer_waits_for_another_writer(index: Path) -> None:
             note = process.stderr.readline().decode()
             assert f"process {os.getpid()} (" in note and note.endswith("the answer is kept, and written after that\n")
         printed, problems = process.communicate(timeout=60)
-    assert process.returncode == 0 and b"1 heads decided by human:ann, 5 left" in printed and problems == b""
+    assert process.returncode == 0 and b"1 head decided by human:ann, 5 left" in printed and problems == b""
     assert len(rows(index, PEOPLE)) == 1
 
 
@@ -239,6 +240,16 @@ def test_a_file_that_a_person_typed(index: Path, tmp_path: Path) -> None:
         ("Small,none,10,0,,Eve,named,doors,", "line 2: the pool is empty"),
         ("Small,none,10,0,plain,Eve,fits,doors,", "line 2: the text is empty"),
         ("Small,none,10,0,plain,,named,doors,", "line 2: the reviewer is empty"),
+        (
+            "Small,none,10,0,plain,E\x07ve,named,doors,",
+            "line 2: the reviewer is 'E\\x07ve': write at most 200 characters",
+        ),
+        (
+            "Small,none,10,0,plain,Eve,named,do\tors,",
+            "line 2: the property is 'do\\tors': write at most 1000 characters",
+        ),
+        (f"Small,none,10,0,plain,{'E' * 201},named,doors,", f"line 2: the reviewer is '{'E' * 195}...': write at most"),
+        ("Small,none,10,0,p\x9blain,Eve,named,doors,", "line 2: the pool is 'p\\x9blain': write at most 200"),
         ("Small,none,x,0,plain,Eve,named,doors,", "line 2: the layer is 'x'"),
         (
             "Small,none,10,0,plain,Eve,named,doors,\nSmall,none,10,0,plain,Eve,named,gates,",

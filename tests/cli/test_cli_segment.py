@@ -74,6 +74,16 @@ def test_an_array_and_an_overlay_are_written(arguments: tuple[object, ...], tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["map.npy", "map.png", "short.png"]
 
 
+@pytest.mark.parametrize("name", ["map.jpg", "map.JPEG"])
+def test_a_picture_may_be_jpeg(arguments: tuple[object, ...], tmp_path: Path, name: str) -> None:
+    result = clipdb(*arguments, "-o", tmp_path / name)
+    assert result.exit_code == 0 and "patch_row" in result.stdout
+    done(*arguments, "--overlay", tmp_path / "map.png")
+    with Image.open(tmp_path / name) as jpeg, Image.open(tmp_path / "map.png") as exact:
+        assert jpeg.format == "JPEG" and jpeg.size == exact.size
+        assert np.abs(np.asarray(jpeg).astype(int) - np.asarray(exact.convert("RGB"))).mean() < 3
+
+
 @pytest.mark.parametrize("size", [(64, 64), (400, 100), (90, 400), (3000, 2000)])
 def test_an_overlay_reddens_what_speaks_for_the_text_and_dims_what_was_not_seen(
     arguments: tuple[object, ...], tmp_path: Path, size: tuple[int, int]
@@ -117,6 +127,15 @@ def test_heads_are_chosen_by_name_property_or_layers(arguments: tuple[object, ..
     assert len(found.heads) == count == len(heads)
     assert summary("--head", "L4.H2,L3.H1", "--layers", "3").startswith("L3.H1: ")
     assert "no head meets all" in refused(*arguments, "--head", "L4.H2", "--layers", "3")
+
+
+def test_a_segmentation_is_shown_in_a_line(arguments: tuple[object, ...], ready_index: Path) -> None:
+    with package.open(ready_index, device="cpu") as db:
+        some, all_heads = (
+            package.segment(db, str(arguments[1]), "a red ring", heads=heads) for heads in (["L4.H2", "L3.H1"], [])
+        )
+    assert repr(some) == f"Segmentation(L3.H1, L4.H2: share {some.total:+.4f} of {some.cosine:+.4f}, 8 x 8)"
+    assert repr(all_heads).startswith("Segmentation(L1.H0, L1.H1, L1.H2, L1.H3 and 20 more: share ")
 
 
 def test_a_contrast_says_so(arguments: tuple[object, ...]) -> None:
@@ -190,7 +209,8 @@ def test_bad_input_is_said_in_a_line(arguments: tuple[object, ...], changed: dic
 def test_a_file_that_is_no_image_and_wrong_suffixes(arguments: tuple[object, ...], tmp_path: Path) -> None:
     (tmp_path / "no.png").write_text("text")
     assert "can't be read as an image" in refused("segment", tmp_path / "no.png", *arguments[2:])
-    assert clipdb(*arguments, "--overlay", tmp_path / "map.jpg").exit_code == 2
+    for option in ("--overlay", "-o"):
+        assert ".png, .jpg, .jpeg" in refused(*arguments, option, tmp_path / "map.svg")
     assert clipdb(*arguments, "--map", tmp_path / "map.csv").exit_code == 2
 
 

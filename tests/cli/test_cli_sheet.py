@@ -10,18 +10,24 @@ import pytest
 from built_index import SPANS, Built, Run, build
 from PIL import Image
 
-from clipdb.cli.sheet import CELL, COLUMNS, MARGIN, contact_sheet
+from clipdb.cli.contact_sheet import Block, Cell, draw_contact_sheet
 from clipdb.schema import catalog
 
 GREY = (211, 211, 211)
-TOP, STEP = 30, CELL + MARGIN
+CELL, COLUMNS, MARGIN = 160, 5, 8
+TOP, HEADING, CAPTION = 48, 26, 36
+STEP = CELL + MARGIN
 
 
-def cell(sheet: Path, place: int) -> np.ndarray:
+def pixels(sheet: Path) -> np.ndarray:
+    return np.asarray(Image.open(sheet).convert("RGB"))
+
+
+def cell(sheet: Path, place: int, top: int = TOP, size: int = CELL, columns: int = COLUMNS) -> np.ndarray:
     """Cut a cell's picture out of a sheet."""
-    x = MARGIN + place % COLUMNS * STEP
-    y = TOP + place // COLUMNS * (STEP + 34)
-    return np.asarray(Image.open(sheet).convert("RGB"))[y : y + CELL, x : x + CELL]
+    x = MARGIN + place % columns * (size + MARGIN)
+    y = top + place // columns * (size + MARGIN + CAPTION)
+    return pixels(sheet)[y : y + size, x : x + size]
 
 
 @pytest.fixture
@@ -45,7 +51,7 @@ def test_a_sheet_shows_the_image_and_its_neighbours_in_order(run: Run, coloured:
     found = [line.split(",")[2] for line in result.stdout.splitlines()[1:]]
     for place, image in enumerate([coloured.ids[3], *found]):
         assert (cell(sheet, place) == (6 * coloured.ids.index(image), 0, 0)).all()
-    assert Image.open(sheet).size == (COLUMNS * STEP + MARGIN, TOP + 2 * (STEP + 34))
+    assert Image.open(sheet).size == (COLUMNS * STEP + MARGIN, TOP + 2 * (STEP + CAPTION))
 
 
 @pytest.mark.parametrize(
@@ -89,6 +95,11 @@ def test_what_is_gone_or_not_the_image_is_grey(run: Run, coloured: Built, tmp_pa
     assert result.exit_code == 0, result.stderr
     found = [line.split(",")[2] for line in result.stdout.splitlines()[1:]]
     assert len(found) == 39
+    first = next(image for image in found if coloured.ids.index(image) < 4)
+    uri = {**odd, 3: str(coloured.files[3])}[coloured.ids.index(first)]
+    assert (
+        result.stderr == f"note: 4 of 40 pictures can't be found: {uri} and 3 more are gone, changed or not readable\n"
+    )
     for place, image in enumerate(found, start=1):
         number = coloured.ids.index(image)
         if number < 4:  # gone, no file, another picture, no picture
@@ -109,7 +120,10 @@ def test_what_lists_no_images_has_no_sheet(run: Run, built: Built, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("name", "problem"),
-    [("sheet.jpg", "sheet.jpg is not a .png file: --sheet draws PNG"), ("none/sheet.png", "can't write")],
+    [
+        ("sheet.svg", "sheet.svg is not a picture that can be drawn: --sheet writes .png, .jpg, .jpeg"),
+        ("none/sheet.png", "can't write"),
+    ],
 )
 def test_a_file_that_cant_be_is_said(run: Run, coloured: Built, tmp_path: Path, name: str, problem: str) -> None:
     asked = ("query", "neighbours", coloured.ids[0], "--head", "L2.H1", "--sheet", str(tmp_path / name))
@@ -142,8 +156,103 @@ def test_pictures_are_fitted_and_turned_upright(run: Run, tmp_path: Path) -> Non
         assert blue.any(axis=1).all() and np.flatnonzero(blue.any(axis=0)).tolist() == list(range(40, 120))
 
 
-def test_a_long_title_is_cut(tmp_path: Path) -> None:
-    titles = ["a title " * 40, "a title " * 80]
-    for number, title in enumerate(titles):
-        contact_sheet(title, [("no picture", "caption")], tmp_path / f"{number}.png")
-    assert (tmp_path / "0.png").read_bytes() == (tmp_path / "1.png").read_bytes()
+def test_texts_stay_inside_their_cell_and_their_sheet(tmp_path: Path) -> None:
+    """A gap without ink stays right of every cell, whatever its caption, and right of the title."""
+    captions = ["n02264363_lacewing_and_more_of_it.JPEG", "a caption of very many words that go on", "日本語" * 20, "i"]
+    cells = [Cell("no picture " * 40, (text, text)) for text in captions]
+    draw_contact_sheet(("a title " * 80, "l" * 900), [Block("a heading " * 40, cells)], tmp_path / "s.png", columns=4)
+    drawn = pixels(tmp_path / "s.png")
+    assert drawn.shape[1] == 4 * STEP + MARGIN
+    ink = (drawn < 200).any(axis=2)
+    assert ink[:TOP].any() and not ink[:, -MARGIN:].any() and not ink[:, :MARGIN].any()
+    for place in range(1, 4):
+        gap = MARGIN + place * STEP - MARGIN
+        assert not ink[TOP + HEADING :, gap : gap + MARGIN].any()
+        assert ink[TOP + HEADING + CELL :, gap : gap + STEP].any()
+
+
+def test_a_files_name_keeps_its_end_and_a_sentence_its_beginning() -> None:
+    from PIL import ImageFont
+
+    from clipdb.cli.contact_sheet import cut
+
+    font = ImageFont.load_default(13)
+    assert cut("scene-00001.png", font, 160) == "scene-00001.png"
+    name, sentence = cut("n02264363_lacewing_and_more.JPEG", font, 100), cut("a caption of many words", font, 100)
+    assert name[0] == "…" and "n02264363_lacewing_and_more.JPEG".endswith(name[1:]) and font.getlength(name) <= 100
+    assert sentence[-1] == "…" and "a caption of many words".startswith(sentence[:-1])
+    assert 80 < font.getlength(sentence) <= 100
+
+
+def test_most_and_least_are_two_blocks(run: Run, coloured: Built, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    asked = ("query", "activating", "L2.H1", "--k", "7", "-f", "csv", "--sheet", str(sheet))
+    result = run(*asked, index=coloured.path)
+    assert result.exit_code == 0 and result.stderr == ""
+    rows = [line.split(",") for line in result.stdout.splitlines()[1:]]
+    tops = {"most": TOP + HEADING, "least": TOP + 2 * (STEP + CAPTION) + 2 * HEADING}
+    for side, rank, _, image, *_ in rows:
+        assert (cell(sheet, int(rank) - 1, tops[side]) == (6 * coloured.ids.index(image), 0, 0)).all()
+    for top in tops.values():
+        heading = pixels(sheet)[top - HEADING : top]
+        assert (heading < 128).any() and (heading[:, 200:] == 255).all()
+    assert Image.open(sheet).size[1] == tops["least"] + 2 * (STEP + CAPTION)
+
+
+def test_the_title_says_the_question(built: Built) -> None:
+    import clipdb
+    from clipdb.cli.sheet import _question
+    from clipdb.queries.named import find_query
+
+    def title(name: str, **given: object) -> str:
+        query = find_query(name)
+        with clipdb.open(built.path) as index:
+            return _question(index, query, index.bind(query, given))
+
+    assert title("text_neighbours", text="a red\nthing", head="l2.h1") == "L2.H1 · a red thing"
+    assert title("neighbours", image=built.ids[0], head="L2.H1", measure="cosine", k=3) == "L2.H1"
+    assert title("neighbours", image=built.ids[0], head="L2.H1", measure="dot") == "L2.H1 · measure dot"
+    # The spans of L1.H0 begin with the second text.
+    assert title("activating", head="L1.H0", span=1) == f"L1.H0 · {SPANS[1]}"
+    asked = {"image": built.ids[0], "like": "colour", "unlike": "shape:2"}
+    assert title("property_neighbours", **asked) == "like colour · unlike shape:2"
+    assert title("embedding_neighbours", image=built.ids[0]) == ""
+
+
+def test_pictures_may_be_larger_and_fewer_in_a_row_and_jpeg(run: Run, coloured: Built, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.JPG"
+    asked = ("query", "neighbours", coloured.ids[3], "--head", "L2.H1", "--k", "4", "-f", "csv", "--sheet", str(sheet))
+    result = run(*asked, "--sheet-size", "100", "--sheet-columns", "2", index=coloured.path)
+    assert result.exit_code == 0, result.stderr
+    with Image.open(sheet) as picture:
+        assert picture.format == "JPEG" and picture.size == (2 * 108 + 8, TOP + 3 * (108 + CAPTION))
+    found = [line.split(",")[2] for line in result.stdout.splitlines()[1:]]
+    for place, image in enumerate(found, start=1):
+        off = cell(sheet, place, size=100, columns=2)[4:-4, 4:-4].astype(int) - (6 * coloured.ids.index(image), 0, 0)
+        assert np.abs(off).max() <= 4
+    assert run(*asked, "--sheet-size", "9000", index=coloured.path).exit_code == 2
+
+
+def test_an_exports_thumbnails_stand_in_for_what_is_gone(run: Run, coloured: Built, tmp_path: Path) -> None:
+    """Whoever got an export sees its thumbnails; without them, and in an index, what is missing is counted."""
+    for name, more in (("with", ["--thumbnails"]), ("without", [])):
+        done = run("export", str(tmp_path / name), *more, index=coloured.path)
+        assert done.exit_code == 0, done.stderr
+    other = Image.new("RGB", (20, 20), (0, 0, 250))
+    for file in coloured.files[::2]:
+        file.unlink()
+    for file in coloured.files[1::2]:
+        other.save(file)  # another picture in its place
+    sheet = tmp_path / "sheet.png"
+    asked = ("query", "neighbours", coloured.ids[3], "--head", "L2.H1", "--k", "7", "-f", "csv", "--sheet", str(sheet))
+    result = run(*asked, index=tmp_path / "with")
+    assert result.exit_code == 0 and result.stderr == ""
+    found = [line.split(",")[2] for line in result.stdout.splitlines()[1:]]
+    for place, image in enumerate([coloured.ids[3], *found]):
+        off = cell(sheet, place).astype(int) - (6 * coloured.ids.index(image), 0, 0)
+        assert np.abs(off).max() <= 6  # which JPEG may change
+    for index in (tmp_path / "without", coloured.path):
+        result = run(*asked, index=index)
+        assert result.exit_code == 0 and result.stderr.startswith("note: 8 of 8 pictures can't be found: ")
+        assert f"{coloured.files[3]} and 7 more are gone, changed or not readable" in result.stderr
+        assert (cell(sheet, 0)[:4] == GREY).all()

@@ -4,6 +4,7 @@ import datetime
 
 import pytest
 
+from clipdb.cli.shortened import shorten
 from clipdb.cli.table import render
 
 TEXT = "a photo of a rather long description"
@@ -18,9 +19,10 @@ def test_columns_align_and_nulls_are_empty() -> None:
 def test_no_line_is_wider_than_asked(width: int) -> None:
     rows = [(TEXT, 0.5, [TEXT, TEXT], "short", 10**9, "日本語の説明" * 5)] * 3
     lines = render(("first", "number", "list", "word", "count", "wide"), rows, width).splitlines()
-    table = [line for line in lines if not line.startswith("(columns left out")]
-    wide = [sum(2 if letter > "\u2e80" else 1 for letter in line) for line in table]
-    assert max(wide) <= width and len(table) == 5
+    wide = [sum(2 if letter > "\u2e80" else 1 for letter in line) for line in lines]
+    assert max(wide) <= width
+    table = "\n".join(lines).partition("\n(no room for: ")[0].splitlines()
+    assert len(table) == 5
     assert all(len(line) > 0 for line in table)
 
 
@@ -35,7 +37,7 @@ def test_names_stay_different_from_each_other() -> None:
     shown = [line.split()[0] for line in render(names, rows, 110).splitlines()[2:5]]
     assert shown == ["ViT-B-16/laion2b_…", "ViT-B-16/openai", "ViT-L-14/openai"]
     rows = [(f"from-scratch/{model}", *[TEXT] * 8) for model in models]
-    shown = [line.split()[0] for line in render(names, rows, 110).splitlines()[2:5]]
+    shown = [line.split()[0] for line in render(names, rows, 115).splitlines()[2:5]]
     assert shown == ["from-scratch/ViT-B-16/l…", "from-scratch/ViT-B-16/o…", "from-scratch/ViT-L-14/o…"]
     # Where that would take too much of the line they keep a sixth of it.
     rows = [(f"https://example.org/a/long/way/{model}", *[TEXT] * 8) for model in models]
@@ -44,7 +46,51 @@ def test_names_stay_different_from_each_other() -> None:
 
 def test_columns_that_do_not_fit_are_counted() -> None:
     drawn = render([f"column_{number}" for number in range(30)], [tuple([TEXT] * 30)], 60)
-    assert "(columns left out: 25; choose some, or use -f json)" in drawn
+    lines = drawn.splitlines()
+    assert lines[0].split() == ["column_0", "column_1", "column_2"]  # a quarter of the line each
+    assert " ".join(lines[3:]) == (
+        "(no room for: column_3, column_4, column_5, column_6, column_7, column_8, column_9, column_10 and 19 more; "
+        "choose with --columns, or use -f csv)"
+    )
+    assert max(map(len, lines)) <= 60
+
+
+def test_names_and_paths_give_way_before_sentences() -> None:
+    path, reason = "/home/ada/My Photos/summer/" + "deep/" * 12 + "photo.jpeg", "the file ends in the middle of a block"
+    lines = render(("uri", "error", "started_at"), [(path, reason, "2026-01-02 03:04:05")], 100).splitlines()
+    assert reason in lines[2] and lines[2].startswith("…") and "photo.jpeg  the file" in lines[2]
+
+
+def test_what_is_left_out_already_is_said_below() -> None:
+    drawn = render(("n",), [(1,)], 80, ["in all rows: model_id a/b", "empty: label"])
+    assert drawn == "n\n-\n1\n(in all rows: model_id a/b; empty: label; -f csv has all)\n"
+
+
+NAMES = ("model_id", "labeller", "label", "n", "share", "low", "high", "note")
+INTERVAL = [("share", "low", "high")]
+
+
+def test_what_all_rows_say_is_said_once_and_what_none_says_is_left_out() -> None:
+    rows = [("a/b", "vote", None, 1, 0.5, 0.25, 0.75, None), ("a/b", "vote", None, 1, None, None, None, "late")]
+    names, shorter, left_out = shorten(NAMES, rows, INTERVAL)
+    assert names == ["n", "share", "note"]
+    assert shorter == [(1, "0.500 [0.250, 0.750]", None), (1, None, "late")]
+    assert left_out == ["in all rows: model_id a/b, labeller vote", "empty: label"]
+
+
+def test_other_names_and_a_single_rows_facts_stay() -> None:
+    two = [("a/b", "vote"), ("c/d", "human:ada")]
+    assert shorten(("model_id", "labeller"), two) == (["model_id", "labeller"], two, [])
+    assert shorten(("model_id", "labeller"), two[:1]) == (["labeller"], [("vote",)], ["in all rows: model_id a/b"])
+    # Never the whole table, and nothing of one without rows.
+    for rows in ([("a/b", None)], []):
+        assert shorten(("model_id", "label"), rows) == (["model_id", "label"], rows, [])
+
+
+def test_an_interval_needs_its_three_columns() -> None:
+    assert shorten(("share", "low"), [(0.5, 0.25)], INTERVAL) == (["share", "low"], [(0.5, 0.25)], [])
+    assert shorten(("share", "low", "high"), [(0.5, 0.0, 0.001)], INTERVAL)[1] == [("0.500 [0.000, 0.001]",)]
+    assert shorten(("high", "share", "low"), [(0.9, 0.5, None)], INTERVAL)[1] == [("0.500",)]
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import lance
 import pytest
 from artefacts import contents, edit, export, make, with_cell
-from support import Process, done, refused, until, verified
+from support import Process, change, done, refused, rows, until, verified
 
 from clipdb.ingest.artefact import Progress, import_artefact
 from clipdb.ingest.lock import writer_lock
@@ -83,6 +84,28 @@ def test_an_index_that_is_there_has_all_of_it_or_nothing(made: Path, tmp_path: P
         done(*command)
         assert contents(index) == expected
     assert kills > 3
+    verified(index)
+
+
+def test_an_import_that_was_killed_after_its_commit_is_finished_by_the_next(made: Path, tmp_path: Path) -> None:
+    """As a kill between two steps of the compaction leaves it: Lance is ahead, and the run has no end."""
+    index = Path(shutil.copytree(made / "small.clipdb", tmp_path / "own.clipdb"))
+    command = ("import", made / "large", "-i", index)
+    done(*command)
+    change(index, "update runs set finished_at = null where command = 'import artefact'")
+    tables = [str(path) for path in index.glob("vectors/*.lance")]
+    for path in tables:
+        half = lance.dataset(path)
+        half.delete("false")
+        half.create_scalar_index("image_id" if "images" in path else "text_id", "BTREE", replace=True)
+    newest = "select kind, max(lance_version) from batches group by all order by all"
+    before = contents(index)
+    for finishes in (True, False):
+        held = rows(index, newest)
+        assert "rows added 0" in done(*command)
+        assert (rows(index, newest) != held) == finishes and contents(index) == before
+        for path, (_, version) in zip(sorted(tables), rows(index, newest), strict=True):
+            assert [one["version"] for one in lance.dataset(path).versions()] == [version]
     verified(index)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from artefacts import EMBED, SIZE, edit, resign, with_cell
 from support import done, refused
+
+from clipdb.queries import checks
 
 IMAGES, TEXTS = "vectors/tiny__one.images/00000.parquet", "vectors/tiny__one.texts/00000.parquet"
 
@@ -72,6 +75,52 @@ def test_a_value_that_cannot_be(
     edit(artefact, f"relations/{table}.parquet", lambda rows: with_cell(rows, column, value))
     line = refusal()
     assert str(artefact) in line and len(line) < 600
+
+
+GONE: dict[str, tuple[str, str, object]] = {
+    "spans are of known heads": ("heads", "spans", "is of a head that is not there"),
+    "labels are of known heads": ("heads", "labels", "is of a head that is not there"),
+    "judgements are of known heads": ("heads", "judgements", "is of a head that is not there"),
+    "heads are of known models": ("models", "heads", "is of a model that is not there"),
+    "spans are known texts": ("texts", "spans", "is of a text that is not there"),
+    "judgements are of known texts": ("texts", "judgements", "is of a text that is not there"),
+    "pools hold known texts": ("texts", "pool_texts", "is of a text that is not there"),
+    "pool texts are of known pools": ("pools", "pool_texts", "is of a pool that is not there"),
+}
+
+
+def test_every_reference_that_verify_looks_at_is_looked_at() -> None:
+    assert set(GONE) == set(checks._REFERENCES)
+
+
+@pytest.mark.parametrize(("table", "by", "said"), GONE.values(), ids=list(GONE))
+def test_a_row_of_something_that_is_not_there(table: str, by: str, said: str, artefact: Path, tmp_path: Path) -> None:
+    """The other tables that would miss it first are empty, too."""
+    for path in artefact.glob("relations/*.parquet"):
+        if path.stem not in ("models", "heads", "texts", "pools", by):
+            edit(artefact, f"relations/{path.name}", lambda rows: rows.slice(0, 0))
+    edit(artefact, f"relations/{table}.parquet", lambda rows: rows.slice(0, 0))
+    line = refused("import", artefact, "-i", tmp_path / "new.clipdb")
+    assert said in line and f"{by}.parquet" in line
+
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("preprocess", {"mean": [0.25], "x": "é"}),
+    ("preprocess", None),
+    ("layers", [1]),
+    ("layers", [1, 2, 3]),
+    ("weights_sha256", "1" * 64),
+    ("weights_sha256", None),
+])  # fmt: skip
+def test_a_manifest_that_contradicts_the_relations(
+    field: str, value: object, artefact: Path, refusal: Callable[[], str]
+) -> None:
+    manifest = json.loads((artefact / "manifest.json").read_text())
+    manifest["models"][0][field] = value
+    (artefact / "manifest.json").write_text(json.dumps(manifest))
+    assert refusal() == (
+        f"{artefact}: manifest.json and the relations differ in the {field} of tiny/one: get the artefact again"
+    )
 
 
 def test_a_basis_that_is_wider_than_its_space(artefact: Path, refusal: Callable[[], str]) -> None:

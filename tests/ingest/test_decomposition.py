@@ -135,6 +135,13 @@ def test_a_tower_that_does_not_add_up_is_refused(fault: str) -> None:
         prove(adapter, pictures, reference, "fp32", "small")
 
 
+def test_weights_that_overflow_are_refused_by_the_name_of_the_head() -> None:
+    model = small_clip()
+    model.visual.transformer.resblocks[1].attn.out_proj.weight.data[:, 32:48] = float("inf")
+    with pytest.raises(ClipdbError, match=r"^the weights overflow in head L1\.H2: "):
+        Decomposer(adapt(model, "small"), [0, 1])
+
+
 def test_towers_that_do_not_pool_a_class_token_are_refused() -> None:
     model = small_clip()
     model.visual.pool_type = "avg"

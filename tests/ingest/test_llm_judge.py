@@ -159,7 +159,7 @@ def test_another_model_name_or_number_of_spans_is_asked_about(index: Path) -> No
             assert "6 heads judged" in done(*asking("judge", index, server.url, *more))
             assert "6 skipped" in done(*asking("judge", index, server.url, *more))
         give_names(index, "human:ada", {"L10.H2": "months"})
-        assert "1 heads judged by llm:small (5 verdicts), 5 skipped" in done(*asking("judge", index, server.url))
+        assert "1 head judged by llm:small (5 verdicts), 5 skipped" in done(*asking("judge", index, server.url))
         change(index, "delete from labels where labeller = 'human:ada'")
         assert "6 skipped" in done(*asking("judge", index, server.url))
     found = rows(index, "select judge, property, count(*) from judgements where (layer, head) = (10, 2) group by all")
@@ -171,10 +171,10 @@ def test_the_names_of_one_labeller(index: Path) -> None:
     give_names(index, "human:ada", {"L10.H0": "hues"})
     with serving(judged) as server:
         done(*asking("judge", index, server.url))
-        assert "1 heads judged by llm:small (5 verdicts), 5 skipped" in done(
+        assert "1 head judged by llm:small (5 verdicts), 5 skipped" in done(
             *asking("judge", index, server.url, "--labeller", "llm:somebody")
         )
-        assert "1 heads judged" in done(*asking("judge", index, server.url, "--labeller", "human:ada", "--top", 2))
+        assert "1 head judged" in done(*asking("judge", index, server.url, "--labeller", "human:ada", "--top", 2))
     names = rows(index, "select property, count(*) from judgements where (layer, head) = (10, 0) group by all")
     assert sorted(names) == [("colour", 5), ("hues", 7)]
     found = rows(
@@ -201,7 +201,7 @@ def test_names_from_another_pool_are_judged_with_the_spans_there_are(index: Path
     change(index, "delete from labels")
     give_names(index, "import:paper", {"L10.H0": "colour"}, pool="paper")
     with serving(judged) as server:
-        assert "1 heads judged by llm:small (5 verdicts)" in done(*asking("judge", index, server.url))
+        assert "1 head judged by llm:small (5 verdicts)" in done(*asking("judge", index, server.url))
     assert rows(index, "select count(*), max(independent) from head_verdicts") == [(5, True)]
 
 
@@ -303,7 +303,7 @@ def test_what_failed_is_asked_again(index: Path) -> None:
         assert "5 heads judged by llm:small (25 verdicts), 0 skipped, 1 failed" in done(
             *asking("judge", index, server.url)
         )
-        assert "1 heads judged by llm:small (5 verdicts), 5 skipped, 0 failed\n" in done(
+        assert "1 head judged by llm:small (5 verdicts), 5 skipped, 0 failed\n" in done(
             *asking("judge", index, server.url)
         )
         assert "6 skipped" in done(*asking("judge", index, server.url))

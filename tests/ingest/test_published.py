@@ -196,11 +196,11 @@ def test_a_changed_name_is_a_new_row_that_counts(index: Path, tmp_path: Path) ->
     command = ("import", "labels", file, "--source", "web", "-i", index)
     done(*command)
     write(file, LABELS, [("ViT-A", "web", 3, 0, "Animals"), *NAMES[1:]])
-    assert "added 1 labels, skipped 2" in done(*command)
+    assert "added 1 label, skipped 2" in done(*command)
     current = "select property from head_properties where model_id = 'ViT-A/web'"
     assert rows(index, current) == [("Animals",)] and len(rows(index, "from labels")) == 4
     write(file, LABELS, NAMES)  # back again: what counts is the last row, not any row
-    assert "added 1 labels, skipped 2" in done(*command)
+    assert "added 1 label, skipped 2" in done(*command)
     assert rows(index, current) == [("Birds",)] and len(rows(index, "from labels")) == 5
     before = everything(index)
     assert "added 0 labels, skipped 3" in done(*command)

@@ -112,10 +112,11 @@ def test_ctrl_c_keeps_what_was_computed(scenes: Path, model: tuple, ready_index:
     started = children(process.pid)
     process.signal(signal.SIGINT)
     assert process.wait() == 130
-    assert log.read_text() == "Stopped.\n"
+    said = log.read_text()
     assert until(lambda: not any(alive(pid) for pid in started))
     ((recorded, finished),) = rows(index, "select added, finished_at from runs")
     (images,) = rows(index, "select count(*) from images")[0]
+    assert said == f"Stopped: {images} images are in; the same command resumes.\n"
     assert 32 <= images == recorded == len(table(index).ids) < 300
     assert finished is None
     assert f"added {300 - images}, skipped {images}," in done(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -205,3 +206,59 @@ def test_what_cannot_be_read_is_refused_in_one_line(here: Path, sources: list[st
     with pytest.raises(ClipdbError, match=message) as error:
         open_sources(sources)
     assert "\n" not in str(error.value)
+
+
+def test_pictures_of_other_kinds_are_counted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a person with a photo folder wants to know of, and not what lies beside photos anyway."""
+    write(here, "p/a.jpg", "p/x.CR2", "p/sub/y.cr2", "p/z.cr2", "p/film.mp4", "p/film2.MP4", "p/drawing.svg", "p/b.jp2")
+    write(here, "p/Thumbs.db", "p/a.json", "p/a.xmp", "p/notes.txt", "p/no_suffix", "p/.hidden.psd", "p/.cache/x.psd")
+    assert names("p") == ["a.jpg", "b.jp2"]
+    note = capsys.readouterr().err
+    assert note == (
+        f"note: left out of {here / 'p'}: 3 .cr2, 2 .mp4, 1 .svg "
+        "(save pictures of kinds that clipdb doesn't read as JPEG or PNG)\n"
+    )
+    assert names("p/sub/../b.jp2") == ["b.jp2"] and capsys.readouterr().err == ""
+
+
+def test_a_folder_of_nothing_but_other_kinds_says_so(here: Path) -> None:
+    write(here, "p/x.psd", "p/y.psd", "p/readme.txt")
+    with pytest.raises(ClipdbError, match=r"no tar or Parquet shard; it has 2 \.psd \(save pictures of kinds"):
+        open_sources(["p"])
+
+
+def test_heic_is_read_where_its_extra_is_installed(here: Path) -> None:
+    pytest.importorskip("pillow_heif")
+    write(here, "p/a.heic", "p/b.HEIF", "p/c.hif")
+    assert names("p") == ["a.heic", "b.HEIF", "c.hif"] and names("p/a.heic") == ["a.heic"]
+
+
+WITHOUT_HEIF = """
+import sys
+sys.modules["pillow_heif"] = None
+from clipdb.errors import ClipdbError
+from clipdb.ingest.decode import Undecodable, decode_whole
+from clipdb.ingest.sources import open_sources
+print([one.uri.rpartition("/")[2] for one in open_sources(["p"])])
+for attempt in (lambda: open_sources(["p/a.heic"]), lambda: decode_whole(open("p/a.heic", "rb").read())):
+    try:
+        attempt()
+    except (ClipdbError, Undecodable) as error:
+        print(error)
+"""
+
+
+def test_without_its_extra_heic_is_counted_and_the_extra_named(here: Path) -> None:
+    write(here, "p/b.jpg", "p/c.HEIC", "p/d.mov")
+    (here / "p/a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    ran = subprocess.run([sys.executable, "-c", WITHOUT_HEIF], capture_output=True, text=True, check=True)
+    hint = '`pip install "clipdb[heic]"` reads HEIC'
+    assert ran.stdout.splitlines() == [
+        "['b.jpg']",
+        f"{here / 'p/a.heic'} is a HEIC image: {hint}",
+        f"a HEIC image: {hint}",
+    ]
+    assert ran.stderr == (
+        f"note: left out of {here / 'p'}: 2 .heic, 1 .mov "
+        f"({hint}; save pictures of kinds that clipdb doesn't read as JPEG or PNG)\n"
+    )

@@ -7,6 +7,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from support import clipdb, refused
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.sources import SourceItem, open_sources, tar
@@ -88,7 +90,33 @@ def test_hidden_members_links_and_folders_are_left_out(tmp_path: Path) -> None:
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, "a.jpg"
             archive.addfile(member)
-    assert [one.uri.partition("#")[2] for one in read(path)] == ["a.jpg"]
+    sources = open_sources([str(path)])
+    for _ in range(2):
+        assert [one.uri.partition("#")[2] for one in sources] == ["a.jpg"] and sources.left_out == 2
+
+
+def test_links_and_pipes_are_counted_and_alone_are_no_images(tmp_path: Path, model: tuple[object, ...]) -> None:
+    index, whole, links = tmp_path / "i.clipdb", tmp_path / "whole.tar", tmp_path / "links.tar"
+    kinds = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE)
+    for path in (whole, links):
+        with tarfile.open(path, "w") as archive:
+            for number, kind in enumerate(kinds):
+                member = tarfile.TarInfo(f"{number}.jpg")
+                member.type, member.linkname = kind, "/etc/hostname"
+                archive.addfile(member)
+    picture = io.BytesIO()
+    Image.new("RGB", (80, 60), "red").save(picture, "PNG")
+    shard(whole, {"a.png": picture.getvalue()}, "a")
+    command = ("ingest", "images", *model, "--workers", 0, "-i", index)
+    for kept in (False, True):
+        assert refused(*command, links) == (
+            f"no images in {links}, but 4 links, pipes or devices: give files, or archives and tables of them"
+        )
+        assert refused(*command, shard(tmp_path / "none.tar", {"a.txt": b"a"})).startswith(f"no images in {tmp_path}")
+        assert index.exists() == kept
+        result = clipdb(*command, whole)
+        assert result.exit_code == 0 and f"added {1 - kept}, skipped {int(kept)}, failed 0" in result.stdout
+        assert "note: left out 4 links, pipes or devices in tar shards: only files are read\n" in result.stderr
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])

@@ -52,7 +52,7 @@ def test_a_pool_of_ones_own_without_properties(own_index: Path, tmp_path: Path) 
     file.write_text("a heron\n\n  a kettle \na heron\nsomething red\nein Käse 🧀\n")
     result = clipdb("ingest", "texts", file, "--pool", "mine", "-i", own_index)
     assert result.stdout.endswith("pool mine has 4 texts; embedded 3, skipped 1\n")  # 'something red' is of the scenes
-    assert "left out 1 duplicates and 1 empty rows" in result.stderr
+    assert "left out 1 duplicate and 1 empty row" in result.stderr
     members = "from pool_texts join texts using (text_id) where pool = 'mine'"
     expected = [("a heron", 0, None), ("a kettle", 1, None), ("something red", 2, None), ("ein Käse 🧀", 3, None)]
     assert rows(own_index, f"select text, position, property {members} order by position") == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import datasets
@@ -220,9 +221,11 @@ def test_thumbnails_are_images_to_datasets(tmp_path: Path) -> None:
 
 def test_an_ingest_need_not_wait_for_thumbnails(tmp_path: Path) -> None:
     index, _ = pictured(tmp_path)
+    alone = threading.Lock()  # pictures are drawn in several threads, and one would meet another's connection
 
     def draw(image_id: str, uri: str) -> bytes:
-        catalog.connect(index, read_only=False, wait=0).close()  # which can't be while an export reads
+        with alone:
+            catalog.connect(index, read_only=False, wait=0).close()  # which can't be while an export reads
         return Path(uri).read_bytes()
 
     exported = export_index(index, tmp_path / "out", Options(), draw)

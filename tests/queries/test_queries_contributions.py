@@ -135,7 +135,11 @@ def test_nulls_have_no_shares(built: Built) -> None:
 
 @pytest.mark.parametrize(
     ("image", "text", "problem"),
-    [("zz", "x", "no image 'zz'"), ("", "x", "begins several image ids"), (None, "  ", "the text is empty")],
+    [
+        ("zz", "x", "no image 'zz'"),
+        ("", "x", "may be several images among the images of one/a: "),
+        (None, "  ", "the text is empty"),
+    ],
 )
 def test_bad_arguments_are_said_in_a_line(built: Built, image: str | None, text: str, problem: str) -> None:
     given = {"model": None, "image": built.ids[0] if image is None else image, "text": text}

@@ -85,13 +85,15 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
         read_query(path)
 
 
-def test_folders_add_queries_and_go_before_the_shipped(tmp_path: Path) -> None:
+def test_folders_add_queries_and_take_no_shipped_name(tmp_path: Path) -> None:
     write(tmp_path, "-- Mine\nselect 1", "two_words")
-    write(tmp_path, "-- My heads\nselect 2", "heads")
     assert {"two_words", "heads", "properties"} <= set(query_names([tmp_path]))
     assert find_query("two-words", [tmp_path]).title == find_query("two_words", [tmp_path]).title == "Mine"
-    assert find_query("heads", [tmp_path]).title == "My heads"
-    assert find_query("heads").title != "My heads"
+    own = write(tmp_path, "-- My heads\nselect 2", "heads")
+    for ask in (lambda: query_names([tmp_path]), lambda: find_query("heads", [tmp_path])):
+        with pytest.raises(ClipdbError, match=f"^{own} has the name of a query that ships with clipdb: choose another"):
+            ask()
+    assert find_query("heads").title != "My heads" and find_query("two-words", [tmp_path]).title == "Mine"
 
 
 def test_a_folder_that_is_not_there_and_a_bad_name(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_nulls_have_no_neighbours_and_defaults_hold(built: Built) -> None:
         ("one/a", "L9.H0", "", 3, "no vectors of head L9.H0: its layers here are 1, 2, with 3 heads"),
         ("one/a", "third", "", 3, "'third' is not a head"),
         ("one/a", "L1.H0", "zz", 3, "no image 'zz'"),
-        ("one/a", "L1.H0", "", 3, "begins several image ids"),
+        ("one/a", "L1.H0", "", 3, "may be several images among the images of one/a: "),
         ("one/a", "L1.H0", "", 0, "at least 1"),
     ],
 )
@@ -126,10 +126,12 @@ def test_an_error_is_said_once(built: Built) -> None:
 
 def test_ambiguous_beginnings_are_listed(built: Built) -> None:
     letter = max("0123456789abcdef", key=lambda letter: sum(one.startswith(letter) for one in built.ids))
-    expected = sorted(one[:16] for one in built.ids if one.startswith(letter))
+    found = sorted((one, str(file)) for one, file in zip(built.ids, built.files, strict=True) if one[0] == letter)
+    expected = ", ".join(f"{one[:12]} {file}" for one, file in found[:6])
     with clipdb.open(built.path) as db, pytest.raises(ClipdbError) as caught:
         db.query.neighbours(letter, "L2.H0")
-    assert ", ".join(expected[:8]) in str(caught.value)
+    more = ", ..." if len(found) > 6 else ""
+    assert f"in this index: {expected}{more}: write more" in str(caught.value)
 
 
 def test_a_warm_search_reads_nothing_again(tmp_path: Path) -> None:

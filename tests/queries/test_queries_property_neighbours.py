@@ -147,9 +147,9 @@ def test_without_labels_the_command_is_said(tmp_path: Path) -> None:
     with catalog.connect(bare.path, read_only=False) as connection:
         connection.execute("delete from labels")
     with clipdb.open(bare.path) as db:
-        with pytest.raises(ClipdbError, match=r"no labels yet: run `clipdb label`"):
+        with pytest.raises(ClipdbError, match=r"this index has no names of heads yet: run `clipdb label`"):
             db.query.property_neighbours(bare.ids[0], "colour")
-        with pytest.raises(ClipdbError, match=r"one/a has no labels yet: run `clipdb label`"):
+        with pytest.raises(ClipdbError, match=r"no head of one/a has a name yet: run `clipdb label`"):
             db.rows("property_neighbours", image=bare.ids[0], like="colour")
 
 

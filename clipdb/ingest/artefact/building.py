@@ -9,10 +9,8 @@ from glob import escape
 from pathlib import Path
 
 from clipdb.errors import ClipdbError
-from clipdb.ingest.lock import LOCK, writer_lock
+from clipdb.ingest.lock import writer_lock
 from clipdb.schema import catalog
-from clipdb.schema.catalog import CATALOG
-from clipdb.schema.vectors import VECTORS
 
 
 @contextmanager
@@ -53,6 +51,6 @@ def _clean(index: Path) -> None:
     for other in index.parent.glob(f".{escape(index.name)}.{'[0-9a-f]' * 16}"):
         # A kill may have come while it was deleted: so not all of these need be there.
         with suppress(ClipdbError, OSError):
-            if all(one.name in (VECTORS, LOCK) or one.name.startswith(CATALOG) for one in other.iterdir()):
+            if catalog.is_unfinished(other):
                 with writer_lock(other):
                     shutil.rmtree(other)

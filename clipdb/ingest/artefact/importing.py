@@ -16,7 +16,7 @@ from clipdb.ingest.artefact.files import Artefact, open_artefact
 from clipdb.ingest.artefact.models import Rotations, check_bases, check_models, merge_models, take_statistics
 from clipdb.ingest.artefact.places import stage_ids
 from clipdb.ingest.artefact.relations import stage
-from clipdb.ingest.artefact.staged_table import table_moments
+from clipdb.ingest.artefact.staged_table import StagedTable, table_moments
 from clipdb.ingest.artefact.values import check_values
 from clipdb.ingest.artefact.vector_merge import VectorMerge, one_sided_bases
 from clipdb.ingest.artefact.vectors import their_vectors
@@ -108,6 +108,7 @@ class _Session:
     def run(self) -> Imported:
         with catalog.connect(self.writer.index) as connection:
             self._check(connection)
+            unfinished = _count(connection, _UNFINISHED, self.artefact.digest)
         for merge in self.merges:
             self._write(merge)
         moments = {
@@ -120,6 +121,8 @@ class _Session:
         for merge in self.merges:
             if merge.table is not None:
                 merge.table.compact()
+            elif unfinished:
+                StagedTable(self.writer, merge.theirs.model_id, merge.theirs.kind, self.writer.run).compact()
         return Imported(rows, self._vectors, list(self._notes()))
 
     @property
@@ -230,5 +233,12 @@ where id not in (select image_id from images) and id not in (select image_id fro
 """
 
 
-def _count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    return int(connection.execute(query).fetchall()[0][0])
+# Whether the last import of this artefact was killed between its commit and its end.
+_UNFINISHED = f"""
+select coalesce(max_by(finished_at is null, run), false)::integer from runs
+where command = '{COMMAND}' and (arguments->>'$.manifest') = $1
+"""
+
+
+def _count(connection: duckdb.DuckDBPyConnection, query: str, *values: str) -> int:
+    return int(connection.execute(query, list(values)).fetchall()[0][0])

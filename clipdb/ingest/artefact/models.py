@@ -14,7 +14,7 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.artefact.files import Artefact
 from clipdb.ingest.artefact.values import parsed
 from clipdb.ingest.heads import Head
-from clipdb.schema.artefact import relation_path
+from clipdb.schema.artefact import MANIFEST, relation_path
 from clipdb.schema.names import head_name
 
 # How far Q^T Q may be from the identity, and how far a basis may lie outside the span of another of the same head.
@@ -41,7 +41,8 @@ def check_models(connection: duckdb.DuckDBPyConnection, artefact: Artefact, inde
     Raises
     ------
     ClipdbError
-        Naming what differs: weights, preprocessing or geometry. No choice of whose row to take mends that.
+        Naming what differs: weights, preprocessing or geometry. No choice of whose row to take mends that. Or where
+        the manifest says something else of a model than the relations.
     """
     ours, theirs = _models(connection, "models"), _models(connection, "their_models")
     with_vectors = {row[0] for row in connection.execute("select distinct model_id from batches").fetchall()}
@@ -49,6 +50,24 @@ def check_models(connection: duckdb.DuckDBPyConnection, artefact: Artefact, inde
     if lacking := sorted(set(has_vectors) - set(theirs)):
         path = artefact.directory / relation_path("models")
         raise ClipdbError(f"{path} lacks {lacking[0]}, which the manifest names: get the artefact again")
+    layers = dict(
+        connection.execute(
+            "select model_id, list(distinct layer order by layer) from their_heads group by model_id"
+        ).fetchall()
+    )
+    for entry in artefact.manifest.models:
+        row = theirs[entry.model_id]
+        facts = {
+            "weights_sha256": row["weights_sha256"],
+            "preprocess": parsed(row["preprocess"]),
+            "layers": tuple(layers.get(entry.model_id, ())),
+        }
+        for name, fact in facts.items():
+            if getattr(entry, name) != fact:
+                raise ClipdbError(
+                    f"{artefact.directory}: {MANIFEST} and the relations differ in the {name} of {entry.model_id}: "
+                    "get the artefact again"
+                )
     stray = connection.execute(_STRAY).fetchone()  # which was only named, before the index had the model
     if stray is not None:
         model, layer, head = stray
@@ -85,7 +104,8 @@ def _difference(ours: dict[str, Any], theirs: dict[str, Any], strict: bool) -> s
             return not math.isclose(one, other, rel_tol=_SAME_SCALE)
         return bool(one != other)
 
-    if differs("weights_sha256"):
+    same_tensors = ours["tensors_sha256"] is not None and ours["tensors_sha256"] == theirs["tensors_sha256"]
+    if differs("weights_sha256") and not same_tensors:
         return "other weights"
     if differs("preprocess"):
         return "another preprocessing"
@@ -154,7 +174,7 @@ def merge_models(connection: duckdb.DuckDBPyConnection, theirs_first: bool) -> N
     connection.execute("insert or ignore into models by name from their_models")
     known = ", ".join(
         f"{name} = coalesce(models.{name}, t.{name})"
-        for name in (*_GEOMETRY, "preprocess", "weights_sha256", "logit_scale")
+        for name in (*_GEOMETRY, "preprocess", "config", "weights_sha256", "tensors_sha256", "logit_scale")
     )
     adapter = "coalesce(t.adapter, models.adapter)" if theirs_first else "coalesce(models.adapter, t.adapter)"
     connection.execute(

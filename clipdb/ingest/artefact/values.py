@@ -11,14 +11,17 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.artefact.files import Artefact
 from clipdb.schema import tables
 from clipdb.schema.artefact import RELATIONS, relation_path
+from clipdb.schema.names import MOST_NAME, MOST_PROPERTY
 
-MOST_PROPERTY = 1000  # characters
-
-_MODEL = "regexp_full_match(model_id, '[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+') and not contains(model_id, '__')"
+_MODEL = (
+    "regexp_full_match(model_id, '[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+') and not contains(model_id, '__') "
+    f"and length(model_id) <= {MOST_NAME}"
+)
 _HEX = "regexp_full_match({}, '[0-9a-f]{{64}}')"
 _STATUS = "status in ('ok', 'rejected', 'error')"
 _PROPERTY = f"coalesce(length(property), 0) <= {MOST_PROPERTY}"
 _OF_HEAD = "(model_id, layer, head) in (select (model_id, layer, head) from their_heads)"
+_OF_TEXT = "text_id in (select text_id from their_texts union all select text_id from texts)"
 _SIZES = "layers, heads, head_dim, width, embed_dim, image_size, coalesce(patch_size, 1)"
 
 
@@ -34,7 +37,7 @@ def _numbers(column: str, length: str) -> str:
     )
 
 
-# What must be true, by what is said where it is not.
+# What must be true, by what is said where it is not: also all that `clipdb verify` asks of relations.
 _RULES: dict[str, dict[str, str]] = {
     "models": {
         "is no model name": _MODEL,
@@ -72,6 +75,8 @@ _RULES: dict[str, dict[str, str]] = {
     "texts": {"is not the SHA-256 of its text": "text_id = sha256(text)"},
     "pool_texts": {
         "is no SHA-256": _HEX.format("text_id"),
+        "is of a text that is not there": _OF_TEXT,
+        "is of a pool that is not there": "pool in (select pool from their_pools union all select pool from pools)",
         "has no place": "position >= 0",
         "has a property that is too long": _PROPERTY,
     },
@@ -79,6 +84,7 @@ _RULES: dict[str, dict[str, str]] = {
         "is of a head that is not there": _OF_HEAD,
         "has no rank": "rank >= 1",
         "is not the SHA-256 of its text": "text_id = sha256(text)",
+        "is of a text that is not there": _OF_TEXT,
         "has variances that are not finite": _finite("variance_explained", "cumulative_variance"),
     },
     "labels": {
@@ -96,6 +102,7 @@ _RULES: dict[str, dict[str, str]] = {
     "judgements": {
         "is of a head that is not there": _OF_HEAD,
         "is no SHA-256": _HEX.format("text_id"),
+        "is of a text that is not there": _OF_TEXT,
         "has a property that is too long": _PROPERTY,
         "has no status": _STATUS,
     },

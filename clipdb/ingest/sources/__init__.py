@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import Protocol
 
 from clipdb.errors import ClipdbError
+from clipdb.ingest.image_formats import HEIC_HINT
 from clipdb.ingest.sources import annotated, parquet, tar
 from clipdb.ingest.sources.expand import expand
 from clipdb.ingest.sources.filelist import FileList
-from clipdb.ingest.sources.folder import Folder, walk
-from clipdb.ingest.sources.item import IMAGES, SourceItem, file_item, is_image
+from clipdb.ingest.sources.folder import Folder, unread_kind, unread_kinds, walk
+from clipdb.ingest.sources.item import HEIC, IMAGES, SourceItem, file_item, is_image
 
 __all__ = ["SourceItem", "Sources", "open_sources"]
 
@@ -62,6 +64,11 @@ class Sources:
         """Number of items; None when it is not known without reading all (tar shards)."""
         counts = [part.total for part in self.parts]
         return None if None in counts else sum(count or 0 for count in counts)
+
+    @property
+    def left_out(self) -> int:
+        """Number of links, pipes and devices in the tar shards that have been read to their end."""
+        return sum(part.left_out for part in self.parts if isinstance(part, tar.TarShard))
 
 
 def open_sources(paths: Sequence[str]) -> Sources:
@@ -113,7 +120,9 @@ def _folder(path: str) -> Iterable[Source]:
         shards = [file for file in files if file.lower().endswith(suffixes)]
         if shards:
             return map(_file, shards)
-    raise ClipdbError(f"no images in {path}: no {' '.join(IMAGES)} file and no tar or Parquet shard")
+    unread = Counter(suffix for file in files for suffix in unread_kind(file))
+    has = f"; it has {unread_kinds(unread)}" if unread else ""
+    raise ClipdbError(f"no images in {path}: no {' '.join(IMAGES)} file and no tar or Parquet shard{has}")
 
 
 def _file(path: str) -> Source:
@@ -134,6 +143,8 @@ def _file(path: str) -> Source:
             return kind(path)
     try:
         if regular and _is_binary(path):
+            if lower.endswith(HEIC):
+                raise ClipdbError(f"{path} is a HEIC image: {HEIC_HINT}")
             raise ClipdbError(f"{path} is of no known kind: give images, a folder, .tar, .parquet or a text file")
         return FileList(path)
     except OSError as error:

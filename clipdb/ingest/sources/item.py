@@ -10,9 +10,25 @@ from typing import Any
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.decode import MAX_BYTES
+from clipdb.ingest.image_formats import FORMATS
 
-IMAGES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+HEIC = (".heic", ".heif", ".hif")
+IMAGES = (
+    ".avif", ".bmp", ".gif", ".j2k", ".jfif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp",
+    *(HEIC if "HEIF" in FORMATS else ()),
+)  # fmt: skip
 """Suffixes of image files, in lower case."""
+
+UNREAD = frozenset(
+    (
+        *(() if "HEIF" in FORMATS else HEIC),
+        ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw",
+        ".rw2", ".srw", ".x3f",
+        ".ai", ".dds", ".emf", ".eps", ".exr", ".hdr", ".ico", ".jxl", ".pcx", ".psd", ".svg", ".svgz", ".tga", ".xcf",
+        ".3gp", ".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv",
+    )
+)  # fmt: skip
+"""Suffixes of pictures and films that are not read: a person wants to know of them."""
 
 _SPLITS = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
     ("val", "valid", "validation", "dev"), "validation"

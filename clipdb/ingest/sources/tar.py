@@ -53,19 +53,22 @@ class _Member(tarfile.TarInfo):
             raise
 
 
-@dataclass(frozen=True)
+@dataclass
 class TarShard:
     """The images in the tar file `path`.
 
     Members that share a key (the name up to its first dot) belong together: ``.cls`` gives the label, ``.json``
-    and ``.txt`` the metadata.
+    and ``.txt`` the metadata. Links, pipes and devices are ``left_out``: how many of them there are is known when all
+    images have been read.
     """
 
     path: str
     total: None = None
+    left_out: int = field(default=0, init=False)
 
     def __iter__(self) -> Iterator[SourceItem]:
         """Yield the images in order; damage is an item that fails, after all images before it."""
+        self.left_out = 0
         uri, split, sample = clean(self.path), split_of(PurePosixPath(self.path).name), _Sample("")
         try:
             with tarfile.open(self.path, "r|*", tarinfo=_Member) as archive:
@@ -73,6 +76,7 @@ class TarShard:
                     archive.members.clear()  # type: ignore[attr-defined] # or a long archive fills the memory
                     name = member.name
                     folder, _, base = name.rpartition("/")
+                    self.left_out += not (member.isreg() or member.isdir())
                     if not member.isreg() or base.startswith("."):
                         continue
                     stem, _, extension = base.partition(".")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from uuid import uuid4
 
 from clipdb.errors import ClipdbError
 from clipdb.schema.artefact import MANIFEST, read_manifest
+from clipdb.schema.leftovers import delete_leftovers, locked
 
 
 @contextmanager
@@ -38,7 +37,7 @@ def building(directory: Path, replace: bool) -> Iterator[Path]:
     made = directory.with_name(f".{directory.name}.{uuid4().hex}")
     try:
         made.mkdir(parents=True)
-        handle = _locked(made)
+        handle = locked(made)
         try:
             _clean(directory, keep_whole=True)
             yield made
@@ -98,22 +97,5 @@ def _put(made: Path, directory: Path, replace: bool) -> None:
 
 
 def _clean(directory: Path, keep_whole: bool) -> None:
-    """Delete what exports to this place left that were killed; one that still runs holds a lock."""
-    leftover = re.compile(rf"\.{re.escape(directory.name)}\.[0-9a-f]{{32}}")
-    for other in directory.parent.iterdir():
-        if leftover.fullmatch(other.name) and not (keep_whole and (other / MANIFEST).exists()):
-            handle = _locked(other)
-            if handle is not None:
-                shutil.rmtree(other, ignore_errors=True)
-                os.close(handle)
-
-
-def _locked(directory: Path) -> int | None:
-    """Lock a directory for as long as the handle is open; None where another process has."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
+    """Delete what exports to this place left that were killed."""
+    delete_leftovers(directory, "[0-9a-f]{32}", lambda other: not (keep_whole and (other / MANIFEST).exists()))

@@ -59,7 +59,7 @@ def _carriers(context: Context, model: str) -> dict[str, list[Head]]:
     """List the heads that have vectors, by the normal name of the property that they carry."""
     properties = context.heads(model).properties
     if not properties:
-        raise ClipdbError(f"{model} has no labels yet: run `clipdb label`")
+        raise ClipdbError(f"no head of {model} has a name yet: run `clipdb label`")
     carriers: dict[str, list[Head]] = {}
     for head in context.store.heads(model):
         if head in properties:

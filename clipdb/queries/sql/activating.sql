@@ -9,7 +9,7 @@
 -- $span integer optional: Along the head's span of this rank, from 1.
 -- $k integer = 10: How many images of either side.
 -- $model model required: The model; may be left out where the index has one.
--- sheet: image_id score
+-- sheet: image_id score side
 
 select side, rank, score, image_id, label, uri
 from activating($model, $head, $text, $span, $k)

@@ -4,7 +4,7 @@
 -- what no head of the index writes: MLPs, biases, and the layers that were not ingested. With --text-b the shares are
 -- those of the difference: why the image is nearer to the text than to text-b.
 --
--- $image image required: The image: a file, or the beginning of an image_id.
+-- $image image required: The image: a file, its name or uri in the index, or the beginning of its id.
 -- $text text required: The text.
 -- $text_b text optional: A second text, whose shares are subtracted.
 -- $by choice(head|layer|property) = head: What shares are summed by.
@@ -17,7 +17,7 @@ select
         when $by = 'layer' then 'layer ' || layer
         else coalesce(normal_property(property), 'unlabelled')
     end as part,
-    case when $by <> 'layer' then any_value(normal_property(property)) end as property,
+    case when $by = 'head' then any_value(normal_property(property)) end as property,
     count(shares.head) as heads, sum(share) as share
 from contributions($model, $image, $text, $text_b) as shares
 group by part, shares.head is null

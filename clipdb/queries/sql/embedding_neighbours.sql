@@ -3,7 +3,7 @@
 -- What the model itself holds to be alike: the score is the cosine of the two embeddings, all heads and all else
 -- together. The baseline to compare one head or one property with.
 --
--- $image image required: The image: a file, or the beginning of an image_id.
+-- $image image required: The image: a file, its name or uri in the index, or the beginning of its id.
 -- $k integer = 10: How many to list.
 -- $model model required: The model; may be left out where the index has one.
 -- sheet: image_id score

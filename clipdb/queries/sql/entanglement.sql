@@ -9,6 +9,7 @@
 -- $level number = 0.95: Coverage of the interval, between 0 and 1.
 -- $model model optional: Only this model.
 -- needs: labels
+-- interval: entanglement low high
 
 with parts as (
     select

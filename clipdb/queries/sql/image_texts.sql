@@ -4,7 +4,7 @@
 -- with the image's vector in the head's space, from -1 to 1 (`cosine`); `centred` takes the mean of all images off it
 -- first, and `dot` is the head's share of cos(image, text), as published.
 --
--- $image image required: The image: a file, or the beginning of an image_id.
+-- $image image required: The image: a file, its name or uri in the index, or the beginning of its id.
 -- $head head required: The head, as L11.H3.
 -- $k integer = 10: How many to list.
 -- $pool pool optional: Only texts of this pool.

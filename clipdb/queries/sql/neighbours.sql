@@ -4,7 +4,7 @@
 -- The score is the cosine of the two images' vectors in the head's space, from -1 to 1; `dot` is their inner product,
 -- as published, and `centred` the cosine after the head's mean is taken off both.
 --
--- $image image required: The image: a file, or the beginning of an image_id.
+-- $image image required: The image: a file, its name or uri in the index, or the beginning of its id.
 -- $head head required: The head, as L11.H3.
 -- $k integer = 10: How many to list.
 -- $measure choice(cosine|dot|centred) = cosine: How vectors are compared.

@@ -5,7 +5,7 @@
 -- where it is above 0. In the space `joint` what the heads write into the joint embedding is summed, as published;
 -- in `heads` their vectors stand side by side.
 --
--- $image image required: The image: a file, or the beginning of an image_id.
+-- $image image required: The image: a file, its name or uri in the index, or the beginning of its id.
 -- $like text optional: Properties with weights: texture, or texture:2,colour.
 -- $unlike text optional: Properties in which to differ, with weights relative to those of --like.
 -- $property text optional: A property; the same as in --like.

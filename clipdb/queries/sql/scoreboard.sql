@@ -16,10 +16,20 @@
 -- $level number = 0.95: Coverage of the intervals, between 0 and 1.
 -- needs: labels
 -- plot: scoreboard
+-- interval: entanglement e_low e_high
+-- interval: association a_low a_high
+-- note: select
+--         count(*) || if(count(*) = 1, ' name is', ' names are') || ' written in several ways that count as one: '
+--         || string_agg(ways, '; ' order by ways).substr(1, 200)
+--     from (
+--         select string_agg(distinct '"' || property || '"', ' and ' order by '"' || property || '"') as ways
+--         from head_labels where $model is null or model_id = $model
+--         group by model_id, labeller, property_key having count(distinct property) > 1
+--     ) having count(*) > 0
 
 select
-    model_id, labeller, pool, judge, labelled_heads as labelled, entanglement, exclusive, association, note,
-    judged_heads as judged, entanglement_low as e_low, entanglement_high as e_high, association_low as a_low,
+    model_id, labeller, pool, judge, labelled_heads as labelled, entanglement, association, note,
+    judged_heads as judged, exclusive, entanglement_low as e_low, entanglement_high as e_high, association_low as a_low,
     association_high as a_high, effective_properties, unjudged_heads as unjudged, ties, missing
 from scoreboard(min_agree := $min_agree, top_n := $top, level := $level)
 where ($model is null or model_id = $model)

@@ -10,9 +10,11 @@ HUB = "hf://datasets/OWNER/NAME"
 
 _CLIPDB = """## Use it
 
-Ask it, from where it lies on the Hub or from a local copy, and make an index of it, to which images can be added:
+It was written by clipdb, a Python package. Ask it from where it lies on the Hub or from a local copy, and make an index
+of it, to which images can be added:
 
 ```sh
+pip install clipdb
 clipdb query -i {hub} "{question}"
 clipdb import DIR -i index.clipdb
 ```

@@ -1,0 +1,5 @@
+"""`python -m clipdb`."""
+
+from clipdb._start import main
+
+main()

@@ -1,0 +1,46 @@
+"""What killed commands left beside the places that they were writing to; one that still writes holds a lock on it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+
+def locked(path: Path) -> int | None:
+    """Lock a file or directory for as long as the handle is open; None where another process has."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def delete_leftovers(place: Path, ending: str, ours: Callable[[Path], bool]) -> None:
+    """Delete what writers of a place left that were killed, as far as this person may.
+
+    Parameters
+    ----------
+    place
+        The file or directory that they were to make. They build it beside, as ``.NAME.ENDING``.
+    ending
+        A regular expression of the endings.
+    ours
+        Tells what clipdb made from what only has such a name.
+    """
+    leftover = re.compile(rf"\.{re.escape(place.name)}\.{ending}")
+    with suppress(OSError):
+        for other in [one for one in place.parent.iterdir() if leftover.fullmatch(one.name) and ours(one)]:
+            handle = locked(other)
+            if handle is not None:
+                if other.is_dir():
+                    shutil.rmtree(other, ignore_errors=True)
+                else:
+                    other.unlink()
+                os.close(handle)
