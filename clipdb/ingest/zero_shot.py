@@ -132,14 +132,14 @@ def _decide(shares: Sequence[Share]) -> dict[str, Any]:
     ranked = sorted(shares, key=lambda share: -share.share)  # of equal shares the pool's order decides which is shown
     named: dict[str, Any] = {"property": None, "confidence": None}
     if not ranked:
-        return named | {"rationale": "its vectors don't vary, or there are too few images: no clear name"}
+        return named | {"rationale": "no clear name: its vectors don't vary, or there are too few images"}
     best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
     if best.chance is None or best.share <= best.chance:
         chance = "unknown" if best.chance is None else _short(best.chance)
-        return named | {"rationale": f"{best.property} {_short(best.share)}, chance {chance}: no clear name"}
+        return named | {"rationale": f"no clear name: {best.property} {_short(best.share)}, chance {chance}"}
     both = f"{best.property} {_short(best.share)}" + (f", {second.property} {_short(second.share)}" if second else "")
     if second is not None and best.share < MARGIN * second.share:
-        return named | {"rationale": f"{both}: no clear name"}
+        return named | {"rationale": f"no clear name: {both}"}
     return {"property": best.property, "confidence": best.share, "rationale": f"{both} of its variance"}
 
 
