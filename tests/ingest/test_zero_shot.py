@@ -18,6 +18,7 @@ from clipdb.demo import MODEL_ID
 LABELS = "select layer, head, property, confidence, rationale from labels where labeller = 'zero-shot' order by all"
 _OF_RUN = LABELS.replace("order", "and pool = ? and run = (select max(run) from labels where pool = ?) order")
 SCORES = "select layer, head, pool, property, share, chance from label_scores order by all"
+NOTE = r"no clear name: \w+ \.\d\d, \w+ \.\d\d \(zero-shot\)"
 LABEL = ("label", "--pool", "scenes", "-i")
 
 
