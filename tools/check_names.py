@@ -1,8 +1,8 @@
 """Check names of heads against the truth: which property of a scene, changed alone, moves the head most?
 
-    python tools/train_demo_model.py --out build/plain-101 --seed 101 --clarity 0 --steps 600   # minutes, one core
-    python tools/check_names.py build/plain-101/scenes.safetensors                              # and any other weights
-    python tools/check_names.py                                        # the packaged model, and random weights
+    python tools/train_demo_model.py --out build/plain-101 --seed 101 --clarity 0 --steps 600 --scenes 12000
+    python tools/check_names.py build/plain-101/scenes.safetensors    # and any other weights
+    python tools/check_names.py                                      # the packaged model, and random weights
 
 The truth is minimal pairs: two scenes of one world that differ in one property, with every random number that decides
 the rest the same, and the mean |y1 - y2|^2 of each head over them. Neither the labellers nor the index sees it.
