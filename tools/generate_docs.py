@@ -24,6 +24,7 @@ _CLI = """# The command line
 Results go to stdout, progress and notes to stderr. Exit code 0: done; 1: failed, with one line that says what to do;
 2: wrong usage; 130: stopped. The index is `--index`, or `$CLIPDB_INDEX`, or `./index.clipdb`. A table is cut to the
 terminal's width, or to 120 columns where there is none; `csv`, `json`, `jsonl` and `parquet` are exact.
+Control characters in names and cells are written to a terminal as `\\u001b`, and in JSON everywhere.
 
 Ctrl-C ends any command within a second or two with `Stopped.`, or with `Stopped: 64 images are in; the same command
 resumes.` where there is something to resume. While texts are embedded or images run through a model, stderr shows a bar

@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from clipdb._text import plain, without_login
+from clipdb.cli.hints import runnable
 from clipdb.errors import ClipdbError, Stopped
 from clipdb.schema.names import is_url
 
@@ -93,13 +94,13 @@ class Group(click.Group):
 
 def say(text: str, err: bool = False) -> None:
     """Print one line for a person; names in it may be anybody's."""
-    click.echo(plain(without_login(text)), err=err)
+    click.echo(plain(without_login(runnable(text))), err=err)
 
 
 def _message(error: Exception) -> str:
     """Write an error: clipdb's own on one line, DuckDB's on those that point at the place in the SQL."""
     text = str(error).strip()
-    lines = [text] if isinstance(error, ClipdbError) else text.split("\n")
+    lines = [runnable(text)] if isinstance(error, ClipdbError) else text.split("\n")
     if "Stack Trace:" in lines:  # of an error inside DuckDB
         lines = lines[:1]
     return "\n".join(_shortened(plain(without_login(line))) for line in lines)
@@ -165,6 +166,8 @@ def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
     key = f"clipdb.{option.name}"
     if value is not None and (typed or key not in ctx.meta):
         ctx.meta[key] = value
+        if typed:
+            ctx.meta[f"{key}_typed"] = value
 
 
 def _meta(ctx: click.Context, name: str, default: Any = None) -> Any:

@@ -114,5 +114,5 @@ def _own_cosines(opened: Index, model: str, image: str, texts: list[str], check:
 
 def _name(opened: Index, image: str) -> str:
     """Name an image by its file."""
-    found = opened.connection.execute("select uri from images where image_id = ?", [image]).fetchone()
+    found = opened.bare_connection.execute("select uri from images where image_id = ?", [image]).fetchone()
     return Path(str(found[0]) if found and found[0] else image).name

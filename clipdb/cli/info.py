@@ -85,7 +85,7 @@ def command(index: Path | str, output: Output) -> None:
     from clipdb.queries.index import Index
 
     with Index(index) as opened:
-        run = opened.connection.execute
+        run = opened.bare_connection.execute
         run("create temp table vector_rows (model_id text, kind text, number bigint, newest text)")
         for (model, kind), held in opened.vectors.held().items():
             run("insert into vector_rows values (?, ?, ?, ?)", [model, kind, held.rows, held.newest])

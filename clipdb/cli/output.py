@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from clipdb._text import escaped
 from clipdb.cli.common import Output, plain
+from clipdb.cli.hints import runnable
 from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def write_result(result: duckdb.DuckDBPyConnection, output: Output, query: Named
             _write(names, chosen, iter(rows), json_columns, output, stream, intervals)
     if output.format == "table" and not rows.count:
         empty = query.empty if query is not None else None
-        print(f"No rows: {empty}." if empty else "No rows.", file=sys.stderr)
+        print(runnable(f"No rows: {empty}.") if empty else "No rows.", file=sys.stderr)
     if rows.cut and output.limit is None:
         print(f"The first {cap} rows; --limit N prints more, --limit 0 all.", file=sys.stderr)
     return rows.count

@@ -15,8 +15,8 @@ from clipdb._open import open as open_index
 from clipdb.cli.common import PICTURE, PLOT, Group, Output, files_option, output_options, readable_option, say
 from clipdb.cli.model_options import weights_option
 from clipdb.errors import ClipdbError
-from clipdb.queries.index import reads_vectors
 from clipdb.queries.named import NamedQuery, find_query, query_names
+from clipdb.queries.needs import reads_vectors
 from clipdb.queries.parameters import Parameter
 
 WORD = re.compile(r"[\w-]+")
@@ -59,7 +59,8 @@ class Questions(Group):
         """Tell SQL from a query's name."""
         first = args[0]
         if WORD.fullmatch(first) and first != "-" and first.lower() not in STARTS_SQL:
-            return first, self.get_command(ctx, first), args[1:]
+            command = self.get_command(ctx, first)
+            return command.name if command is not None else None, command, args[1:]
         return "SQL", _sql, args
 
 

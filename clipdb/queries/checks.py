@@ -71,7 +71,7 @@ def check_index(index: Index) -> Iterator[Check]:
         twice = f"select count(*) - count(distinct ({key})) from {table}"
         yield Check(None, f"{table}: no row comes twice", _some(_count(index, twice), "are too many"))
     unopened = set()
-    versions = committed_versions(index.connection)
+    versions = committed_versions(index.bare_connection)
     for (model, kind), version in versions.items():
         try:
             index.vectors.open(model, kind)

@@ -18,7 +18,7 @@ from clipdb.queries.store import VectorStore
 from clipdb.queries.subjects import Embedder, Subjects
 from clipdb.queries.vectors import Vectors
 
-_STOPPED_SECONDS = 1.0
+_STOPPED_SECONDS = 10.0  # from planning to running a statement, on a busy machine
 
 
 class Context:

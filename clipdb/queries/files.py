@@ -47,7 +47,7 @@ def files_as_allowed(index: Index, query: str, files: bool) -> Iterator[None]:
     if not files:
         _lock(index)
     try:
-        for statement in index.connection.extract_statements(query):
+        for statement in index.bare_connection.extract_statements(query):
             if _is_of_files(statement, query):
                 if not files:
                     raise ClipdbError(REFUSED)
@@ -61,7 +61,7 @@ def files_as_allowed(index: Index, query: str, files: bool) -> Iterator[None]:
 
 def _lock(index: Index) -> None:
     """Turn DuckDB's access to anything but the open index off; it can't be turned on again."""
-    connection = index.connection
+    connection = index.bare_connection
     if is_url(index.path):
         connection.execute("select count(*) from duckdb_secrets()").fetchall()  # which reads those that are stored
     if not catalog.exists(Path(index.path)):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -15,8 +14,9 @@ from clipdb._text import without_login
 from clipdb.errors import ClipdbError
 from clipdb.queries.methods import Queries
 from clipdb.queries.named import NamedQuery
-from clipdb.queries.parameters import convert
-from clipdb.queries.resolve import SAME_SPELLING, require_rows, resolve
+from clipdb.queries.needs import reads_one_model, reads_vector_tables, reads_vectors, with_vectors_listed
+from clipdb.queries.parameters import require_utf8
+from clipdb.queries.resolve import SAME_SPELLING
 from clipdb.schema import catalog
 from clipdb.schema.names import is_url
 
@@ -28,13 +28,6 @@ if TYPE_CHECKING:
     from clipdb.queries.subjects import Embedder
     from clipdb.queries.vectors import Vectors
 
-# The vectors' schema, and every name in clipdb.queries.functions, which only a statement that needs them may import.
-_VECTORS = re.compile(
-    r"vectors|neighbours|contributions|ablate|reconstruct|image_texts|text_texts|alike|activating|outliers|text_heads",
-    re.IGNORECASE,
-)
-_VECTORS_IN_SQL = re.compile("vectors", re.IGNORECASE)
-_SHORT_NAMES = re.compile(r"\b(image|text)_vectors\b", re.IGNORECASE)
 _T = TypeVar("_T")
 
 
@@ -78,8 +71,8 @@ class Index:
         self.path = path if is_url(path) else Path(path)
         self.folders = tuple(Path(folder) for folder in queries)
         self._artefact = _artefact(self.path)
-        self.connection = catalog.connect(Path(path)) if self._artefact is None else self._artefact.connection
-        self.connection.execute(SAME_SPELLING)
+        self.bare_connection = catalog.connect(Path(path)) if self._artefact is None else self._artefact.connection
+        self.bare_connection.execute(SAME_SPELLING)
         self._model = model
         self._embedder = embedder
         self._vectors: Vectors | None = None
@@ -103,8 +96,8 @@ class Index:
 
     def close(self) -> None:
         """Close the index; results that were not fetched are lost."""
-        self.connection.interrupt()  # closing waits for a query that Ctrl-C left running
-        self.connection.close()
+        self.bare_connection.interrupt()  # closing waits for a query that Ctrl-C left running
+        self.bare_connection.close()
         if self._engine is not None:
             self._engine.dispose()
 
@@ -131,20 +124,14 @@ class Index:
             If the SQL reads vectors that are not as the catalog says.
         """
         self.prepare(query, params)
-        return self._explained(lambda: self.connection.sql(query, params=params or None))
+        statement = with_vectors_listed(query)
+        return self._explained(lambda: self.bare_connection.sql(statement, params=params or None))
 
     def execute(self, query: str, params: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
-        """Run SQL and return the connection, to fetch rows from as they come.
-
-        Raises
-        ------
-        duckdb.Error
-            If DuckDB does not accept the SQL.
-        ClipdbError
-            If the SQL reads vectors that are not as the catalog says.
-        """
+        """Run SQL as `sql` does and return the connection, to fetch rows from as they come."""
         self.prepare(query, params)
-        return self._explained(lambda: self.connection.execute(query, dict(params) if params else None))
+        statement = with_vectors_listed(query)
+        return self._explained(lambda: self.bare_connection.execute(statement, dict(params) if params else None))
 
     def rows(self, function: str, **arguments: Any) -> list[dict[str, Any]]:
         """Call a table function without SQL: the quickest way to ask a question again and again.
@@ -177,6 +164,35 @@ class Index:
         return found.rows(context, arguments)
 
     @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """DuckDB's own connection, with vectors and table functions from the start.
+
+        Its ``sql`` finds data frames by the names of your variables: ``db.connection.sql("from mine join heads ...")``.
+        """
+        self._show_vectors()
+        return self.bare_connection
+
+    def register(self, name: str, data: Any) -> None:
+        """Let SQL read a data frame, an Arrow table or a relation of DuckDB's under a name.
+
+        Parameters
+        ----------
+        name
+            What SQL calls it.
+        data
+            A frame of pandas or polars, or an Arrow table.
+
+        Raises
+        ------
+        ClipdbError
+            If the catalog has a table or view of that name.
+        """
+        taken = "select 1 from (show all tables) where name = ? and not temporary"
+        if self.bare_connection.execute(taken, [name]).fetchone():
+            raise ClipdbError(f"the catalog has {name!r} already: choose another name")
+        self.bare_connection.register(name, data)
+
+    @property
     def query(self) -> Queries:
         """The named queries, each a method: ``index.query.property(property="colour")``."""
         return Queries(self)
@@ -195,7 +211,9 @@ class Index:
             from clipdb.queries.vectors import LanceVectors
 
             artefact = self._artefact
-            self._vectors = LanceVectors(Path(self.path), self.connection) if artefact is None else artefact.vectors()
+            self._vectors = (
+                LanceVectors(Path(self.path), self.bare_connection) if artefact is None else artefact.vectors()
+            )
         return self._vectors
 
     def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
@@ -209,65 +227,44 @@ class Index:
             from clipdb.schema.engine import engine, engine_on
 
             artefact = self._artefact
-            self._engine = engine(Path(self.path)) if artefact is None else engine_on(self.connection.cursor)
+            self._engine = engine(Path(self.path)) if artefact is None else engine_on(self.bare_connection.cursor)
         return self._engine
 
     def bind(self, query: NamedQuery, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Work out the value of each of a named query's parameters.
+        """Work out the value of each of a named query's parameters: see `clipdb.queries.binding.bind`."""
+        from clipdb.queries.binding import bind
 
-        Parameters
-        ----------
-        query
-            The query.
-        given
-            Values by parameter name; None counts as left out.
-
-        Raises
-        ------
-        ClipdbError
-            If a value is missing, unknown, of the wrong type or not in the index, or a table is still empty.
-        """
-        names = [parameter.name for parameter in query.parameters]
-        if unknown := sorted(set(given) - set(names)):
-            raise ClipdbError(f"{query.command} has no parameter {unknown[0]!r}: it takes {', '.join(names) or 'none'}")
-        values = {parameter.name: convert(parameter, given.get(parameter.name)) for parameter in query.parameters}
-        for parameter in query.parameters:
-            if values[parameter.name] is None:
-                values[parameter.name] = self._model if parameter.type == "model" else parameter.default
-            if values[parameter.name] is None and parameter.required and parameter.type != "model":
-                raise ClipdbError(f"{query.command} needs {parameter.option}: {parameter.help}")
-        _require_utf8(values.values())
-        require_rows(self.connection, query.needs)
-        # The model comes first: heads and properties are looked up in it.
-        for parameter in sorted(query.parameters, key=lambda parameter: parameter.type != "model"):
-            value = values[parameter.name]
-            if value is not None or parameter.required:
-                values[parameter.name] = resolve(self.connection, parameter.type, value, values.get("model"))
-        return values
+        return bind(self.bare_connection, query, given, self._model)
 
     def prepare(self, query: str, params: Mapping[str, Any] | None = None) -> None:
         """Open the vectors before the first statement that may read them: Lance is slow to import."""
-        _require_utf8((query, *(params or {}).values()))
+        require_utf8((query, *(params or {}).values()))
         if not reads_vectors(query):
             return
         self.context.begin()
-        if not self._shown and _VECTORS_IN_SQL.search(query):
+        if reads_vector_tables(query):
+            self._show_vectors()
+        if reads_one_model(query) and self._model is None:
+            self.context.model(None)
+
+    def _show_vectors(self) -> None:
+        """Let SQL see the vectors as tables, and the table functions."""
+        _ = self.context
+        if not self._shown:
             from clipdb.queries.vectors import register_vectors
 
-            register_vectors(self.connection, self.vectors, self._model)
+            register_vectors(self.bare_connection, self.vectors, self._model)
             self._shown = True
-        if _SHORT_NAMES.search(query) and self._model is None:
-            self.context.model(None)
 
     def _open_vectors(self) -> Context:
         from clipdb.queries.context import Context
         from clipdb.queries.functions import register
 
         unreadable = self._artefact.unreadable if self._artefact else partial(catalog.unreadable, Path(self.path))
-        context = Context(self.connection, self.vectors, self._embedder, unreadable)
+        context = Context(self.bare_connection, self.vectors, self._embedder, unreadable)
         if self._model is not None or len(context.store.models("images")) == 1:
             self._model = context.model(self._model)
-        register(self.connection, context)
+        register(self.bare_connection, context)
         return context
 
     def _explained(self, run: Callable[[], _T]) -> _T:
@@ -286,12 +283,10 @@ class Index:
 
             let_go()  # a thread of DuckDB's may wait for a model
             return KeyboardInterrupt()
-        if not isinstance(error, duckdb.Error):
-            return error
         cause = self._context.error if self._context is not None else None
         if cause is not None and isinstance(error, duckdb.InvalidInputException) and type(cause).__name__ in str(error):
             return cause
-        if self._artefact is not None and self._artefact.is_about(error):
+        if isinstance(error, duckdb.Error) and self._artefact is not None and self._artefact.is_about(error):
             return self._artefact.unreadable(error)
         return error
 
@@ -303,15 +298,3 @@ def _artefact(path: str | Path) -> Artefact | None:
     from clipdb.queries.exported import Artefact
 
     return Artefact(path)
-
-
-def _require_utf8(values: Iterable[Any]) -> None:
-    """Raise UnicodeEncodeError where DuckDB's own error would not say what is wrong."""
-    for value in values:
-        if isinstance(value, str):
-            value.encode()
-
-
-def reads_vectors(sql: str) -> bool:
-    """Whether a statement may read vectors, so that they have to be opened before it runs."""
-    return _VECTORS.search(sql) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,10 @@ def _integer(value: Any) -> int:
 
 def _article(kind: str) -> str:
     return {"integer": "a whole number", "image": "an image"}.get(kind, f"a {kind.partition('(')[0]}")
+
+
+def require_utf8(values: Iterable[Any]) -> None:
+    """Raise UnicodeEncodeError where DuckDB's own error would not say what is wrong."""
+    for value in values:
+        if isinstance(value, str):
+            value.encode()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -179,7 +181,9 @@ def require_index(index: Path) -> None:
         Saying what it is instead.
     """
     if not index.exists():
-        raise ClipdbError(f"no index at {index}: make one with `clipdb ingest images ...` or `clipdb demo`")
+        near = ", ".join(map(str, _nearby(index)))
+        name = f"name one with -i ({near}), or " if near else ""
+        raise ClipdbError(f"no index at {index}: {name}make one with `clipdb ingest images ...` or `clipdb demo`")
     if index.name == MANIFEST:
         raise ClipdbError(f"{index} is a file of an artefact: name the directory, {index.parent}")
     if not index.is_dir():
@@ -188,6 +192,15 @@ def require_index(index: Path) -> None:
     # Only asks whether the file is there: opening and closing it here would drop DuckDB's own locks on it.
     if not exists(index):
         raise ClipdbError(f"{index} is not an index: it has no {CATALOG}")
+
+
+def _nearby(index: Path) -> list[Path]:
+    """List a few indexes beside a place where there is none, and one folder further down."""
+    folder = index.parent
+    found = itertools.chain(folder.glob(f"*/{CATALOG}"), folder.glob(f"*/*/{CATALOG}"))
+    with suppress(OSError):
+        return [file.parent for file in itertools.islice(found, 3)]
+    return []
 
 
 def _require_writable(index: Path) -> None:

@@ -352,11 +352,8 @@ def test_ctrl_c_exits_130(built: Built, tmp_path: Path) -> None:
     """
     # A shell that runs the suite in the background has children ignore Ctrl-C.
     code = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {CLI[2]}"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "query", "--files", "-i", str(built.path), query],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-c", code, "query", "--files", "-i", str(built.path), query]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         while not marker.exists() and process.poll() is None:
             time.sleep(0.05)

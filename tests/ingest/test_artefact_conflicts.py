@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from artefacts import EMBED, HEADS, MODEL, SIZE, basis, contents, edit, export, make, sha, vector, with_cell
+from artefacts import EMBED, HEADS, MODEL, SIZE, basis, contents, edit, export, make, resign, sha, vector, with_cell
 from support import change, clipdb, done, refused, rows, verified
 
 from clipdb.ingest.arrow import vector_column
@@ -134,7 +136,13 @@ def test_what_was_rounded_otherwise_is_the_same(own: Path, theirs: Path) -> None
 def test_another_model_of_that_name_is_refused_whatever_is_preferred(
     column: str, value: object, named: str, own: Path, theirs: Path
 ) -> None:
+    def say(manifest: dict[str, Any]) -> None:
+        """Have the manifest agree, as an export's does."""
+        if column in manifest["models"][0]:
+            manifest["models"][0][column] = json.loads(str(value)) if column == "preprocess" else value
+
     edit(theirs, "relations/models.parquet", lambda rows: with_cell(rows, column, value))
+    resign(theirs, say)
     before = contents(own)
     for prefer in ([], ["--prefer", "theirs"], ["--prefer", "ours"]):
         line = refused("import", theirs, *prefer, "-i", own)

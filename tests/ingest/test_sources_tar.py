@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from support import clipdb, refused
+from support import clipdb, refused, rows
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.sources import SourceItem, open_sources, tar
@@ -93,6 +94,24 @@ def test_hidden_members_links_and_folders_are_left_out(tmp_path: Path) -> None:
     sources = open_sources([str(path)])
     for _ in range(2):
         assert [one.uri.partition("#")[2] for one in sources] == ["a.jpg"] and sources.left_out == 2
+
+
+def test_json_that_no_database_takes_is_kept_as_text(tmp_path: Path, model: tuple[object, ...]) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (80, 60), "red").save(picture, "PNG")
+    cases = {
+        b'{"a": "\\ud800"}': {"json": '{"a": "\\ud800"}'},
+        b'{"\\udfff": 1}': {"json": '{"\\udfff": 1}'},
+        b'{"a": 1e999, "b": [-1e999, 1e3]}': {"a": None, "b": [None, 1000.0]},
+        b'{"a": "\\ud83d\\ude00"}': {"a": "\U0001f600"},
+    }
+    members = {}
+    for number, sidecar in enumerate(cases):
+        members |= {f"{number}.png": picture.getvalue() + bytes([number]), f"{number}.json": sidecar}
+    path, index = shard(tmp_path / "a.tar", members), tmp_path / "i.clipdb"
+    assert clipdb("ingest", "images", path, *model, "--workers", 0, "-i", index).exit_code == 0
+    stored = [json.loads(one) for (one,) in rows(index, "select metadata from images order by uri")]
+    assert stored == list(cases.values())
 
 
 def test_links_and_pipes_are_counted_and_alone_are_no_images(tmp_path: Path, model: tuple[object, ...]) -> None:

@@ -212,9 +212,9 @@ def test_one_index_is_opened_twice(two: Built) -> None:
     ("query", "missing", "command"),
     [
         ("heads", "heads", "clipdb ingest images"),
-        ("properties", "labels", "clipdb label"),
+        ("properties", "names of heads", "clipdb label"),
         ("spans", "spans", "clipdb span"),
-        ("entanglement", "labels", "clipdb label"),
+        ("entanglement", "names of heads", "clipdb label"),
     ],
 )
 def test_an_empty_index_says_what_to_run(tmp_path: Path, query: str, missing: str, command: str) -> None:

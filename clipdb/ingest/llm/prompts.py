@@ -28,7 +28,7 @@ NAME = r"^[A-Za-z][A-Za-z0-9 '&/-]{1,58}[A-Za-z0-9]$"
 MOST_RATIONALE = 300
 
 _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
-_PUNCTUATION = frozenset(" .,;:!?'()/&%+-\u2013\u2014\u2018\u2019\u201c\u201d" + '"\\')  # the last two are JSON's own
+_PUNCTUATION = frozenset(" .,;:!?'()/&%+-_\u2013\u2014\u2018\u2019\u201c\u201d" + '"\\')  # the last two are JSON's own
 
 _TASK = f"""\
 You name what an attention head of an image model responds to.

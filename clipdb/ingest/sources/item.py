@@ -88,8 +88,10 @@ def read_file(path: str) -> bytes:
     OSError
         When it is missing or not readable.
     ClipdbError
-        When it is no regular file (a pipe would block for ever), or too large.
+        When it is no regular file (a pipe would block for ever) or too large, or the path can't be one.
     """
+    if "\0" in path:
+        raise ClipdbError("a path has no zero byte in it")
     file = Path(path)
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):

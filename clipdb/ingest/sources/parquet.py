@@ -59,7 +59,8 @@ class ParquetFile:
         self._label = next((n for n, f in features.items() if f.get("_type") == "ClassLabel"), None) or next(
             (n for n in _LABELS if n in schema.names and is_scalar(schema.field(n).type)), None
         )
-        self._classes: list[str] = features.get(self._label or "", {}).get("names") or []
+        names = features.get(self._label or "", {}).get("names")
+        self._classes: list[str] = names if isinstance(names, list) else []
         self._columns = [f.name for f in schema if is_scalar(f.type) or f.name == self._image]
 
     def __iter__(self) -> Iterator[SourceItem]:
@@ -70,11 +71,11 @@ class ParquetFile:
             # the defaults hold a whole row group, often the whole file; so it is a page or two
             with pq.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False) as file:
                 for batch in file.iter_batches(batch_size=_ROWS, columns=self._columns, use_threads=False):
-                    for values in batch.to_pylist():
+                    for values in _rows(batch):
                         yield self._item(f"{uri}#row={row}", values, split)
                         row += 1
         except Exception as error:  # damaged pages raise nearly anything, text that is no UTF-8 too
-            yield failed_item(uri, f"the file cannot be read after row {row - 1}: {one_line(error)}")
+            yield failed_item(uri, f"the file cannot be read from row {row} on: {one_line(error)}")
 
     def _item(self, uri: str, values: dict[str, Any], split: str | None) -> SourceItem:
         """Return one row's image."""
@@ -82,6 +83,7 @@ class ParquetFile:
         split = str(values.pop("split", None) or split or "") or None
         metadata = {name: plain_value(value) for name, value in values.items() if value is not None}
         data, path = (image.get("bytes"), image.get("path")) if isinstance(image, dict) else (image, None)
+        path = path if isinstance(path, str) else None
         facts: dict[str, Any] = {"label": self._name(label), "split": split, "metadata": metadata or None}
         if data is not None:
             if path:
@@ -95,7 +97,7 @@ class ParquetFile:
     def _name(self, label: Any) -> str | None:
         """Return a label as text; Hugging Face writes -1 for an unknown class."""
         if isinstance(label, int) and not isinstance(label, bool) and self._classes:
-            return self._classes[label] if 0 <= label < len(self._classes) else None
+            return str(self._classes[label]) if 0 <= label < len(self._classes) else None
         return None if label is None else str(label)
 
 
@@ -117,9 +119,29 @@ def read_row(path: str, row: int) -> bytes:
             rows = file.iter_batches(_ROWS, row_groups=[group], columns=[source._image], use_threads=False)
             for batch in rows:
                 if row < first + len(batch):
-                    return source._item(path, batch.slice(row - first, 1).to_pylist()[0], None).read()
+                    return source._item(path, _rows(batch.slice(row - first, 1))[0], None).read()
                 first += len(batch)
     raise ClipdbError(f"{path} has no row {row}")
+
+
+def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Give the rows by column; a value that Python has none for, as a date of the year 300,000, is null."""
+    columns = [_values(column) for column in batch.columns]
+    return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _values(column: pa.Array) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):
+        return [_value(cell) for cell in column]
+
+
+def _value(cell: pa.Scalar) -> Any:
+    try:
+        return cell.as_py()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -138,7 +139,7 @@ def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def _annotate(sample: _Sample, kind: str, data: bytes) -> None:
-    """Put a side file into its sample; JSON that is no object is kept as it stands."""
+    """Put a side file into its sample; JSON that is no object, or that no database takes, is kept as it stands."""
     text = data.decode("utf-8", "replace").strip()
     if kind == "cls":
         sample.label = text or None
@@ -146,7 +147,14 @@ def _annotate(sample: _Sample, kind: str, data: bytes) -> None:
         sample.metadata["text"] = text
     else:
         try:
-            value = json.loads(text, parse_constant=lambda _: None)
+            value = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
         except (ValueError, RecursionError):
             value = text
         sample.metadata.update(value if isinstance(value, dict) else {"json": value})
+
+
+def _finite(number: str) -> float | None:
+    """Read a number, null where it is too large for one."""
+    value = float(number)
+    return value if math.isfinite(value) else None

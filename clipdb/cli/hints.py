@@ -1,0 +1,31 @@
+"""Commands that messages advise, completed so that they run as they stand."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import click
+
+# What a message tells the user to run; other commands in backquotes are only mentioned.
+_ADVICE = re.compile(r"(?P<before>\b(?:[Rr]un|then|with|by|try|see) )`clipdb (?P<words>(?P<verb>[a-z]+)\b[^`]*)`")
+_TAKE_AN_INDEX = {
+    "ingest", "span", "label", "judge", "review", "query", "explain", "segment", "import", "export", "info", "verify",
+}  # fmt: skip
+_NAMED = ("-i ", "--help", "--list", "...")
+
+
+def runnable(text: str) -> str:
+    """Add ``-i INDEX`` to the commands that a message advises, if the user named the index in that way."""
+    context = click.get_current_context(silent=True)
+    index = context.meta.get("clipdb.index_typed") if context is not None else None
+    if index is None:
+        return text
+
+    def completed(advice: re.Match[str]) -> str:
+        words = advice["words"]
+        if advice["verb"] not in _TAKE_AN_INDEX or any(one in words for one in _NAMED):
+            return advice[0]
+        return f"{advice['before']}`clipdb {words} -i {shlex.quote(index)}`"
+
+    return _ADVICE.sub(completed, text)

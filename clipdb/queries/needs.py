@@ -1,0 +1,43 @@
+"""What a statement needs before it runs, told from its text: opening vectors imports Lance, which is slow."""
+
+from __future__ import annotations
+
+import re
+
+# Statements that list what there is.
+_LISTING = r"\bshow\s+(all\s+)?tables\b|\bduckdb_(tables|views|columns|functions)\b|\binformation_schema\b"
+# The vectors' schema, and every name in clipdb.queries.functions, which only a statement that needs them may import.
+_VECTORS = re.compile(
+    r"vectors|neighbours|contributions|ablate|reconstruct|image_texts|text_texts|alike|activating|outliers|text_heads|"
+    rf"{_LISTING}",
+    re.IGNORECASE,
+)
+_TABLES = re.compile(f"vectors|{_LISTING}", re.IGNORECASE)
+_ONE_MODEL = re.compile(r"\b(image|text)_vectors\b", re.IGNORECASE)
+
+
+_SHOW_TABLES = re.compile(r"\s*show\s+tables\s*;?\s*", re.IGNORECASE)
+_ALL_TABLES = (
+    "select distinct name from (show all tables) where database in (current_database(), 'temp') "
+    "and not starts_with(name, 'clipdb_vectors_') order by name"
+)
+
+
+def with_vectors_listed(sql: str) -> str:
+    """Let ``show tables`` list the vectors too: they are temporary views, which DuckDB leaves out there."""
+    return _ALL_TABLES if _SHOW_TABLES.fullmatch(sql) else sql
+
+
+def reads_vectors(sql: str) -> bool:
+    """Tell whether a statement may read vectors, so that they have to be opened before it runs."""
+    return _VECTORS.search(sql) is not None
+
+
+def reads_vector_tables(sql: str) -> bool:
+    """Tell whether a statement may name a table of vectors, or list what tables there are."""
+    return _TABLES.search(sql) is not None
+
+
+def reads_one_model(sql: str) -> bool:
+    """Tell whether a statement names ``image_vectors`` or ``text_vectors``, which are those of one model."""
+    return _ONE_MODEL.search(sql) is not None
