@@ -63,7 +63,7 @@ def ready_index(scenes: Path, model: tuple[object, ...], tmp_path_factory: pytes
     """All scenes under the random model, with spans of the pool `scenes`, labels and judgements. Don't write to it."""
     index = tmp_path_factory.mktemp("ready") / "ready.clipdb"
     done("ingest", "images", scenes, *model, "--workers", 0, "-i", index)
-    for verb in (["span", "--device", "cpu"], ["label"], ["judge"]):
+    for verb in (["span", "--device", "cpu"], ["label", "--labeller", "vote"], ["judge"]):
         done(*verb, "--pool", "scenes", "-i", index)
     return index
 

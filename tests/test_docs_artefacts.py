@@ -162,7 +162,7 @@ def test_tools_read_the_same(page: Page) -> None:
         hub["matrix"], np.stack(pl.read_parquet("without-background.parquet")["embedding"].to_numpy())
     )
     printed = page.printed["The `duckdb` shell"].splitlines()
-    assert printed[0] == "name,property,confidence" and len(printed) == 6 + 6 + 2
+    assert printed[0] == "name,property,share" and len(printed) == 6 + 6 + 2
     assert printed[7].startswith("scene-") and printed[7].endswith(",1.0")
     assert printed[-1].strip('"') == pandas["recipe"]["formula"]
 

@@ -52,7 +52,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 
 def test_answers_are_asked_for_once(printed: dict[str, str]) -> None:
-    dry, first, again = (text for line, text in printed.items() if line.startswith("clipdb label"))
+    dry, first, again = (text for line, text in printed.items() if line.startswith("clipdb label --labeller llm"))
     assert "24 calls" in dry
     found = (
         "select run, count(*), count_if(status = 'ok') from labels "
@@ -78,5 +78,5 @@ def test_what_is_published_can_be_asked(printed: dict[str, str]) -> None:
 
 def test_all_sources_are_compared(printed: dict[str, str]) -> None:
     table = printed["clipdb query scoreboard"]
-    assert all(source in table for source in ("current", "vote", "llm:", "human:ada"))
+    assert all(source in table for source in ("current", "zero-shot", "vote", "llm:", "human:ada"))
     assert Path("scoreboard.png").read_bytes().startswith(b"\x89PNG")

@@ -42,7 +42,9 @@ def command(folder: Path, scenes: int) -> None:
     with clipdb.open(index) as db:
         count = db.sql("select count(*) from images").fetchall()[0][0]
     click.echo(f"{index}: {count} scenes indexed in {time.monotonic() - started:.0f} s\n")
-    click.echo("Heads, named by the descriptions that explain most of what they write:\n")
+    click.echo(
+        "Heads, named by the property that explains most of how their output varies, and their first descriptions:\n"
+    )
     _ask(index, "heads", "--limit", "0")
     click.echo("Do heads share properties? Do a head's descriptions fit its property?\n")
     _ask(index, "entanglement")
@@ -68,7 +70,8 @@ def _build(folder: Path, count: int) -> Path:
     from clipdb.cli.progress import ingest_progress
     from clipdb.ingest.images import ingest_images
     from clipdb.ingest.spans import span
-    from clipdb.ingest.vote import judge_by_vote, label_by_vote
+    from clipdb.ingest.vote import judge_by_vote
+    from clipdb.ingest.zero_shot import label_by_zero_shot
 
     try:  # scenes that are there already stay, with what is true of them
         drawn = demo.write_scenes(folder / "scenes", max(count, len([*folder.glob("scenes/scene-*.png")])), SEED)
@@ -82,7 +85,7 @@ def _build(folder: Path, count: int) -> Path:
     if counts.added or unfinished:
         _store_truth(index, drawn)
         span(index, POOL)
-        label_by_vote(index, POOL)
+        label_by_zero_shot(index, POOL)
         judge_by_vote(index, POOL)
     return index
 
@@ -113,7 +116,7 @@ def _a_clear_head(index: Path) -> tuple[str, str]:
     """Choose a head to show, by preference one that is named for colour, and the scene that it responds to most."""
     with clipdb.open(index) as db:
         head = db.sql(
-            "select name from head_properties order by property = 'colour' desc, confidence desc limit 1"
+            "select name from head_properties order by property = 'colour' desc, share desc limit 1"
         ).fetchall()[0][0]
         image = db.sql("select image_id from activating(null, $head, k := 1) limit 1", head=head).fetchall()[0][0]
     return head, image

@@ -15,7 +15,7 @@ from clipdb.errors import ClipdbError
 if TYPE_CHECKING:
     from clipdb.queries.export.embeddings import EditedEmbeddings, How
 
-_SELECTORS = "property=colour, layer=8-11, head=L11.H3 or labeller=vote; may be repeated, and each adds its heads."
+_SELECTORS = "property=colour, layer=8-11, head=L11.H3 or labeller=zero-shot; may be repeated, and each adds its heads."
 _SHOWN = 8
 
 

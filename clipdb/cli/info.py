@@ -15,8 +15,19 @@ with image_runs as (
 ), span_runs as (
     select model_id, pool, max(run) as newest, bool_or(command is not distinct from 'import spans') as imported
     from spans left join runs using (run) group by model_id, pool
-), label_runs as (
-    select model_id, max(run) as newest from labels where status = 'ok' group by model_id
+), first_spans as (
+    from head_spans where rank = 1
+), judges as (
+    select distinct model_id, judge from judgements where status = 'ok'
+), unjudged as (
+    select model_id, judge, count(*) as names
+    from judges join head_properties named using (model_id) join first_spans using (model_id, layer, head)
+    where not exists (
+        from judgements said
+        where (said.model_id, said.layer, said.head, said.text_id, said.judge, normal_property(said.property))
+            = (named.model_id, named.layer, named.head, first_spans.text_id, judges.judge, named.property_key)
+    )
+    group by model_id, judge
 ), failures as (
     select count(*) as failed from image_failures
 ), holdings as (
@@ -44,6 +55,8 @@ with image_runs as (
     union all
     select 7, model_id, 'labels', labeller, count(*),
         case when starts_with(labeller, 'import:') then null  -- it stands on nothing here
+            when labeller = 'zero-shot' and max(run) >= any_value(image_runs.newest) then null  -- it needs no spans
+            when labeller = 'zero-shot' then 'older than the images: run `clipdb label`'
             when not coalesce(bool_or(imported), false) and max(run) < any_value(image_runs.newest)
                 then 'older than the images: run `clipdb span`, then `clipdb label`'
             when max(run) < any_value(span_runs.newest) then 'older than the spans: run `clipdb label`' end
@@ -52,8 +65,8 @@ with image_runs as (
     union all
     select 8, model_id, 'judgements', judge, count(*), concat_ws('; ',
         case when judge = 'vote' then 'not independent' end,
-        case when max(run) < any_value(label_runs.newest) then 'older than the labels: run `clipdb judge`' end)
-    from judgements left join label_runs using (model_id) where status = 'ok' group by model_id, judge
+        any_value(names) || ' current names not judged: run `clipdb judge`')
+    from judgements left join unjudged using (model_id, judge) where status = 'ok' group by model_id, judge
 )
 select model_id, what, name, number, nullif(note, '') as note
 from holdings order by model_id nulls first, place, name

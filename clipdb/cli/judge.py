@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     default="current",
     show_default=True,
     metavar="NAME",
-    help="Whose names are judged: vote, llm:MODEL, human:NAME or import:SOURCE; current for those that count now.",
+    help="Whose names are judged: zero-shot, vote, llm:MODEL, human:NAME or import:SOURCE; "
+    "current for those that count now.",
 )
 @click.option("--top", type=click.IntRange(1, 100), default=5, show_default=True, help="Spans a head.")
 @llm_options
@@ -44,8 +45,10 @@ def command(
 ) -> None:
     """Judge whether each head's first spans fit its name.
 
-    vote compares the pool's own tags with the name. It is not independent of names given by vote, and every query that
-    shows its verdicts says so.
+    vote compares the pool's own tags with the name. It is not independent of names given by zero-shot or vote, which
+    use the same tags, and every query that shows its verdicts says so. Verdicts given before are not given again.
+
+    A head that its labeller left without a name has nothing to judge.
 
     llm asks a language model on any OpenAI-compatible server, once a head; it isn't told who gave the name. Spans on
     which the same model has a verdict from the same prompt are skipped; calls that failed are made again.
@@ -54,8 +57,9 @@ def command(
         refuse_llm_options("--judge llm")
         from clipdb.ingest.vote import judge_by_vote
 
-        verdicts = judge_by_vote(index, pool, model, top, labeller)
-        say(f"{index}: {verdicts} verdicts by vote (not independent of labels by vote)")
+        verdicts, before = judge_by_vote(index, pool, model, top, labeller)
+        same = f", {before} as before" if before else ""
+        say(f"{index}: {verdicts} verdicts by vote{same} (not independent of labels by zero-shot or vote)")
         return
     require("pydantic", "llm")
     from clipdb.ingest.judged import Judging

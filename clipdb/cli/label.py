@@ -19,8 +19,14 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
-@click.option("--labeller", type=click.Choice(["vote", "llm"]), default="vote", show_default=True, help="Who names.")
-@click.option("--pool", default="general", show_default=True, help="Pool whose spans are named.")
+@click.option(
+    "--labeller",
+    type=click.Choice(["zero-shot", "vote", "llm"]),
+    default="zero-shot",
+    show_default=True,
+    help="Who names.",
+)
+@click.option("--pool", default="general", show_default=True, help="Pool whose descriptions or spans name the heads.")
 @click.option("--model", help="Only this model's heads; else those of all models of the index.")
 @click.option(
     "--spans", type=click.IntRange(1, 100), default=10, show_default=True, help="For llm: spans shown of each head."
@@ -53,19 +59,23 @@ def command(
     concurrency: int,
     dry_run: bool,
 ) -> None:
-    """Name each head by its spans.
+    """Name the heads.
 
-    vote takes the property whose tagged spans explain most of the head's variance; it needs no network.
+    zero-shot takes the property that explains most of how a head's output varies: every image gets the description of
+    the property that its whole embedding is nearest to, and the share of the head's variance that lies between these
+    groups is compared over the pool's properties. A head gets no name where the largest share is under 1.3 times the
+    second, or no more than chance. It needs stored vectors only; see `clipdb query label-scores` for all shares.
 
-    llm asks a language model on any OpenAI-compatible server. Heads that the same model has named from the same prompt
-    and examples are skipped; calls that failed are made again.
+    vote takes the property whose tagged spans explain most of the head's variance. It names every head.
+
+    llm asks a language model on any OpenAI-compatible server, which sees the head's spans. Heads that the same model
+    has named from the same prompt and examples are skipped; calls that failed are made again.
+
+    Run again, a head whose label would be the same keeps the one that it has.
     """
-    if labeller == "vote":
+    if labeller != "llm":
         refuse_llm_options("--labeller llm", "spans", "vocabulary", "open_naming", "examples", "repeats")
-        from clipdb.ingest.vote import label_by_vote
-
-        labelled, untagged = label_by_vote(index, pool, model)
-        say(f"{index}: {labelled} heads labelled by vote, {untagged} without a tagged span")
+        _measure(index, labeller, pool, model)
         return
     if open_naming and vocabulary is not None:
         raise click.UsageError("--open and --vocabulary don't go together: choose one")
@@ -79,6 +89,19 @@ def command(
         _show(index, server, naming, repeats)
     else:
         _label(index, server, naming, concurrency, repeats)
+
+
+def _measure(index: Path, labeller: str, pool: str, model: str | None) -> None:
+    if labeller == "vote":
+        from clipdb.ingest.vote import label_by_vote
+
+        labelled, why = label_by_vote(index, pool, model), "without a tagged span"
+    else:
+        from clipdb.ingest.zero_shot import label_by_zero_shot
+
+        labelled, why = label_by_zero_shot(index, pool, model), "without a clear name"
+    same = f", {labelled.same} as before" if labelled.same else ""
+    say(f"{index}: {labelled.named} heads labelled by {labeller}, {labelled.nameless} {why}{same}")
 
 
 def _label(index: Path, server: Server, naming: Naming, concurrency: int, repeats: int) -> None:

@@ -29,7 +29,9 @@ class _Quit(Exception):
 @click.command()
 @click.option("--reviewer", required=True, envvar="CLIPDB_REVIEWER", metavar="NAME", help="Who decides.")
 @click.option("--model", help="Only this model; else all models of the index.")
-@click.option("--labeller", metavar="NAME", help="Review this labeller's names, not the current ones: llm:MODEL, vote.")
+@click.option(
+    "--labeller", metavar="NAME", help="Review this labeller's names, not the current ones: llm:MODEL, zero-shot."
+)
 @click.option("--spans", type=click.IntRange(min=1), default=10, show_default=True, help="Descriptions a head.")
 @click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Only so many heads, drawn at random.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")

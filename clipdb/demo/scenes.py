@@ -6,6 +6,7 @@ independently and uniformly, so whatever a model says about a picture can be che
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,18 +82,34 @@ def draw(scene: Scene, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
     coverage : float64 array, shape (64, 64)
         Share of each pixel that an object covers, outline not counted. No object touches the frame or another.
     """
-    canvas = paint_background(scene.background, EDGE, rng)
+    return compose(scene, lambda part, number: rng)
+
+
+def compose(scene: Scene, stream: Callable[[str, int], np.random.Generator]) -> tuple[np.ndarray, np.ndarray]:
+    """Paint a scene as `draw` does, with the random numbers of each part from a generator of its own.
+
+    Parameters
+    ----------
+    scene
+        What to show.
+    stream
+        Gives the generator of a part (background, place, shape, texture or style) and the number of its object: where
+        these are the same, two scenes differ in nothing but their properties.
+    """
+    canvas = paint_background(scene.background, EDGE, stream("background", 0))
     coverage = np.zeros((EDGE, EDGE))
     paint = np.zeros((EDGE, EDGE, 3))
-    for x, y, radius in place(scene.count, scene.size, scene.position, EDGE, rng):
+    places = place(scene.count, scene.size, scene.position, EDGE, stream("place", 0))
+    for number, (x, y, radius) in enumerate(places):
         left, top, edge = int(x - radius), int(y - radius), int(2 * radius) + 2
         window = slice(top, top + edge), slice(left, left + edge)
-        coverage[window] = _object_coverage(scene.shape, x - left, y - top, radius, edge, rng)
-        paint[window] = paint_texture(scene.colour, scene.texture, (x - left, y - top), edge, rng)
+        of_shape, of_texture = stream("shape", number), stream("texture", number)
+        coverage[window] = _object_coverage(scene.shape, x - left, y - top, radius, edge, of_shape)
+        paint[window] = paint_texture(scene.colour, scene.texture, (x - left, y - top), edge, of_texture)
     spread = _spread(coverage)
     canvas = _blend(canvas, outline_of(scene.colour), spread)
     canvas = _blend(canvas, paint, coverage)
-    styled = apply_style(canvas, scene.style, rng)
+    styled = apply_style(canvas, scene.style, stream("style", 0))
     return np.clip(np.rint(styled), 0, 255).astype(np.uint8), coverage
 
 

@@ -80,7 +80,9 @@ def check_judged(reader: Reader, judging: Judging) -> None:
     of = f" of {judging.model_id}" if judging.model_id else ""
     whose = "" if judging.labeller == CURRENT else f" by {judging.labeller}"
     pools = ", ".join(row[0] for row in reader.read(_POOLS, judging.model_id, judging.labeller))
-    if not labellers:
+    if not labellers and reader.read("select 1 from labels where status = 'ok' limit 1"):
+        advice = "no labeller found a clear name: see the notes of `clipdb query heads`"
+    elif not labellers:
         advice = f"name them with `clipdb label --pool {judging.pool}`"
     elif judging.labeller not in (CURRENT, *labellers):
         advice = f"choose with --labeller among {', '.join(labellers)}"

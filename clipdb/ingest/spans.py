@@ -21,6 +21,9 @@ from clipdb.ingest.textspan import textspan
 from clipdb.ingest.vector_table import VectorTable
 from clipdb.ingest.writer import Writer
 
+_SAID = ("layer", "head", "rank", "text_id", "variance_explained", "cumulative_variance")
+_STORED = f"select {', '.join(_SAID)} from spans where model_id = ? and pool = ?"
+
 
 def span(
     index: Path,
@@ -33,8 +36,8 @@ def span(
 ) -> dict[str, int]:
     """Span the heads of one model, or of all models of an index, over all their images.
 
-    Spans of the same model and pool are replaced in one transaction. Texts that the model has not embedded yet are
-    embedded first; a pool that ships with clipdb is stored first.
+    Spans of the same model and pool are replaced in one transaction, unless they are the same. Texts that the model has
+    not embedded yet are embedded first; a pool that ships with clipdb is stored first.
 
     Parameters
     ----------
@@ -126,6 +129,9 @@ def _span_model(
                     "run": writer.run,
                 }
             )
+    stored = writer.read(_STORED, model_id, pool)
+    if sorted(stored) == sorted(tuple(row[name] for name in _SAID) for row in rows):
+        return len(moments)  # what stands on the spans is not older than they are
     with writer.transaction() as connection:
         connection.execute("delete from spans where model_id = ? and pool = ?", [model_id, pool])
         put(connection, "spans", rows)

@@ -96,10 +96,8 @@ def embed_missing(
         The model's texts, with all of these in it.
     """
     table = VectorTable(writer, model_id, "texts")
-    known: set[str] = set()
-    for start in range(0, len(texts), IDS_AT_ONCE):
-        known |= table.known([key for key, _ in texts[start : start + IDS_AT_ONCE]])
-    missing = [(key, text) for key, text in texts if key not in known]
+    lacking = missing_texts(table, [key for key, _ in texts])
+    missing = [(key, text) for key, text in texts if key in lacking]
     writer.skipped += len(texts) - len(missing)
     if missing:
         progress(LOADING, 0, None)
@@ -114,6 +112,14 @@ def embed_missing(
             table.commit(rows, record=partial(_count, writer, len(ids)))
         table.compact()
     return table
+
+
+def missing_texts(table: VectorTable, ids: Sequence[str]) -> set[str]:
+    """Say which texts a model has not embedded yet."""
+    missing = set(ids)
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        missing -= table.known(ids[start : start + IDS_AT_ONCE])
+    return missing
 
 
 def _count(writer: Writer, texts: int, connection: duckdb.DuckDBPyConnection) -> None:

@@ -60,6 +60,8 @@ class Writer(Reader):
         Its arguments, as JSON can hold them.
     create
         Whether a missing index is made.
+    empty_run
+        Whether a run that commits nothing is recorded.
 
     Attributes
     ----------
@@ -76,7 +78,14 @@ class Writer(Reader):
         On entering: no index (and not ``create``), another writer, or a catalog that can't be opened.
     """
 
-    def __init__(self, index: Path, command: str, arguments: Mapping[str, Any], create: bool = False) -> None:
+    def __init__(
+        self,
+        index: Path,
+        command: str,
+        arguments: Mapping[str, Any],
+        create: bool = False,
+        empty_run: bool = True,
+    ) -> None:
         super().__init__(index)
         self.run = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
         self.device: str | None = None
@@ -89,7 +98,7 @@ class Writer(Reader):
             "started_at": datetime.now(UTC),
             "finished_at": None,
         }
-        self._create = create
+        self._create, self._empty_run = create, empty_run
         self.made = False
         self._committed = False
         self._held = ExitStack()
@@ -109,7 +118,7 @@ class Writer(Reader):
         with self._held:
             if self.made and not self._committed:
                 shutil.rmtree(self.index)
-            elif kind is None or self._committed:
+            elif self._committed or (kind is None and self._empty_run):
                 self._row["finished_at"] = datetime.now(UTC) if kind is None else None
                 with self.transaction():
                     pass  # which writes the run's row

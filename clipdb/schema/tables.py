@@ -221,11 +221,11 @@ labels = _table(
     _model(),
     _layer(),
     _head(),
-    _key("pool", Text, "Pool whose spans the labeller saw (pools.pool)"),
-    _key("labeller", Text, "Who named it: vote, llm:MODEL, human:NAME or import:SOURCE"),
+    _key("pool", Text, "Pool whose spans or descriptions the labeller saw (pools.pool)"),
+    _key("labeller", Text, "Who named it: zero-shot, vote, llm:MODEL, human:NAME or import:SOURCE"),
     _run_key(),
-    _may("property", Text, "The property as the labeller wrote it; null where there is none"),
-    _may("confidence", Double, "The labeller's confidence, 0..1; null where it gave none"),
+    _may("property", Text, "The property as the labeller wrote it; null where it found none that fits"),
+    _may("confidence", Double, "The labeller's confidence, 0..1, or null; of zero-shot and vote a share of variance"),
     _may("rationale", Text, "The labeller's reason; null where it gave none"),
     _prompt(),
     _may("examples_sha256", Text, "Hex SHA-256 of the examples in the prompt; null where none were sent"),
@@ -236,16 +236,21 @@ labels = _table(
 
 label_scores = _table(
     "label_scores",
-    "How much of a head's variance goes with a property: what the labeller zero-shot compares.",
+    "How much of a head's variance goes with a property: what the labeller zero-shot compared (docs/labels.md).",
     _model(),
     _layer(),
     _head(),
     _key("pool", Text, "Pool whose properties were compared (pools.pool)"),
     _key("labeller", Text, "Labeller that compared them: zero-shot"),
     _run_key(),
-    _key("property", Text, "The property"),
-    _need("share", Double, "Share of the head's variance between the groups that the property makes of the images"),
-    _may("chance", Double, "The share that groups of the same sizes have by chance"),
+    _key("property", Text, "The property, as the pool writes it first"),
+    _need(
+        "share",
+        Double,
+        "Share of the head's variance that lies between images nearest to different descriptions of "
+        "the property: eta squared, adjusted for their number. At most 1; 0 on average where groups are random",
+    ),
+    _may("chance", Double, "The share that 1 in 20 permutations of the images would exceed; null under 4 images"),
 )
 
 judgements = _table(

@@ -97,10 +97,13 @@ def test_language_models_can_be_asked_about_imported_spans(named: Path) -> None:
 def test_verbs_that_need_more_than_names_say_so(index: Path) -> None:
     before = rows(index, "from runs")
     assert "has no images yet" in refused("span", "--pool", "web", "-i", index)
-    assert refused("label", "--pool", "web", "-i", index).startswith(
+    assert "has no images yet" in refused("label", "--pool", "web", "-i", index)
+    assert refused("label", "--labeller", "vote", "--pool", "web", "-i", index).startswith(
         "no span from the pool 'web' has both a property and a variance to vote with: name these heads with "
     )
-    assert "has no spans from the pool 'general'" in refused("label", "--pool", "general", "-i", index)
+    assert "has no spans from the pool 'general'" in refused(
+        "label", "--labeller", "vote", "--pool", "general", "-i", index
+    )
     assert rows(index, "from runs") == before
 
 
@@ -113,7 +116,7 @@ def test_tags_and_variances_let_the_vote_name_imported_spans(tmp_path: Path) -> 
     command = ("import", "spans", tmp_path / "s.csv", "--source", "web", "-i", index)
     done(*command)
     done("ingest", "texts", tmp_path / "tags.csv", "--pool", "web", "-i", index)
-    done("label", "--pool", "web", "-i", index)
+    done("label", "--labeller", "vote", "--pool", "web", "-i", index)
     assert rows(index, "select labeller, property, confidence from labels") == [("vote", "colour", 0.625)]
     assert "3 verdicts" in done("judge", "--pool", "web", "-i", index)
     assert rows(index, "select ccs from ccs") == [(1,)]

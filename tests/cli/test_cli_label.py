@@ -44,7 +44,7 @@ def index(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("--labeller", "llm", "--llm-model", "m", "--temperature", "nan"), "'--temperature': nan is not a number."),
         (("--labeller", "llm", "--llm-model", " "), "--llm-model ' ' is no name"),
         (("--labeller", "llm", "--llm-model", "a\nb"), "--llm-model 'a\\nb' is no name"),
-        (("--labeller", "human"), "'human' is not one of 'vote', 'llm'"),
+        (("--labeller", "human"), "'human' is not one of 'zero-shot', 'vote', 'llm'"),
     ],
 )
 def test_what_does_not_go_together(index: Path, arguments: tuple[str, ...], says: str) -> None:
@@ -55,7 +55,7 @@ def test_what_does_not_go_together(index: Path, arguments: tuple[str, ...], says
 
 def test_vote_is_as_it_was(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")  # which is of no interest to it
-    assert done("label", "--pool", "plain", "-i", index) == (
+    assert done("label", "--labeller", "vote", "--pool", "plain", "-i", index) == (
         f"{index}: 2 heads labelled by vote, 0 without a tagged span\n"
     )
 
@@ -105,7 +105,9 @@ def test_no_index(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("arguments", [["label", "--help"], ["judge", "--help"], ["label", "--pool", "plain"]])
+@pytest.mark.parametrize(
+    "arguments", [["label", "--help"], ["judge", "--help"], ["label", "--labeller", "vote", "--pool", "plain"]]
+)
 def test_the_sdk_is_imported_where_it_is_used(index: Path, arguments: list[str]) -> None:
     if "--help" not in arguments:
         arguments = [*arguments, "-i", str(index)]

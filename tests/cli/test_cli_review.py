@@ -26,7 +26,7 @@ PEOPLE = (
 @pytest.fixture
 def index(tmp_path: Path) -> Path:
     made = span_index(tmp_path / "index.clipdb")
-    done("label", "--pool", "plain", "-i", made)
+    done("label", "--labeller", "vote", "--pool", "plain", "-i", made)
     return made
 
 
@@ -141,7 +141,7 @@ def test_ctrl_c_keeps_what_was_decided(index: Path) -> None:
     os.write(controller, b"a\n")
     assert until(lambda: reads(b"(2 of 6)") and seen.count(b"[q]uit") == 2)
     # Another command may write while a person thinks.
-    done("label", "--pool", "plain", "-i", index)
+    done("label", "--labeller", "vote", "--pool", "plain", "-i", index)
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
     assert until(lambda: reads(b"1 head decided by human:ann, 5 left"))

@@ -66,7 +66,10 @@ def test_info_says_what_is_older_than_the_images(run: Run, copy: Built) -> None:
     change(copy.path, f"update labels set run = '{LATER}'")
     notes = {row["what"]: row["note"] for row in rows(run("info", "-f", "json", index=copy.path)) if row["model_id"]}
     assert notes["labels"] is None
-    assert notes["judgements"] == "not independent; older than the labels: run `clipdb judge`"
+    assert notes["judgements"] == "not independent"
+    change(copy.path, "update labels set property = 'sound' where (layer, head) = (1, 0)")
+    notes = {row["what"]: row["note"] for row in rows(run("info", "-f", "json", index=copy.path)) if row["model_id"]}
+    assert notes["judgements"] == "not independent; 1 current names not judged: run `clipdb judge`"
 
 
 def test_info_counts_failures(run: Run, copy: Built) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from clipdb.demo.layout import COUNTS
-from clipdb.demo.scenes import EDGE, PROPERTIES, VALUES, Scene, draw, generator, render, sample
+from clipdb.demo.scenes import EDGE, PROPERTIES, VALUES, Scene, compose, draw, generator, render, sample
 from clipdb.demo.surfaces import COLOURS
 
 PLAIN = Scene("red", "circle", "solid", "one", "large", "centre", "snow", "clean")
@@ -138,3 +138,27 @@ def test_backgrounds_are_told_apart_by_colour_or_structure():
     gaps = [np.abs(described[a] - described[b]).max() for a in names for b in names if a < b]
 
     assert min(gaps) > 10
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_with_a_stream_for_each_part_only_one_property_changes(name: str):
+    def painted(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+        return compose(scene, lambda part, number: np.random.default_rng([len(part), ord(part[1]), number]))
+
+    first = Scene("red", "circle", "solid", "two", "large", "left", "grass", "clean")
+    other = replace(first, **{name: next(value for value in VALUES[name] if value != getattr(first, name))})
+    (pixels, coverage), (pixels_then, coverage_then) = painted(first), painted(other)
+    assert not np.array_equal(pixels, pixels_then)
+    if name in ("colour", "texture", "background", "style"):
+        assert np.array_equal(coverage, coverage_then)
+    if name in ("colour", "texture", "count", "size", "position", "shape"):
+        away = ~(spread(coverage) | spread(coverage_then))
+        assert away.any() and np.array_equal(pixels[away], pixels_then[away])
+
+
+def spread(coverage: np.ndarray) -> np.ndarray:
+    """Objects with two pixels around them."""
+    grown = coverage > 0
+    for _ in range(2):
+        grown = grown | np.roll(grown, 1, 0) | np.roll(grown, -1, 0) | np.roll(grown, 1, 1) | np.roll(grown, -1, 1)
+    return grown

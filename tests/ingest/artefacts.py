@@ -29,7 +29,7 @@ TEXTS = ("a red thing", "ein gelbes Ding, größer", "a line\nand another")
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, datetime.UTC)
 TABLES = (
     *("models", "heads", "images", "image_failures", "texts", "pools", "pool_texts"),
-    *("spans", "labels", "judgements", "runs"),
+    *("spans", "labels", "label_scores", "judgements", "runs"),
 )
 
 
@@ -107,6 +107,7 @@ def make(
             if spans:
                 put(connection, "spans", [span_row(h, rank, writer.run) for h in heads for rank in (1, 2)])
             put(connection, "labels", [label_row(writer.run) | at])
+            put(connection, "label_scores", [score_row(writer.run) | at])
             put(connection, "judgements", [judgement_row(writer.run) | at])
             failure = {"uri": f"/broken/{numbers[0] if numbers else 0}", "error": "no picture", "run": writer.run}
             put(connection, "image_failures", [failure])
@@ -159,6 +160,11 @@ def label_row(run: str) -> dict[str, Any]:
     said = {"property": "colour", "confidence": 0.75, "rationale": 'it said "red"\n', "status": "ok", "error": None}
     hashes = {"prompt_sha256": None, "examples_sha256": "ab" * 32}
     return {"pool": "mine", "labeller": "human:Åse", "run": run, "created_at": NOW} | said | hashes
+
+
+def score_row(run: str) -> dict[str, Any]:
+    about = {"pool": "mine", "labeller": "human:Åse", "run": run, "property": "colour"}
+    return about | {"share": -0.25, "chance": None}
 
 
 def judgement_row(run: str) -> dict[str, Any]:

@@ -134,6 +134,9 @@ def describe(
             "created_at": WHEN,
         }
         every(connection, draw, "labels", of_head, place | labels | {"labeller": TEXT})
+        numbers = {"share": st.floats(max_value=1, allow_infinity=False, allow_nan=False), "chance": NUMBER}
+        scored = {"pool": TEXT, "labeller": TEXT, "run": TEXT, "property": TEXT}
+        every(connection, draw, "label_scores", of_head, scored | numbers)
         judged = [one | {"text_id": sha(text)} for one in of_head for text in texts]
         verdicts = {"property": TEXT, "judge": TEXT, "verdict": st.none() | st.booleans()}
         every(connection, draw, "judgements", judged, {k: v for k, v in place.items() if k != "pool"} | verdicts)

@@ -34,7 +34,7 @@ def labelled(llama: Llama, tmp_path_factory: pytest.TempPathFactory) -> Path:
     index = span_index(tmp_path_factory.mktemp("labelled") / "labelled.clipdb")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("OPENAI_API_KEY", raising=False)
-        done("label", "--pool", "plain", "-i", index)
+        done("label", "--labeller", "vote", "--pool", "plain", "-i", index)
         line = done(*asking("label", index, llama))
     assert line == f"{index}: 6 heads labelled by llm:random, 0 skipped, 0 failed\n"
     return index

@@ -14,7 +14,19 @@ import pytest
 from support import MODEL, done, refused, rows, table, verified
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "published"
-TABLES = ("models", "heads", "texts", "pools", "pool_texts", "spans", "labels", "judgements", "runs", "batches")
+TABLES = (
+    "models",
+    "heads",
+    "texts",
+    "pools",
+    "pool_texts",
+    "spans",
+    "labels",
+    "label_scores",
+    "judgements",
+    "runs",
+    "batches",
+)
 HEADS = ("model", "pretrained", "layer", "head")
 SPANS, LABELS = (*HEADS, "rank", "text"), (*HEADS, "property")
 

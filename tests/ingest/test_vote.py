@@ -38,12 +38,27 @@ def test_labels_are_the_count(ready_index: Path) -> None:
     assert rows(ready_index, "select distinct labeller, status, error from labels") == [("vote", "ok", None)]
 
 
-def test_labels_are_the_same_again_and_the_newest_counts(own_index: Path) -> None:
-    first = labels(own_index)
-    assert "24 heads labelled by vote, 0 without" in done("label", "--pool", "scenes", "-i", own_index)
+def test_the_same_again_adds_nothing_and_what_changed_counts(own_index: Path) -> None:
+    vote = ("label", "--labeller", "vote", "--pool", "scenes", "-i", own_index)
+    first, runs = labels(own_index), rows(own_index, "select count(*) from runs")
+    assert done(*vote) == f"{own_index}: 0 heads labelled by vote, 0 without a tagged span, 24 as before\n"
+    same = f"{own_index}: 0 verdicts by vote, 120 as before (not independent of labels by zero-shot or vote)\n"
+    assert done("judge", "--pool", "scenes", "-i", own_index) == same
     assert labels(own_index) == first
-    assert rows(own_index, "select count(*), count(distinct run) from labels") == [(48, 2)]
+    assert rows(own_index, "select count(*) from judgements") == [(120,)]
+    assert rows(own_index, "select count(*) from runs") == runs
+    change(own_index, "update labels set property = 'sound' where (layer, head) = (2, 3)")
+    assert "1 current names not judged" in done("info", "-f", "csv", "-i", own_index)
+    assert "5 verdicts by vote, 115 as before" in done("judge", "--pool", "scenes", "-i", own_index)
+    assert "not judged" not in done("info", "-f", "csv", "-i", own_index)
+    assert "1 heads labelled by vote, 0 without a tagged span, 23 as before" in done(*vote)
+    assert rows(own_index, "select added, skipped from runs order by run desc limit 1") == [(1, 23)]
+    assert rows(own_index, "select count(*), count(distinct run) from labels") == [(25, 2)]
     assert rows(own_index, "select count(*) from head_properties") == [(24,)]
+    spans = rows(own_index, "from spans order by all")
+    done("span", "--pool", "scenes", "--device", "cpu", "-i", own_index)
+    assert rows(own_index, "from spans order by all") == spans
+    assert "run `clipdb" not in done("info", "-f", "csv", "-i", own_index)
 
 
 def test_verdicts_are_the_tags(ready_index: Path) -> None:
@@ -76,7 +91,7 @@ def test_a_pool_without_properties_names_nothing(own_index: Path, tmp_path: Path
     (tmp_path / "plain.txt").write_text("a heron\na kettle\na red thing\n")
     done("ingest", "texts", tmp_path / "plain.txt", "--pool", "plain", "-i", own_index)
     done("span", "--pool", "plain", "-i", own_index)
-    line = refused("label", "--pool", "plain", "-i", own_index)
+    line = refused("label", "--labeller", "vote", "--pool", "plain", "-i", own_index)
     assert line.startswith("no span from the pool 'plain' has both a property and a variance to vote with: ")
     assert refused("judge", "--pool", "plain", "-i", own_index) == (
         f"{own_index} has no names that spans from the pool 'plain' stand for: "
@@ -91,13 +106,13 @@ def test_texts_without_a_tag_do_not_vote(own_index: Path, tmp_path: Path) -> Non
     (tmp_path / "half.csv").write_text("text,property\na heron,animals\na kettle,\na red thing,colour\nthree,\n")
     done("ingest", "texts", tmp_path / "half.csv", "--pool", "half", "-i", own_index)
     done("span", "--pool", "half", "-i", own_index)
-    assert "24 heads labelled" in done("label", "--pool", "half", "-i", own_index)
+    assert "24 heads labelled" in done("label", "--labeller", "vote", "--pool", "half", "-i", own_index)
     assert_voted(own_index, "half")
 
 
 def test_an_even_vote_goes_to_the_first_pick(own_index: Path) -> None:
     change(own_index, "update spans set variance_explained = 0.05")
-    done("label", "--pool", "scenes", "-i", own_index)
+    done("label", "--labeller", "vote", "--pool", "scenes", "-i", own_index)
     tags = dict(rows(own_index, "select text_id, property from pool_texts"))
     found = labels(own_index)
     for layer, head in found:
@@ -106,11 +121,11 @@ def test_an_even_vote_goes_to_the_first_pick(own_index: Path) -> None:
         assert found[layer, head][0] == max(names, key=names.count)  # max takes the first
 
 
-@pytest.mark.parametrize("verb", ["label", "judge"])
-def test_no_spans(verb: str, own_index: Path) -> None:
-    assert refused(verb, "--pool", "general", "-i", own_index) == (
+@pytest.mark.parametrize("verb", [("label", "--labeller", "vote"), ("judge",)])
+def test_no_spans(verb: tuple[str, ...], own_index: Path) -> None:
+    assert refused(*verb, "--pool", "general", "-i", own_index) == (
         f"{own_index} has no spans from the pool 'general': run `clipdb span --pool general`"
     )
-    line = refused(verb, "--pool", "scenes", "--model", "a/b", "-i", own_index)
+    line = refused(*verb, "--pool", "scenes", "--model", "a/b", "-i", own_index)
     assert "has no spans of a/b from the pool 'scenes'" in line
     verified(own_index)

@@ -137,6 +137,10 @@ def _add_model(connection: object, built: Built, model: str, rng: np.random.Gene
                 "insert into labels values (?, ?, ?, 'general', 'vote', ?, ?, 0.75, null, null, null, 'ok', null, ?)",
                 [model, layer, head, RUN, name, NOW],
             )
+            run(
+                "insert into label_scores values (?, ?, ?, 'general', 'vote', ?, ?, 0.75, 0.01)",
+                [model, layer, head, RUN, name],
+            )
     for kind, path, table in (
         ("images", images_path(built.path, model), pa.table(columns, schema=schema)),
         ("texts", texts_path(built.path, model), pa.table(texts, schema=texts_schema(EMBED, sizes))),

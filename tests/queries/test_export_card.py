@@ -125,7 +125,7 @@ def test_the_commands_are_there_and_the_python_too(export: Path) -> None:
     text = (export / "README.md").read_text()
     (command,) = re.findall(r'clipdb query -i (\S+) "(.*)"', text)
     assert command[0] == HUB.rstrip("/")
-    assert "select name, property, confidence from head_properties" in command[1]
+    assert "select name, property, labeller from head_properties" in command[1]
     assert "clipdb import DIR" in text
     (name,) = re.findall(r'load_dataset\("OWNER/NAME", "(\w+)"', text)
     assert name in datasets.get_dataset_config_names(str(export))

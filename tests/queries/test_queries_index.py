@@ -23,24 +23,34 @@ def test_heads_are_listed_with_their_top_spans(built: Built) -> None:
     with clipdb.open(built.path) as db:
         result = db.query.heads()
         rows = result.fetchall()
-        assert result.columns == ["model_id", "head", "property", "labeller", "confidence", "spans", "variance"]
+        assert result.columns == [
+            "model_id",
+            "head",
+            "property",
+            "labeller",
+            "share",
+            "confidence",
+            "spans",
+            "variance",
+            "note",
+        ]
         assert len(db.query.heads(layer=1).fetchall()) == 3
-        assert len(db.query.heads(top=5).fetchall()[0][5]) == 5
+        assert len(db.query.heads(top=5).fetchall()[0][6]) == 5
         assert [row[1] for row in db.query.heads("count").fetchall()] == ["L2.H1"]
     assert [row[1] for row in rows] == ["L1.H0", "L1.H1", "L1.H2", "L2.H0", "L2.H1", "L2.H2"]
     first = rows[0]
-    assert first[2:5] == ("colour", "vote", 0.75)
-    assert first[5] == [SPANS[(place + 1) % 5] for place in range(3)]
-    assert math.isclose(first[6], 0.3 + 0.15 + 0.1)
-    assert rows[5][2:5] == (None, None, None)
+    assert first[2:6] == ("colour", "vote", 0.75, None)
+    assert first[6] == [SPANS[(place + 1) % 5] for place in range(3)]
+    assert math.isclose(first[7], 0.3 + 0.15 + 0.1)
+    assert rows[5][2:6] == (None, None, None, None)
 
 
 def test_a_card_lists_spans_by_rank(built: Built) -> None:
     with clipdb.open(built.path) as db:
         rows = db.query.head("L2.H2").fetchall()
-        assert [row[4] for row in rows] == [1, 2, 3, 4, 5]
+        assert [row[5] for row in rows] == [1, 2, 3, 4, 5]
         assert rows == db.query.head(head="l2.h2", model="one/a").fetchall()
-        assert rows[-1][7] == pytest.approx(sum(0.3 / rank for rank in range(1, 6)))
+        assert rows[-1][8] == pytest.approx(sum(0.3 / rank for rank in range(1, 6)))
 
 
 @pytest.mark.parametrize("word", ["colour", "color", "COL", "olor", " Colour "])

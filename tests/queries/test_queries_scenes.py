@@ -24,7 +24,7 @@ Ask = Callable[..., list[dict[str, object]]]
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[clipdb.Index, Truth]]:
-    """Scenes under the packaged model, its heads named by vote, and what each scene shows."""
+    """Scenes under the packaged model, its heads named by zero-shot, and what each scene shows."""
     folder = tmp_path_factory.mktemp("labelled")
     index = folder / "scenes.clipdb"
     drawn = write_scenes(folder / "scenes", SCENES, SEED)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-RANKS = {"human": 1, "llm": 2, "import": 3, "vote": 4}
+RANKS = {"human": 1, "llm": 2, "import": 3, "zero-shot": 4, "vote": 5}
 
 Row = Mapping[str, Any]
 Head = tuple[str, int, int]

@@ -57,8 +57,10 @@ def named(labels: list[dict[str, Any]], pool: str | None = None) -> dict[Unit, d
         name = normal(row["property"])
         if not name and row["status"] == "ok" and row["labeller"].startswith("llm:"):
             name = "none of these"
+        unit = (row["model_id"], row["layer"], row["head"])
+        if not name and row["status"] == "ok" and row["labeller"] == "zero-shot" and pool in (None, row["pool"]):
+            found.get(unit, {}).pop("zero-shot", None)  # what it is no longer sure of it does not say
         if (row["status"] == "ok" or struck) and name and pool in (None, row["pool"]):
-            unit = (row["model_id"], row["layer"], row["head"])
             value = ("not " if struck else "") + name
             found.setdefault(unit, {})[row["labeller"]] = (value, row["pool"])
     return found
@@ -145,7 +147,7 @@ runs = st.sampled_from("123")
 words = st.sampled_from(["colour", "Colour.", "shape", " shape", "number", "."])
 pools = st.sampled_from(["p", "p", "q"])
 statuses = st.sampled_from(["ok", "ok", "ok", "rejected", "error"])
-labellers = st.sampled_from(["vote", "llm:x", "human:z", "human:y", "import:w"])
+labellers = st.sampled_from(["zero-shot", "vote", "llm:x", "human:z", "human:y", "import:w"])
 judges = st.sampled_from(["vote", "llm:x", "llm:y", "human:z"])
 texts = st.sampled_from(["t1", "t2", "t3"])
 verdicts = st.sampled_from([True, True, False, None])
@@ -188,7 +190,7 @@ def test_agreement_of_pairs_is_a_count(
         assert row["agreement"] == (pytest.approx(row["agreed"] / n) if n else None)
         number = kappa(values) if n else None
         assert row["kappa"] == (None if number is None else pytest.approx(number, abs=1e-9))
-        with_vote = key[0] == "judgements" and "vote" in key
+        with_vote = (key[0] == "judgements" and "vote" in key) or key[2:] == ("vote", "zero-shot")
         why = "no shared items" if n == 0 else "one value only" if number is None else None
         assert row["independent"] is not with_vote
         assert row["note"] == ("; ".join(filter(None, ["not independent" if with_vote else None, why])) or None)

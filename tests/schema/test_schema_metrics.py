@@ -23,7 +23,7 @@ words = st.sampled_from(["colour", "Colour", "SHAPE", "shape", "number", "."])
 spellings = st.builds("{}{}{}".format, st.sampled_from(["", " "]), words, st.sampled_from(["", ".", " ,", "!?"]))
 texts = st.sampled_from(["t1", "t2", "t3", "t4", "t5", "t6"])
 verdicts = st.sampled_from([True, True, False, None])
-labellers = st.sampled_from(["vote", "llm:x", "llm:y", "human:z", "human:u", "import:w"])
+labellers = st.sampled_from(["zero-shot", "vote", "llm:x", "llm:y", "human:z", "human:u", "import:w"])
 judges = st.sampled_from(["vote", "llm:x", "human:z", "llm:v"])
 
 

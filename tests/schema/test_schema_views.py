@@ -68,19 +68,22 @@ def test_how_properties_compare(db: duckdb.DuckDBPyConnection, written: str | No
     assert db.execute("select normal_property(?)", [written]).fetchone() == (key,)
 
 
-def test_a_human_goes_before_an_llm_before_an_import_before_the_vote(db: duckdb.DuckDBPyConnection) -> None:
+def test_a_human_goes_before_an_llm_before_an_import_before_zero_shot_before_the_vote(
+    db: duckdb.DuckDBPyConnection,
+) -> None:
     expected = []
     for labeller, run in [
         ("someone", "9"),
         ("vote", "8"),
-        ("import:paper", "7"),
-        ("llm:x", "6"),
-        ("human:ann", "5"),
+        ("zero-shot", "7"),
+        ("import:paper", "6"),
+        ("llm:x", "5"),
+        ("human:ann", "4"),
     ]:
         insert(db, "labels", [label("m/w", 0, 0, f"by {labeller}", labeller, run)])
         expected.append([("m/w", 0, 0, f"by {labeller}")])
         assert named(db) == expected[-1]
-    assert len(expected) == 5
+    assert len(expected) == 6
 
 
 def test_among_equals_the_newest_counts(db: duckdb.DuckDBPyConnection) -> None:
@@ -126,6 +129,32 @@ def test_a_source_that_finds_no_name_any_more_has_none(db: duckdb.DuckDBPyConnec
     assert named(db) == [("m/w", 0, 0, "shape")]
     insert(db, "labels", [label("m/w", 0, 0, None, "llm:x", "2")])
     assert named(db) == [("m/w", 0, 0, "colour")]
+
+
+def test_what_a_measuring_labeller_found_is_a_share_and_no_confidence(db: duckdb.DuckDBPyConnection) -> None:
+    by = ["human:z", "import:w", "llm:x", "vote", "zero-shot"]
+    insert(db, "labels", [label("m/w", 0, n, "shape", one) | {"confidence": 0.75} for n, one in enumerate(by)])
+    insert(db, "heads", [head("m/w", 0, number) for number in range(5)])
+    for view in ("head_labels", "head_properties", "head_cards"):
+        found = db.execute(f"select labeller, confidence, share from {view} order by head").fetchall()
+        assert found == [(one, 0.75, None) for one in by[:3]] + [(one, None, 0.75) for one in by[3:]], view
+
+
+def test_a_card_says_why_a_head_has_no_name_or_only_a_lesser_one(db: duckdb.DuckDBPyConnection) -> None:
+    insert(db, "heads", [head("m/w", 0, 0)])
+
+    def then(property: str | None, labeller: str, run: str, why: str | None = None, pool: str = "p") -> tuple | None:
+        insert(db, "labels", [label("m/w", 0, 0, property, labeller, run, pool=pool) | {"rationale": why}])
+        return db.execute("select property, labeller, note from head_cards").fetchone()
+
+    assert then(None, "zero-shot", "1", "they are close") == (None, None, "they are close (zero-shot)")
+    assert then("shape", "vote", "2", "2 of 3") == ("shape", "vote", "they are close (zero-shot)")
+    assert then("colour", "zero-shot", "3", "it is") == ("colour", "zero-shot", None)
+    assert then(None, "zero-shot", "4", "close again") == ("shape", "vote", "close again (zero-shot)")
+    assert then("colour", "zero-shot", "5", "it is", "q") == ("colour", "zero-shot", None)  # from another pool
+    assert then(None, "llm:x", "6", "mixed") == ("colour", "zero-shot", "mixed (llm:x)")
+    assert then("count", "import:s", "7") == ("count", "import:s", "mixed (llm:x)")
+    assert then("count", "human:z", "8") == ("count", "human:z", None)
 
 
 def test_what_a_person_rejects_is_struck_until_a_person_gives_it_again(db: duckdb.DuckDBPyConnection) -> None:

@@ -96,7 +96,8 @@ _RULES: dict[str, dict[str, str]] = {
     "label_scores": {
         "is of a head that is not there": _OF_HEAD,
         "has a property that is too long": _PROPERTY,
-        "has shares that are not finite": _finite("share", "chance"),
+        "has a share that is not finite or over 1": f"{_finite('share')} and share <= 1",
+        "has a chance that is not finite": _finite("chance"),
     },
     "judgements": {
         "is of a head that is not there": _OF_HEAD,

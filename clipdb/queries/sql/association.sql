@@ -3,8 +3,8 @@
 -- association is the share of judged heads of which at least min-agree of the first top spans are judged to fit the
 -- property. Higher is better; low and high are the ends of its bootstrap interval over heads. A head with too few
 -- verdicts is unjudged and not counted; ties and missing count spans on which the majority is a tie, and spans without
--- any verdict. Judges are never mixed, but in 'majority', which leaves out vote: its verdicts come from the same tags as
--- its labels, so they are not independent of them.
+-- any verdict. Judges are never mixed, but in 'majority', which leaves out vote: its verdicts come from the pool's tags,
+-- as names by zero-shot and vote do, so they are not independent of them.
 --
 -- $by choice(model|layer|property) = model: What a row is.
 -- $min_agree integer = 3: How many spans must fit.

@@ -2,7 +2,7 @@
 --
 -- How many of a head's first spans are judged to fit its property (Concept Consistency Score, arXiv 2503.11103): high
 -- where all do, low where at most one does. ties and missing count those of these spans on which the majority is a tie,
--- and those without any verdict. Verdicts of the judge vote are not independent of its labels.
+-- and those without any verdict. Verdicts of the judge vote are not independent of names by zero-shot or vote.
 --
 -- $model model optional: Only heads of this model.
 -- $top integer = 5: How many spans to look at.

@@ -1,7 +1,10 @@
 -- Heads and what they respond to
 --
--- A row a head: its current property, who named it and how surely, and the descriptions that explain most of what
--- varies in it, with the share of its variance that these explain together.
+-- One row per head: its current property, who named it, and the descriptions that explain most of what varies in it,
+-- with the share of its variance that these explain together. share is what the labellers zero-shot and vote measured:
+-- for zero-shot, of the head's variance, what lies between images told apart by the property; for vote, of the variance
+-- that its spans explain, what the property's explain. Neither is a probability. confidence is what a person, a language
+-- model or a published name says. note says why a labeller found no clear name.
 --
 -- $property property optional: Only heads whose property is this, or has it as a part.
 -- $layer integer optional: Only heads of this layer, counted from 0.
@@ -10,7 +13,8 @@
 -- needs: heads
 
 select
-    model_id, name as head, property, labeller, confidence, spans, cumulative_variance as variance
+    model_id, name as head, property, labeller, share, confidence, spans, cumulative_variance as variance,
+    note
 from head_cards(top_n := $top) as cards
 where ($model is null or model_id = $model)
     and ($layer is null or layer = $layer)

@@ -2,7 +2,7 @@
 --
 -- Krippendorff's alpha for any number of raters, not all of whom rated every item: 1 is full agreement, 0 is chance.
 -- Labellers rate heads by naming them; judges rate spans by whether they fit. The judge vote, whose verdicts are not
--- independent of its labels, does not take part.
+-- independent of labels from the same tags, does not take part.
 --
 -- $kind choice(labels|judgements) optional: Only labellers, or only judges.
 -- $raters text = %: Only labellers and judges like this; 'human:%' are people.

@@ -7,8 +7,8 @@
 -- needs: labels
 
 select
-    model_id, name as head, property, labeller, confidence, spans, cumulative_variance as variance
+    model_id, name as head, property, labeller, share, confidence, spans, cumulative_variance as variance
 from head_cards(top_n := 3) as cards
 where contains(same_spelling(property), same_spelling($property))
     and ($model is null or model_id = $model)
-order by model_id, normal_property(property), confidence desc nulls last, layer, cards.head
+order by model_id, normal_property(property), coalesce(confidence, share) desc nulls last, layer, cards.head

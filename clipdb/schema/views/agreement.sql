@@ -7,7 +7,8 @@
 -- column model_id: Model with weights; null is over all models
 -- column rater: One rater, the first of the two by name
 -- column other: The other rater
--- column independent: false where a judge is the vote, whose verdicts come from the same tags as its labels
+-- column independent: false where a judge is the vote, whose verdicts come from the pool's tags as labels by vote and
+--     zero-shot do; and of those two labellers, which use the same tags
 -- column note: not independent; and why a number is null: no shared items, or one value only
 -- column items: Items that both rated: heads, or spans of heads
 -- column same_pool: Of these items, heads that both named from the spans of the same pool; null for judgements
@@ -64,7 +65,7 @@ counted as (
 )
 select
     kind, model_id, rater, other,
-    kind = 'labels' or rater <> 'vote' and other <> 'vote' as independent,
+    if(kind = 'labels', (rater, other) <> ('vote', 'zero-shot'), rater <> 'vote' and other <> 'vote') as independent,
     nullif(concat_ws(
         '; ', if(independent, null, 'not independent'),
         case when items = 0 then 'no shared items' when chance = items * items then 'one value only' end

@@ -9,7 +9,7 @@
 -- column property: The property
 -- column property_key: The property as properties are compared
 -- column given_by: Who named the head
--- column given_from: Pool whose spans they saw
+-- column given_from: Pool whose spans or descriptions they saw
 select
     model_id, null::text as pool, 'current' as labeller, layer, head, name, property, property_key,
     labeller as given_by, pool as given_from

@@ -1,4 +1,5 @@
--- A head at a glance: its current property, who named it, and its first spans.
+-- A head at a glance: its current property, who named it, and its first spans; where it has no name, or only a lesser
+-- labeller's, why not.
 -- param top_n = 5: how many spans to list
 -- column model_id: Model with weights
 -- column layer: Layer, counted from 0
@@ -6,12 +7,25 @@
 -- column name: The head as people write it: L11.H3
 -- column property: Its current property; null where it has none
 -- column labeller: Who named it
--- column confidence: The labeller's confidence, 0..1, where it gave one
+-- column confidence: How sure a person, a language model or a published name is, 0..1, where it says
+-- column share: For the labellers zero-shot and vote, the share of variance that they measured: no probability
+-- column note: What a labeller says that goes before this one (labeller_rank) and found no name for the head
 -- column pool: Pool that the spans are from
 -- column spans: Texts of the first spans, in order
 -- column variance_explained: What each of these spans explains of the head's variance, fraction 0..1, in order
 -- column cumulative_variance: What these spans explain together, fraction 0..1
-with top_spans as (
+with silent as ( -- who found no name when asked last
+    select model_id, layer, head, labeller_rank(labeller) as rank, rationale || ' (' || labeller || ')' as note, created_at, run
+    from labels
+    where status = 'ok'
+    qualify row_number() over (
+        partition by model_id, layer, head, pool, labeller order by created_at desc, run desc
+    ) = 1 and normal_property(property) is null and rationale is not null
+),
+first_silent as (
+    select unnest(arg_max(silent, (-rank, created_at, run))) from silent group by model_id, layer, head
+),
+top_spans as (
     select
         model_id, layer, head, any_value(pool) as pool,
         list(text order by rank) as spans,
@@ -24,8 +38,11 @@ with top_spans as (
 select
     heads.model_id, heads.layer, heads.head, heads.name,
     head_properties.property, head_properties.labeller, head_properties.confidence,
+    head_properties.share,
+    if(first_silent.rank < coalesce(labeller_rank(head_properties.labeller), first_silent.rank + 1), note, null) as note,
     coalesce(top_spans.pool, head_properties.pool) as pool,
     top_spans.spans, top_spans.variance_explained, top_spans.cumulative_variance
 from heads
 left join head_properties using (model_id, layer, head)
+left join first_silent using (model_id, layer, head)
 left join top_spans using (model_id, layer, head)

@@ -1,15 +1,16 @@
 -- The current property of each labelled head, one a head. Of what its sources call it (head_labels), a human's name goes
--- before an LLM's, then an import's, then the vote's; among equals the newest counts. A property that a person rejected
--- for the head is struck, whoever gave it, until a person gives it again; what is next then counts.
+-- before an LLM's, then an import's, then zero-shot's, then the vote's; among equals the newest counts. A property that a
+-- person rejected for the head is struck, whoever gave it, until a person gives it again; what is next then counts.
 -- column model_id: Model with weights
 -- column layer: Layer, counted from 0
 -- column head: Head within its layer, counted from 0
 -- column name: The head as people write it: L11.H3
 -- column property: The property as the labeller wrote it
 -- column property_key: The property as properties are compared (normal_property)
--- column pool: Pool whose spans the labeller saw
+-- column pool: Pool whose spans or descriptions the labeller saw
 -- column labeller: Who named it
--- column confidence: The labeller's confidence, 0..1, where it gave one
+-- column confidence: How sure a person, a language model or a published name is, 0..1, where it says
+-- column share: For the labellers zero-shot and vote, the share of variance that they measured: no probability
 -- column rationale: The labeller's reason, where it gave one
 -- column created_at: When the label was given (UTC)
 -- column run: Run that wrote the label

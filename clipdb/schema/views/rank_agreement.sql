@@ -5,7 +5,7 @@
 -- param min_agree = 3: how many spans must fit, and be judged
 -- param top_n = 5: how many spans to look at
 -- column model_id: Model with weights; null is over all models
--- column pool: Pool whose spans the labeller saw; null for current
+-- column pool: Pool whose spans or descriptions the labeller saw; null for current
 -- column labeller: Who named the heads, or current
 -- column judge: Who judged: anybody but people, or majority
 -- column independent: false for vote, for names that the judge gave itself, and for a majority that people are in

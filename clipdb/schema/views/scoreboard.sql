@@ -5,7 +5,7 @@
 -- param top_n = 5: how many spans to look at
 -- param level = .95: coverage of the bootstrap intervals, 0..1
 -- column model_id: Model with weights
--- column pool: Pool whose spans the labeller saw; null for current
+-- column pool: Pool whose spans or descriptions the labeller saw; null for current
 -- column labeller: Who named the heads, or current
 -- column judge: Who judged, or majority (over all judges but vote, where the model has two of these); null for nobody
 -- column note: not independent, for the judge vote, and for names that the judge gave itself, with how many

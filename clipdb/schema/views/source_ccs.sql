@@ -3,7 +3,7 @@
 -- param top_n = 5: how many spans to look at
 -- param names_in = 'source_names': relation with the names, by its name
 -- column model_id: Model with weights
--- column pool: Pool whose spans the labeller saw; null for current
+-- column pool: Pool whose spans or descriptions the labeller saw; null for current
 -- column labeller: Who named the head, or current
 -- column layer: Layer, counted from 0
 -- column head: Head within its layer, counted from 0

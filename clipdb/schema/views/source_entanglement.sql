@@ -4,7 +4,7 @@
 -- param level = .95: coverage of the bootstrap interval, 0..1
 -- param names_in = 'source_names': relation with the names, by its name
 -- column model_id: Model with weights
--- column pool: Pool whose spans the labeller saw; null for current
+-- column pool: Pool whose spans or descriptions the labeller saw; null for current
 -- column labeller: Who named the heads, or current
 -- column layer: Layer, counted from 0, where part is layer
 -- column property: The property, as properties are compared, where part is property

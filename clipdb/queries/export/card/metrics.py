@@ -46,7 +46,7 @@ _ABOUT = """## Metrics
 Entanglement is the share of named heads whose property another head of the model also carries (lower is better), and
 exclusive is the rest. Association is the share of judged heads of which at least three of the first five descriptions
 fit the name (higher is better). Brackets are 95 % bootstrap intervals over heads. The `current` name of a head is a
-person's, else a language model's, else a published one, else the vote of its descriptions.
+person's, else a language model's, else a published one, else that of zero-shot, else the vote of its descriptions.
 """
 
 

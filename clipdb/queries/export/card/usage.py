@@ -29,7 +29,7 @@ table = load_dataset("OWNER/NAME", "{table}", split="train")
 
 Or read the files, here in DuckDB's SQL; with `{hub}/` before a path it reads them from the Hub:
 """
-_PROPERTIES = "select name, property, confidence from head_properties order by confidence desc limit 10"
+_PROPERTIES = "select name, property, labeller from head_properties order by model_id, layer, head limit 10"
 _FIRST_SPANS = "select model_id, layer, head, text from spans where rank = 1 limit 10"
 _VARIANCES = "select name, total_variance from heads order by total_variance desc limit 10"
 
@@ -43,11 +43,11 @@ order by model_id, layer, head
 limit 10;
 """
 _LABELS = """-- What each head is called, by whom
-select model_id, name, property, labeller, confidence
+select model_id, name, property, labeller, rationale
 from read_parquet('relations/labels.parquet') as labels
 join read_parquet('relations/heads.parquet') as heads using (model_id, layer, head)
 where status = 'ok'
-order by confidence desc, model_id, layer, head, labeller
+order by model_id, layer, head, labeller
 limit 10;
 """
 _HEADS = """-- The heads
