@@ -22,6 +22,20 @@ POOL = "scenes"
 SEED = 2026
 SHEET = "neighbours.png"
 
+_HEADS = """
+Heads, each named by the property that explains most of how its output varies, with the text directions of
+largest variance (spans). The packaged model was trained to have heads as clear as these; others are less clear.
+"""
+_METRICS = """\
+Do heads share properties? With few properties and many heads, random names would share as many (chance).
+Do a head's descriptions fit its property?
+"""
+_EFFECTS = """\
+How much of the zero-shot accuracy for {target} comes directly from the heads named for it? Accuracy before and
+after their contributions are taken away, and after those of as many random heads. These are direct effects:
+if the model runs without the heads, later layers make up for part of the loss.
+"""
+
 
 @click.command()
 @click.argument(
@@ -31,41 +45,42 @@ SHEET = "neighbours.png"
     "--scenes", type=click.IntRange(min=20), default=400, show_default=True, help="How many scenes to draw at least."
 )
 def command(folder: Path, scenes: int) -> None:
-    """Draw scenes, index them with the packaged model, and show what its heads respond to.
+    """Draw scenes, index them with the packaged model, and show what its heads' outputs vary with.
 
-    It needs no network. DIR (clipdb-demo where it is not given) gets scenes/ with their true properties, the index
+    It needs no network. DIR (default: clipdb-demo) gets scenes/ with their true properties in scenes.csv, the index
     demo.clipdb, and a contact sheet of one head's nearest neighbours. Run again, it computes nothing twice.
     """
     import_torch()
     started = time.monotonic()
-    index = _build(folder, scenes)
+    index, added = _build(folder, scenes)
     with clipdb.open(index) as db:
         count = db.sql("select count(*) from images").fetchall()[0][0]
-    click.echo(f"{index}: {count} scenes indexed in {time.monotonic() - started:.0f} s\n")
     click.echo(
-        "Heads, named by the property that explains most of how their output varies, and their first descriptions:\n"
+        f"{index}: {count} scenes " + (f"indexed in {time.monotonic() - started:.0f} s" if added else "are there")
     )
+    click.echo(_HEADS)
     _ask(index, "heads", "--limit", "0")
-    click.echo("Do heads share properties? Do a head's descriptions fit its property?\n")
+    click.echo(_METRICS)
     _ask(index, "entanglement")
     _ask(index, "association")
     head, image = _a_clear_head(index)
-    click.echo(f"What does {head} hold to be alike? Its nearest neighbours, also as pictures in {folder / SHEET}:\n")
+    click.echo(f"Which scenes look most alike to {head}? Also as pictures in {folder / SHEET}:\n")
     _ask(index, "neighbours", "--head", head, "--image", image[:12], "--k", "9", "--sheet", str(folder / SHEET))
-    click.echo(
-        "Do heads named for a property matter for it? Accuracy without them, and without as many random heads:\n"
-    )
-    _ask(index, "ablate", "--property", "background", "--target", "background", "--limit", "1")
-    click.echo("Ask on in SQL, for example:\n")
+    if target := _a_target(index):
+        click.echo(_EFFECTS.format(target=target))
+        _ask(index, "ablate", "--property", target, "--target", target, "--limit", "1")
+    click.echo("Ask more in SQL, for example:\n")
     _ask(
         index,
         "select h.property, h.name, s.text, s.variance_explained from head_properties h join spans s "
         "using (model_id, layer, head, pool) where s.rank = 1 order by s.variance_explained desc limit 5",
     )
+    click.echo("To ask this index without -i from now on:\n")
+    click.echo(f"$ export CLIPDB_INDEX={shlex.quote(str(index.absolute()))}")
 
 
-def _build(folder: Path, count: int) -> Path:
-    """Draw the scenes and take them through every step of the main job."""
+def _build(folder: Path, count: int) -> tuple[Path, bool]:
+    """Draw the scenes and take them through every step of the main job; tell whether anything was missing."""
     from clipdb import demo
     from clipdb.cli.progress import ingest_progress
     from clipdb.ingest.images import ingest_images
@@ -82,12 +97,13 @@ def _build(folder: Path, count: int) -> Path:
         counts = ingest_images(index, [str(folder / "scenes")], demo.MODEL_ID, progress=progress)
     with clipdb.open(index) as db:
         unfinished = not db.sql("from judgements limit 1").fetchall()
-    if counts.added or unfinished:
+    missing = bool(counts.added or unfinished)
+    if missing:
         _store_truth(index, drawn)
         span(index, POOL)
         label_by_zero_shot(index, POOL)
         judge_by_vote(index, POOL)
-    return index
+    return index, missing
 
 
 def _store_truth(index: Path, drawn: list[tuple[Path, Scene]]) -> None:
@@ -113,10 +129,22 @@ def _ask(index: Path, *arguments: str) -> None:
 
 
 def _a_clear_head(index: Path) -> tuple[str, str]:
-    """Choose a head to show, by preference one that is named for colour, and the scene that it responds to most."""
+    """Choose a head to show, one that is named for colour if there is one, and the scene most along its first span."""
     with clipdb.open(index) as db:
         head = db.sql(
-            "select name from head_properties order by property = 'colour' desc, share desc limit 1"
+            "select name from heads left join head_properties using (model_id, layer, head, name) "
+            "order by property = 'colour' desc nulls last, share desc nulls last limit 1"
         ).fetchall()[0][0]
         image = db.sql("select image_id from activating(null, $head, k := 1) limit 1", head=head).fetchall()[0][0]
     return head, image
+
+
+def _a_target(index: Path) -> str | None:
+    """Choose a property of the scenes that heads are named for, which may be none once people have renamed them."""
+    with clipdb.open(index) as db:
+        named = db.sql(
+            "select property_key from head_properties where property_key in "
+            "(select unnest(json_keys(metadata)) from images) "
+            "order by property_key = 'background' desc, property_key limit 1"
+        ).fetchall()
+    return str(named[0][0]) if named else None

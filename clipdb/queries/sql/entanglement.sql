@@ -1,7 +1,9 @@
 -- How much heads share properties
 --
 -- entanglement is the share of labelled heads whose property another head of the model also carries; exclusive is the
--- rest of them. Lower entanglement is better; low and high are the ends of its bootstrap interval over heads.
+-- rest of them. Lower entanglement is better; low and high are the ends of its bootstrap interval over heads. chance is
+-- what names drawn at random from the properties of the pool would give: with few properties and many heads that is
+-- close to 1 whatever the heads do, so only an entanglement well under it says something. It is given for whole models.
 -- effective_properties is exp(entropy) of the distribution of the whole model's labelled heads over properties: how many
 -- properties there are, counted by how evenly heads carry them.
 --
@@ -11,7 +13,12 @@
 -- needs: labels
 -- interval: entanglement low high
 
-with parts as (
+with vocabulary as (
+    select model_id, count(distinct normal_property(pool_texts.property)) as properties
+    from current_names join pool_texts on pool_texts.pool = current_names.given_from
+    group by model_id
+),
+parts as (
     select
         *, case $by when 'model' then 'all heads' when 'layer' then 'layer ' || layer else property end as part,
         case $by when 'model' then -1 when 'layer' then layer else -labelled_heads end as place
@@ -20,7 +27,8 @@ with parts as (
 select
     model_id, part, labelled_heads as labelled, shared_heads as shared, entanglement,
     if($by = 'property', null, entanglement_low) as low, if($by = 'property', null, entanglement_high) as high,
+    if($by = 'model', 1 - pow(1 - 1 / nullif(properties_to_choose, 0), labelled_heads - 1), null) as chance,
     exclusive, effective_properties
-from parts
+from parts left join (select model_id, properties as properties_to_choose from vocabulary) using (model_id)
 where $model is null or model_id = $model
 order by model_id, place, part
