@@ -9,7 +9,7 @@ Row = tuple[Any, ...]
 Interval = tuple[str, str, str]
 """Columns of a figure and of the ends of its interval."""
 
-SAID_ONCE = ("model_id", "labeller", "pool", "judge", "note")
+SAID_ONCE = ("model_id", "labeller", "pool", "judge", "note", "started_at")
 """Columns that say whose rows these are: one value in all rows is said once."""
 
 

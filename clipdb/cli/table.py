@@ -24,7 +24,8 @@ _ID = re.compile(r"[0-9a-f]{64}")
 _ID_SHOWN = 12  # of an image_id or text_id: commands take the beginning of one
 _PATH = re.compile(r"/(\S+|.*\.\w{2,5})$")
 _GAP = "  "
-_NARROWEST = 10  # a column of text is not cut shorter than this; columns that then don't fit are left out
+_NARROWEST = 10  # a column of names is not cut shorter than this; columns that then don't fit are left out
+_NARROWEST_PROSE = 16  # nor is one of texts of several words
 _LONGEST_LIST = 12
 _LISTED = 8  # columns that are named where there is no room for them
 
@@ -152,9 +153,9 @@ def _is_prose(column: Sequence[str]) -> bool:
 
 
 def _least(heading: str, column: Sequence[str], width: int) -> int:
-    """Say how narrow texts may get: a quarter of the line, but for names that differ in less, down to a sixth."""
+    """Say how narrow texts may get: they keep a sixth of the line, and names up to a quarter so that they differ."""
     if _is_prose(column):
-        return max(_NARROWEST, width // 4)
+        return max(_NARROWEST_PROSE, width // 6)
     names = {text for text in column if " " not in text}
     narrowest = _NARROWEST if len(names) < len(set(column)) else max(_NARROWEST, width // 6)
     widths = range(narrowest, max(narrowest, width // 4) + 1)

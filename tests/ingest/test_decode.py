@@ -286,26 +286,3 @@ def test_decoding_imports_neither_torch_nor_lance() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
-
-
-def test_heic_is_decoded_upright() -> None:
-    pytest.importorskip("pillow_heif")
-    picture = noise(90, 60)
-    for orientation, turned in ((1, picture), (6, picture.transpose(Image.Transpose.ROTATE_270))):
-        exif = picture.getexif()
-        exif[0x0112] = orientation
-        buffer = io.BytesIO()
-        picture.save(buffer, "HEIF", quality=95, exif=exif.tobytes())  # which stores the turn as phones do
-        decoded = decode(buffer.getvalue(), P64)
-        assert (decoded.width, decoded.height, decoded.format) == (*turned.size, "HEIF")
-        whole = np.asarray(module.decode_whole(buffer.getvalue())).astype(int)
-        assert np.abs(whole - np.asarray(turned)).mean() < 6
-    with pytest.raises(Undecodable):
-        decode(buffer.getvalue()[: len(buffer.getvalue()) // 2], P64)
-
-
-def test_jpeg_2000_is_decoded() -> None:
-    picture = noise(90, 60)
-    decoded = decode(encode(picture, "JPEG2000", irreversible=False), P64)
-    assert (decoded.width, decoded.height, decoded.format) == (90, 60, "JPEG2000")
-    assert (decoded.pixels == decode(encode(picture, "PNG"), P64).pixels).all()

@@ -227,7 +227,7 @@ def test_a_model_ingested_later_fills_in_what_was_only_named(
     listed = done(
         "query", "property-neighbours", "--property", "name 4.0", "--image", pictures[0], "-i", index, "-n", 3
     )
-    assert len(listed.splitlines()) == 5
+    assert len(listed.splitlines()) == 6 and listed.endswith("(empty: label; -f csv has all)\n")
     assert "no vectors of head L0.H0" in refused(
         "query", "neighbours", "--head", "L0.H0", "--image", pictures[0], "-i", index
     )

@@ -104,7 +104,6 @@ def test_what_is_read_first_fits_a_terminal(rated: clipdb.Index, query: str, mon
             "judge",
             "labelled",
             "entanglement",
-            "exclusive",
             "association",
             "note",
         ]
