@@ -17,9 +17,6 @@ _ORTHONORMAL = 1e-3
 _REFERENCES = {
     "spans are of known heads": "from spans anti join heads using (model_id, layer, head)",
     "labels are of known heads": "from labels anti join heads using (model_id, layer, head)",
-    "shares are of known labels": (
-        "from label_scores anti join labels using (model_id, layer, head, pool, labeller, run)"
-    ),
     "judgements are of known heads": "from judgements anti join heads using (model_id, layer, head)",
     # Heads that were only named, by an import, may be of models that were never here.
     "heads are of known models": "from bases anti join models using (model_id)",

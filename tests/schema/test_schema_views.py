@@ -134,14 +134,14 @@ def test_a_source_that_finds_no_name_any_more_has_none(db: duckdb.DuckDBPyConnec
 def test_what_a_measuring_labeller_found_is_a_share_and_no_confidence(db: duckdb.DuckDBPyConnection) -> None:
     by = ["human:z", "import:w", "llm:x", "vote", "zero-shot"]
     insert(db, "labels", [label("m/w", 0, n, "shape", one) | {"confidence": 0.75} for n, one in enumerate(by)])
-    insert(db, "heads", [head("m/w", 0, number) for number in range(5)])
+    insert(db, "head_statistics", [head("m/w", 0, number) for number in range(5)])
     for view in ("head_labels", "head_properties", "head_cards"):
         found = db.execute(f"select labeller, confidence, share from {view} order by head").fetchall()
         assert found == [(one, 0.75, None) for one in by[:3]] + [(one, None, 0.75) for one in by[3:]], view
 
 
 def test_a_card_says_why_a_head_has_no_name_or_only_a_lesser_one(db: duckdb.DuckDBPyConnection) -> None:
-    insert(db, "heads", [head("m/w", 0, 0)])
+    insert(db, "head_statistics", [head("m/w", 0, 0)])
 
     def then(property: str | None, labeller: str, run: str, why: str | None = None, pool: str = "p") -> tuple | None:
         insert(db, "labels", [label("m/w", 0, 0, property, labeller, run, pool=pool) | {"rationale": why}])
