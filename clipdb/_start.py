@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from contextlib import suppress
 from types import FrameType
 
 RETRY_SECONDS = 0.02
@@ -15,7 +17,15 @@ def main() -> None:
         signal.signal(signal.SIGINT, stop_at_once)
     from clipdb.cli import main as command
 
-    command(prog_name="clipdb")
+    try:
+        command(prog_name="clipdb")
+    except SystemExit as end:
+        if "torch" in sys.modules and isinstance(end.code, int):
+            with suppress(OSError):  # a closed pipe
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(end.code)  # an interpreter with torch in it takes a second to shut down
+        raise
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
