@@ -20,7 +20,7 @@ with image_runs as (
 ), judges as (
     select distinct model_id, judge from judgements where status = 'ok'
 ), unjudged as (
-    select model_id, judge, count(*) as names
+    select model_id, judge, count(*) as names, min(first_spans.pool) as pool
     from judges join head_properties named using (model_id) join first_spans using (model_id, layer, head)
     where not exists (
         from judgements said
@@ -50,22 +50,33 @@ with image_runs as (
     union all
     select 6, model_id, 'spans', pool, count(*),
         case when not any_value(imported) and max(run) < any_value(image_runs.newest)
-            then 'older than the images: run `clipdb span`' end
+            then 'older than the images: run `clipdb span --pool ' || pool || '`' end
     from spans left join image_runs using (model_id) left join span_runs using (model_id, pool) group by model_id, pool
     union all
-    select 7, model_id, 'labels', labeller, count(*),
+    select 7, model_id, 'labels', labeller, count(distinct (layer, head, pool)), concat_ws('; ',
+        case when count(distinct run) > 1 then count(distinct run) || ' runs' end,
         case when starts_with(labeller, 'import:') then null  -- it stands on nothing here
             when labeller = 'zero-shot' and max(run) >= any_value(image_runs.newest) then null  -- it needs no spans
-            when labeller = 'zero-shot' then 'older than the images: run `clipdb label`'
+            when labeller = 'zero-shot' then 'older than the images: run `clipdb label' || any_value(of_pool) || '`'
             when not coalesce(bool_or(imported), false) and max(run) < any_value(image_runs.newest)
-                then 'older than the images: run `clipdb span`, then `clipdb label`'
-            when max(run) < any_value(span_runs.newest) then 'older than the spans: run `clipdb label`' end
-    from labels left join image_runs using (model_id) left join span_runs using (model_id, pool)
+                then 'older than the images: run `clipdb span' || any_value(of_pool) || '`, then ' || any_value(renewal)
+            when max(run) < any_value(span_runs.newest) then 'older than the spans: run ' || any_value(renewal) end)
+    from (
+        select *, ' --pool ' || pool as of_pool, case
+            when starts_with(labeller, 'human:') then '`clipdb review --again`'
+            when starts_with(labeller, 'llm:')
+                then '`clipdb label --labeller llm --llm-model ' || labeller[5:] || of_pool || '`'
+            else '`clipdb label --labeller ' || labeller || of_pool || '`' end as renewal
+        from labels
+    ) left join image_runs using (model_id) left join span_runs using (model_id, pool)
     where status = 'ok' group by model_id, labeller
     union all
-    select 8, model_id, 'judgements', judge, count(*), concat_ws('; ',
+    select 8, model_id, 'judgements', judge, count(distinct (layer, head, text_id, property)), concat_ws('; ',
         case when judge = 'vote' then 'not independent' end,
-        any_value(names) || ' current names not judged: run `clipdb judge`')
+        case when count(distinct run) > 1 then count(distinct run) || ' runs' end,
+        any_value(names) || ' current names not judged: run `clipdb judge'
+            || if(starts_with(judge, 'llm:'), ' --judge llm --llm-model ' || judge[5:], '')
+            || any_value(' --pool ' || pool) || '`')
     from judgements left join unjudged using (model_id, judge) where status = 'ok' group by model_id, judge
 )
 select model_id, what, name, number, nullif(note, '') as note
@@ -81,7 +92,8 @@ def command(index: Path | str, output: Output) -> None:
 
     Notes say what is older than what it was made from, and which command brings it up to date.
     """
-    from clipdb.cli.output import write_result
+    from clipdb.cli.hints import runnable
+    from clipdb.cli.output import write_rows
     from clipdb.queries.index import Index
 
     with Index(index) as opened:
@@ -89,4 +101,7 @@ def command(index: Path | str, output: Output) -> None:
         run("create temp table vector_rows (model_id text, kind text, number bigint, newest text)")
         for (model, kind), held in opened.vectors.held().items():
             run("insert into vector_rows values (?, ?, ?, ?)", [model, kind, held.rows, held.newest])
-        write_result(opened.execute(_HOLDINGS), output)
+        result = opened.execute(_HOLDINGS)
+        names = [column[0] for column in result.description or ()]
+        rows = [(*row[:-1], row[-1] and runnable(row[-1])) for row in result.fetchall()]
+        write_rows(names, rows, output)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--judge", type=click.Choice(["vote", "llm"]), default="vote", show_default=True, help="Who judges.")
-@click.option("--pool", default="general", show_default=True, help="Pool whose spans are judged.")
+@click.option("--pool", help="Pool whose spans are judged [default: the pool that has spans].")
 @click.option("--model", help="Only this model; else all models of the index.")
 @click.option(
     "--labeller",
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def command(
     index: Path,
     judge: str,
-    pool: str,
+    pool: str | None,
     model: str | None,
     labeller: str,
     top: int,
@@ -53,10 +53,14 @@ def command(
     llm asks a language model on any OpenAI-compatible server, once a head; it isn't told who gave the name. Spans on
     which the same model has a verdict from the same prompt are skipped; calls that failed are made again.
     """
+    from clipdb.ingest.spanned import chosen_pool
+    from clipdb.ingest.writer import Reader
+
     if judge == "vote":
         refuse_llm_options("--judge llm")
         from clipdb.ingest.vote import judge_by_vote
 
+        pool = chosen_pool(Reader(index), pool, model)
         verdicts, before = judge_by_vote(index, pool, model, top, labeller)
         same = f", {before} as before" if before else ""
         say(f"{index}: {verdicts} verdicts by vote{same} (not independent of labels by zero-shot or vote)")
@@ -65,7 +69,7 @@ def command(
     from clipdb.ingest.judged import Judging
 
     server = need_server(server, "--judge llm")
-    judging = Judging(pool, model, labeller, top)
+    judging = Judging(chosen_pool(Reader(index), pool, model), model, labeller, top)
     if dry_run:
         _show(index, server, judging)
     else:

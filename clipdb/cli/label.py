@@ -26,7 +26,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     show_default=True,
     help="Who names.",
 )
-@click.option("--pool", default="general", show_default=True, help="Pool whose descriptions or spans name the heads.")
+@click.option("--pool", help="Pool whose descriptions or spans name the heads [default: the pool that has spans].")
 @click.option("--model", help="Only this model's heads; else those of all models of the index.")
 @click.option(
     "--spans", type=click.IntRange(1, 100), default=10, show_default=True, help="For llm: spans shown of each head."
@@ -48,7 +48,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 def command(
     index: Path,
     labeller: str,
-    pool: str,
+    pool: str | None,
     model: str | None,
     spans: int,
     vocabulary: Path | None,
@@ -73,9 +73,12 @@ def command(
 
     Run again, a head whose label would be the same keeps the one that it has.
     """
+    from clipdb.ingest.spanned import chosen_pool
+    from clipdb.ingest.writer import Reader
+
     if labeller != "llm":
         refuse_llm_options("--labeller llm", "spans", "vocabulary", "open_naming", "examples", "repeats")
-        _measure(index, labeller, pool, model)
+        _measure(index, labeller, chosen_pool(Reader(index), pool, model), model)
         return
     if open_naming and vocabulary is not None:
         raise click.UsageError("--open and --vocabulary don't go together: choose one")
@@ -83,6 +86,7 @@ def command(
     from clipdb.ingest.llm.examples import SHIPPED
     from clipdb.ingest.llm.label import Naming
 
+    pool = chosen_pool(Reader(index), pool, model)
     naming = Naming(pool, model, spans, vocabulary, open_naming, examples or SHIPPED)
     server = need_server(server, "--labeller llm")
     if dry_run:

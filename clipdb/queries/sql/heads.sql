@@ -1,4 +1,4 @@
--- Heads and what they respond to
+-- Heads, their names and their spans
 --
 -- One row per head: its current property, who named it, and the descriptions that explain most of what varies in it,
 -- with the share of its variance that these explain together. share is what the labellers zero-shot and vote measured:
@@ -10,12 +10,13 @@
 -- $layer integer optional: Only heads of this layer, counted from 0.
 -- $top integer = 3: How many spans of each head to list.
 -- $model model optional: Only heads of this model.
+-- $pool pool optional: Spans and names from this pool, in place of those that count now.
 -- needs: heads
 
 select
     model_id, name as head, property, labeller, share, confidence, spans, cumulative_variance as variance,
     note
-from head_cards(top_n := $top) as cards
+from head_cards(top_n := $top, only_pool := $pool) as cards
 where ($model is null or model_id = $model)
     and ($layer is null or layer = $layer)
     and ($property is null or contains(same_spelling(property), same_spelling($property)))

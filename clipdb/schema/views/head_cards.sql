@@ -1,6 +1,7 @@
 -- A head at a glance: its current property, who named it, and its first spans; where it has no name, or only a lesser
 -- labeller's, why not.
 -- param top_n = 5: how many spans to list
+-- param only_pool = null: show the spans and names from this pool, not those that count now
 -- column model_id: Model with weights
 -- column layer: Layer, counted from 0
 -- column head: Head within its layer, counted from 0
@@ -17,7 +18,7 @@
 with silent as ( -- who found no name when asked last
     select model_id, layer, head, labeller_rank(labeller) as rank, rationale || ' (' || labeller || ')' as note, created_at, run
     from labels
-    where status = 'ok'
+    where status = 'ok' and (only_pool is null or pool = only_pool)
     qualify row_number() over (
         partition by model_id, layer, head, pool, labeller order by created_at desc, run desc
     ) = 1 and normal_property(property) is null and rationale is not null
@@ -25,24 +26,33 @@ with silent as ( -- who found no name when asked last
 first_silent as (
     select unnest(arg_max(silent, (-rank, created_at, run))) from silent group by model_id, layer, head
 ),
+shown_spans as (
+    from head_spans where only_pool is null
+    union all by name
+    select model_id, layer, head, pool, rank, text, variance_explained, cumulative_variance
+    from spans where pool = only_pool
+),
+names as (
+    from head_properties(only_pool := only_pool)
+),
 top_spans as (
     select
         model_id, layer, head, any_value(pool) as pool,
         list(text order by rank) as spans,
         list(variance_explained order by rank) as variance_explained,
         max(cumulative_variance) as cumulative_variance
-    from head_spans
+    from shown_spans
     where rank <= top_n
     group by model_id, layer, head
 )
 select
     heads.model_id, heads.layer, heads.head, heads.name,
-    head_properties.property, head_properties.labeller, head_properties.confidence,
-    head_properties.share,
-    if(first_silent.rank < coalesce(labeller_rank(head_properties.labeller), first_silent.rank + 1), note, null) as note,
-    coalesce(top_spans.pool, head_properties.pool) as pool,
+    names.property, names.labeller, names.confidence,
+    names.share,
+    if(first_silent.rank < coalesce(labeller_rank(names.labeller), first_silent.rank + 1), note, null) as note,
+    coalesce(top_spans.pool, names.pool) as pool,
     top_spans.spans, top_spans.variance_explained, top_spans.cumulative_variance
 from heads
-left join head_properties using (model_id, layer, head)
+left join names using (model_id, layer, head)
 left join first_silent using (model_id, layer, head)
 left join top_spans using (model_id, layer, head)

@@ -1,6 +1,7 @@
 -- The current property of each labelled head, one a head. Of what its sources call it (head_labels), a human's name goes
 -- before an LLM's, then an import's, then zero-shot's, then the vote's; among equals the newest counts. A property that a
 -- person rejected for the head is struck, whoever gave it, until a person gives it again; what is next then counts.
+-- param only_pool = null: only names from this pool's spans or descriptions; all where null
 -- column model_id: Model with weights
 -- column layer: Layer, counted from 0
 -- column head: Head within its layer, counted from 0
@@ -23,6 +24,7 @@ with struck as (
 ),
 named as (
     from head_labels anti join struck using (model_id, layer, head, property_key)
+    where only_pool is null or pool = only_pool
 )
 select unnest(arg_max(named, (-labeller_rank(labeller), created_at, run, labeller, pool)))
 from named
