@@ -68,13 +68,13 @@ def create(index: Path) -> None:
     import shutil
     from uuid import uuid4
 
-    from clipdb.schema.leftovers import delete_leftovers, locked
+    from clipdb.schema.leftovers import delete_leftovers, make_locked
 
     handle = None
     building = index.with_name(f".{index.name}.{uuid4().hex}")
     try:
-        (building / "vectors").mkdir(parents=True)
-        handle = locked(building)
+        handle = make_locked(building)
+        (building / "vectors").mkdir()
         delete_leftovers(index, "[0-9a-f]{32}", is_unfinished)
         with duckdb.connect(str(building / CATALOG), config=CONFIG) as connection:
             connection.begin()

@@ -6,9 +6,12 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+_TRIES, _WAIT_SECONDS = 20, 0.005
 
 
 def locked(path: Path) -> int | None:
@@ -20,6 +23,27 @@ def locked(path: Path) -> int | None:
         os.close(handle)
         return None
     return handle
+
+
+def make_locked(directory: Path) -> int | None:
+    """Make a directory and lock it, again where somebody took it for a leftover before it was locked.
+
+    Returns
+    -------
+    int or None
+        The handle that holds the lock; None on a file system without locks.
+    """
+    for _ in range(_TRIES):
+        directory.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            handle = locked(directory)
+            if handle is not None:
+                if directory.exists():  # else it was deleted just before
+                    return handle
+                os.close(handle)
+        time.sleep(_WAIT_SECONDS)
+    directory.mkdir(parents=True, exist_ok=True)
+    return None
 
 
 def delete_leftovers(place: Path, ending: str, ours: Callable[[Path], bool]) -> None:
@@ -36,11 +60,11 @@ def delete_leftovers(place: Path, ending: str, ours: Callable[[Path], bool]) -> 
     """
     leftover = re.compile(rf"\.{re.escape(place.name)}\.{ending}")
     with suppress(OSError):
-        for other in [one for one in place.parent.iterdir() if leftover.fullmatch(one.name) and ours(one)]:
-            handle = locked(other)
-            if handle is not None:
-                if other.is_dir():
-                    shutil.rmtree(other, ignore_errors=True)
-                else:
-                    other.unlink()
-                os.close(handle)
+        for other in [one for one in place.parent.iterdir() if leftover.fullmatch(one.name)]:
+            with suppress(OSError):  # it may have been finished, or deleted by another, meanwhile
+                if ours(other) and (handle := locked(other)) is not None:
+                    if other.is_dir():
+                        shutil.rmtree(other, ignore_errors=True)
+                    else:
+                        other.unlink()
+                    os.close(handle)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from support import clipdb, done
 
 from clipdb.schema import catalog
-from clipdb.schema.leftovers import delete_leftovers
+from clipdb.schema.leftovers import delete_leftovers, make_locked
 
 WRITE = """
 import sys, time
@@ -98,6 +100,24 @@ def test_files_that_lance_had_no_name_for_yet_go_with_the_next_writer(
     left.write_bytes(b"half")
     assert clipdb("ingest", "images", pictures[0], *model, "--workers", 0, "-i", own_index).exit_code == 0
     assert not left.exists()
+
+
+def test_many_at_once_take_nothing_from_each_other(tmp_path: Path) -> None:
+    place = tmp_path / "x"
+
+    def make(number: int) -> bool:
+        directory = tmp_path / f".x.{number:032x}"
+        handle = make_locked(directory)
+        assert handle is not None
+        delete_leftovers(place, "[0-9a-f]{32}", Path.is_dir)
+        (directory / "file").write_text("mine")
+        delete_leftovers(place, "[0-9a-f]{32}", Path.is_dir)
+        whole = (directory / "file").read_text() == "mine"
+        os.close(handle)
+        return whole
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(make, range(400)))
 
 
 def test_a_place_that_may_not_be_listed_is_no_failure(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from clipdb.errors import ClipdbError
 from clipdb.schema.artefact import MANIFEST, read_manifest
-from clipdb.schema.leftovers import delete_leftovers, locked
+from clipdb.schema.leftovers import delete_leftovers, make_locked
 
 
 @contextmanager
@@ -36,8 +36,7 @@ def building(directory: Path, replace: bool) -> Iterator[Path]:
     _check(directory, replace)
     made = directory.with_name(f".{directory.name}.{uuid4().hex}")
     try:
-        made.mkdir(parents=True)
-        handle = locked(made)
+        handle = make_locked(made)
         try:
             _clean(directory, keep_whole=True)
             yield made
