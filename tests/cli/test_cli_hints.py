@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -84,7 +85,8 @@ def test_what_info_advises_runs(index: Path, pictures: list[Path]) -> None:
     done("judge", "-i", index)
     done("ingest", "images", pictures[12], "--model", "clipdb-tiny/scenes", "--workers", 0, "-i", index)
     for _ in range(3):
-        steps = advised(done("info", "-f", "csv", "-i", index))
+        notes = [row["note"] or "" for row in json.loads(done("info", "-f", "json", "-i", index))]
+        steps = advised(" ".join(notes))
         if not steps:
             break
         for step in steps:
