@@ -25,7 +25,7 @@ from clipdb.ingest.rows import put
 from clipdb.ingest.vector_table import VectorTable
 from clipdb.ingest.writer import Writer
 from clipdb.schema import catalog
-from clipdb.schema.names import head_column, head_name
+from clipdb.schema.names import head_column
 from clipdb.schema.vectors import images_schema, texts_schema
 
 EMBED = 4
@@ -108,7 +108,6 @@ def describe(
     sizes = {"layers": 12, "heads": 12, "head_dim": size, "width": 1, "embed_dim": EMBED, "image_size": 1}
     of_model = [{"model_id": model} | sizes]
     of_head = [{"model_id": model, "layer": layer, "head": head} for layer, head in heads]
-    named = [one | {"name": head_name(one["layer"], one["head"])} for one in of_head]
     hashes = st.none() | TEXT.map(sha)
     identity = np.eye(EMBED, size, dtype=np.float32).ravel()
     means = st.none() | st.lists(
@@ -120,7 +119,8 @@ def describe(
         texted = {"pooling": MAYBE, "adapter": MAYBE, "preprocess": JSONS, "weights_sha256": hashes}
         every(connection, draw, "models", of_model, numbers | texted)
         statistics = {"mean": means, "total_variance": NUMBER, "effective_rank": NUMBER}
-        every(connection, draw, "heads", named, {"basis": st.just(identity)} | statistics)
+        every(connection, draw, "head_statistics", of_head, statistics)
+        every(connection, draw, "bases", of_head, {"basis": st.just(identity)})
         picked = [
             one | {"rank": n + 1, "text_id": sha(text), "text": text} for one in of_head for n, text in enumerate(texts)
         ]

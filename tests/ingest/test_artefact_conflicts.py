@@ -263,6 +263,6 @@ def test_what_is_said_of_spans_is_true(
     options = ["--prefer", prefer] if prefer else []
     result = clipdb("import", export(made["theirs"], tmp_path / "theirs"), *options, "-i", made["own"])
     assert result.exit_code == 0, result.output
-    assert ("run `clipdb span`" in result.stderr) == stale, result.stderr
+    assert ("run `clipdb span -i " in result.stderr) == stale, result.stderr
     if stale and len(rows(made["own"], "from images")) > 5:
         assert "older than the images" in done("info", "-i", made["own"])

@@ -124,7 +124,7 @@ def test_an_even_vote_goes_to_the_first_pick(own_index: Path) -> None:
 @pytest.mark.parametrize("verb", [("label", "--labeller", "vote"), ("judge",)])
 def test_no_spans(verb: tuple[str, ...], own_index: Path) -> None:
     assert refused(*verb, "--pool", "general", "-i", own_index) == (
-        f"{own_index} has no spans from the pool 'general': run `clipdb span --pool general`"
+        f"{own_index} has no spans from the pool 'general': run `clipdb span --pool general -i {own_index}`"
     )
     line = refused(*verb, "--pool", "scenes", "--model", "a/b", "-i", own_index)
     assert "has no spans of a/b from the pool 'scenes'" in line

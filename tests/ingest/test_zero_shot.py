@@ -202,13 +202,13 @@ def test_pools_that_tell_nothing_apart(lines: list[str], says: str, trained: Pat
 
 
 def test_what_is_missing_is_named(trained: Path, tmp_path: Path) -> None:
-    no_pool = f"{trained} has no descriptions from the pool 'general': run `clipdb span --pool general`"
+    no_pool = f"{trained} has no descriptions from the pool 'general': run `clipdb span --pool general -i {trained}`"
     assert refused("label", "-i", trained) == no_pool
     change(trained, "insert into pool_texts select 'scenes', sha256('new'), 9999, 'colour'")
     change(trained, "insert into texts values (sha256('new'), 'new')")
     assert refused(*LABEL, trained) == (
         f"{MODEL_ID} has no embeddings of 1 of the 465 descriptions from the pool 'scenes': "
-        f"run `clipdb span --pool scenes --model {MODEL_ID}`"
+        f"run `clipdb span --pool scenes --model {MODEL_ID} -i {trained}`"
     )
     assert "has no images of model a/b" in refused(*LABEL, trained, "--model", "a/b")
     names = tmp_path / "names.csv"
