@@ -149,12 +149,11 @@ def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.D
     try:
         connection.execute("set global TimeZone = 'UTC'")
         _check_version(connection, index)
-    except ClipdbError:
+    except BaseException as error:  # Ctrl-C too: a connection left open would keep this process from writing
         connection.close()
+        if isinstance(error, duckdb.Error):
+            raise unreadable(index, error) from error
         raise
-    except duckdb.Error as error:
-        connection.close()
-        raise unreadable(index, error) from error
     return connection
 
 
