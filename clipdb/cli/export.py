@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import click
-from click_default_group import DefaultGroup
 
+from clipdb.cli.default_group import PathGroup
 from clipdb.cli.export_artefact import artefact
 from clipdb.cli.export_embeddings import embeddings
 from clipdb.cli.export_reviews import reviews
 
 
-@click.group(cls=DefaultGroup, default="artefact", default_if_no_args=False)
+@click.group(cls=PathGroup, default="artefact", default_if_no_args=False)
 def command() -> None:
     """Write what others can use: the index as Parquet files, embeddings, people's decisions.
 

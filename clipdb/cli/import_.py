@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import click
-from click_default_group import DefaultGroup
 
+from clipdb.cli.default_group import PathGroup
 from clipdb.cli.import_artefact import artefact
 from clipdb.cli.import_published import labels, spans
 from clipdb.cli.import_reviews import reviews
 
 
-@click.group(cls=DefaultGroup, default="artefact", default_if_no_args=False)
+@click.group(cls=PathGroup, default="artefact", default_if_no_args=False)
 def command() -> None:
     """Bring in what others made: an artefact, published spans and names, people's decisions.
 

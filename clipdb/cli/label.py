@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clipdb._text import counted
 from clipdb.cli.common import index_option, say
 from clipdb.cli.llm_options import llm_options, need_server, refuse_llm_options
 from clipdb.errors import require
@@ -105,7 +106,7 @@ def _measure(index: Path, labeller: str, pool: str, model: str | None) -> None:
 
         labelled, why = label_by_zero_shot(index, pool, model), "without a clear name"
     same = f", {labelled.same} as before" if labelled.same else ""
-    say(f"{index}: {labelled.named} heads labelled by {labeller}, {labelled.nameless} {why}{same}")
+    say(f"{index}: {counted(labelled.named, 'head')} labelled by {labeller}, {labelled.nameless} {why}{same}")
 
 
 def _label(index: Path, server: Server, naming: Naming, concurrency: int, repeats: int) -> None:
@@ -115,7 +116,8 @@ def _label(index: Path, server: Server, naming: Naming, concurrency: int, repeat
     with llm_progress("heads") as progress:
         outcome = label_by_llm(index, server, naming, concurrency, repeats, progress)
     why = failures(outcome, "no head was labelled")
-    counts = f"{outcome.answered} heads labelled by {server.name}, {outcome.skipped} skipped, {outcome.failed} failed"
+    labelled = f"{counted(outcome.answered, 'head')} labelled by {server.name}"
+    counts = f"{labelled}, {outcome.skipped} skipped, {outcome.failed} failed"
     say(f"{index}: {counts}{why}")
 
 

@@ -18,6 +18,7 @@ from clipdb.errors import ClipdbError
 from clipdb.queries.named import NamedQuery, find_query, query_names
 from clipdb.queries.needs import reads_vectors
 from clipdb.queries.parameters import Parameter
+from clipdb.queries.resolve import is_file
 
 WORD = re.compile(r"[\w-]+")
 _SHORT_ID = re.compile(r"'[0-9a-f]{12}'")
@@ -113,6 +114,8 @@ def _sql(sql: str, index: Path | str, output: Output, files: bool, model: str | 
 
     if sql == "-":
         sql = sys.stdin.read()
+    if Path(sql).suffix == ".sql" and is_file(sql):
+        raise ClipdbError(f"{sql} is a file: `clipdb query - < {sql}` runs what is in it")
     if not sql.strip():
         raise ClipdbError('the SQL is empty: try `clipdb query "select * from heads limit 5"`')
     with open_index(index, model=model, checkpoint=checkpoint) as opened, files_as_allowed(opened, sql, files):

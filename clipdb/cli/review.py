@@ -157,10 +157,16 @@ def _ask_name(current: str) -> str | None:
 
 
 def _ask_own_name() -> str | None:
-    given = click.prompt("name ([s]kip, [q]uit)", value_proc=_name)
+    given = click.prompt("name ([s]kip, [q]uit)", value_proc=_own_name)
     if given == "q":
         raise _Quit
     return None if given == "s" else str(given)
+
+
+def _own_name(given: str) -> str:
+    if given.strip() in ("a", "r", "x"):  # the keys of a prompt that shows a name
+        raise click.BadParameter("no name is shown to accept or reject: write your own")
+    return given.strip() if given.strip() in ("s", "q") else _name(given)
 
 
 def _name(given: str) -> str:

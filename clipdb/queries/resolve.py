@@ -83,6 +83,8 @@ def unknown_property(wanted: str, known: Sequence[str], whose: str = "") -> Clip
         return ClipdbError(f"no head{whose} carries the property {wanted!r}: run `{_FILLED_BY['labels']}`")
     from difflib import get_close_matches
 
+    if len(known) <= _SHOWN:
+        return ClipdbError(f"no head{whose} carries the property {wanted!r}: there are {', '.join(known)}")
     near = get_close_matches(spelled(wanted), [spelled(one) for one in known], n=3, cutoff=0.4)
     listed = [one for one in known if spelled(one) in near] or known
     return ClipdbError(f"no head{whose} carries the property {wanted!r}: the nearest are {', '.join(listed[:_SHOWN])}")

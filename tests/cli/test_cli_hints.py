@@ -130,3 +130,18 @@ def test_names_only_index_is_asked_without_vectors(tmp_path: Path) -> None:
     catalog.create(path)
     with package.open(path) as db:
         assert ("heads",) in db.sql("show tables").fetchall()
+
+
+def test_a_mistyped_command_writes_nothing(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "has no command 'reviewz': write reviews, or ./reviewz" in refused("export", "reviewz", "-i", index)
+    assert "has no command 'lables': write labels" in refused("import", "lables", "-i", index)
+    assert not (tmp_path / "reviewz").exists()
+    done("export", "./reviewz", "-i", index)
+    Path("names.csv").write_text("layer,head,property")
+    assert "import a file with spans FILE, labels FILE or reviews FILE" in refused("import", "names.csv", "-i", index)
+
+
+def test_a_file_of_sql_is_read_from_stdin(index: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.sql").write_text("select 1")
+    assert f"`clipdb query - < {tmp_path / 'q.sql'}`" in refused("query", tmp_path / "q.sql", "-i", index)

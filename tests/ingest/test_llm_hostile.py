@@ -179,7 +179,7 @@ def test_the_key_is_nowhere(attempt: Attempt) -> None:
 def test_what_failed_is_asked_again(index: Path) -> None:
     with serving(lambda asked: failed(400) if asked.head == BAD and not asked.before else named(asked)) as server:
         assert "1 failed" in done(*asking("label", index, server.url))
-        assert "1 heads labelled by llm:small, 5 skipped, 0 failed\n" in done(*asking("label", index, server.url))
+        assert "1 head labelled by llm:small, 5 skipped, 0 failed\n" in done(*asking("label", index, server.url))
         assert "6 skipped" in done(*asking("label", index, server.url))
         assert server.heads()[BAD] == 2 and len(server.asked) == 7
     # What failed once stays on record.

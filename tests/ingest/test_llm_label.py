@@ -158,7 +158,7 @@ def test_another_prompt_model_vocabulary_or_examples_is_asked_about(index: Path,
             assert len(server.asked) == 6 * count
             assert "6 skipped" in done(*asking("label", index, server.url, *more)), more
         change(index, "update spans set variance_explained = 0.9 where (layer, head, rank) = (10, 2, 1)")
-        assert "1 heads labelled by llm:small, 5 skipped" in done(*asking("label", index, server.url))
+        assert "1 head labelled by llm:small, 5 skipped" in done(*asking("label", index, server.url))
     words = server.asked[18].schema["properties"]["property"]
     assert words["enum"] == ["colour", "shape", "none of these"]
     assert "enum" not in server.asked[24].schema["properties"]["property"]

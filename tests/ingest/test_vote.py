@@ -51,7 +51,7 @@ def test_the_same_again_adds_nothing_and_what_changed_counts(own_index: Path) ->
     assert "1 current names not judged" in done("info", "-f", "csv", "-i", own_index)
     assert "5 verdicts by vote, 115 as before" in done("judge", "--pool", "scenes", "-i", own_index)
     assert "not judged" not in done("info", "-f", "csv", "-i", own_index)
-    assert "1 heads labelled by vote, 0 without a tagged span, 23 as before" in done(*vote)
+    assert "1 head labelled by vote, 0 without a tagged span, 23 as before" in done(*vote)
     assert rows(own_index, "select added, skipped from runs order by run desc limit 1") == [(1, 23)]
     assert rows(own_index, "select count(*), count(distinct run) from labels") == [(25, 2)]
     assert rows(own_index, "select count(*) from head_properties") == [(24,)]

@@ -195,7 +195,7 @@ def test_what_has_no_length_stays_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["e.npy", "--without", "property=colur"], "no head carries the property 'colur': the nearest are colour"),
+        (["e.npy", "--without", "property=colur"], "no head carries the property 'colur': there are colour"),
         (["e.npy", "--only", "layer=0"], "one/a has no vectors of layer 0: its layers here are 1, 2"),
         (["e.npy", "--only", "layer=9"], "layers 9: the model has 3 layers, 0 to 2"),
         (["e.npy", "--without", "head=L2.H9"], "one/a has no vectors of head L2.H9: its layers here are 1, 2"),

@@ -161,7 +161,7 @@ def test_chunks_change_nothing(db: clipdb.Index, monkeypatch: pytest.MonkeyPatch
         ({"heads": " , "}, "the set of heads is empty"),
         ({"layers": "0"}, "no vectors of layer 0: its layers here are 1, 2"),
         ({"layers": "7"}, "the model has 3 layers"),
-        ({"property": "colur"}, "no head carries the property 'colur': the nearest are colour"),
+        ({"property": "colur"}, "no head carries the property 'colur': there are colour"),
         ({"labeller": "human:you"}, "'human:you' has named no head of one/a: labellers here are vote"),
         ({"heads": "L1.H2", "property": "colour"}, "no head meets all of these conditions"),
         ({"heads": "L2.H0", "target": "age"}, "no image has 'age' in its metadata: the keys are colour, size.cm"),

@@ -117,8 +117,8 @@ def test_an_image_without_vectors_of_the_heads_has_no_neighbours(index: Built) -
     ("values", "problem"),
     [
         ({}, "no property is named: write one, as texture"),
-        ({"like": "colr"}, "no head of one/a carries the property 'colr': the nearest are colour"),
-        ({"like": "colour", "unlike": "texture"}, "carries the property 'texture': the nearest are"),
+        ({"like": "colr"}, "no head of one/a carries the property 'colr': there are colour"),
+        ({"like": "colour", "unlike": "texture"}, "carries the property 'texture': there are"),
         ({"like": "c"}, "'c' could be several properties: colour, counting: write more of it"),
         ({"like": "colour:0"}, "'colour:0' has no weight after the colon: write a number above 0"),
         ({"like": "shape,colour:x"}, "'colour:x' has no weight after the colon"),

@@ -73,7 +73,9 @@ def open_artefact(directory: Path) -> Artefact:
         Naming the file that is missing, changed, no regular file or a symbolic link.
     """
     if not directory.is_dir():
-        raise ClipdbError(f"no artefact at {directory}: name a directory that `clipdb export` wrote")
+        table = directory.suffix.lower() in (".csv", ".parquet")
+        what = "; import a file with spans FILE, labels FILE or reviews FILE" if table else ""
+        raise ClipdbError(f"no artefact at {directory}: name a directory that `clipdb export` wrote{what}")
     if not (directory / MANIFEST).exists():
         raise ClipdbError(f"{directory} is not an artefact: it has no {MANIFEST}")
     _state(directory, MANIFEST)
