@@ -96,7 +96,7 @@ class Verbs(Group):
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="clipdb")
 def main() -> None:
-    """Which attention heads of a CLIP model respond to what: an index of them, and questions in SQL.
+    """Index what the attention heads of CLIP models write into the embeddings, and ask about it in SQL.
 
     Start with `clipdb demo`, then `clipdb query --list`.
     """

@@ -119,7 +119,7 @@ def ablation(rows: Sequence[Row], title: str) -> Figure:
     shown = [*ends, *classes]
     first = rows[0]
     cut = f"\nthe {MOST_CLASSES} classes and groups that lose most" if len(rows) - len(ends) > MOST_CLASSES else ""
-    heading = title or f"Accuracy without {first['removed']} heads ({first['note']}){cut}"
+    heading = title or f"Accuracy after {first['removed']} heads' contributions are taken off ({first['note']}){cut}"
     figure, (axes,) = new_figure(WIDTH, 1.9 + 0.27 * len(shown), heading)
     places = [place + (0.5 if place >= len(ends) else 0) for place in range(len(shown))]
     for place, row in zip(places, shown, strict=True):
@@ -140,7 +140,7 @@ def ablation(rows: Sequence[Row], title: str) -> Figure:
     axes.grid(axis="x", alpha=0.25)
     handles = [
         axes.plot([], [], "o", color="white", markeredgecolor=LINE, markersize=8, label="before")[0],
-        axes.plot([], [], "o", color=DOWN, markersize=5, label="without the heads")[0],
+        axes.plot([], [], "o", color=DOWN, markersize=5, label="after")[0],
     ]
     if first["control"] is not None:
         handles += axes.plot([], [], color=GREY, linewidth=7, alpha=0.35, label="random sets: lowest to highest, mean")

@@ -1,4 +1,4 @@
-"""Sets of heads, chosen by what is known of them, and what scores lose without them."""
+"""Sets of heads, chosen by what is known of them, and what scores lose with their contributions."""
 
 from __future__ import annotations
 

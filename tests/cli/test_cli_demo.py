@@ -95,7 +95,7 @@ def test_a_smaller_one_later_takes_nothing_away(tmp_path: Path) -> None:
     first = done("demo", tmp_path, "--scenes", 30)
     truth = (tmp_path / "scenes" / "scenes.csv").read_bytes()
     assert truth.count(b"\n") == 31 and "30 scenes indexed" in first
-    assert "30 scenes indexed" in done("demo", tmp_path, "--scenes", 20)
+    assert "30 scenes are there" in done("demo", tmp_path, "--scenes", 20)
     assert (tmp_path / "scenes" / "scenes.csv").read_bytes() == truth
 
 

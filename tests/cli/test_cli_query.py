@@ -61,7 +61,7 @@ def test_the_usage_of_sql_has_it_once(run: Run) -> None:
 
 def test_help_comes_from_the_header(run: Run) -> None:
     text = run("query", "neighbours", "--help").stdout
-    assert "Images most like an image, as one head sees them" in text
+    assert "Images most similar to an image in what one head writes" in text
     assert "--k INTEGER" in text and "[default: 10]" in text and "[required]" in text
 
 

@@ -18,10 +18,10 @@ VERDICTS = {"yes": True, "no": False, "unsure": None}
 _TASK = """\
 You judge whether descriptions fit a property.
 
-You get the property by which an attention head of an image model was named, and some descriptions of images to which \
-the head responds. For each description say whether it is about the property: whether what it says is, first of all, \
-something of that kind. For the property "season", "snow on a fence" fits and "a wooden fence" does not; for the \
-property "red", "a ripe tomato" fits and "a green field" does not.
+You get the property by which an attention head of an image model was named, and some descriptions: those along \
+which the head's output varies most. For each description say whether it is about the property: whether what it \
+says is, first of all, something of that kind. For the property "season", "snow on a fence" fits and "a wooden \
+fence" does not; for the property "red", "a ripe tomato" fits and "a green field" does not.
 
 - yes: it is about the property
 - no: it is about something else

@@ -31,7 +31,7 @@ _TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
 _PUNCTUATION = frozenset(" .,;:!?'()/&%+-_\u2013\u2014\u2018\u2019\u201c\u201d" + '"\\')  # the last two are JSON's own
 
 _TASK = f"""\
-You name what an attention head of an image model responds to.
+You name an attention head of an image model.
 
 You get a head's descriptions: those, out of a large pool, along which its output varies most over many images. The \
 first explains most; variance_explained is its share. Name the one property that as many of them as possible have in \

@@ -1,4 +1,4 @@
-"""Embeddings of images without some heads, or of some heads alone."""
+"""Embeddings of images with some heads' contributions taken off, or made of some heads' contributions alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``ablate(model, ...)``: zero-shot accuracy with and without a set of heads, and without random sets of its size."""
+"""``ablate(model, ...)``: zero-shot accuracy before and after heads' contributions are taken off."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ablate(
     control: int,
     seed: int,
 ) -> Rows:
-    """Classify with all heads, without some, and without random sets of as many.
+    """Classify with all contributions, less those of some heads, and less those of random sets of as many.
 
     A head's share is taken away from the scores (Gandelsman et al., arXiv 2310.05916, section 3.2): all of it, or, with
     mode ``mean``, down to that of the head's mean. The model doesn't run, and nothing is renormalised: these are direct

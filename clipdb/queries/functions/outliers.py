@@ -1,4 +1,4 @@
-"""``outliers(model, head, k := 10)``: the images that a head sees as unlike all others."""
+"""``outliers(model, head, k := 10)``: the images on which a head's output is most unusual."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``text_heads(model, text)``: how strongly each head responds to a text."""
+"""``text_heads(model, text)``: how much each head's output varies along a text."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
--- Accuracy without some heads
+-- Accuracy after heads' direct contributions are taken off
 --
 -- Classifies the images by the nearest of their classes' texts, before and after what the heads add to the scores is
 -- taken away, and after the same for random sets of as many other heads. The heads are those that meet all conditions
 -- given. These are direct effects only: what the heads do through later layers stays, the model does not run, and
--- nothing is renormalised. A row for all images, each class, each group, and the worst group.
+-- nothing is renormalised. So this is not the accuracy of the model run without the heads, where later layers may make
+-- up for part of the loss, or lose more: for the packaged model's background heads it falls from 1.000 to .350 here and
+-- to .613 there (docs/meaning.md). A row for all images, each class, each group, and the worst group.
 --
 -- $heads text optional: The heads, as L4.H1,L4.H2.
 -- $property text optional: Heads that carry this property; several with commas.

@@ -1,8 +1,8 @@
 -- Images that activate a head most and least
 --
 -- The score is the length of what the head adds to its mean over the images. Along a text, or one of the head's spans,
--- it is the head's share of cos(image, text) less its mean share: least is then the opposite of the text, as this head
--- sees it.
+-- it is the head's share of cos(image, text) less its mean share: least is then the opposite of the text in
+-- this head's space.
 --
 -- $head head required: The head, as L11.H3.
 -- $text text optional: Along this text.

@@ -1,7 +1,8 @@
 -- How well heads' spans fit their property
 --
 -- association is the share of judged heads of which at least min-agree of the first top spans are judged to fit the
--- property. Higher is better; low and high are the ends of its bootstrap interval over heads. A head with too few
+-- property. Higher is better; low and high are the ends of its bootstrap interval over heads, which has no width at 0
+-- and 1 and is too narrow for few heads. A head with too few
 -- verdicts is unjudged and not counted; ties and missing count spans on which the majority is a tie, and spans without
 -- any verdict. Judges are never mixed, but in 'majority', which leaves out vote: its verdicts come from the pool's tags,
 -- as names by zero-shot and vote do, so they are not independent of them.

@@ -1,7 +1,7 @@
 -- Images most like an image by the whole embedding
 --
--- What the model itself holds to be alike: the score is the cosine of the two embeddings, all heads and all else
--- together. The baseline to compare one head or one property with.
+-- The score is the cosine of the two embeddings, all heads and everything else together. It is the baseline to compare
+-- one head or one property with.
 --
 -- $image image required: The image: a file, its name or uri in the index, or the beginning of its id.
 -- $k integer = 10: How many to list.

@@ -3,7 +3,9 @@
 -- entanglement is the share of labelled heads whose property another head of the model also carries; exclusive is the
 -- rest of them. Lower entanglement is better; low and high are the ends of its bootstrap interval over heads. chance is
 -- what names drawn at random from the properties of the pool would give: with few properties and many heads that is
--- close to 1 whatever the heads do, so only an entanglement well under it says something. It is given for whole models.
+-- close to 1 whatever the heads do, so only an entanglement well under it says something. It is 1 - (1 - 1/P)^(n - 1) for
+-- n labelled heads and P properties, and given for whole models. The interval has no width at 0 and 1, and is too narrow
+-- for few heads.
 -- effective_properties is exp(entropy) of the distribution of the whole model's labelled heads over properties: how many
 -- properties there are, counted by how evenly heads carry them.
 --

@@ -1,4 +1,4 @@
--- Texts most like an image, as one head sees them
+-- Texts most similar to an image in one head's space
 --
 -- Every text that was embedded for the model is compared, or those of a pool. The score is the cosine of the texts
 -- with the image's vector in the head's space, from -1 to 1 (`cosine`); `centred` takes the mean of all images off it

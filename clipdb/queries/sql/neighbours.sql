@@ -1,4 +1,4 @@
--- Images most like an image, as one head sees them
+-- Images most similar to an image in what one head writes
 --
 -- Every image is compared. The image itself is left out; one that the index lacks goes through the model once.
 -- The score is the cosine of the two images' vectors in the head's space, from -1 to 1; `dot` is their inner product,

@@ -1,4 +1,4 @@
--- Images that a head sees as unlike all others
+-- Images on which a head's output is most unusual
 --
 -- distance is the Mahalanobis distance of the image's vector from the head's mean, with the covariance shrunk after
 -- Ledoit and Wolf (2004), about the square root of the head's size for an ordinary image; ratio is the distance over the

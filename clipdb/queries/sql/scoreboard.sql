@@ -4,7 +4,8 @@
 -- current name) and each judge of these names. entanglement is the share of labelled heads whose property another head
 -- of the model also carries, exclusive the rest of them: lower entanglement is better. association is the share of
 -- judged heads of which at least min-agree of the first top spans are judged to fit: higher is better. e_low, e_high and
--- a_low, a_high are the ends of their bootstrap intervals over heads. ties and missing count spans on which the
+-- a_low, a_high are the ends of their bootstrap intervals over heads, which have no width at 0 and 1 and are too narrow
+-- for few heads. ties and missing count spans on which the
 -- majority is a tie, and spans without any verdict.
 --
 -- $model model optional: Only this model.

@@ -1,6 +1,6 @@
--- Heads that respond to a text
+-- Heads whose output varies along a text
 --
--- For a property in your own words: which heads tell images apart by it. explained is the share of the head's variance
+-- For a property in your own words: which heads' output varies along it. explained is the share of the head's variance
 -- that lies along the text, what it would explain as a first span; spread is the standard deviation over the images of
 -- the head's share of cos(image, text), and mean its mean. A head may have a high explained and a low spread where
 -- little of the text is in its space. A text that the index lacks goes through the text tower once.

@@ -1,4 +1,4 @@
--- Images most like a text, as one head sees them
+-- Images most similar to a text in one head's space
 --
 -- Every image is compared; a text that the index lacks goes through the model once. The score is the cosine of the
 -- text with the images' vectors in the head's space, from -1 to 1 (`cosine`); `centred` takes their mean off the images

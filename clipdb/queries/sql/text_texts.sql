@@ -1,4 +1,4 @@
--- Texts most like a text, as one head sees them
+-- Texts most similar to a text in one head's space
 --
 -- Every text that was embedded for the model is compared, or those of a pool; the text itself is left out. The score is
 -- the cosine in the head's space, from -1 to 1; `dot` is the inner product, and `centred` the cosine after the mean of

@@ -18,8 +18,8 @@ Every attention head of a CLIP-like model is a row here{tables}{vectors}.
 All of it is Parquet, written by clipdb {version}. `manifest.json` has the SHA-256 of every file.
 """
 
-_TABLES = """. What it responds to (spans), what it is called (labels) and
-how well its name fits (judgements) are tables"""
+_TABLES = """. The text directions along which its output varies most (spans),
+what it is called (labels) and how well its name fits (judgements) are tables"""
 _VECTORS = ",\nand what it writes into the embedding of an image is a vector column"
 
 

@@ -44,9 +44,11 @@ _COLUMNS = (
 _ABOUT = """## Metrics
 
 Entanglement is the share of named heads whose property another head of the model also carries (lower is better), and
-exclusive is the rest. Association is the share of judged heads of which at least three of the first five descriptions
-fit the name (higher is better). Brackets are 95 % bootstrap intervals over heads. The `current` name of a head is a
-person's, else a language model's, else a published one, else that of zero-shot, else the vote of its descriptions.
+exclusive is the rest. Names drawn at random share nearly as much where heads are many and properties few, so compare
+`clipdb query entanglement`, which shows chance beside it. Association is the share of judged heads of which at least
+three of the first five descriptions fit the name (higher is better). Brackets are 95 % bootstrap intervals over
+heads: they have no width at 0 and 1, and are too narrow for few heads. The `current` name of a head is a person's,
+else a language model's, else a published one, else that of zero-shot, else the vote of its descriptions.
 """
 
 

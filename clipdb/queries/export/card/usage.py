@@ -33,8 +33,8 @@ _PROPERTIES = "select name, property, labeller from head_properties order by mod
 _FIRST_SPANS = "select model_id, layer, head, text from spans where rank = 1 limit 10"
 _VARIANCES = "select name, total_variance from heads order by total_variance desc limit 10"
 
-_SPANS = """-- What each head responds to
-select model_id, name, list(text order by rank) as responds_to
+_SPANS = """-- The text directions along which each head's output varies most
+select model_id, name, list(text order by rank) as first_spans
 from read_parquet('relations/spans.parquet') as spans
 join read_parquet('relations/heads.parquet') as heads using (model_id, layer, head)
 where rank <= 3
@@ -57,7 +57,7 @@ order by model_id, layer, head
 limit 10;
 """
 # DuckDB's functions of lists refuse a column in which a list is null; those of arrays don't.
-_NEIGHBOURS = """-- Which images one head holds to be most like the first
+_NEIGHBOURS = """-- Which images are most similar to the first in what one head writes
 with vectors as (
     select image_id, {head}::float[{size}] as vector
     from read_parquet('{paths}')
