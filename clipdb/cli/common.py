@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar, cast
 import click
 from click.core import ParameterSource
 
+from clipdb._start import settled
 from clipdb.errors import ClipdbError, Stopped
 from clipdb.schema.names import is_url
 
@@ -69,6 +70,7 @@ def _message(error: Exception) -> str:
 
 
 def _stop(ctx: click.Context, kept: str = "") -> NoReturn:
+    settled()
     click.echo(f"Stopped: {kept}." if kept else "Stopped.", err=True)
     if _meta(ctx, "shell"):
         ctx.exit(130)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clipdb._start import settled
 from clipdb.cli.common import index_option, plain
 from clipdb.errors import ClipdbError
 
@@ -80,6 +81,7 @@ def command(
                     record(index, reviewer, decision, blind)
                     decided += 1
     except (_Quit, click.Abort):  # Abort is what a prompt makes of Ctrl-C and of the end of its input
+        settled()
         click.echo()
     finally:
         click.echo(f"{index}: {decided} heads decided by {who}, {len(left) - decided} left")

@@ -210,7 +210,7 @@ def test_what_a_query_needs_and_is_not_given_is_wrong_usage(run: Run) -> None:
 
 def test_american_spelling(run: Run) -> None:
     british, american = (run("query", name, "--help").stdout for name in ("neighbours", "neighbors"))
-    assert american == british and "Usage:" in british
+    assert american == british.replace("query neighbours [", "query neighbors [") and "Usage:" in british
 
 
 def test_a_model_is_chosen_for_sql(run: Run, two: Built) -> None:
