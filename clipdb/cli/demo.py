@@ -104,7 +104,8 @@ def _ask(index: Path, *arguments: str) -> None:
 
     words = [*arguments, "-i", str(index)]
     click.echo(f"$ clipdb query {shlex.join(words)}")
-    if code := query.main(words, standalone_mode=False):  # Ctrl-C
+    names = click.get_current_context().help_option_names
+    if code := query.main(words, standalone_mode=False, help_option_names=names):  # Ctrl-C
         click.get_current_context().exit(code)
     click.echo()
 
