@@ -29,17 +29,39 @@ def main() -> None:
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, but not inside an import.
+    """Raise KeyboardInterrupt until it is on its way: on Ctrl-C, and again by a timer that `settled` stops.
 
-    Libraries swallow it there, or turn it into another error; so it is tried again until the import is done.
+    Inside an import it isn't raised, since libraries turn it into another error there; and elsewhere code written in C
+    may drop it, as it drops any error of a Python function that it calls.
     """
+    if number == signal.SIGALRM and _under_way(sys.exc_info()[1]):
+        return
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS)
+    if not _importing(frame):
+        raise KeyboardInterrupt
+
+
+def settled() -> None:
+    """Say that Ctrl-C has been dealt with and the process goes on."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _importing(frame: FrameType | None) -> bool:
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
-            signal.signal(signal.SIGALRM, interrupt)
-            signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS)
-            return
+            return True
         frame = frame.f_back
-    raise KeyboardInterrupt
+    return False
+
+
+def _under_way(error: BaseException | None) -> bool:
+    """Tell whether an error that is being dealt with is KeyboardInterrupt, or was raised in its place."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def stop_at_once(number: int, frame: FrameType | None) -> None:

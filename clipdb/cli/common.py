@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar, cast
 import click
 from click.core import ParameterSource
 
+from clipdb._start import settled
 from clipdb._text import plain, without_login
 from clipdb.cli.hints import runnable
 from clipdb.errors import ClipdbError, Stopped
@@ -113,6 +114,7 @@ def _shortened(line: str) -> str:
 
 
 def _stop(ctx: click.Context, kept: str = "") -> NoReturn:
+    settled()
     click.echo(f"Stopped: {kept}." if kept else "Stopped.", err=True)
     if _meta(ctx, "shell"):
         ctx.exit(130)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clipdb._start import settled
 from clipdb._text import counted
 from clipdb.cli.common import index_option, say
 from clipdb.errors import ClipdbError
@@ -84,6 +85,7 @@ def command(
                     record(index, reviewer, decision, blind)
                     decided += 1
     except (_Quit, click.Abort):  # Abort is what a prompt makes of Ctrl-C and of the end of its input
+        settled()
         click.echo()
     finally:
         say(f"{index}: {counted(decided, 'head')} decided by {who}, {len(left) - decided} left")

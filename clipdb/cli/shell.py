@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from clipdb._start import settled
 from clipdb.cli.common import leave, plain, readable_option, with_index
 from clipdb.cli.query import STARTS_SQL, WORD
 from clipdb.queries.named import query_names
@@ -70,6 +71,7 @@ def _answer(ctx: click.Context, index: Path | str, line: str) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except KeyboardInterrupt:
+        settled()
         click.echo("Stopped.", err=True)
         return 130
     except Exception as error:
@@ -117,6 +119,7 @@ def _typed() -> Iterator[str]:
             try:
                 yield input(PROMPT)
             except KeyboardInterrupt:
+                settled()
                 click.echo()
             except EOFError:
                 click.echo()

@@ -21,6 +21,7 @@ from clipdb.ingest.published_file import Published, read_labels, read_spans
 from clipdb.ingest.rows import put
 from clipdb.ingest.writer import Writer
 from clipdb.schema import catalog
+from clipdb.schema.connections import closing
 from clipdb.schema.names import is_name
 
 
@@ -146,7 +147,7 @@ def import_published(
     keys = {(row["model_id"], row["layer"], row["head"]) for row in published.rows}
     about = (len(keys), sorted({model for model, *_ in keys}), published.ignored)
     if catalog.exists(index):
-        with catalog.connect(index) as connection:
+        with closing(catalog.connect(index)) as connection:
             _check_source(connection, index, source)
             check_heads(connection, file, keys)
             if not _find_changed(connection, how, source, published.rows):

@@ -14,6 +14,7 @@ from clipdb.ingest.reviews_file import Reviews, read_reviews
 from clipdb.ingest.rows import put
 from clipdb.ingest.writer import Writer
 from clipdb.schema import catalog
+from clipdb.schema.connections import closing
 
 _HEAD = ("model_id", "layer", "head")
 _KEYS = {
@@ -53,7 +54,7 @@ def import_reviews(index: Path, file: Path, model_id: str | None = None) -> tupl
     reviews = read_reviews(file, model_id)
     total = len(reviews.labels) + len(reviews.judgements)
     if catalog.exists(index):
-        with catalog.connect(index) as connection:
+        with closing(catalog.connect(index)) as connection:
             if not any(_new(connection, reviews, "").values()):
                 return 0, total, reviews.ignored
     with (

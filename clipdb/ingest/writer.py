@@ -23,6 +23,7 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.lock import writer_lock
 from clipdb.ingest.rows import put
 from clipdb.schema import catalog
+from clipdb.schema.connections import closing
 
 # A reader may be at a long query; a writer that has done an hour's work waits for it rather than give up.
 PATIENCE_SECONDS = 600.0
@@ -43,7 +44,7 @@ class Reader:
 
     def read(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run one query on the catalog."""
-        with catalog.connect(self.index) as connection:
+        with closing(catalog.connect(self.index)) as connection:
             return connection.execute(sql, list(parameters)).fetchall()
 
 
@@ -134,7 +135,7 @@ class Writer(Reader):
         """
         with (
             disk_errors(self.index),
-            self._connect() as connection,
+            closing(self._connect()) as connection,
         ):
             connection.begin()
             yield connection

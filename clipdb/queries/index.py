@@ -12,12 +12,14 @@ import duckdb
 
 from clipdb._text import without_login
 from clipdb.errors import ClipdbError
+from clipdb.queries.failures import reason
 from clipdb.queries.methods import Queries
 from clipdb.queries.named import NamedQuery
 from clipdb.queries.needs import reads_one_model, reads_vector_tables, reads_vectors, with_vectors_listed
 from clipdb.queries.parameters import require_utf8
 from clipdb.queries.resolve import SAME_SPELLING
 from clipdb.schema import catalog
+from clipdb.schema.connections import settle
 from clipdb.schema.names import is_url
 
 if TYPE_CHECKING:
@@ -86,17 +88,17 @@ class Index:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        reason = None if error is None else self._reason(error)
+        cause = None if error is None else reason(error, self._context, self._artefact)
         self.close()
-        if reason is not error and reason is not None:
-            raise reason from error
+        if cause is not None and cause is not error:
+            raise cause from error
 
     def __repr__(self) -> str:
         return f"clipdb.open({without_login(str(self.path))!r})"
 
     def close(self) -> None:
         """Close the index; results that were not fetched are lost."""
-        self.bare_connection.interrupt()  # closing waits for a query that Ctrl-C left running
+        settle(self.bare_connection)
         self.bare_connection.close()
         if self._engine is not None:
             self._engine.dispose()
@@ -271,24 +273,10 @@ class Index:
         try:
             return run()
         except (duckdb.Error, RuntimeError) as error:
-            reason = self._reason(error)
-            if reason is error:
+            cause = reason(error, self._context, self._artefact)
+            if cause is error:
                 raise
-            raise reason from error
-
-    def _reason(self, error: BaseException) -> BaseException:
-        """Find what is behind an error of DuckDB: of a function, Ctrl-C, or an artefact that can't be read."""
-        if isinstance(error, RuntimeError) and isinstance(error.__cause__, KeyboardInterrupt):
-            from clipdb._apart import let_go
-
-            let_go()  # a thread of DuckDB's may wait for a model
-            return KeyboardInterrupt()
-        cause = self._context.error if self._context is not None else None
-        if cause is not None and isinstance(error, duckdb.InvalidInputException) and type(cause).__name__ in str(error):
-            return cause
-        if isinstance(error, duckdb.Error) and self._artefact is not None and self._artefact.is_about(error):
-            return self._artefact.unreadable(error)
-        return error
+            raise cause from error
 
 
 def _artefact(path: str | Path) -> Artefact | None:

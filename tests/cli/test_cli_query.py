@@ -166,17 +166,6 @@ def test_a_failure_leaves_the_file_as_it_was(run: Run, tmp_path: Path) -> None:
     assert failed.exit_code == 1 and "can't write" in failed.stderr and len(failed.stderr.splitlines()) == 1
 
 
-def test_what_a_query_needs_and_is_not_given_is_wrong_usage(run: Run) -> None:
-    result = run("query", "head")
-    assert result.exit_code == 2 and result.stdout == ""
-    assert result.stderr.endswith("Error: head needs --head: The head, as L11.H3.\n")
-
-
-def test_american_spelling(run: Run) -> None:
-    british, american = (run("query", name, "--help").stdout for name in ("neighbours", "neighbors"))
-    assert american == british and "Usage:" in british
-
-
 def test_a_model_is_chosen_for_sql(run: Run, two: Built) -> None:
     query = "select count(*) as n from image_vectors"
     failed = run("query", query, index=two.path)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -72,14 +71,14 @@ def test_another_models_weights_are_not_taken_for_its_own(ready_index: Path, own
 
 def test_the_index_is_free_between_questions(own_index: Path, pictures: list[Path]) -> None:
     """A reader that stayed would hold up every writer."""
-    with typed(own_index) as (process, terminal):
-        read_until(terminal, b"clipdb> ")
-        os.write(terminal, b"select 41 + 1 as answer\n")
-        read_until(terminal, b"42")
-        read_until(terminal, b"clipdb> ")
+    with Terminal(own_index) as terminal:
+        terminal.until("clipdb> ")
+        terminal.type("select 41 + 1 as answer\n")
+        terminal.until("42")
+        terminal.until("clipdb> ")
         done("label", "--pool", "scenes", "-i", own_index)
-        os.write(terminal, b"\x04")
-        assert process.wait(60) == 0
+        terminal.type("\x04")
+        assert terminal.process.wait(60) == 0
 
 
 @pytest.mark.parametrize(
@@ -106,52 +105,61 @@ def test_help(ready_index: Path) -> None:
     assert shell(ready_index, "help explain").stdout.startswith("Usage: clipdb explain")
 
 
-@contextmanager
-def typed(index: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+class Terminal:
     """A shell in a terminal."""
-    terminal, its_end = pty.openpty()
-    environment = {**os.environ, "HOME": str(index.parent), "XDG_CONFIG_HOME": str(index.parent), "TERM": "dumb"}
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from clipdb._start import main; "
-    process = subprocess.Popen(
-        [sys.executable, "-c", f"{code} main()", "shell", "-i", str(index)],
-        stdin=its_end,
-        stdout=its_end,
-        stderr=its_end,
-        env=environment,
-        start_new_session=True,
-    )
-    os.close(its_end)
-    try:
-        yield process, terminal
-    finally:
-        process.kill()
-        process.wait()
-        os.close(terminal)
 
+    def __init__(self, index: Path) -> None:
+        self._side, its_side = pty.openpty()
+        self._unread = b""
+        environment = {**os.environ, "HOME": str(index.parent), "XDG_CONFIG_HOME": str(index.parent), "TERM": "dumb"}
+        code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", f"{code} from clipdb._start import main; main()", "shell", "-i", str(index)],
+            stdin=its_side,
+            stdout=its_side,
+            stderr=its_side,
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(its_side)
 
-def read_until(terminal: int, awaited: bytes) -> bytes:
-    shown = b""
-    while awaited not in shown:
-        shown += os.read(terminal, 4096)
-    return shown
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._side)
+
+    def type(self, line: str) -> None:
+        os.write(self._side, line.encode())
+
+    def until(self, awaited: str, seconds: float = 120) -> str:
+        """Read on up to some text."""
+        while awaited.encode() not in self._unread:
+            assert select.select([self._side], [], [], seconds)[0], self._unread
+            self._unread += os.read(self._side, 4096)
+        before, self._unread = self._unread.split(awaited.encode(), 1)
+        return before.decode()
 
 
 def test_ctrl_c_stops_the_question_and_not_the_shell(own_index: Path, pictures: list[Path]) -> None:
-    with typed(own_index) as (process, terminal):
-        read_until(terminal, b"clipdb> ")
+    with Terminal(own_index) as terminal:
+        pid = terminal.process.pid
+        terminal.until("clipdb> ")
         for question in (f'explain {pictures[0]} "a zebra"', LONG):
-            os.write(terminal, question.encode() + b"\n")
-            read_until(terminal, b"\n")  # its echo
-            begun = cpu(process.pid)
-            assert until(lambda begun=begun: cpu(process.pid) > begun + 1)
-            os.kill(process.pid, signal.SIGINT)
-            assert b"Error" not in read_until(terminal, b"Stopped.")
-            read_until(terminal, b"clipdb> ")
-        os.kill(process.pid, signal.SIGINT)  # at the prompt
-        read_until(terminal, b"clipdb> ")
-        os.write(terminal, b"select 41 + 1 as answer\n")
-        read_until(terminal, b"42")
-        read_until(terminal, b"clipdb> ")
-        os.write(terminal, b"quit\n")
-        assert process.wait(60) == 0
+            terminal.type(f"{question}\n")
+            terminal.until("\n")  # its echo
+            begun = cpu(pid)
+            assert until(lambda begun=begun: cpu(pid) > begun + 1)
+            os.kill(pid, signal.SIGINT)
+            assert "Error" not in terminal.until("Stopped.")
+            terminal.until("clipdb> ")
+        os.kill(pid, signal.SIGINT)  # at the prompt
+        terminal.until("clipdb> ")
+        terminal.type("select 41 + 1 as answer\n")
+        terminal.until("42")
+        terminal.until("clipdb> ")
+        terminal.type("quit\n")
+        assert terminal.process.wait(60) == 0
     assert (own_index.parent / "clipdb" / "shell_history").is_file()

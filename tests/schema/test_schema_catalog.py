@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -228,3 +229,15 @@ def test_nothing_is_fetched_from_the_network(index: Path) -> None:
     with connect(index) as connection:
         setting = connection.execute("select current_setting('autoinstall_known_extensions')").fetchone()
         assert setting == (False,)
+
+
+def test_threads_of_one_process_open_a_catalog_at_once(tmp_path: Path) -> None:
+    """One may be closing it as another opens it, and waits for that."""
+    index = tmp_path / "a.clipdb"
+    create(index)
+
+    def open_once(_: int) -> None:
+        connect(index, read_only=False).close()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(open_once, range(1000))) == [None] * 1000

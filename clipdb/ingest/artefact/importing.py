@@ -25,6 +25,7 @@ from clipdb.ingest.moments import Moments
 from clipdb.ingest.writer import Writer
 from clipdb.schema import catalog
 from clipdb.schema.artefact import VectorKind
+from clipdb.schema.connections import closing
 
 COMMAND = "import artefact"
 _KINDS: tuple[VectorKind, ...] = ("images", "texts")
@@ -106,7 +107,7 @@ class _Session:
         self.nameless = 0  # images of which the artefact has vectors and the catalog would have no row
 
     def run(self) -> Imported:
-        with catalog.connect(self.writer.index) as connection:
+        with closing(catalog.connect(self.writer.index)) as connection:
             self._check(connection)
             unfinished = _count(connection, _UNFINISHED, self.artefact.digest)
         for merge in self.merges:

@@ -1,0 +1,40 @@
+"""What is behind an error of DuckDB."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from clipdb.schema.connections import was_interrupted
+
+if TYPE_CHECKING:
+    from clipdb.queries.context import Context
+    from clipdb.queries.exported import Artefact
+
+
+def reason(error: BaseException, context: Context | None, artefact: Artefact | None) -> BaseException:
+    """Find what a function raised, Ctrl-C, or what is wrong with an artefact; else give the error itself.
+
+    Parameters
+    ----------
+    error
+        What a statement raised.
+    context
+        The context of the table functions, if they are in use.
+    artefact
+        The artefact that was asked, if it was one.
+    """
+    if was_interrupted(error):
+        from clipdb._apart import let_go
+
+        let_go()  # a thread of DuckDB's may wait for a model
+        return KeyboardInterrupt()
+    if not isinstance(error, duckdb.Error):
+        return error
+    cause = context.error if context is not None else None
+    if cause is not None and isinstance(error, duckdb.InvalidInputException) and type(cause).__name__ in str(error):
+        return cause
+    if artefact is not None and artefact.is_about(error):
+        return artefact.unreadable(error)
+    return error

@@ -1,0 +1,24 @@
+"""Named queries that are called in the wrong way, or in another spelling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support import clipdb, done
+
+
+def test_what_a_query_needs_and_is_not_given_is_wrong_usage(ready_index: Path) -> None:
+    result = clipdb("query", "head", "-i", ready_index)
+    assert result.exit_code == 2 and result.stdout == ""
+    assert result.stderr.endswith("Error: head needs --head: The head, as L11.H3.\n")
+
+
+def test_empty_arguments_are_named_as_they_were_typed(ready_index: Path, pictures: list[Path]) -> None:
+    for arguments, name in ((("", "a text"), "IMAGE"), ((pictures[0], " "), "TEXT")):
+        result = clipdb("explain", *arguments, "-i", ready_index)
+        assert (result.exit_code, result.stderr) == (1, f"Error: {name} is empty\n")
+
+
+def test_american_spelling() -> None:
+    british, american = (done("query", name, "--help") for name in ("neighbours", "neighbors"))
+    assert american == british.replace("query neighbours [", "query neighbors [") and "Usage:" in british
