@@ -21,4 +21,4 @@ def test_empty_arguments_are_named_as_they_were_typed(ready_index: Path, picture
 
 def test_american_spelling() -> None:
     british, american = (done("query", name, "--help") for name in ("neighbours", "neighbors"))
-    assert american == british.replace("query neighbours [", "query neighbors [") and "Usage:" in british
+    assert american == british and "Usage:" in british

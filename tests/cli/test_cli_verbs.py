@@ -181,7 +181,9 @@ def test_an_index_of_a_newer_version_is_refused(run: Run, copy: Built) -> None:
 
 def test_an_older_index_asks_for_the_upgrade(run: Run, copy: Built) -> None:
     with duckdb.connect(str(copy.path / "catalog.duckdb")) as connection:
-        connection.execute("update clipdb_schema set version = 0")
+        connection.execute("update clipdb_schema set version = 1")
+        connection.execute("create table before as from heads; drop view heads; alter table before rename to heads")
+        connection.execute("drop table bases; drop table head_statistics")
     result = run("query", "heads", index=copy.path)
     assert result.exit_code == 1 and f"clipdb upgrade {copy.path}" in result.stderr
     assert run("upgrade", index=copy.path).exit_code == 0

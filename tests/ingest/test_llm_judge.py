@@ -347,7 +347,7 @@ def test_dry_run(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_to_judge(index: Path) -> None:
     with serving(judged) as server:
-        assert "has no spans from the pool 'other': run `clipdb span --pool other`" in refused(
+        assert "has no spans from the pool 'other': run `clipdb span --pool other -i " in refused(
             *asking("judge", index, server.url, "--pool", "other")
         )
         assert refused(*asking("judge", index, server.url, "--labeller", "llm:nobody")) == (
@@ -355,7 +355,9 @@ def test_nothing_to_judge(index: Path) -> None:
             "choose with --labeller among llm:somebody"
         )
         change(index, "delete from labels")
-        assert refused(*asking("judge", index, server.url)).endswith("name them with `clipdb label --pool plain`")
+        assert refused(*asking("judge", index, server.url)).endswith(
+            f"name them with `clipdb label --pool plain -i {index}`"
+        )
         assert server.asked == []
     assert rows(index, "select count(*) from runs where command = 'judge'") == [(0,)]
 

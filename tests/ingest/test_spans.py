@@ -94,7 +94,8 @@ def test_spans_of_more_images_replace_the_old(
 
 def test_an_unknown_pool_or_model(own_index: Path) -> None:
     line = refused("span", "--pool", "nothing", "-i", own_index)
-    assert line == f"no pool 'nothing' in {own_index} (it has scenes): run `clipdb ingest texts FILE --pool nothing`"
+    advice = f"run `clipdb ingest texts FILE --pool nothing -i {own_index}`"
+    assert line == f"no pool 'nothing' in {own_index} (it has scenes): {advice}"
     line = refused("span", "--pool", "scenes", "--model", "a/b", "-i", own_index)
     assert line == f"{own_index} has no images of model a/b: it has {MODEL}"
 

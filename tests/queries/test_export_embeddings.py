@@ -169,7 +169,7 @@ def test_an_artefact_of_vectors_alone_knows_the_ids(task: Task, tmp_path: Path) 
     assert [row["image_id"] for row in found] == task.built.ids
     assert {(row["uri"], row["label"], row["split"]) for row in found} == {(None, None, None)}
     line = refused("export", "embeddings", tmp_path / "x.npy", "--without", "property=a", "-i", tmp_path / "artefact")
-    assert line == "no head of one/a has a name yet: run `clipdb label`"
+    assert line == f"no head of one/a has a name yet: run `clipdb label -i {tmp_path / 'artefact'}`"
 
 
 def test_columns_are_as_documented(task: Task, tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_what_is_wrong_is_said_in_a_line(task: Task, tmp_path: Path, arguments: 
         (
             "delete from labels",
             ("--without", "property=colour"),
-            "no head of one/a has a name yet: run `clipdb label`",
+            "no head of one/a has a name yet: run `clipdb label -i ",
         ),
         ("update head_statistics set mean = null", ("--without", "layer=2", "--how", "mean"), "mean is not stored"),
         (

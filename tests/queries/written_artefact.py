@@ -67,11 +67,12 @@ def write(
         for number, start in enumerate(range(0, len(table), shard)):
             put(vectors_path(model, kind, number), kind, model, table.slice(start, shard))
     put(CARD, "card", "", None)
+    about = {row["model_id"]: row for row in relations["models"].to_pylist()} if "models" in relations else {}
     entries = [
         ModelEntry(
             model,
-            None,
-            None,
+            about.get(model, {}).get("weights_sha256"),
+            json.loads(about.get(model, {}).get("preprocess") or "null"),
             LAYERS,
             len(vectors.get((model, "images"), ())),
             len(vectors.get((model, "texts"), ())),
