@@ -56,7 +56,7 @@ def test_parquet_rows_are_there_for_sql(arguments: tuple[object, ...], ready_ind
     file = tmp_path / "map.parquet"
     done(*arguments, "-o", file)
     asked = f"select count(*) as n, count(patch_row) as patches, sum(share) as share from '{file}'"
-    answer = next(csv.DictReader(io.StringIO(done("query", asked, "-f", "csv", "-i", ready_index))))
+    answer = next(csv.DictReader(io.StringIO(done("query", asked, "--files", "-f", "csv", "-i", ready_index))))
     assert (answer["n"], answer["patches"]) == ("65", "64")
     assert float(answer["share"]) == pytest.approx(
         sum(row["share"] for row in json.loads(done(*arguments, "-f", "json")))

@@ -58,7 +58,7 @@ def test_info_counts_what_is_there(run: Run) -> None:
 def test_info_says_what_is_older_than_the_images(run: Run, copy: Built) -> None:
     change(copy.path, f"insert into batches select * replace ('{LATER}' as run) from batches where kind = 'images'")
     notes = {row["what"]: row["note"] for row in rows(run("info", "-f", "json", index=copy.path)) if row["model_id"]}
-    assert notes["spans"] == "older than the images: run `clipdb span`"
+    assert notes["spans"] == "older than the images: run `clipdb span --pool general`"
     assert "older than the images" in str(notes["labels"])
     change(copy.path, f"update spans set run = '{LATER}'")
     notes = {row["what"]: row["note"] for row in rows(run("info", "-f", "json", index=copy.path)) if row["model_id"]}
@@ -69,7 +69,7 @@ def test_info_says_what_is_older_than_the_images(run: Run, copy: Built) -> None:
     assert notes["judgements"] == "not independent"
     change(copy.path, "update labels set property = 'sound' where (layer, head) = (1, 0)")
     notes = {row["what"]: row["note"] for row in rows(run("info", "-f", "json", index=copy.path)) if row["model_id"]}
-    assert notes["judgements"] == "not independent; 1 current names not judged: run `clipdb judge`"
+    assert notes["judgements"] == "not independent; 1 current names not judged: run `clipdb judge --pool general`"
 
 
 def test_info_counts_failures(run: Run, copy: Built) -> None:
