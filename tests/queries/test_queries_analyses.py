@@ -135,8 +135,8 @@ def test_failed_images_say_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("query", "missing", "command"),
     [
-        ("polysemantic", "labels", "clipdb label"),
-        ("properties_by_layer", "labels", "clipdb label"),
+        ("polysemantic", "names of heads", "clipdb label"),
+        ("properties_by_layer", "names of heads", "clipdb label"),
         ("spans_shared", "spans", "clipdb span"),
         ("coverage", "spans", "clipdb span"),
         ("alike", "heads", "clipdb ingest images"),
