@@ -108,7 +108,7 @@ def test_a_table_gives_its_width_to_texts(run: Run, monkeypatch: pytest.MonkeyPa
     lines = run("query", "heads").stdout.splitlines()
     assert lines[0].split() == ["head", "property", "labeller", "share", "spans", "variance"]
     assert max(map(len, lines)) <= 80 and "two apples; a red, round thing; a b…" in lines[2 + 5]
-    assert lines[-1] == "(in all rows: model_id one/a; -f csv has all)"
+    assert lines[-1] == "(in all rows: model_id one/a; empty: confidence, note; -f csv has all)"
     assert run("query", "heads", "--layer", "1").stdout.endswith(
         "(in all rows: model_id one/a, labeller vote; -f csv has all)\n"
     )
