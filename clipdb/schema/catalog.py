@@ -14,6 +14,7 @@ from clipdb._text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.schema import migrations
 from clipdb.schema.artefact import MANIFEST
+from clipdb.schema.connections import settle
 
 CATALOG = "catalog.duckdb"
 SCHEMA_VERSION = migrations.SCHEMA_VERSION
@@ -150,6 +151,7 @@ def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.D
         connection.execute("set global TimeZone = 'UTC'")
         _check_version(connection, index)
     except BaseException as error:  # Ctrl-C too: a connection left open would keep this process from writing
+        settle(connection)
         connection.close()
         if isinstance(error, duckdb.Error):
             raise unreadable(index, error) from error
