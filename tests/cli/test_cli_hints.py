@@ -58,6 +58,17 @@ def test_advice_needs_no_index_where_it_is_the_default(index: Path, monkeypatch:
     assert refused("query", "properties").endswith("run `clipdb label`")
 
 
+def test_advice_for_an_export_imports_it_first(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export = tmp_path / "an export"
+    done("export", export, "-i", index)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CLIPDB_INDEX", raising=False)
+    told = refused("query", "properties", "-i", export)
+    assert advised(told) == [["import", str(export)], ["label"]], told
+    done(*advised(told)[0])
+    assert "has no spans yet" in refused("label")
+
+
 def test_a_missing_index_names_those_nearby(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (index.parent / "clipdb-demo").mkdir()
     index.rename(index.parent / "clipdb-demo" / "demo.clipdb")

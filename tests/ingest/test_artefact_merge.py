@@ -43,7 +43,7 @@ def test_merged_shards_are_the_index_of_all_images(
         assert result.exit_code == 0, result.output
         old = "older than the images" in done("info", "-i", index)
         assert old == (place > 0)
-        assert ("run `clipdb span`" in result.stderr) == (0 < place < 3)
+        assert ("run `clipdb span -i" in result.stderr) == (0 < place < 3)
     assert_same_vectors(table(index), table(union))
     assert_same_vectors(table(index, "texts"), table(union, "texts"))
     for (*head, total, rank, mean), (*other, all_total, all_rank, all_mean) in zip(
