@@ -63,7 +63,7 @@ def test_the_model_is_loaded_once(ready_index: Path, pictures: list[Path]) -> No
 
 
 def test_another_models_weights_are_not_taken_for_its_own(ready_index: Path, own_index: Path) -> None:
-    change(own_index, "update models set weights_sha256 = repeat('0', 64)")
+    change(own_index, "update models set weights_sha256 = repeat('0', 64), tensors_sha256 = repeat('0', 64)")
     question = 'text-neighbours "a zebra" --head L4.H1 -n 1'
     result = shell(ready_index, question, f"{question} -i {own_index}")
     assert result.exit_code == 1 and "other weights" in result.stderr

@@ -135,10 +135,10 @@ def test_the_same_again_adds_nothing(trained: Path) -> None:
 
 def test_more_images_are_other_shares(trained: Path, scenes: Path) -> None:
     done("ingest", "images", scenes, "--model", MODEL_ID, "--device", "cpu", "--workers", 0, "-i", trained)
-    assert "older than the images: run `clipdb label`" in done("info", "-f", "json", "-i", trained)
+    assert "older than the images: run `clipdb label" in done("info", "-f", "json", "-i", trained)
     done(*LABEL, trained)
     assert_measured(trained, MODEL_ID)
-    assert "run `clipdb label`" not in done("info", "-f", "json", "-i", trained).replace("span`, then `clipdb", "")
+    assert "run `clipdb label" not in done("info", "-f", "json", "-i", trained)
     assert rows(trained, "select count(*), count(distinct run) from labels") == [(48, 2)]
 
 
@@ -203,7 +203,7 @@ def test_pools_that_tell_nothing_apart(lines: list[str], says: str, trained: Pat
 
 def test_what_is_missing_is_named(trained: Path, tmp_path: Path) -> None:
     no_pool = f"{trained} has no descriptions from the pool 'general': run `clipdb span --pool general -i {trained}`"
-    assert refused("label", "-i", trained) == no_pool
+    assert refused("label", "--pool", "general", "-i", trained) == no_pool
     change(trained, "insert into pool_texts select 'scenes', sha256('new'), 9999, 'colour'")
     change(trained, "insert into texts values (sha256('new'), 'new')")
     assert refused(*LABEL, trained) == (
