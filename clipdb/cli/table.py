@@ -23,6 +23,7 @@ PIPE_WIDTH = 120
 _ID = re.compile(r"[0-9a-f]{64}")
 _ID_SHOWN = 12  # of an image_id or text_id: commands take the beginning of one
 _PATH = re.compile(r"/(\S+|.*\.\w{2,5})$")
+_FIGURES = re.compile(r"-?[\d.]+(e[-+]?\d+)?( \[[^\]]*\])?")  # a number, perhaps with its interval
 _GAP = "  "
 _NARROWEST = 10  # a column of names is not cut shorter than this; columns that then don't fit are left out
 _NARROWEST_PROSE = 16  # nor is one of texts of several words
@@ -57,7 +58,10 @@ def render(names: Sequence[str], rows: Sequence[Row], width: int, left_out: Sequ
         columns = [[row[place] for row in cells] for place in range(len(names))]
         sentences = [not right and _is_prose(column) for right, column in zip(numeric, columns, strict=True)]
         described = zip(names, natural, numeric, columns, strict=True)
-        least = [size if right else min(size, _least(name, column, width)) for name, size, right, column in described]
+        least = [
+            size if right or _is_figures(column) else min(size, _least(name, column, width))
+            for name, size, right, column in described
+        ]
     shown, widths = _fit(natural, least, sentences, width)
     heading = [_cut(names[place], widths[place]) for place in shown]
 
@@ -145,6 +149,11 @@ def _write_list(value: Sequence[Any]) -> str:
     if all(item is None or _is_number(item) for item in value) and len(value) > _LONGEST_LIST:
         return joint.join(_write(item, 3) for item in value[:3]) + f", ... ({len(value)} numbers)"
     return joint.join(_write(item, 3) for item in value)
+
+
+def _is_figures(column: Sequence[str]) -> bool:
+    """Whether a column has numbers with their intervals, which would be wrong ones if they were cut."""
+    return any(column) and all(not text or _FIGURES.fullmatch(text) for text in column)
 
 
 def _is_prose(column: Sequence[str]) -> bool:

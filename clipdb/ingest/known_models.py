@@ -69,22 +69,6 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def model_ids(reader: Reader, chosen: str | None = None) -> list[str]:
-    """List the models of an index that have image vectors, or check that one is among them.
-
-    Raises
-    ------
-    ClipdbError
-        If the index has none, or not the chosen one.
-    """
-    known = [row[0] for row in reader.read("select distinct model_id from batches where kind = 'images' order by 1")]
-    if not known:
-        raise ClipdbError(f"{reader.index} has no images yet: run `clipdb ingest images SRC --model ARCH/PRETRAINED`")
-    if chosen is not None and chosen not in known:
-        raise ClipdbError(f"{reader.index} has no images of model {chosen}: it has {', '.join(known)}")
-    return known if chosen is None else [chosen]
-
-
 def remembered(reader: Reader, named: Named) -> Named:
     """Add what the index knows of a model and the user left out: its configuration, and where its weights were.
 

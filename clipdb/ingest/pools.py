@@ -9,7 +9,7 @@ from pathlib import Path
 
 from clipdb import pools
 from clipdb.errors import ClipdbError, stopped
-from clipdb.ingest.known_models import model_ids, reload
+from clipdb.ingest.known_models import reload
 from clipdb.ingest.models import Model
 from clipdb.ingest.progress import Stages, untold
 from clipdb.ingest.texts import embed_missing, pool_members, store_pool
@@ -99,7 +99,7 @@ def _embed(writer: Writer, pool: str, loader: Callable[[str], Callable[[], Model
     members = pool_members(writer, pool)
     unavailable = {}
     has_images = writer.read("select 1 from batches where kind = 'images' limit 1")
-    for model_id in model_ids(writer) if has_images else []:
+    for model_id in writer.models() if has_images else []:
         try:
             embed_missing(writer, model_id, members, loader(model_id), progress)
         except ClipdbError as error:

@@ -11,7 +11,7 @@ import numpy as np
 
 from clipdb.errors import ClipdbError, stopped
 from clipdb.ingest.heads import refresh_statistics, stored_bases
-from clipdb.ingest.known_models import model_ids, reload
+from clipdb.ingest.known_models import reload
 from clipdb.ingest.models import Model
 from clipdb.ingest.pools import ensure_pool
 from clipdb.ingest.progress import Stages, untold
@@ -69,7 +69,7 @@ def span(
     """
     writer = Writer(index, "span", {"pool": pool, "model": model_id, "count": count})
     with stopped(lambda: f"{writer.added} texts are embedded" if writer.added else ""), writer:
-        chosen = model_ids(writer, model_id)
+        chosen = writer.models(model_id)
         _keep_imported(writer, pool, chosen)
         ensure_pool(writer, pool)
         members = pool_members(writer, pool)

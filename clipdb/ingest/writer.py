@@ -47,6 +47,21 @@ class Reader:
         with closing(catalog.connect(self.index)) as connection:
             return connection.execute(sql, list(parameters)).fetchall()
 
+    def models(self, chosen: str | None = None) -> list[str]:
+        """List the models of the index that have image vectors, or check that one is among them.
+
+        Raises
+        ------
+        ClipdbError
+            If the index has none, or not the chosen one.
+        """
+        known = [row[0] for row in self.read("select distinct model_id from batches where kind = 'images' order by 1")]
+        if not known:
+            raise ClipdbError(f"{self.index} has no images yet: run `clipdb ingest images SRC --model ARCH/PRETRAINED`")
+        if chosen is not None and chosen not in known:
+            raise ClipdbError(f"{self.index} has no images of model {chosen}: it has {', '.join(known)}")
+        return known if chosen is None else [chosen]
+
 
 class Writer(Reader):
     """The one process that writes to an index, and the run that it records.

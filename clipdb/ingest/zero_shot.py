@@ -16,7 +16,6 @@ import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.heads import Head
-from clipdb.ingest.known_models import model_ids
 from clipdb.ingest.news import Labelled, news
 from clipdb.ingest.rows import put
 from clipdb.ingest.shares import Share, head_shares
@@ -67,7 +66,7 @@ def label_by_zero_shot(index: Path, pool: str, model_id: str | None = None) -> L
         properties that have descriptions to tell images apart by.
     """
     with Writer(index, "label", {"labeller": ZERO_SHOT, "pool": pool, "model": model_id}, empty_run=False) as writer:
-        chosen = model_ids(writer, model_id)
+        chosen = writer.models(model_id)
         descriptions = _descriptions(writer, pool)
         labels: list[dict[str, Any]] = []
         scores: list[dict[str, Any]] = []
