@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 from measure import report
 
-from clipdb.ingest.arrow import vector_column
-from clipdb.ingest.vector_table import VectorTable
-from clipdb.ingest.writer import Writer
+from clipdb.ingest.store.vector_arrays import vector_column
+from clipdb.ingest.store.vector_table import VectorTable
+from clipdb.ingest.store.writer import Writer
 from clipdb.schema.names import head_column
 from clipdb.schema.vectors import images_schema, vectors_path
 

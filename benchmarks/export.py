@@ -15,7 +15,7 @@ from pathlib import Path
 
 from measure import alternate, report
 
-from clipdb.queries.export import Options, export_index
+from clipdb.artefact.export import Options, export_index
 from queries import EMBED, HEADS, LAYERS, SIZE, build
 
 

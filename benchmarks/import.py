@@ -16,8 +16,8 @@ from pathlib import Path
 
 from measure import alternate, report
 
-from clipdb.ingest.artefact import import_artefact
-from clipdb.queries.export import Options, export_index
+from clipdb.artefact.export import Options, export_index
+from clipdb.artefact.merge import import_artefact
 from queries import HEADS, LAYERS, SIZE, build
 
 

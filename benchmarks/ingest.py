@@ -24,8 +24,8 @@ from measure import Comparison, report
 from photos import write_photos
 from safetensors.torch import save_file
 
-from clipdb.ingest.images import ImageOptions, Progress, ingest_images
-from clipdb.ingest.models import Model, load
+from clipdb.ingest.images.session import ImageOptions, Progress, ingest_images
+from clipdb.models.loading import Model, load
 
 
 def main() -> None:

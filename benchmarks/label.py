@@ -24,10 +24,10 @@ from typing import Any
 import openai
 from measure import alternate, report
 
-from clipdb.ingest.llm.client import Question, Server
-from clipdb.ingest.llm.label import Naming, label_by_llm, plan
-from clipdb.ingest.rows import put
-from clipdb.ingest.writer import Reader, Writer
+from clipdb.ingest.names.llm.client import Question, Server
+from clipdb.ingest.names.llm.naming import Naming, label_by_llm, plan
+from clipdb.ingest.store.rows import put
+from clipdb.ingest.store.writer import Reader, Writer
 from clipdb.schema.names import text_id
 
 POOL = "benchmark"

@@ -19,7 +19,7 @@ from statistics import median
 from measure import alternate, report, seconds
 
 import clipdb
-from clipdb.queries.named import find_query
+from clipdb.queries.named.sql_files import find_query
 from clipdb.schema import catalog
 
 HEADS = (12, 12, 12, 12, 16, 16)  # a layer, of each model

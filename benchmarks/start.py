@@ -17,7 +17,7 @@ from statistics import median
 
 from measure import alternate, report
 
-from clipdb.ingest.rows import put
+from clipdb.ingest.store.rows import put
 from clipdb.schema import catalog
 
 CLIPDB = Path(sys.executable).with_name("clipdb")

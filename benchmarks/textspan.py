@@ -13,8 +13,8 @@ import argparse
 import numpy as np
 from measure import alternate, report
 
-from clipdb.ingest.moments import Moments
-from clipdb.ingest.textspan import textspan
+from clipdb.ingest.descriptions.textspan import textspan
+from clipdb.ingest.store.moments import Moments
 
 
 def published(vectors: np.ndarray, pool: np.ndarray, count: int) -> list[int]:

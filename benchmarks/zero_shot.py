@@ -19,12 +19,12 @@ import numpy as np
 import pyarrow as pa
 from measure import alternate, report
 
-from clipdb.ingest.arrow import vector_column, vector_matrix
-from clipdb.ingest.pools import ensure_pool
-from clipdb.ingest.texts import pool_members
-from clipdb.ingest.vector_table import VectorTable
-from clipdb.ingest.writer import Writer
-from clipdb.ingest.zero_shot import label_by_zero_shot
+from clipdb.ingest.descriptions.pool_ingest import ensure_pool
+from clipdb.ingest.descriptions.texts import pool_members
+from clipdb.ingest.names.zero_shot import label_by_zero_shot
+from clipdb.ingest.store.vector_arrays import vector_column, vector_matrix
+from clipdb.ingest.store.vector_table import VectorTable
+from clipdb.ingest.store.writer import Writer
 from clipdb.schema.names import head_column
 from clipdb.schema.vectors import images_path, texts_schema
 from queries import EMBED, HEADS, LAYERS, MODEL, ROWS, SIZE, build

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clipdb import schema
-    from clipdb._open import open
-    from clipdb._segment import segment
+    from clipdb.api.opening import open
+    from clipdb.api.segmenting import segment
     from clipdb.errors import ClipdbError
     from clipdb.queries.index import Index
 
@@ -22,8 +22,8 @@ __all__ = ["ClipdbError", "Index", "__version__", "open", "schema", "segment"]
 _FROM = {
     "ClipdbError": "clipdb.errors",
     "Index": "clipdb.queries.index",
-    "open": "clipdb._open",
-    "segment": "clipdb._segment",
+    "open": "clipdb.api.opening",
+    "segment": "clipdb.api.segmenting",
 }
 
 

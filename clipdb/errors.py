@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
-from clipdb._text import without_login
+from clipdb._util.text import without_login
 
 
 class ClipdbError(Exception):
@@ -66,7 +66,7 @@ def require(module: str, extra: str) -> ModuleType:
     MissingExtra
         With the exact ``pip install`` line, when the module is not there.
     """
-    from clipdb._apart import apart
+    from clipdb._util.apart import apart
 
     try:
         return apart(lambda: importlib.import_module(module))

@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from built_index import Built, build
 from llama_server import Llama, llama_server
 from support import MODEL, done, random_weights
 
@@ -87,3 +88,15 @@ def photos() -> Path:
     if not PHOTOS.is_dir():
         pytest.skip("no photographs beside the checkout")
     return PHOTOS
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """One model."""
+    return build(tmp_path_factory.mktemp("one") / "one.clipdb")
+
+
+@pytest.fixture(scope="session")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Two models over the same images."""
+    return build(tmp_path_factory.mktemp("two") / "two.clipdb", models=("one/a", "two/b"))

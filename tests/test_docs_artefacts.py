@@ -23,8 +23,8 @@ from range_server import serve
 from support import done, rows, verified
 
 import clipdb
+from clipdb.artefact.reading.remote import load_httpfs
 from clipdb.errors import ClipdbError
-from clipdb.queries.remote import load_httpfs
 
 PAGE = (Path(__file__).parents[1] / "docs" / "artefacts.md").read_text(encoding="utf-8")
 SCENES = 100  # of the demo's 400, which take their time

@@ -24,13 +24,13 @@ from safetensors.torch import save_file
 import clipdb
 from clipdb.demo import MODEL_CONFIG, WEIGHTS, write_scenes
 from clipdb.demo.scenes import PROPERTIES, VALUES, compose, generator, sample
-from clipdb.ingest.decomposition import Decomposer
-from clipdb.ingest.heads import Head
-from clipdb.ingest.images import ImageOptions, ingest_images
-from clipdb.ingest.models import Model, load
-from clipdb.ingest.spans import span
-from clipdb.ingest.vote import label_by_vote
-from clipdb.ingest.zero_shot import label_by_zero_shot
+from clipdb.ingest.descriptions.spans import span
+from clipdb.ingest.images.session import ImageOptions, ingest_images
+from clipdb.ingest.names.vote import label_by_vote
+from clipdb.ingest.names.zero_shot import label_by_zero_shot
+from clipdb.ingest.store.heads import Head
+from clipdb.models.decomposition import Decomposer
+from clipdb.models.loading import Model, load
 from clipdb.schema.layers import parse_layers
 
 SCENES_SEED, PAIRS_SEED, RANDOM_SEED = 551234, 551235, 3

@@ -12,7 +12,7 @@ import click
 
 from clipdb.cli import main
 from clipdb.cli.query import Questions, usage
-from clipdb.queries.named import NamedQuery, find_query, query_names
+from clipdb.queries.named.sql_files import NamedQuery, find_query, query_names
 from clipdb.schema.document import render as render_schema
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -1,4 +1,4 @@
-"""Write clipdb/ingest/catalogue.csv: the models of open_clip whose heads clipdb can read.
+"""Write clipdb/models/catalogue.csv: the models of open_clip whose heads clipdb can read.
 
 Run `python tools/list_models.py` after an upgrade of open_clip; `--check` fails when the file is stale.
 """
@@ -15,10 +15,10 @@ import open_clip
 import torch
 
 from clipdb import demo
-from clipdb.ingest.adapters import FAMILIES
-from clipdb.ingest.adapters.base import Adapter
+from clipdb.models.adapters import FAMILIES
+from clipdb.models.adapters.base import Adapter
 
-CATALOGUE = Path(__file__).parent.parent / "clipdb" / "ingest" / "catalogue.csv"
+CATALOGUE = Path(__file__).parent.parent / "clipdb" / "models" / "catalogue.csv"
 COLUMNS = ("arch", "pretrained", "layers", "heads", "width", "embed_dim", "patch_size", "image_size")
 
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import clipdb
-from clipdb.cli.table import render
+from clipdb.cli.show.table import render
 from clipdb.queries.functions import FUNCTIONS
-from clipdb.queries.table_function import TableFunction
+from clipdb.queries.functions.base.table_function import TableFunction
 
 PAGE = Path(__file__).parents[1] / "docs" / "sql.md"
 WIDTH = 120

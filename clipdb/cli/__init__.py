@@ -11,7 +11,7 @@ import click
 
 from clipdb import __version__
 from clipdb._start import interrupt, stop_at_once
-from clipdb.cli.common import Group
+from clipdb.cli.options.common import Group
 
 # Verb -> its line in `clipdb --help`. Each is the attribute `command` of the module clipdb.cli.VERB, which for a
 # keyword of Python ends in an underscore.
@@ -68,7 +68,7 @@ class Verbs(Group):
         if name not in VERBS:
             from difflib import get_close_matches
 
-            from clipdb.queries.named import query_names
+            from clipdb.queries.named.sql_files import query_names
 
             near = get_close_matches(name, VERBS, n=1)
             if not near and name.replace("-", "_") in query_names():

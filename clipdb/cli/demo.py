@@ -82,11 +82,11 @@ def command(folder: Path, scenes: int) -> None:
 def _build(folder: Path, count: int) -> tuple[Path, bool]:
     """Draw the scenes and take them through every step of the main job; tell whether anything was missing."""
     from clipdb import demo
-    from clipdb.cli.progress import ingest_progress
-    from clipdb.ingest.images import ingest_images
-    from clipdb.ingest.spans import span
-    from clipdb.ingest.vote import judge_by_vote
-    from clipdb.ingest.zero_shot import label_by_zero_shot
+    from clipdb.cli.show.progress import ingest_progress
+    from clipdb.ingest.descriptions.spans import span
+    from clipdb.ingest.images.session import ingest_images
+    from clipdb.ingest.names.vote import judge_by_vote
+    from clipdb.ingest.names.zero_shot import label_by_zero_shot
 
     try:  # scenes that are there already stay, with what is true of them
         drawn = demo.write_scenes(folder / "scenes", max(count, len([*folder.glob("scenes/scene-*.png")])), SEED)
@@ -110,7 +110,7 @@ def _store_truth(index: Path, drawn: list[tuple[Path, Scene]]) -> None:
     """Keep what each scene shows in ``images.metadata``, so that a person can check the heads in SQL."""
     import hashlib
 
-    from clipdb.ingest.writer import Writer
+    from clipdb.ingest.store.writer import Writer
 
     truth = [(json.dumps(asdict(scene)), hashlib.sha256(path.read_bytes()).hexdigest()) for path, scene in drawn]
     with Writer(index, "demo", {"scenes": len(drawn)}) as writer, writer.transaction() as connection:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import PICTURE, Output, output_options, readable_option
-from clipdb.cli.model_options import model_options
+from clipdb.cli.options.common import PICTURE, Output, output_options, readable_option
+from clipdb.cli.options.model_options import model_options
 from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def command(
     encode_image and encode_text. Otherwise, and where the image's file is gone, it is that of the image's embedding in
     the index, which is in float16.
     """
-    from clipdb._open import open as open_index
-    from clipdb.cli.output import write_rows
-    from clipdb.queries.named import find_query
+    from clipdb.api.opening import open as open_index
+    from clipdb.cli.show.output import write_rows
+    from clipdb.queries.named.sql_files import find_query
 
     for name, value in (("TEXT", text), ("--text-b", text_b), ("IMAGE", image)):
         if value is not None and not value.strip():
@@ -76,7 +76,7 @@ def command(
         shown = _name(opened, values["image"])
     total, its_own = sum(row[-1] for row in rows), own[0] - sum(own[1:])
     if plot is not None:
-        from clipdb.cli.plot import draw
+        from clipdb.pictures.charts import draw
 
         scores = "\n\N{MINUS SIGN} ".join(f"cos({shown}, “{one}”)" for one in texts)
         sum_of_heads, of_model = (f"{one:.4f}".replace("-", "\N{MINUS SIGN}") for one in (total, its_own))
@@ -97,8 +97,8 @@ def _own_cosines(opened: Index, model: str, image: str, texts: list[str], check:
     stored = subjects.image_row(model, image) is not None
     source = "from the index"
     if check or not stored or None in [subjects.text_row(model, one) for one in texts]:
-        from clipdb._own_cosine import own_cosines
-        from clipdb._segment import read_image
+        from clipdb.api.own_cosine import own_cosines
+        from clipdb.api.segmenting import read_image
 
         try:
             data = read_image(context, model, image)

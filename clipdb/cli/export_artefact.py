@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb._text import counted
-from clipdb.cli.common import index_option, say
+from clipdb._util.text import counted
+from clipdb.artefact.format import WHATS, What
+from clipdb.cli.options.common import index_option, say
 from clipdb.errors import ClipdbError, require
-from clipdb.schema.artefact import WHATS, What
 from clipdb.schema.names import is_url
 
 if TYPE_CHECKING:
-    from clipdb.queries.export.artefact import Progress
+    from clipdb.artefact.export.exporting import Progress
 
 _SIDE = 256
 _QUALITY = 85
@@ -71,7 +71,7 @@ def artefact(
         raise click.UsageError("--thumbnails shows the images that --without-images keeps back: choose one of them")
     if thumbnails:
         require("PIL", "ingest")
-    from clipdb.queries.export import Options, export_index
+    from clipdb.artefact.export import Options, export_index
 
     options = Options(what, models, layers, not without_images, licence, citation, replace)
     with _progress() as progress:
@@ -104,8 +104,8 @@ def thumbnail(image_id: str, uri: str) -> bytes | None:
     """
     from io import BytesIO
 
-    from clipdb.ingest.decode import Undecodable, decode_whole
-    from clipdb.ingest.sources.uri import read_known
+    from clipdb.ingest.images.sources.uri import read_known
+    from clipdb.models.preprocess import Undecodable, decode_whole
 
     try:
         picture = decode_whole(read_known(image_id, uri))
@@ -122,7 +122,7 @@ def _progress() -> Iterator[Progress]:
     """Show on stderr what has been written, where it is a terminal."""
     from rich.console import Console
 
-    from clipdb.schema.artefact import File
+    from clipdb.artefact.format import File
 
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import readable_option, say
+from clipdb.cli.options.common import readable_option, say
 from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:
-    from clipdb.queries.export.embeddings import EditedEmbeddings, How
+    from clipdb.artefact.export.embeddings import EditedEmbeddings, How
 
 _SELECTORS = "property=colour, layer=8-11, head=L11.H3 or labeller=zero-shot; may be repeated, and each adds its heads."
 _SHOWN = 8
@@ -53,9 +53,9 @@ def embeddings(
     if form not in (".parquet", ".npy"):
         raise ClipdbError(f"{file}: embeddings are written as FILE.parquet or FILE.npy")
     import clipdb
-    from clipdb.cli.output import replacing
-    from clipdb.queries.export.embedding_files import write_npy, write_parquet
-    from clipdb.queries.export.embeddings import Edit, EditedEmbeddings
+    from clipdb.artefact.export.embedding_files import write_npy, write_parquet
+    from clipdb.artefact.export.embeddings import Edit, EditedEmbeddings
+    from clipdb.cli.show.output import replacing
 
     with clipdb.open(index) as opened, _progress() as progress:
         edited = EditedEmbeddings(opened, model, Edit(without, only, how, normalise), progress)

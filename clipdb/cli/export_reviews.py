@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import Output, index_option, say
+from clipdb.cli.options.common import Output, index_option, say
 from clipdb.errors import ClipdbError
 
 
@@ -19,12 +19,12 @@ def reviews(index: Path, file: Path) -> None:
     `clipdb import reviews` reads the file, into this index or another.
     """
     import clipdb
-    from clipdb.cli.output import write_result
+    from clipdb.cli.show.output import write_result
 
     form = file.suffix.lower().lstrip(".")
     if form not in ("csv", "parquet"):
         raise ClipdbError(f"{file}: reviews are written as .csv or .parquet")
-    from clipdb.queries.reviews import reviews as rows
+    from clipdb.queries.reviews.decision_table import reviews as rows
 
     with clipdb.open(index) as opened:
         decided = rows(opened).fetchone() is not None

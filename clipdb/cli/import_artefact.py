@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from clipdb.cli.common import index_option, say
+from clipdb.cli.options.common import index_option, say
 from clipdb.errors import ClipdbError
 from clipdb.schema.names import is_url
 
 if TYPE_CHECKING:
-    from clipdb.ingest.artefact import Merged, Progress
+    from clipdb.artefact.merge import Merged, Progress
 
 
 @click.command()
@@ -36,7 +36,7 @@ def artefact(index: Path, directory: str, prefer: Literal["ours", "theirs"] | No
         raise ClipdbError(
             f"{directory} is a URL: download it and import that, or ask it with `clipdb query -i {directory}`"
         )
-    from clipdb.ingest.artefact import import_artefact
+    from clipdb.artefact.merge import import_artefact
 
     with _progress() as progress:
         imported = import_artefact(index, Path(directory), prefer, progress)
@@ -55,7 +55,7 @@ def _progress() -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
-    from clipdb.ingest.artefact import Progress
+    from clipdb.artefact.merge import Progress
 
     console = Console(stderr=True)
     with Bar(console=console, disable=not console.is_terminal) as bar:

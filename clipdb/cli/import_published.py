@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import click
 
-from clipdb._text import counted
-from clipdb.cli.common import index_option, say
+from clipdb._util.text import counted
+from clipdb.cli.options.common import index_option, say
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,7 +45,7 @@ def labels(index: Path, file: Path, source: str, model: str | None) -> None:
 
 
 def _import(index: Path, kind: Literal["spans", "labels"], file: Path, source: str, model: str | None) -> None:
-    from clipdb.ingest.published import import_published
+    from clipdb.ingest.names.published.published_names import import_published
 
     found = import_published(index, kind, file, source, model)
     if found.ignored:

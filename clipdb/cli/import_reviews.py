@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import index_option, say
+from clipdb.cli.options.common import index_option, say
 
 
 @click.command()
@@ -20,7 +20,7 @@ def reviews(index: Path, file: Path, model: str | None) -> None:
     is named or rejected, with the pool that the person saw; or fits, does not fit or unsure, with a text. The columns
     rating (1 to 5), decided_at and run may be there. The same file again changes nothing. A missing index is made.
     """
-    from clipdb.ingest.reviews_import import import_reviews
+    from clipdb.ingest.names.people.decisions_import import import_reviews
 
     added, skipped, ignored = import_reviews(index, file, model)
     if ignored:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import Output, output_options, readable_option
+from clipdb.cli.options.common import Output, output_options, readable_option
 
 # Run ids sort by time, so what was made from something newer than itself is found by comparing runs.
 _HOLDINGS = """
@@ -92,8 +92,8 @@ def command(index: Path | str, output: Output) -> None:
 
     Notes say what is older than what it was made from, and which command brings it up to date.
     """
-    from clipdb.cli.hints import runnable
-    from clipdb.cli.output import write_rows
+    from clipdb.cli.show.hints import runnable
+    from clipdb.cli.show.output import write_rows
     from clipdb.queries.index import Index
 
     with Index(index) as opened:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from clipdb._text import counted
-from clipdb.cli.common import Group, index_option, say
+from clipdb._util.text import counted
+from clipdb.cli.options.common import Group, index_option, say
 from clipdb.errors import require, require_found
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -24,7 +24,7 @@ def require_installed() -> None:
 def import_torch() -> None:
     """Import what takes seconds, which Ctrl-C doesn't leave half imported."""
     require_installed()
-    for module in ("torch", "open_clip", "clipdb.ingest.spans", "clipdb.ingest.images"):
+    for module in ("torch", "open_clip", "clipdb.ingest.descriptions.spans", "clipdb.ingest.images.session"):
         require(module, "ingest")
 
 
@@ -101,18 +101,18 @@ def images(
     metadata is filled in, and a path where there is no file any more is replaced. You can stop at any time: the same
     command resumes.
     """
-    from clipdb.cli.progress import ingest_progress
+    from clipdb.cli.show.progress import ingest_progress
 
     # What was mistyped is said before anything is imported that takes seconds.
     require_installed()
-    from clipdb.ingest.model_name import check_asked
-    from clipdb.ingest.sources import open_sources
+    from clipdb.ingest.images.sources import open_sources
+    from clipdb.models.model_name import check_asked
 
     check_asked(index, model, config)
     open_sources(sources)
     with ingest_progress() as progress:
         import_torch()
-        from clipdb.ingest.images import ImageOptions, ingest_images
+        from clipdb.ingest.images.session import ImageOptions, ingest_images
 
         options = ImageOptions(
             layers=layers,
@@ -147,11 +147,11 @@ def texts(index: Path, file: Path | None, pool: str, checkpoint: Path | None, de
     FILE has a line a description, or is CSV or Parquet with a column text and perhaps property. Without FILE, the pool
     of that name that ships with clipdb is taken: general or scenes.
     """
-    from clipdb.cli.progress import stage_progress
+    from clipdb.cli.show.progress import stage_progress
 
     with stage_progress() as progress:
         import_torch()
-        from clipdb.ingest.pools import ingest_texts
+        from clipdb.ingest.descriptions.pool_ingest import ingest_texts
 
         counts = ingest_texts(index, pool, file, checkpoint, device, progress)
     for model_id, reason in counts.unavailable.items():

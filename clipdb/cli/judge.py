@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb._text import counted
-from clipdb.cli.common import index_option, say
-from clipdb.cli.llm_options import llm_options, need_server, refuse_llm_options
+from clipdb._util.text import counted
+from clipdb.cli.options.common import index_option, say
+from clipdb.cli.options.llm_options import llm_options, need_server, refuse_llm_options
 from clipdb.errors import require
 
 if TYPE_CHECKING:
-    from clipdb.ingest.judged import Judging
-    from clipdb.ingest.llm.client import Server
+    from clipdb.ingest.names.llm.client import Server
+    from clipdb.ingest.names.named_spans import Judging
 
 
 @click.command()
@@ -53,12 +53,12 @@ def command(
     llm asks a language model on any OpenAI-compatible server, once a head; it isn't told who gave the name. Spans on
     which the same model has a verdict from the same prompt are skipped; calls that failed are made again.
     """
-    from clipdb.ingest.spanned import chosen_pool
-    from clipdb.ingest.writer import Reader
+    from clipdb.ingest.names.heads_with_spans import chosen_pool
+    from clipdb.ingest.store.writer import Reader
 
     if judge == "vote":
         refuse_llm_options("--judge llm")
-        from clipdb.ingest.vote import judge_by_vote
+        from clipdb.ingest.names.vote import judge_by_vote
 
         pool = chosen_pool(Reader(index), pool, model)
         verdicts, before = judge_by_vote(index, pool, model, top, labeller)
@@ -66,7 +66,7 @@ def command(
         say(f"{index}: {verdicts} verdicts by vote{same} (not independent of labels by zero-shot or vote)")
         return
     require("pydantic", "llm")
-    from clipdb.ingest.judged import Judging
+    from clipdb.ingest.names.named_spans import Judging
 
     server = need_server(server, "--judge llm")
     judging = Judging(chosen_pool(Reader(index), pool, model), model, labeller, top)
@@ -77,8 +77,8 @@ def command(
 
 
 def _judge(index: Path, server: Server, judging: Judging, concurrency: int) -> None:
-    from clipdb.cli.llm_calls import failures, llm_progress
-    from clipdb.ingest.llm.judge import judge_by_llm
+    from clipdb.cli.show.llm_calls import failures, llm_progress
+    from clipdb.ingest.names.llm.judging import judge_by_llm
 
     with llm_progress("heads") as progress:
         outcome = judge_by_llm(index, server, judging, concurrency, progress)
@@ -88,9 +88,9 @@ def _judge(index: Path, server: Server, judging: Judging, concurrency: int) -> N
 
 
 def _show(index: Path, server: Server, judging: Judging) -> None:
-    from clipdb.cli.llm_calls import show_calls
-    from clipdb.ingest.llm.judge import answering, plan
-    from clipdb.ingest.writer import Reader
+    from clipdb.cli.show.llm_calls import show_calls
+    from clipdb.ingest.names.llm.judging import answering, plan
+    from clipdb.ingest.store.writer import Reader
 
     todo = plan(Reader(index), judging, server.name)
     show_calls(index, answering(server, judging), [(question, 1) for question in todo.questions], todo.heads)

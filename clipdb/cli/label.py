@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb._text import counted
-from clipdb.cli.common import index_option, say
-from clipdb.cli.llm_options import llm_options, need_server, refuse_llm_options
+from clipdb._util.text import counted
+from clipdb.cli.options.common import index_option, say
+from clipdb.cli.options.llm_options import llm_options, need_server, refuse_llm_options
 from clipdb.errors import require
 
 if TYPE_CHECKING:
-    from clipdb.ingest.llm.client import Server
-    from clipdb.ingest.llm.label import Naming
+    from clipdb.ingest.names.llm.client import Server
+    from clipdb.ingest.names.llm.naming import Naming
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -74,8 +74,8 @@ def command(
 
     Run again, a head whose label would be the same keeps the one that it has.
     """
-    from clipdb.ingest.spanned import chosen_pool
-    from clipdb.ingest.writer import Reader
+    from clipdb.ingest.names.heads_with_spans import chosen_pool
+    from clipdb.ingest.store.writer import Reader
 
     if labeller != "llm":
         refuse_llm_options("--labeller llm", "spans", "vocabulary", "open_naming", "examples", "repeats")
@@ -84,8 +84,8 @@ def command(
     if open_naming and vocabulary is not None:
         raise click.UsageError("--open and --vocabulary don't go together: choose one")
     require("pydantic", "llm")
-    from clipdb.ingest.llm.examples import SHIPPED
-    from clipdb.ingest.llm.label import Naming
+    from clipdb.ingest.names.llm.examples import SHIPPED
+    from clipdb.ingest.names.llm.naming import Naming
 
     pool = chosen_pool(Reader(index), pool, model)
     naming = Naming(pool, model, spans, vocabulary, open_naming, examples or SHIPPED)
@@ -98,11 +98,11 @@ def command(
 
 def _measure(index: Path, labeller: str, pool: str, model: str | None) -> None:
     if labeller == "vote":
-        from clipdb.ingest.vote import label_by_vote
+        from clipdb.ingest.names.vote import label_by_vote
 
         labelled, why = label_by_vote(index, pool, model), "without a tagged span"
     else:
-        from clipdb.ingest.zero_shot import label_by_zero_shot
+        from clipdb.ingest.names.zero_shot import label_by_zero_shot
 
         labelled, why = label_by_zero_shot(index, pool, model), "without a clear name"
     same = f", {labelled.same} as before" if labelled.same else ""
@@ -110,8 +110,8 @@ def _measure(index: Path, labeller: str, pool: str, model: str | None) -> None:
 
 
 def _label(index: Path, server: Server, naming: Naming, concurrency: int, repeats: int) -> None:
-    from clipdb.cli.llm_calls import failures, llm_progress
-    from clipdb.ingest.llm.label import label_by_llm
+    from clipdb.cli.show.llm_calls import failures, llm_progress
+    from clipdb.ingest.names.llm.naming import label_by_llm
 
     with llm_progress("heads") as progress:
         outcome = label_by_llm(index, server, naming, concurrency, repeats, progress)
@@ -122,9 +122,9 @@ def _label(index: Path, server: Server, naming: Naming, concurrency: int, repeat
 
 
 def _show(index: Path, server: Server, naming: Naming, repeats: int) -> None:
-    from clipdb.cli.llm_calls import show_calls
-    from clipdb.ingest.llm.label import plan
-    from clipdb.ingest.writer import Reader
+    from clipdb.cli.show.llm_calls import show_calls
+    from clipdb.ingest.names.llm.naming import plan
+    from clipdb.ingest.store.writer import Reader
 
     heads = plan(Reader(index), naming, server.name)
     missing = heads.missing(repeats)

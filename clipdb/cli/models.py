@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import Output, output_options, readable_option
+from clipdb.cli.options.common import Output, output_options, readable_option
 from clipdb.errors import ClipdbError
 
 _COLUMNS = ("model_id", "layers", "heads", "width", "embed_dim", "patch_size", "image_size")
@@ -22,7 +22,7 @@ def command(word: str | None, index: Path | str, output: Output) -> None:
     `images` counts the images that the index holds of a model; it is empty where the model is not in the index. Models
     that came from a checkpoint of your own are listed too.
     """
-    from clipdb.cli.output import write_rows
+    from clipdb.cli.show.output import write_rows
 
     rows = {str(row[0]): row for row in _catalogue()}
     held: dict[str, int] = {}
@@ -38,7 +38,7 @@ def _catalogue() -> list[tuple[str | int | None, ...]]:
     import csv
     from importlib.resources import files
 
-    with files("clipdb").joinpath("ingest/catalogue.csv").open(encoding="utf-8") as file:
+    with files("clipdb").joinpath("models/catalogue.csv").open(encoding="utf-8") as file:
         return [
             (f"{row['arch']}/{row['pretrained']}", *(int(row[name]) if row[name] else None for name in _COLUMNS[1:]))
             for row in csv.DictReader(file)

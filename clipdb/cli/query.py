@@ -11,13 +11,13 @@ from typing import Any
 
 import click
 
-from clipdb._open import open as open_index
-from clipdb.cli.common import PICTURE, PLOT, Group, Output, files_option, output_options, readable_option, say
-from clipdb.cli.model_options import weights_option
+from clipdb.api.opening import open as open_index
+from clipdb.cli.options.common import PICTURE, PLOT, Group, Output, files_option, output_options, readable_option, say
+from clipdb.cli.options.model_options import weights_option
 from clipdb.errors import ClipdbError
-from clipdb.queries.named import NamedQuery, find_query, query_names
+from clipdb.queries.named.parameters import Parameter
+from clipdb.queries.named.sql_files import NamedQuery, find_query, query_names
 from clipdb.queries.needs import reads_vectors
-from clipdb.queries.parameters import Parameter
 from clipdb.queries.resolve import is_file
 
 WORD = re.compile(r"[\w-]+")
@@ -93,7 +93,7 @@ def command(
     Options may stand before the name or after it, --queries only before.
     """
     if listing or ctx.invoked_subcommand is None:
-        from clipdb.cli.output import write_rows
+        from clipdb.cli.show.output import write_rows
 
         found = [find_query(name, queries) for name in query_names(queries)]
         write_rows(("query", "answers"), [(usage(query, short=True), query.title) for query in found], output)
@@ -109,8 +109,8 @@ def command(
 @weights_option
 def _sql(sql: str, index: Path | str, output: Output, files: bool, model: str | None, checkpoint: Path | None) -> None:
     """Run SQL on the index, opened for reading; `-` reads it from stdin."""
-    from clipdb.cli.output import write_result
-    from clipdb.queries.files import files_as_allowed
+    from clipdb.cli.show.output import write_result
+    from clipdb.queries.file_access import files_as_allowed
 
     if sql == "-":
         sql = sys.stdin.read()
@@ -128,8 +128,8 @@ def _sql(sql: str, index: Path | str, output: Output, files: bool, model: str | 
 
 def _named(query: NamedQuery) -> click.Command:
     def ask(index: Path | str, output: Output, files: bool = True, first: str | None = None, **given: Any) -> None:
-        from clipdb.cli.output import write_result, write_rows
-        from clipdb.queries.files import files_as_allowed
+        from clipdb.cli.show.output import write_result, write_rows
+        from clipdb.queries.file_access import files_as_allowed
 
         if first is not None:
             name = query.parameters[0].name
@@ -152,12 +152,12 @@ def _named(query: NamedQuery) -> click.Command:
         ):
             bound = opened.bind(query, given)
             if sheet is not None:
-                from clipdb.cli.sheet import draw_sheet
+                from clipdb.pictures.query_sheet import draw_sheet
 
                 draw_sheet(opened, query, bound, sheet, **cells)
             result = opened.execute(query.sql, bound)
             if query.plot is not None and plot is not None:
-                from clipdb.cli.plot import draw
+                from clipdb.pictures.charts import draw
 
                 names, rows = [column[0] for column in result.description or ()], result.fetchall()
                 draw(query.plot, [dict(zip(names, row, strict=True)) for row in rows], plot)

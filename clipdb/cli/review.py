@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from clipdb._start import settled
-from clipdb._text import counted
-from clipdb.cli.common import index_option, say
+from clipdb._util.text import counted
+from clipdb.cli.options.common import index_option, say
 from clipdb.errors import ClipdbError
 from clipdb.schema.names import MOST_PROPERTY, is_name
 
 if TYPE_CHECKING:
-    from clipdb.ingest.reviews import Decision
-    from clipdb.queries.review_cards import Card
+    from clipdb.ingest.names.people.decisions import Decision
+    from clipdb.queries.reviews.cards import Card
 
 _BEST = 5
 _NUMBER = re.compile(r"(\d+)(\??)")
@@ -67,8 +67,8 @@ def command(
     A rejected name no longer counts for its head, whoever gave it.
     """
     import clipdb
-    from clipdb.ingest.reviews import check_free, record, reviewer_name
-    from clipdb.queries.review_cards import review_cards
+    from clipdb.ingest.names.people.decisions import check_free, record, reviewer_name
+    from clipdb.queries.reviews.cards import review_cards
 
     who = reviewer_name(reviewer)
     with clipdb.open(index) as opened:
@@ -104,8 +104,8 @@ def _show(card: Card, place: str, blind: bool, sheet: str) -> None:
 def _draw(index: Path, card: Card, folder: Path) -> str:
     """Draw what moves the head; give the sheet's path, or why there is none."""
     import clipdb
-    from clipdb.cli.sheet import draw_sheet
-    from clipdb.queries.named import find_query
+    from clipdb.pictures.query_sheet import draw_sheet
+    from clipdb.queries.named.sql_files import find_query
     from clipdb.schema.names import model_slug
 
     path = folder / f"{model_slug(card.model_id)}.{card.name}.png"
@@ -124,7 +124,7 @@ def _draw(index: Path, card: Card, folder: Path) -> str:
 
 def _ask(card: Card, blind: bool, rate: bool, verdicts: bool) -> Decision | None:
     """Ask for everything about one head; None where it is skipped."""
-    from clipdb.ingest.reviews import Decision
+    from clipdb.ingest.names.people.decisions import Decision
 
     name = _ask_own_name() if blind or card.property is None else _ask_name(card.property)
     if name is None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.common import PICTURE, PICTURES, Output, drawing_output_options, readable_option, say
-from clipdb.cli.model_options import model_options
+from clipdb.cli.options.common import PICTURE, PICTURES, Output, drawing_output_options, readable_option, say
+from clipdb.cli.options.model_options import model_options
 
 if TYPE_CHECKING:
-    from clipdb.ingest.segment import Segmentation
+    from clipdb.models.segmentation import Segmentation
 
 FIRST = 10
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -67,9 +67,9 @@ def command(
         clipdb segment photo.jpg --text "a dog" -o dog.parquet
         clipdb query --files "select patch_row, patch_col, share from 'dog.parquet' where token = 'patch'"
     """
-    from clipdb._open import open as open_index
-    from clipdb._segment import segment
-    from clipdb.cli.output import replacing, write_rows
+    from clipdb.api.opening import open as open_index
+    from clipdb.api.segmenting import segment
+    from clipdb.cli.show.output import replacing, write_rows
 
     if output.path is not None and output.path.suffix.lower() in PICTURES:
         overlay, output = overlay or output.path, replace(output, path=None)
@@ -77,13 +77,13 @@ def command(
         raise click.UsageError(f"{array} is not a .npy file")
     with open_index(index, device=device, checkpoint=checkpoint) as opened:
         found = segment(opened, image, text, against, heads=heads, property=property, layers=layers, model=model)
-    from clipdb.ingest.segment import COLUMNS  # which needs torch
+    from clipdb.models.segmentation import COLUMNS  # which needs torch
 
     whole = "cosine" if against is None else "difference of the cosines"
     share = f"share {found.total:+.4f} of the {whole} {found.cosine:+.4f}"
     caption = (_heads(found, property), share, _parts(found))
     if overlay is not None:
-        from clipdb.cli.overlay import draw_overlay
+        from clipdb.pictures.overlay import draw_overlay
 
         draw_overlay(found, _title(text, against), caption, overlay, squares)
     if array is not None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 
 from clipdb._start import settled
-from clipdb.cli.common import leave, plain, readable_option, with_index
+from clipdb.cli.options.common import leave, plain, readable_option, with_index
 from clipdb.cli.query import STARTS_SQL, WORD
-from clipdb.queries.named import query_names
+from clipdb.queries.named.sql_files import query_names
 
 VERBS = ("query", "explain", "segment", "info", "models")
 PROMPT = "clipdb> "
@@ -38,7 +38,7 @@ def command(ctx: click.Context, index: Path | str) -> None:
 
     Without a terminal, lines come from stdin, and the exit code is that of the last line that failed.
     """
-    from clipdb._open import keep_models
+    from clipdb.api.opening import keep_models
 
     keep_models()
     terminal = sys.stdin.isatty()

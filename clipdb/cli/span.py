@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from clipdb._text import counted
-from clipdb.cli.common import index_option, say
+from clipdb._util.text import counted
 from clipdb.cli.ingest import checkpoint_option, device_option, import_torch
+from clipdb.cli.options.common import index_option, say
 
 
 @click.command()
@@ -24,11 +24,11 @@ def command(index: Path, pool: str, model: str | None, count: int, checkpoint: P
     Earlier spans of the same model and pool are replaced. The pools general and scenes ship with clipdb; others come
     with `clipdb ingest texts FILE --pool NAME`.
     """
-    from clipdb.cli.progress import stage_progress
+    from clipdb.cli.show.progress import stage_progress
 
     with stage_progress() as progress:
         import_torch()
-        from clipdb.ingest.spans import span
+        from clipdb.ingest.descriptions.spans import span
 
         spanned = span(index, pool, model, count, checkpoint, device, progress)
     for model_id, heads in spanned.items():

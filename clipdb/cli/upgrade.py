@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import index_option, say
+from clipdb.cli.options.common import index_option, say
 
 
 @click.command()
@@ -17,7 +17,7 @@ def command(index: Path, path: Path | None) -> None:
 
     All of it or nothing: after a failure the index is as it was. An index that is up to date is left alone.
     """
-    from clipdb.ingest.lock import writer_lock
+    from clipdb.ingest.store.lock import writer_lock
     from clipdb.schema import catalog
     from clipdb.schema.upgrade import upgrade
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.common import Output, index_option, output_options
+from clipdb.cli.options.common import Output, index_option, output_options
 from clipdb.errors import ClipdbError
 
 
@@ -19,7 +19,7 @@ def command(index: Path, output: Output) -> None:
     Prints a row a check, and fails where one does: committed versions of the vectors, rows on both
     sides, duplicates, lengths, bases, and references between tables.
     """
-    from clipdb.cli.output import write_rows
+    from clipdb.cli.show.output import write_rows
     from clipdb.queries.checks import check_index
     from clipdb.queries.index import Index
 

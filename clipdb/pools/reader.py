@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from clipdb._tabular import PARQUET, csv_rows, decode, parquet_columns, read_bytes
+from clipdb._util.tabular import PARQUET, csv_rows, decode, parquet_columns, read_bytes
 from clipdb.errors import ClipdbError
 
 Row = tuple[str | None, str | None]

@@ -9,8 +9,8 @@ import duckdb
 from clipdb.schema.connections import was_interrupted
 
 if TYPE_CHECKING:
-    from clipdb.queries.context import Context
-    from clipdb.queries.exported import Artefact
+    from clipdb.artefact.reading.in_place import Artefact
+    from clipdb.queries.functions.base.context import Context
 
 
 def reason(error: BaseException, context: Context | None, artefact: Artefact | None) -> BaseException:
@@ -26,7 +26,7 @@ def reason(error: BaseException, context: Context | None, artefact: Artefact | N
         The artefact that was asked, if it was one.
     """
     if was_interrupted(error):
-        from clipdb._apart import let_go
+        from clipdb._util.apart import let_go
 
         let_go()  # a thread of DuckDB's may wait for a model
         return KeyboardInterrupt()

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
-from clipdb._text import without_login
+from clipdb._util.text import without_login
 from clipdb.errors import ClipdbError
 from clipdb.queries.failures import reason
-from clipdb.queries.methods import Queries
-from clipdb.queries.named import NamedQuery
+from clipdb.queries.named.methods import Queries
+from clipdb.queries.named.parameters import require_utf8
+from clipdb.queries.named.sql_files import NamedQuery
 from clipdb.queries.needs import reads_one_model, reads_vector_tables, reads_vectors, with_vectors_listed
-from clipdb.queries.parameters import require_utf8
 from clipdb.queries.resolve import SAME_SPELLING
 from clipdb.schema import catalog
 from clipdb.schema.connections import settle
@@ -25,10 +25,10 @@ from clipdb.schema.names import is_url
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from clipdb.queries.context import Context
-    from clipdb.queries.exported import Artefact
-    from clipdb.queries.subjects import Embedder
-    from clipdb.queries.vectors import Vectors
+    from clipdb.artefact.reading.in_place import Artefact
+    from clipdb.queries.functions.base.context import Context
+    from clipdb.queries.functions.base.subjects import Embedder
+    from clipdb.queries.vectors.lance_tables import Vectors
 
 _T = TypeVar("_T")
 
@@ -210,7 +210,7 @@ class Index:
     def vectors(self) -> Vectors:
         """The tables of vectors."""
         if self._vectors is None:
-            from clipdb.queries.vectors import LanceVectors
+            from clipdb.queries.vectors.lance_tables import LanceVectors
 
             artefact = self._artefact
             self._vectors = (
@@ -233,8 +233,8 @@ class Index:
         return self._engine
 
     def bind(self, query: NamedQuery, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Work out the value of each of a named query's parameters: see `clipdb.queries.binding.bind`."""
-        from clipdb.queries.binding import bind
+        """Work out the value of each of a named query's parameters: see `clipdb.queries.named.binding.bind`."""
+        from clipdb.queries.named.binding import bind
 
         return bind(self.bare_connection, query, given, self._model)
 
@@ -253,14 +253,14 @@ class Index:
         """Let SQL see the vectors as tables, and the table functions."""
         _ = self.context
         if not self._shown:
-            from clipdb.queries.vectors import register_vectors
+            from clipdb.queries.vectors.lance_tables import register_vectors
 
             register_vectors(self.bare_connection, self.vectors, self._model)
             self._shown = True
 
     def _open_vectors(self) -> Context:
-        from clipdb.queries.context import Context
         from clipdb.queries.functions import register
+        from clipdb.queries.functions.base.context import Context
 
         unreadable = self._artefact.unreadable if self._artefact else partial(catalog.unreadable, Path(self.path))
         context = Context(self.bare_connection, self.vectors, self._embedder, unreadable)
@@ -283,6 +283,6 @@ def _artefact(path: str | Path) -> Artefact | None:
     """Open an artefact; give None where this is a path, and of something else."""
     if isinstance(path, Path) and not catalog.is_artefact(path):
         return None
-    from clipdb.queries.exported import Artefact
+    from clipdb.artefact.reading.in_place import Artefact
 
     return Artefact(path)

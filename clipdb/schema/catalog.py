@@ -10,10 +10,10 @@ from pathlib import Path
 
 import duckdb
 
-from clipdb._text import first_line
+from clipdb._util.text import first_line
+from clipdb.artefact.format import MANIFEST
 from clipdb.errors import ClipdbError
 from clipdb.schema import migrations
-from clipdb.schema.artefact import MANIFEST
 from clipdb.schema.connections import settle
 
 CATALOG = "catalog.duckdb"

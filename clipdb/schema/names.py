@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from clipdb._text import quoted
+from clipdb._util.text import quoted
 from clipdb.errors import ClipdbError
 
 _HEAD = re.compile(r"l(\d+)\.?h(\d+)", re.IGNORECASE)

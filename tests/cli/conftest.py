@@ -1,28 +1,12 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
+from built_index import Built, Run
 from click.testing import CliRunner, Result
 
 from clipdb.cli import main
-
-sys.path.append(str(Path(__file__).parents[1] / "queries"))
-
-from built_index import Built, Run, build
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """One model."""
-    return build(tmp_path_factory.mktemp("one") / "one.clipdb")
-
-
-@pytest.fixture(scope="session")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Two models over the same images."""
-    return build(tmp_path_factory.mktemp("two") / "two.clipdb", models=("one/a", "two/b"))
 
 
 @pytest.fixture

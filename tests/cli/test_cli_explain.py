@@ -36,7 +36,7 @@ def index(pictures: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    from clipdb.ingest.models import load
+    from clipdb.models.loading import load
 
     return load(MODEL_ID, device="cpu")
 
@@ -82,7 +82,7 @@ def test_the_rest_is_what_the_other_modules_write(index: Path, pictures: list[Pa
 
     text = "a red ring on a sofa"
     rest = explained(pictures[50], text, "--by", "layer", "-i", index)[0][-1]["share"]
-    from clipdb.ingest.decode import decode
+    from clipdb.models.preprocess import decode
 
     pixels = torch.from_numpy(decode(pictures[50].read_bytes(), model.preprocess).pixels[None])
     batch = model.pixels_to_input(pixels)

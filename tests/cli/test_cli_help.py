@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from clipdb import __version__
 from clipdb.cli import VERBS, main
-from clipdb.queries.named import query_names
+from clipdb.queries.named.sql_files import query_names
 
 ROOT = Path(__file__).parents[2]
 

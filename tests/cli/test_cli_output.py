@@ -167,7 +167,7 @@ def test_a_plan_keeps_its_lines(run: Run) -> None:
 def test_a_chart_without_a_judge_is_all_entanglement(built: Built) -> None:
     """A panel and its upper scale, where verdicts would have a panel of their own."""
     import clipdb
-    from clipdb.cli.plot import CHARTS
+    from clipdb.pictures.charts import CHARTS
 
     with clipdb.open(built.path) as db:
         judged = db.query.scoreboard().to_arrow_table().to_pylist()

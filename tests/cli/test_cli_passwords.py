@@ -9,7 +9,7 @@ import pytest
 from support import clipdb, rows
 
 import clipdb as python
-from clipdb._text import without_login
+from clipdb._util.text import without_login
 from clipdb.errors import ClipdbError
 
 

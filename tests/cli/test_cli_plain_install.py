@@ -101,7 +101,7 @@ def test_what_is_mistyped_is_said_before_torch_is_imported(scenes: Path, tmp_pat
 def test_architectures_are_those_of_open_clip(tmp_path: Path) -> None:
     import open_clip
 
-    from clipdb.ingest.model_name import architectures
+    from clipdb.models.model_name import architectures
 
     random_weights(tmp_path / "x.safetensors", 1)  # which makes the demo's known to open_clip
     assert {*architectures(), "clipdb-tiny"} <= set(open_clip.list_models())

@@ -15,8 +15,8 @@ from range_server import Served, serve
 from support import clipdb, done, refused
 from written_artefact import write_built
 
+from clipdb.artefact.reading.remote import load_httpfs
 from clipdb.errors import ClipdbError
-from clipdb.queries.remote import load_httpfs
 
 REFUSED = "SQL may not read or write files unless --files is given"
 

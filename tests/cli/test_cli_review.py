@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from span_index import MODEL, span_index
 from support import change, clipdb, done, refused, rows, until
 
-from clipdb.ingest.lock import writer_lock
+from clipdb.ingest.store.lock import writer_lock
 
 PEOPLE = (
     "select layer, head, property, status, confidence from labels where labeller = 'human:ann' order by layer, head"

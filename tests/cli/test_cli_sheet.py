@@ -10,7 +10,7 @@ import pytest
 from built_index import SPANS, Built, Run, build
 from PIL import Image
 
-from clipdb.cli.contact_sheet import Block, Cell, draw_contact_sheet
+from clipdb.pictures.contact_sheet import Block, Cell, draw_contact_sheet
 from clipdb.schema import catalog
 
 GREY = (211, 211, 211)
@@ -174,7 +174,7 @@ def test_texts_stay_inside_their_cell_and_their_sheet(tmp_path: Path) -> None:
 def test_a_files_name_keeps_its_end_and_a_sentence_its_beginning() -> None:
     from PIL import ImageFont
 
-    from clipdb.cli.contact_sheet import cut
+    from clipdb.pictures.contact_sheet import cut
 
     font = ImageFont.load_default(13)
     assert cut("scene-00001.png", font, 160) == "scene-00001.png"
@@ -201,8 +201,8 @@ def test_most_and_least_are_two_blocks(run: Run, coloured: Built, tmp_path: Path
 
 def test_the_title_says_the_question(built: Built) -> None:
     import clipdb
-    from clipdb.cli.sheet import _question
-    from clipdb.queries.named import find_query
+    from clipdb.pictures.query_sheet import _question
+    from clipdb.queries.named.sql_files import find_query
 
     def title(name: str, **given: object) -> str:
         query = find_query(name)

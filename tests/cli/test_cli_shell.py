@@ -15,13 +15,13 @@ from click.testing import CliRunner, Result
 from interrupts import cpu
 from support import change, done, until
 
-from clipdb import _open
+from clipdb.api import opening
 from clipdb.cli import main
 
 
 @pytest.fixture(autouse=True)
 def models_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_open, "_kept", None)
+    monkeypatch.setattr(opening, "_kept", None)
 
 
 LONG = "select count(*) from range(1000000) a, range(1000000) b where a.range * b.range % 7 = 3"
@@ -55,7 +55,7 @@ def test_the_model_is_loaded_once(ready_index: Path, pictures: list[Path]) -> No
     questions = [f'explain {image} "a {animal}" -n 1 -f csv' for animal in ("zebra", "heron")]
     result = shell(ready_index, *questions, f'segment {image} --text "a zebra" -n 1 -f csv')
     assert result.exit_code == 0, result.stderr
-    assert _open._kept is not None and len(_open._kept) == 1
+    assert opening._kept is not None and len(opening._kept) == 1
     apart = [
         done("explain", image, f"a {animal}", "-n", 1, "-f", "csv", "-i", ready_index) for animal in ("zebra", "heron")
     ]

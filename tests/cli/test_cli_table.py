@@ -4,8 +4,8 @@ import datetime
 
 import pytest
 
-from clipdb.cli.shortened import shorten
-from clipdb.cli.table import render
+from clipdb.cli.show.shortened import shorten
+from clipdb.cli.show.table import render
 
 TEXT = "a photo of a rather long description"
 

@@ -39,7 +39,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 def ids(index: Path, image: str) -> tuple[str, str]:
     """Find an image by a named query's parameter, and by an argument of a function in SQL."""
-    from clipdb.queries.named import find_query
+    from clipdb.queries.named.sql_files import find_query
 
     with clipdb.open(index) as db:
         bound = db.bind(find_query("neighbours"), {"image": image, "head": "L2.H1"})["image"]
@@ -91,7 +91,7 @@ def test_what_may_be_several_lists_them(named: Built, name: str, candidates: tup
 
 
 def ids_by(index: Path, image: str, way: int) -> None:
-    from clipdb.queries.named import find_query
+    from clipdb.queries.named.sql_files import find_query
 
     with clipdb.open(index) as db:
         if way:

@@ -10,7 +10,7 @@ from task_index import CLASSES, Head, Task, build_task
 
 import clipdb
 from clipdb.errors import ClipdbError
-from clipdb.queries.ablation import random_sets
+from clipdb.queries.functions.base.ablation import random_sets
 from clipdb.schema import catalog
 
 HEADS = [(layer, head) for layer in (1, 2) for head in range(3)]
@@ -148,7 +148,7 @@ def test_the_same_question_has_the_same_answer(db: clipdb.Index) -> None:
 
 def test_chunks_change_nothing(db: clipdb.Index, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = ask(db, heads="L1.H0,L2.H1", mode="mean")
-    monkeypatch.setattr("clipdb.queries.zero_shot._AT_ONCE", 7 * len(CLASSES))
+    monkeypatch.setattr("clipdb.queries.functions.base.classification._AT_ONCE", 7 * len(CLASSES))
     assert ask(db, heads="L1.H0,L2.H1", mode="mean") == whole
 
 

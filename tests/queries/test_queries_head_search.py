@@ -10,8 +10,8 @@ from built_index import HEAD_DIM, SPANS, Built, build, sha
 
 import clipdb
 from clipdb.errors import ClipdbError
+from clipdb.queries.functions.base.similarity import best
 from clipdb.queries.index import Index
-from clipdb.queries.scoring import best
 from clipdb.schema import catalog
 
 MODEL = "one/a"

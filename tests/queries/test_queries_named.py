@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from clipdb.errors import ClipdbError
-from clipdb.queries.named import find_query, query_names, read_query
-from clipdb.queries.parameters import Parameter, convert
+from clipdb.queries.named.parameters import Parameter, convert
+from clipdb.queries.named.sql_files import find_query, query_names, read_query
 
 GOOD = """\
 -- Heads that vary most.

@@ -10,9 +10,9 @@ from built_index import Built, build
 
 import clipdb
 from clipdb.errors import ClipdbError
-from clipdb.queries.scoring import MEASURES
-from clipdb.queries.store import VectorStore
-from clipdb.queries.vectors import VectorTable
+from clipdb.queries.functions.base.similarity import MEASURES
+from clipdb.queries.vectors.cache import VectorStore
+from clipdb.queries.vectors.lance_tables import VectorTable
 from clipdb.schema import catalog
 from clipdb.schema.vectors import images_path
 

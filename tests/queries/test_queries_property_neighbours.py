@@ -8,7 +8,7 @@ from built_index import EMBED, HEAD_DIM, PROPERTIES, Built, build
 
 import clipdb
 from clipdb.errors import ClipdbError
-from clipdb.queries.weights import parse_weights
+from clipdb.queries.functions.base.property_weights import parse_weights
 from clipdb.schema import catalog
 
 MODEL = "one/a"

@@ -17,7 +17,7 @@ from PIL import Image
 from support import done
 
 import clipdb
-from clipdb.ingest.rows import put
+from clipdb.ingest.store.rows import put
 from clipdb.schema import catalog
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "published"

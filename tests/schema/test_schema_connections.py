@@ -11,7 +11,7 @@ import pytest
 INTERRUPT = """
 import os, signal, sys, threading
 from pathlib import Path
-from clipdb.ingest.writer import Writer
+from clipdb.ingest.store.writer import Writer
 from clipdb.queries.index import Index
 
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clipdb.artefact.format import RELATIONS, Manifest, read_manifest
 from clipdb.errors import ClipdbError
-from clipdb.schema.artefact import RELATIONS, Manifest, read_manifest
 from clipdb.schema.migrations import SCHEMA_VERSION
 
 SHA = "0123456789abcdef" * 4

@@ -12,10 +12,10 @@ import torch
 from clipdb.demo import MODEL_ID
 from clipdb.demo.captions import full_caption, phrase, scene_pool
 from clipdb.demo.scenes import PROPERTIES, VALUES, Scene, draw, generator, sample
-from clipdb.ingest.decomposition import Decomposer
-from clipdb.ingest.models import Model, load
-from clipdb.ingest.moments import Moments
-from clipdb.ingest.textspan import textspan
+from clipdb.ingest.descriptions.textspan import textspan
+from clipdb.ingest.store.moments import Moments
+from clipdb.models.decomposition import Decomposer
+from clipdb.models.loading import Model, load
 
 HELD_OUT_SEED = 90001
 SPANS = 20

@@ -6,7 +6,6 @@ from itertools import count
 
 import duckdb
 
-from clipdb.queries.context import Context
 from clipdb.queries.functions import (
     ablate,
     activating,
@@ -22,6 +21,7 @@ from clipdb.queries.functions import (
     text_neighbours,
     text_texts,
 )
+from clipdb.queries.functions.base.context import Context
 
 FUNCTIONS = (
     neighbours.NEIGHBOURS,

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from clipdb.errors import ClipdbError
-from clipdb.queries.ablation import NOTE, Removal, choose_heads, have_vectors, random_sets, require_means
-from clipdb.queries.context import Context
-from clipdb.queries.table_function import Rows, TableFunction, each
-from clipdb.queries.zero_shot import LABEL, Task, read_task
+from clipdb.queries.functions.base.ablation import NOTE, Removal, choose_heads, have_vectors, random_sets, require_means
+from clipdb.queries.functions.base.classification import LABEL, Task, read_task
+from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.table_function import Rows, TableFunction, each
 
 MODES = ("zero", "mean")
 ALL, CLASS, GROUP, WORST = "all", "class", "group", "worst group"
@@ -39,11 +39,11 @@ def ablate(
     Parameters
     ----------
     heads, property, layers, labeller
-        The set: see `clipdb.queries.ablation.choose_heads`.
+        The set: see `clipdb.queries.functions.base.ablation.choose_heads`.
     mode
         ``zero`` or ``mean``.
     target, template, group
-        The task: see `clipdb.queries.zero_shot.read_task`.
+        The task: see `clipdb.queries.functions.base.classification.read_task`.
     control
         How many random sets.
     seed

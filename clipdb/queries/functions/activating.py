@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from clipdb.errors import ClipdbError
-from clipdb.queries.context import Context
-from clipdb.queries.moments import head_moments
-from clipdb.queries.scoring import best, check_k
-from clipdb.queries.store import Head
-from clipdb.queries.table_function import TableFunction, each
+from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.head_statistics import head_moments
+from clipdb.queries.functions.base.similarity import best, check_k
+from clipdb.queries.functions.base.table_function import TableFunction, each
+from clipdb.queries.vectors.cache import Head
 from clipdb.schema.names import head_name, parse_head
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from clipdb.errors import ClipdbError
-from clipdb.queries.context import Context
-from clipdb.queries.moments import Moments
-from clipdb.queries.store import Head
-from clipdb.queries.table_function import Arguments, Rows, TableFunction
+from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.head_statistics import Moments
+from clipdb.queries.functions.base.table_function import Arguments, Rows, TableFunction
+from clipdb.queries.vectors.cache import Head
 from clipdb.schema.names import head_name, parse_head
 
 _NULL_VARIANCE = 1e-6  # of a head's largest: below, float32 sums hold rounding only

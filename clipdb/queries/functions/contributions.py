@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from clipdb.queries.context import Context
-from clipdb.queries.model_heads import ModelHeads
-from clipdb.queries.store import Head
-from clipdb.queries.subjects import ImageVectors, TextVectors
-from clipdb.queries.table_function import Arguments, Rows, TableFunction
+from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.subjects import ImageVectors, TextVectors
+from clipdb.queries.functions.base.table_function import Arguments, Rows, TableFunction
+from clipdb.queries.vectors.cache import Head
+from clipdb.queries.vectors.model_heads import ModelHeads
 from clipdb.schema.names import head_name
 
 REST = "not stored"

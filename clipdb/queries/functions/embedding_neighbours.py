@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from clipdb.queries.context import Context
-from clipdb.queries.scoring import Candidates, check_k, lengths
-from clipdb.queries.table_function import Rows, TableFunction, each
+from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.similarity import Candidates, check_k, lengths
+from clipdb.queries.functions.base.table_function import Rows, TableFunction, each
 
 
 def nearest(context: Context, model: str | None, image: str, k: int) -> Rows:

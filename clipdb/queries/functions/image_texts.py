@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from clipdb.queries.head_search import head_search
+from clipdb.queries.functions.base.head_search import head_search
 
 IMAGE_TEXTS = head_search("image_texts", subject="images", target="texts")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clipdb.queries.context import Context
-from clipdb.queries.moments import head_moments
-from clipdb.queries.scoring import best, check_k
-from clipdb.queries.table_function import TableFunction, each
+from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.head_statistics import head_moments
+from clipdb.queries.functions.base.similarity import best, check_k
+from clipdb.queries.functions.base.table_function import TableFunction, each
 from clipdb.schema.names import parse_head
 
 _NULL_VARIANCE = 1e-6  # of the largest: below, float32 sums hold rounding only

@@ -11,12 +11,12 @@ from __future__ import annotations
 import numpy as np
 
 from clipdb.errors import ClipdbError
-from clipdb.queries.context import Context
-from clipdb.queries.property_search import SPACES, similarities
-from clipdb.queries.scoring import best, check_k
-from clipdb.queries.store import Head
-from clipdb.queries.table_function import Rows, TableFunction, each
-from clipdb.queries.weights import normal_property, parse_weights
+from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.property_search import SPACES, similarities
+from clipdb.queries.functions.base.property_weights import normal_property, parse_weights
+from clipdb.queries.functions.base.similarity import best, check_k
+from clipdb.queries.functions.base.table_function import Rows, TableFunction, each
+from clipdb.queries.vectors.cache import Head
 
 
 def nearest(context: Context, model: str | None, image: str, like: str, unlike: str | None, k: int, space: str) -> Rows:

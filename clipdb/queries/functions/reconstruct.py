@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from clipdb.errors import ClipdbError
-from clipdb.queries.ablation import NOTE, Removal, choose_heads, have_vectors, require_means
-from clipdb.queries.context import Context
-from clipdb.queries.store import Head
-from clipdb.queries.table_function import Rows, TableFunction, each
-from clipdb.queries.zero_shot import LABEL, Task, read_task, text_embeddings
+from clipdb.queries.functions.base.ablation import NOTE, Removal, choose_heads, have_vectors, require_means
+from clipdb.queries.functions.base.classification import LABEL, Task, read_task, text_embeddings
+from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.table_function import Rows, TableFunction, each
+from clipdb.queries.vectors.cache import Head
 
 _DEPENDENT = 1e-6  # of a direction's length: what is left under this is rounding, and the direction adds nothing
 
@@ -38,11 +38,12 @@ def reconstruct(
     Parameters
     ----------
     heads, property, layers, labeller
-        Whose vectors are replaced, by default all heads that have spans: see `clipdb.queries.ablation.choose_heads`.
+        Whose vectors are replaced, by default all heads that have spans: see
+        `clipdb.queries.functions.base.ablation.choose_heads`.
     pool
         Whose spans; needed where the model has spans from several.
     target, template, group
-        The task: see `clipdb.queries.zero_shot.read_task`.
+        The task: see `clipdb.queries.functions.base.classification.read_task`.
 
     Returns
     -------

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clipdb.queries.context import Context
-from clipdb.queries.moments import head_moments
-from clipdb.queries.table_function import Arguments, Rows, TableFunction
+from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.head_statistics import head_moments
+from clipdb.queries.functions.base.table_function import Arguments, Rows, TableFunction
 from clipdb.schema.names import head_name, text_id
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from clipdb.queries.head_search import head_search
+from clipdb.queries.functions.base.head_search import head_search
 
 TEXT_NEIGHBOURS = head_search("text_neighbours", subject="texts", target="images")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from clipdb.queries.head_search import head_search
+from clipdb.queries.functions.base.head_search import head_search
 
 TEXT_TEXTS = head_search("text_texts", subject="texts", target="texts")

@@ -1,0 +1,65 @@
+"""`clipdb.open`: where reading an index and running its models meet."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipdb.errors import require
+from clipdb.queries.index import Index
+
+if TYPE_CHECKING:
+    from clipdb.models.loading import Model
+    from clipdb.queries.functions.base.subjects import Embedder
+
+_kept: dict[Hashable, Model] | None = None
+
+
+def keep_models() -> None:
+    """Keep the models that indexes load from now on in memory, for those that are opened later."""
+    global _kept
+    _kept = {} if _kept is None else _kept
+
+
+def open(
+    path: str | Path,
+    *,
+    queries: Sequence[str | Path] = (),
+    model: str | None = None,
+    device: str = "auto",
+    checkpoint: str | Path | None = None,
+) -> Index:
+    """Open an index, or an export of one where it lies, for reading.
+
+    Parameters
+    ----------
+    path
+        The directory of an index or of an export, or the export's URL: ``https://``, ``hf://``, ``s3://``.
+    queries
+        Folders of named queries of your own.
+    model
+        The model that ``image_vectors`` and ``text_vectors`` stand for in SQL.
+    device
+        Where a model runs, if a question is about an image or a text that the index lacks: ``auto``, ``cpu``, ``cuda``.
+    checkpoint
+        The file of that model's weights, where it was ingested with one that is elsewhere now. A model of other
+        weights is refused when it would run.
+
+    Raises
+    ------
+    ClipdbError
+        If there is neither, or it can't be opened.
+    """
+
+    def embedder() -> Embedder:
+        require("torch", "ingest")
+        require("open_clip", "ingest")
+        require("clipdb.models.embedder", "ingest")
+        from clipdb.models.embedder import Embedder, OpenReader
+
+        weights = None if checkpoint is None else Path(checkpoint)
+        return Embedder(OpenReader(opened.path, opened.context.rows), device, weights, _kept)
+
+    opened = Index(path, queries, model, embedder)
+    return opened

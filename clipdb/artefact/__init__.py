@@ -1,0 +1,1 @@
+"""Everything about artefacts: their format, making one, merging one into an index, reading one where it lies."""

@@ -1,0 +1,48 @@
+"""What the columns of an export mean: the comments that its files carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from clipdb.artefact.card.configs import Config
+from clipdb.artefact.card.markdown import table
+from clipdb.artefact.columns import DESCRIPTION
+from clipdb.schema.vectors import head_columns
+
+_NAMES = {"halffloat": "float16", "float": "float32", "extension<arrow.json>": "JSON"}
+
+
+def dictionary(configs: Sequence[Config]) -> str:
+    """Write a section for each table, with a row a column; head columns, which are alike, share one."""
+    parts = ["## Tables\n"]
+    for config in configs:
+        rows = f"{config.rows:,} row{'' if config.rows == 1 else 's'}"
+        parts.append(f"### `{config.name}`\n")
+        parts.append(f"{_comment(config.schema)}\n\n`{config.paths}`, {rows}.\n")
+        parts.append(table(("column", "type", "meaning"), _columns(config.schema)))
+    return "\n".join(parts)
+
+
+def _columns(schema: pa.Schema) -> list[tuple[str, str, str]]:
+    first, *others = list(head_columns(schema).values()) or [""]
+    rows = [(f"`{field.name}`", _type(field.type), _comment(field)) for field in schema if field.name not in others]
+    if others:
+        _, kind, meaning = rows[-1]
+        rows[-1] = (f"`{first}` to `{others[-1]}`", kind, f"{meaning}. So for each of {len(others) + 1} heads")
+    return rows
+
+
+def _comment(one: pa.Schema | pa.Field) -> str:
+    return str((one.metadata or {})[DESCRIPTION.encode()].decode())
+
+
+def _type(kind: pa.DataType) -> str:
+    if pa.types.is_fixed_size_list(kind):
+        return f"{_type(kind.value_type)}[{kind.list_size}]"
+    if pa.types.is_list(kind):
+        return f"{_type(kind.value_type)}[]"
+    if pa.types.is_struct(kind):
+        return f"struct of {', '.join(field.name for field in kind)}"
+    return _NAMES.get(str(kind), str(kind))

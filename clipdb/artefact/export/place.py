@@ -1,0 +1,100 @@
+"""Where an export is made: under a temporary name beside its place, which it takes when it is whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from clipdb.artefact.format import MANIFEST, read_manifest
+from clipdb.errors import ClipdbError
+from clipdb.schema.leftovers import delete_leftovers, make_locked
+
+
+@contextmanager
+def building(directory: Path, replace: bool) -> Iterator[Path]:
+    """Give a directory to build in, which takes its place when the block ends well.
+
+    What a killed export left beside this place is cleaned up: it has no manifest, which is written last.
+
+    Parameters
+    ----------
+    directory
+        Where the export is to be.
+    replace
+        Whether an export that is there already may go.
+
+    Raises
+    ------
+    ClipdbError
+        If something else is in the way, or the place can't be written.
+    """
+    directory = directory.resolve()
+    _check(directory, replace)
+    made = directory.with_name(f".{directory.name}.{uuid4().hex}")
+    try:
+        handle = make_locked(made)
+        try:
+            _clean(directory, keep_whole=True)
+            yield made
+            for folder, _, _ in os.walk(made, topdown=False):
+                sync(Path(folder))
+            _put(made, directory, replace)
+            sync(directory.parent)
+            _clean(directory, keep_whole=False)
+        finally:
+            if handle is not None:
+                os.close(handle)
+            shutil.rmtree(made, ignore_errors=True)
+    except OSError as error:
+        _check(directory, replace)  # another export may have taken the place meanwhile
+        raise ClipdbError(f"can't export to {directory}: {error.strerror or error}") from error
+
+
+def sync(path: Path) -> None:
+    """Have a file or directory written to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _check(directory: Path, replace: bool) -> None:
+    """Refuse what would be lost: only an export with nothing else in it is replaced."""
+    if not directory.name:
+        raise ClipdbError(f"{directory} is no name for an export: name a directory that is not there yet")
+    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
+        return
+    if not (directory / MANIFEST).is_file():
+        raise ClipdbError(f"{directory} is there and is no export: choose another name")
+    if not replace:
+        raise ClipdbError(f"{directory} is an export already: add --replace, or choose another name")
+    manifest = read_manifest((directory / MANIFEST).read_bytes(), str(directory))
+    known = {MANIFEST, *(file.path for file in manifest.files)}
+    for file in sorted(directory.rglob("*")):
+        name = file.relative_to(directory).as_posix()
+        if (file.is_symlink() or not file.is_dir()) and name not in known:
+            raise ClipdbError(f"{directory} holds {name}, which is no part of the export there: move it away first")
+
+
+def _put(made: Path, directory: Path, replace: bool) -> None:
+    """Rename; an export that is there stays, under a temporary name, until the new one is in its place."""
+    if not (replace and (directory / MANIFEST).exists()):
+        made.rename(directory)  # also over an empty directory, and over nothing else
+        return
+    old = directory.with_name(f".{directory.name}.{uuid4().hex}")
+    directory.rename(old)
+    try:
+        made.rename(directory)
+    except OSError:
+        old.rename(directory)
+        raise
+
+
+def _clean(directory: Path, keep_whole: bool) -> None:
+    """Delete what exports to this place left that were killed."""
+    delete_leftovers(directory, "[0-9a-f]{32}", lambda other: not (keep_whole and (other / MANIFEST).exists()))

@@ -1,0 +1,164 @@
+"""What has to hold of every row of an artefact's relations, whoever wrote it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import duckdb
+
+from clipdb.artefact.format import RELATIONS, relation_path
+from clipdb.artefact.merge.verified_files import Artefact
+from clipdb.errors import ClipdbError
+from clipdb.schema import tables
+from clipdb.schema.names import MOST_NAME, MOST_PROPERTY
+
+_MODEL = (
+    "regexp_full_match(model_id, '[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+') and not contains(model_id, '__') "
+    f"and length(model_id) <= {MOST_NAME}"
+)
+_HEX = "regexp_full_match({}, '[0-9a-f]{{64}}')"
+_STATUS = "status in ('ok', 'rejected', 'error')"
+_PROPERTY = f"coalesce(length(property), 0) <= {MOST_PROPERTY}"
+_OF_HEAD = "(model_id, layer, head) in (select (model_id, layer, head) from their_heads)"
+_OF_TEXT = "text_id in (select text_id from their_texts union all select text_id from texts)"
+_SIZES = "layers, heads, head_dim, width, embed_dim, image_size, coalesce(patch_size, 1)"
+
+
+def _finite(*columns: str) -> str:
+    return " and ".join(f"isfinite(coalesce({column}, 0))" for column in columns)
+
+
+def _numbers(column: str, length: str) -> str:
+    """A list that is null, or so long and of finite numbers."""
+    return (
+        f"({column} is null or (len({column}) = {length} and "
+        f"list_bool_and(list_transform({column}, lambda x: coalesce(isfinite(x), false)))))"
+    )
+
+
+# What must be true, by what is said where it is not: also all that `clipdb verify` asks of relations.
+_RULES: dict[str, dict[str, str]] = {
+    "models": {
+        "is no model name": _MODEL,
+        "has sizes that no model has": f"least({_SIZES}) >= 1 and greatest({_SIZES}) <= 1000000",
+        "has no SHA-256 of weights": f"coalesce({_HEX.format('weights_sha256')}, true)",
+        "has numbers that are not finite": _finite("logit_scale", "reconstruction_error"),
+        "has a preprocess that is not JSON": "coalesce(json_valid(preprocess::varchar), true)",
+        "has a config that is not JSON": "coalesce(json_valid(config::varchar), true)",
+        "has no SHA-256 of tensors": f"coalesce({_HEX.format('tensors_sha256')}, true)",
+    },
+    "heads": {
+        # Heads that were only named may be of a model that nobody here has.
+        "is of no model": _MODEL,
+        "is a head that its model has not": """layer >= 0 and head >= 0 and not exists (
+            select 1 from (from their_models union all by name from models) m
+            where m.model_id = t.model_id and (t.layer >= m.layers or t.head >= m.heads))""",
+        "has another name": "name = concat('L', layer, '.H', head)",
+        "is of a model that is not there": "t.model_id in (select model_id from their_models) "
+        "or (basis is null and coalesce(total_variance, effective_rank) is null)",
+        "has a basis of another shape, or not of finite numbers": "basis is null or ("
+        + _numbers("basis", "len(basis)")
+        + " and (select len(basis) between 1 and 100000000 and len(basis) % embed_dim = 0 and len(basis) // "
+        "embed_dim <= embed_dim from their_models m where m.model_id = t.model_id))",
+        "has a mean of another shape, or not of finite numbers": _numbers(
+            "mean",
+            "(select len(t.basis) // any_value(embed_dim) from their_models m where m.model_id = t.model_id)",
+        ),
+        "has statistics that are not finite": _finite("total_variance", "effective_rank"),
+    },
+    "images": {
+        "is no SHA-256": _HEX.format("image_id"),
+        "has no size": "coalesce(width, 1) >= 1 and coalesce(height, 1) >= 1",
+        "has metadata that are not JSON": "coalesce(json_valid(metadata::varchar), true)",
+    },
+    "texts": {"is not the SHA-256 of its text": "text_id = sha256(text)"},
+    "pool_texts": {
+        "is no SHA-256": _HEX.format("text_id"),
+        "is of a text that is not there": _OF_TEXT,
+        "is of a pool that is not there": "pool in (select pool from their_pools union all select pool from pools)",
+        "has no place": "position >= 0",
+        "has a property that is too long": _PROPERTY,
+    },
+    "spans": {
+        "is of a head that is not there": _OF_HEAD,
+        "has no rank": "rank >= 1",
+        "is not the SHA-256 of its text": "text_id = sha256(text)",
+        "is of a text that is not there": _OF_TEXT,
+        "has variances that are not finite": _finite("variance_explained", "cumulative_variance"),
+    },
+    "labels": {
+        "is of a head that is not there": _OF_HEAD,
+        "has a property that is too long": _PROPERTY,
+        "has no status": _STATUS,
+        "has a confidence that is not between 0 and 1": "coalesce(confidence between 0 and 1, true)",
+    },
+    "label_scores": {
+        "is of a head that is not there": _OF_HEAD,
+        "has a property that is too long": _PROPERTY,
+        "has a share that is not finite or over 1": f"{_finite('share')} and share <= 1",
+        "has a chance that is not finite": _finite("chance"),
+    },
+    "judgements": {
+        "is of a head that is not there": _OF_HEAD,
+        "is no SHA-256": _HEX.format("text_id"),
+        "is of a text that is not there": _OF_TEXT,
+        "has a property that is too long": _PROPERTY,
+        "has no status": _STATUS,
+    },
+    "runs": {
+        "has arguments or versions that are not JSON": "coalesce(json_valid(arguments::varchar), true) and "
+        "coalesce(json_valid(versions::varchar), true)",
+        "has counts under 0": "least(coalesce(added, 0), coalesce(skipped, 0), coalesce(failed, 0)) >= 0",
+    },
+}
+
+
+def check_values(connection: duckdb.DuckDBPyConnection, artefact: Artefact) -> None:
+    """Check the staged relations of an artefact.
+
+    Raises
+    ------
+    ClipdbError
+        Naming the table and the key of the first row that can't be.
+    """
+    for table in RELATIONS:
+        relation = tables.metadata.tables[table]
+        keys = [column.name for column in relation.primary_key]
+        filled = [column.name for column in relation.columns if not column.nullable]
+        listed = ", ".join(keys)
+        rules = {"has a null where none may be": " and ".join(f"{name} is not null" for name in filled)}
+        for problem, rule in (rules | _RULES.get(table, {})).items():
+            query = f"select {listed} from their_{table} t where ({rule}) is not true order by all limit 1"
+            _refuse_any(connection, artefact, table, query, problem)
+        query = f"select {listed} from their_{table} group by all having count(*) > 1 order by all limit 1"
+        _refuse_any(connection, artefact, table, query, "comes twice")
+
+
+def key_text(connection: duckdb.DuckDBPyConnection, row: tuple[object, ...]) -> str:
+    """Write the key that the last query gave, for a message."""
+    names = [column[0] for column in connection.description or ()]
+    return ", ".join(f"{name} {short(value)}" for name, value in zip(names, row, strict=True))
+
+
+def short(value: object) -> str:
+    """Write a value of an artefact on one line of a message."""
+    text = repr(str(value))[1:-1]
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def parsed(text: str | None) -> Any:
+    """Read JSON; what is nested too deeply for that stays text."""
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _refuse_any(
+    connection: duckdb.DuckDBPyConnection, artefact: Artefact, table: str, query: str, problem: str
+) -> None:
+    row = connection.execute(query).fetchone()
+    if row is not None:
+        path = artefact.directory / relation_path(table)
+        raise ClipdbError(f"{path}: {key_text(connection, row)} {problem}: get the artefact from whoever made it")

@@ -1,0 +1,1 @@
+"""Read an artefact where it lies, on disk or behind a URL."""

@@ -1,0 +1,73 @@
+"""DuckDB's extension that reads URLs."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import duckdb
+
+from clipdb._util.text import first_line
+from clipdb.artefact.format import MANIFEST
+from clipdb.errors import ClipdbError
+
+_EXTENSION = "httpfs"
+_READABLE = re.compile(r"(https?|hf|s3|s3a|s3n|gs|gcs|r2)://", re.IGNORECASE)
+# A dataset's page, of the whole or of a folder: its files are elsewhere.
+_WEB_PAGE = re.compile(r"https?://[^/]+/(datasets/[^/]+/[^/]+)(?:/(?:tree|blob)/[^/]+)?((?!/resolve/)/.*)?")
+
+
+def better_address(url: str) -> str | None:
+    """Guess what the address of a manifest, or of a dataset's page on a hub, was to be; None where it is neither."""
+    folder = url.removesuffix(f"/{MANIFEST}")
+    if page := _WEB_PAGE.fullmatch(folder):
+        folder = f"hf://{page[1]}{page[2] or ''}"
+    return None if folder == url else folder
+
+
+def load_httpfs(connection: duckdb.DuckDBPyConnection, url: str) -> None:
+    """Have a connection read URLs, and ask for a file's length and footer once.
+
+    The extension is the one that DuckDB has installed, else that of the package ``duckdb-extension-httpfs`` if it is of
+    this DuckDB's version, else DuckDB installs it from its own site: whoever names a URL wants the network. DuckDB
+    checks its signature in each case.
+
+    Raises
+    ------
+    ClipdbError
+        If it can't be had, or DuckDB doesn't read such URLs.
+    """
+    if not _READABLE.match(url):
+        raise ClipdbError(f"{url} can't be read: DuckDB reads https://, hf://, s3://, gs:// and r2://")
+    try:
+        _load(connection)
+    except duckdb.Error as error:
+        raise ClipdbError(
+            f"{url} needs DuckDB's extension {_EXTENSION}, which is not here and can't be installed: run "
+            f"`INSTALL {_EXTENSION}` in DuckDB {duckdb.__version__} where there is a network ({first_line(error)})"
+        ) from error
+    # Without these DuckDB asks for them again for every query. What is there is not expected to change meanwhile.
+    connection.execute("set global enable_http_metadata_cache = true")
+    connection.execute("set global parquet_metadata_cache = true")
+
+
+def _load(connection: duckdb.DuckDBPyConnection) -> None:
+    try:
+        connection.execute(f"load {_EXTENSION}")
+    except duckdb.Error:
+        if (packaged := _packaged()) is None:
+            connection.execute(f"install {_EXTENSION}")
+            connection.execute(f"load {_EXTENSION}")
+        else:
+            connection.execute("load '" + str(packaged).replace("'", "''") + "'")
+
+
+def _packaged() -> Path | None:
+    """Find the extension in the package, for exactly this DuckDB."""
+    spec = find_spec(f"duckdb_extension_{_EXTENSION}")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        file = Path(folder, "extensions", f"v{duckdb.__version__}", f"{_EXTENSION}.duckdb_extension")
+        if file.is_file():
+            return file
+    return None

@@ -1,0 +1,105 @@
+"""How far long work is, on stderr: a bar in a terminal, elsewhere a line every half minute."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clipdb._util.stages import LOADING, Counts, Progress, Stages
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import ProgressColumn
+
+LINE_SECONDS = 30.0
+
+
+@contextmanager
+def ingest_progress() -> Iterator[Progress]:
+    """Show how an ingest of images goes."""
+    from rich.progress import TextColumn
+
+    outcome = TextColumn("{task.fields[outcome]}")
+    with _shown(outcome) as show:
+        known: list[int | None] = [None]
+
+        def total(count: int | None) -> None:
+            known[0] = count
+            show("images", 0, count)
+
+        def counts(now: Counts) -> None:
+            outcome = f"added {now.added}, skipped {now.skipped}, failed {now.failed}"
+            show("images", now.added + now.skipped + now.failed, known[0], outcome)
+
+        yield Progress(total, counts)
+
+
+@contextmanager
+def stage_progress() -> Iterator[Stages]:
+    """Show how work goes that has stages, as texts and then heads."""
+    with _shown() as show:
+        yield show
+
+
+@contextmanager
+def _shown(*more: ProgressColumn) -> Iterator[Any]:
+    """Show stages; each has a bar of its own, since their rates differ."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines()
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _rate(), TimeRemainingColumn()
+    with Bar(*columns, *more, console=console) as bar:
+        stages = _Bars(bar)
+        stages(LOADING, 0, None)
+        yield stages
+
+
+def _rate() -> ProgressColumn:
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.0f}/s" if task.speed else "")
+
+    return Rate()
+
+
+class _Bars:
+    """A bar for the stage that is going on; those before are taken away."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self._stage = ""
+
+    def __call__(self, stage: str, done: int, total: int | None, outcome: str = "") -> None:
+        if stage != self._stage:
+            for task in self._bar.task_ids:
+                self._bar.remove_task(task)
+            self._bar.add_task(stage, total=total, outcome=outcome)
+            self._stage = stage
+        (task,) = self._bar.task_ids
+        self._bar.update(task, completed=done, total=total, outcome=outcome)
+
+
+class _Lines:
+    """A line now and then, for logs."""
+
+    def __init__(self) -> None:
+        self._told_at = time.monotonic()
+
+    def __call__(self, stage: str, done: int, total: int | None, outcome: str = "") -> None:
+        if time.monotonic() - self._told_at < LINE_SECONDS:
+            return
+        self._told_at = time.monotonic()
+        counted = stage if stage == LOADING else f"{stage} {done}" + (f"/{total}" if total else "")
+        click.echo(f"{counted}, {outcome}" if outcome else counted, err=True)

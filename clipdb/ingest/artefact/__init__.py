@@ -1,6 +1,0 @@
-"""Import artefacts: checked as if an enemy had written them, merged as if a colleague had."""
-
-from clipdb.ingest.artefact.conflicts import Merged, Prefer
-from clipdb.ingest.artefact.importing import Imported, Progress, import_artefact
-
-__all__ = ["Imported", "Merged", "Prefer", "Progress", "import_artefact"]

@@ -1,0 +1,138 @@
+"""Describe heads: run TEXTSPAN for every head of a model over a pool, and store what it picks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clipdb._util.stages import Stages, untold
+from clipdb.errors import ClipdbError, stopped
+from clipdb.ingest.descriptions.pool_ingest import ensure_pool
+from clipdb.ingest.descriptions.texts import embed_missing, pool_members, text_embeddings
+from clipdb.ingest.descriptions.textspan import textspan
+from clipdb.ingest.store.heads import refresh_statistics, stored_bases
+from clipdb.ingest.store.known_models import reload
+from clipdb.ingest.store.rows import put
+from clipdb.ingest.store.vector_table import VectorTable
+from clipdb.ingest.store.writer import Writer
+from clipdb.models.loading import Model
+
+_SAID = ("layer", "head", "rank", "text_id", "variance_explained", "cumulative_variance")
+_STORED = f"select {', '.join(_SAID)} from spans where model_id = ? and pool = ?"
+
+
+def span(
+    index: Path,
+    pool: str,
+    model_id: str | None = None,
+    count: int = 20,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    progress: Stages = untold,
+) -> dict[str, int]:
+    """Span the heads of one model, or of all models of an index, over all their images.
+
+    Spans of the same model and pool are replaced in one transaction, unless they are the same. Texts that the model has
+    not embedded yet are embedded first; a pool that ships with clipdb is stored first.
+
+    Parameters
+    ----------
+    index
+        Directory of the index.
+    pool
+        Name of the pool.
+    model_id
+        Only this model.
+    count
+        Spans a head.
+    checkpoint, device
+        Where the text tower's weights are and where it runs, if it is needed.
+    progress
+        Is told of texts that are embedded and heads that are spanned.
+
+    Returns
+    -------
+    dict
+        How many heads each model has spans for.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no index, no image, no such pool or model, the weights for missing texts can't be had, or a model's
+        spans from this pool were imported.
+    Stopped
+        On Ctrl-C, which keeps the texts that were embedded and the models that were spanned.
+    """
+    writer = Writer(index, "span", {"pool": pool, "model": model_id, "count": count})
+    with stopped(lambda: f"{writer.added} texts are embedded" if writer.added else ""), writer:
+        chosen = writer.models(model_id)
+        _keep_imported(writer, pool, chosen)
+        ensure_pool(writer, pool)
+        members = pool_members(writer, pool)
+        return {
+            name: _span_model(
+                writer, name, pool, members, count, partial(reload, writer, name, checkpoint, device), progress
+            )
+            for name in chosen
+        }
+
+
+def _keep_imported(writer: Writer, pool: str, models: Sequence[str]) -> None:
+    """Refuse to put other spans in place of those that somebody published: a mistake here could not be undone."""
+    imported = writer.read(
+        "select model_id from spans join runs using (run) where pool = ? and command = 'import spans' "
+        "and model_id in (select unnest(?::text[])) limit 1",
+        pool,
+        models,
+    )
+    if imported:
+        raise ClipdbError(
+            f"the spans of {imported[0][0]} from the pool {pool!r} were imported and would be lost: span with another "
+            f"pool; `clipdb ingest texts FILE --pool NAME` makes one"
+        )
+
+
+def _span_model(
+    writer: Writer,
+    model_id: str,
+    pool: str,
+    members: Sequence[tuple[str, str]],
+    count: int,
+    load: Callable[[], Model],
+    progress: Stages,
+) -> int:
+    texts = embed_missing(writer, model_id, members, load, progress)
+    embeddings = text_embeddings(texts, [key for key, _ in members])
+    moments = refresh_statistics(writer, VectorTable(writer, model_id, "images"))
+    bases = stored_bases(writer, model_id)
+    rows: list[dict[str, Any]] = []
+    for done, ((layer, head), m) in enumerate(moments.items()):
+        progress("heads", done, len(moments))
+        picks = textspan(m.covariance, embeddings @ bases[layer, head], count)
+        cumulative = np.cumsum(picks.variance_explained)
+        for rank, (row, explained, so_far) in enumerate(zip(*picks, cumulative, strict=True), start=1):
+            rows.append(
+                {
+                    "model_id": model_id,
+                    "layer": layer,
+                    "head": head,
+                    "pool": pool,
+                    "rank": rank,
+                    "text_id": members[row][0],
+                    "text": members[row][1],
+                    "variance_explained": float(explained),
+                    "cumulative_variance": float(so_far),
+                    "run": writer.run,
+                }
+            )
+    stored = writer.read(_STORED, model_id, pool)
+    if sorted(stored) == sorted(tuple(row[name] for name in _SAID) for row in rows):
+        return len(moments)  # what stands on the spans is not older than they are
+    with writer.transaction() as connection:
+        connection.execute("delete from spans where model_id = ? and pool = ?", [model_id, pool])
+        put(connection, "spans", rows)
+    return len(moments)

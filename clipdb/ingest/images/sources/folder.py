@@ -1,0 +1,94 @@
+"""A folder of image files, walked in sorted order without holding its list."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from clipdb.ingest.images.sources.item import (
+    HEIC,
+    UNREAD,
+    SourceItem,
+    clean,
+    failed_item,
+    file_item,
+    is_image,
+    split_of,
+)
+from clipdb.models.image_formats import HEIC_HINT
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The images under `path`, to any depth; hidden files and folders are left out.
+
+    The split is read off the folder's own name or those right below it (``train``, ``val``, ``test``).
+    """
+
+    path: str
+
+    @property
+    def total(self) -> int:
+        """Count the items by walking the folder once."""
+        return sum(1 for entry in walk(self.path) if isinstance(entry, OSError) or is_image(entry))
+
+    def __iter__(self) -> Iterator[SourceItem]:
+        """Yield the images, folder by folder; a folder that may not be read is an item that fails.
+
+        Pictures of kinds that are not read are counted on stderr.
+        """
+        root = PurePosixPath(self.path)
+        unread: Counter[str] = Counter()
+        for entry in walk(self.path):
+            if isinstance(entry, OSError):
+                yield failed_item(clean(str(entry.filename)), f"the folder cannot be read: {entry.strerror}")
+            elif is_image(entry):
+                below = PurePosixPath(entry).relative_to(root).parts[:-1]
+                yield file_item(entry, split=(split_of(below[0]) if below else None) or split_of(root.name))
+            else:
+                unread.update(unread_kind(entry))
+        if unread:
+            print(f"note: left out of {clean(self.path)}: {unread_kinds(unread)}", file=sys.stderr)
+
+
+def unread_kind(path: str) -> list[str]:
+    """Give the suffix of a picture or film of a kind that is not read, in a list; for any other file an empty one."""
+    suffix = PurePosixPath(path).suffix.lower()
+    return [suffix] if suffix in UNREAD else []
+
+
+def unread_kinds(unread: Counter[str]) -> str:
+    """Say how many files of which kinds are not read, and what to do about them."""
+    counts = ", ".join(f"{number:,} {suffix}" for suffix, number in unread.most_common())
+    advice = [HEIC_HINT] if any(suffix in HEIC for suffix in unread) else []
+    if any(suffix not in HEIC for suffix in unread):
+        advice.append("save pictures of kinds that clipdb doesn't read as JPEG or PNG")
+    return f"{counts} ({'; '.join(advice)})"
+
+
+def walk(folder: str) -> Iterator[str | OSError]:
+    """Yield the files under `folder` in sorted order, and the error of every folder that cannot be read.
+
+    Links to folders are followed, but no folder is entered twice: loops end. Pipes, sockets and devices are
+    left out; broken links are not, as a person wants to know of them.
+    """
+    seen: set[tuple[int, int]] = set()
+    stack = [folder]
+    while stack:
+        path = stack.pop()
+        try:
+            status = Path(path).stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(path) as found:
+                entries = sorted((e for e in found if not e.name.startswith(".")), key=lambda e: e.name)
+        except OSError as error:
+            yield error
+            continue
+        stack.extend(e.path for e in reversed(entries) if e.is_dir())
+        yield from (e.path for e in entries if e.is_file() or (e.is_symlink() and not Path(e.path).exists()))

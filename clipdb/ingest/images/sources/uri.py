@@ -1,0 +1,85 @@
+"""Read one image again, from the uri that its ingest wrote down."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from clipdb.errors import ClipdbError
+from clipdb.ingest.images.sources import parquet_shards, tar_shards
+from clipdb.ingest.images.sources.item import read_file
+
+_ROW = "row="
+
+
+def read_uri(uri: str) -> bytes:
+    """Read an image file's bytes.
+
+    Parameters
+    ----------
+    uri
+        What `SourceItem.uri` was: a path, ``/x/shard.tar#member.jpg`` or ``/x/file.parquet#row=17``.
+
+    Raises
+    ------
+    ClipdbError
+        When it is not there any more, or can't be read.
+    """
+    if Path(uri).is_file():
+        return _read(uri, partial(read_file, uri))
+    for container, part in _splits(uri):
+        lower = container.lower()
+        if lower.endswith(parquet_shards.SUFFIXES) and part.startswith(_ROW) and part[len(_ROW) :].isdecimal():
+            return _read(uri, partial(parquet_shards.read_row, container, int(part[len(_ROW) :])))
+        if lower.endswith(tar_shards.SUFFIXES):
+            return _read(uri, partial(tar_shards.read_member, container, part))
+    raise ClipdbError(f"the image file {uri} is not there any more: put it back, or give the path of a copy")
+
+
+def found(uri: str) -> bool:
+    """Tell whether there is still a file at the uri of an image, or at that of the shard it is in."""
+    return bool(uri) and (Path(uri).is_file() or any(True for _ in _splits(uri)))
+
+
+def read_known(image_id: str, uri: str) -> bytes:
+    """Read an image that an index knows.
+
+    A row may be a stranger's, or its file may have been replaced: what is there is the image only if its bytes say so.
+
+    Parameters
+    ----------
+    image_id
+        Hex SHA-256 of its bytes.
+    uri
+        Where it was found; empty where that is not known.
+
+    Raises
+    ------
+    ClipdbError
+        When it is not there any more, can't be read, or is another.
+    """
+    if not uri:  # an export may leave out where images came from
+        raise ClipdbError(f"where the image {image_id[:12]} came from is not known here: give the path of its file")
+    data = read_uri(uri)
+    if hashlib.sha256(data).hexdigest() != image_id:
+        raise ClipdbError(f"{uri} has changed since it was ingested: ingest it again, or give the path of a copy")
+    return data
+
+
+def _splits(uri: str) -> Iterator[tuple[str, str]]:
+    """Split at each ``#`` that has a file before it: the names of files and of members may have some too."""
+    place = uri.find("#")
+    while place >= 0:
+        if Path(uri[:place]).is_file():
+            yield uri[:place], uri[place + 1 :]
+        place = uri.find("#", place + 1)
+
+
+def _read(uri: str, read: Callable[[], bytes]) -> bytes:
+    try:
+        return read()
+    except Exception as error:  # damaged archives raise nearly anything
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise ClipdbError(f"the image {uri} can't be read: {reason}") from error

@@ -1,0 +1,1 @@
+"""What people decide of names and spans, typed or from a file."""

@@ -1,0 +1,1 @@
+"""Spans and names that others published as files."""

@@ -1,0 +1,71 @@
+"""Heads in the catalog: each one's basis, and the statistics of its vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import duckdb
+import numpy as np
+
+from clipdb.ingest.store.moments import Moments, head_moments
+from clipdb.ingest.store.rows import put
+from clipdb.ingest.store.vector_table import VectorTable
+from clipdb.ingest.store.writer import Reader, Writer
+from clipdb.schema.vectors import head_columns
+
+Head = tuple[int, int]
+
+
+def store_bases(connection: duckdb.DuckDBPyConnection, model_id: str, bases: Mapping[Head, np.ndarray]) -> None:
+    """Store heads with their bases Q, ``{(layer, head): [D, k]}``; a head that has one keeps it."""
+    keys = [{"model_id": model_id, "layer": layer, "head": head} for layer, head in bases]
+    put(connection, "head_statistics", keys)
+    put(
+        connection,
+        "bases",
+        [k | {"basis": b.astype(np.float32).ravel()} for k, b in zip(keys, bases.values(), strict=True)],
+    )
+
+
+def stored_bases(reader: Reader, model_id: str) -> dict[Head, np.ndarray]:
+    """Read the bases of a model's heads from the catalog, float64 ``[D, k]`` each."""
+    rows = reader.read(
+        "select layer, head, basis, embed_dim from heads join models using (model_id) "
+        "where model_id = ? and basis is not null order by layer, head",
+        model_id,
+    )
+    return {(layer, head): np.array(basis, np.float64).reshape(dim, -1) for layer, head, basis, dim in rows}
+
+
+def refresh_statistics(writer: Writer, table: VectorTable) -> dict[Head, Moments]:
+    """Take the moments of all the model's head vectors, and store each head's mean, variance and rank.
+
+    Returns
+    -------
+    dict
+        ``{(layer, head): Moments}`` of the heads that have vectors.
+    """
+    if table.dataset is None:
+        return {}
+    columns = head_columns(table.dataset.schema)
+    by_column = head_moments(table.dataset, columns.values())
+    moments = {head: by_column[column] for head, column in columns.items() if by_column[column].count}
+    with writer.transaction() as connection:
+        store_statistics(connection, table.model_id, moments)
+    return moments
+
+
+def store_statistics(connection: duckdb.DuckDBPyConnection, model_id: str, moments: Mapping[Head, Moments]) -> None:
+    """Write heads' mean, total variance and effective rank."""
+    rows = [
+        {
+            "model_id": model_id,
+            "layer": layer,
+            "head": head,
+            "mean": m.mean.astype(np.float32),
+            "total_variance": m.total_variance,
+            "effective_rank": m.effective_rank,
+        }
+        for (layer, head), m in moments.items()
+    ]
+    put(connection, "head_statistics", rows, replace=True)

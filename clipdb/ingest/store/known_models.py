@@ -1,0 +1,109 @@
+"""Models that an index has already: the same name must stay the same weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from clipdb.errors import ClipdbError
+from clipdb.ingest.store.writer import Reader
+from clipdb.models.loading import Model, load
+from clipdb.models.model_config import Named, check
+
+
+def require_same_model(reader: Reader, model: Model) -> None:
+    """Refuse a model whose name the index has with other weights, preprocessing, embedding size or heads.
+
+    Raises
+    ------
+    ClipdbError
+        Naming what differs.
+    """
+    if difference := _difference(reader, model) or _stray(reader, model):
+        raise ClipdbError(
+            f"{difference}: give this one another name (--model ARCH/NAME --checkpoint FILE) or another index"
+        )
+
+
+def _difference(reader: Reader, model: Model) -> str | None:
+    """Say in which way the index has another model of the same name."""
+    rows = reader.read(
+        "select embed_dim, weights_sha256, tensors_sha256, preprocess::varchar, config::varchar from models "
+        "where model_id = ?",
+        model.model_id,
+    )
+    for embed_dim, weights, tensors, preprocess, config in rows:
+        ours, has = model.adapter.embed_dim, f"{reader.index} has a {model.model_id} with"
+        if embed_dim != ours:
+            return f"{has} embeddings of size {embed_dim}, not {ours}"
+        if weights not in (None, model.weights_sha256) and tensors != model.tensors_sha256:
+            return f"{has} other weights (sha256 {weights[:12]}..., not {model.weights_sha256[:12]}...)"
+        if preprocess is not None and _parsed(preprocess) != json.loads(model.preprocess.to_json()):
+            return f"{has} another preprocessing"
+        if config is not None and _parsed(config) != model.config:
+            return f"{has} another configuration"
+    return None
+
+
+def _stray(reader: Reader, model: Model) -> str | None:
+    """Say which head the model has not that an import has named, before the index had the model."""
+    layers, heads = model.adapter.layers, model.adapter.heads
+    stray = reader.read(
+        "select name from heads where model_id = ? and (layer >= ? or head >= ?) order by layer, head limit 1",
+        model.model_id,
+        layers,
+        heads,
+    )
+    if not stray:
+        return None
+    named = f"{reader.index} names {stray[0][0]} of {model.model_id}"
+    return f"{named}, which has layers 0 to {layers - 1} with {heads} heads each"
+
+
+def _parsed(text: str) -> Any:
+    """Read JSON that somebody else may have written into an artefact: None if it can't be read."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def remembered(reader: Reader, named: Named) -> Named:
+    """Add what the index knows of a model and the user left out: its configuration, and where its weights were.
+
+    A run that was imported doesn't say where (`clipdb.artefact.format.RUN_ARGUMENTS`), and so hides no run that does.
+
+    Raises
+    ------
+    ClipdbError
+        If the index has a configuration that can't be used: it may be from a stranger's export.
+    """
+    config, checkpoint = named.config, named.checkpoint
+    if config is None:
+        rows = reader.read("select config::varchar from models where model_id = ?", named.model_id)
+        if rows and rows[0][0] is not None:
+            config = check(_parsed(rows[0][0]), f"the configuration of {named.model_id} in {reader.index}")
+    if checkpoint is None:
+        runs = reader.read(
+            "select arguments->>'$.checkpoint' as checkpoint from runs where checkpoint is not null "
+            "and command = 'ingest images' and (arguments->>'$.model') = ? order by run desc limit 1",
+            named.model_id,
+        )
+        checkpoint = Path(runs[0][0]) if runs else None
+    return Named(named.model_id, config, checkpoint)
+
+
+def reload(reader: Reader, model_id: str, checkpoint: Path | None, device: str) -> Model:
+    """Load a model of the index again, from where its ingest had the weights unless another file is given.
+
+    Raises
+    ------
+    ClipdbError
+        If the weights can't be had or are not those of the index.
+    """
+    known = remembered(reader, Named(model_id, None, checkpoint))
+    model = load(model_id, known.checkpoint, device, config=known.config)
+    if difference := _difference(reader, model):
+        raise ClipdbError(f"{difference}: give the file that it was ingested with, --checkpoint FILE")
+    return model

@@ -1,0 +1,54 @@
+"""One writer at a time: `writer.lock`, which the operating system lets go of when its holder ends, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from clipdb._util.text import without_login
+from clipdb.errors import ClipdbError
+
+LOCK = "writer.lock"
+
+
+@contextmanager
+def writer_lock(index: Path) -> Iterator[None]:
+    """Hold the index for writing.
+
+    Raises
+    ------
+    ClipdbError
+        Naming the process that holds it, or saying why the index can't be written.
+    """
+    try:
+        file = (index / LOCK).open("a+")
+    except OSError as error:
+        raise ClipdbError(f"{index} can't be written: {error.strerror}: copy it to where you may write") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise ClipdbError(
+                f"{index} is being written by {_holder(file.read())}: wait for it, or stop it; queries work meanwhile"
+            ) from error
+        file.truncate(0)
+        # The file stays, and its content is shown to others: without the password of an address.
+        command = " ".join([Path(sys.argv[0]).name, *(without_login(one) for one in sys.argv[1:])])[:200]
+        json.dump({"pid": os.getpid(), "command": command, "since": f"{datetime.now(UTC):%F %T} UTC"}, file)
+        file.flush()
+        yield
+
+
+def _holder(content: str) -> str:
+    try:
+        holder = json.loads(content)
+        return f"process {holder['pid']} ({holder['command']}, since {holder['since']})"
+    except (ValueError, KeyError):
+        return "another process"

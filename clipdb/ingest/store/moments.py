@@ -1,0 +1,84 @@
+"""First and second moments of head vectors, in one pass over the stored columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clipdb.ingest.store.vector_arrays import vector_matrix
+
+ROWS_AT_ONCE = 8192
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over a head's vectors, float64. They are sums, so those of two shards add up to those of both.
+
+    Attributes
+    ----------
+    count
+        Number of vectors.
+    total
+        Their sum, ``[k]``.
+    outer
+        The sum of their outer products, ``[k, k]``.
+    """
+
+    count: int
+    total: np.ndarray
+    outer: np.ndarray
+
+    @classmethod
+    def of(cls, vectors: np.ndarray) -> Moments:
+        """Take the moments of vectors ``[n, k]``."""
+        wide = vectors.astype(np.float64)
+        return cls(len(wide), wide.sum(axis=0), wide.T @ wide)
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(self.count + other.count, self.total + other.total, self.outer + other.outer)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean vector ``[k]``."""
+        return self.total / max(self.count, 1)
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Covariance ``[k, k]`` over the images at hand (divided by their number, as the published std is)."""
+        return self.outer / max(self.count, 1) - np.outer(self.mean, self.mean)
+
+    @property
+    def total_variance(self) -> float:
+        """Trace of the covariance: the mean squared distance to the mean, in shares of the embedding's squared norm."""
+        return float(np.trace(self.covariance))
+
+    @property
+    def effective_rank(self) -> float:
+        """Exponential of the entropy of the covariance's normalised eigenvalues (Roy and Vetterli, EUSIPCO 2007)."""
+        eigenvalues = np.clip(np.linalg.eigvalsh(self.covariance), 0.0, None)
+        if not eigenvalues.sum() > 0.0:
+            return 0.0
+        p = eigenvalues[eigenvalues > 0.0] / eigenvalues.sum()
+        return float(np.exp(-(p * np.log(p)).sum()))
+
+
+def head_moments(dataset: Any, columns: Iterable[str]) -> Mapping[str, Moments]:
+    """Take the moments of head columns in one pass.
+
+    Parameters
+    ----------
+    dataset
+        A Lance dataset of a model's images.
+    columns
+        Names of its head columns. Images that a head has not seen yet (null) don't count.
+    """
+    names = list(columns)
+    sums: dict[str, Moments] = {}
+    for batch in dataset.to_batches(columns=names, batch_size=ROWS_AT_ONCE):
+        for name in names:
+            moments = Moments.of(vector_matrix(batch.column(name)))
+            sums[name] = sums[name] + moments if name in sums else moments
+    return sums

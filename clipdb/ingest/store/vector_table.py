@@ -1,0 +1,199 @@
+"""A model's Lance table, under the index's commit protocol.
+
+Rows are appended to Lance first and become part of the index with the DuckDB transaction that records their version:
+readers open the recorded version. A version that a kill left unrecorded is rolled back by the next writer, who ingests
+those images again; so nothing is lost or doubled, whenever the kill comes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import lance
+import pyarrow as pa
+
+from clipdb.errors import ClipdbError
+from clipdb.ingest.store.rows import put
+from clipdb.ingest.store.writer import Writer, disk_errors
+from clipdb.schema import vectors
+
+COMPACT_EVERY = 64
+
+
+class VectorTable:
+    """Rows of one model and kind.
+
+    Parameters
+    ----------
+    writer
+        The writer that holds the index.
+    model_id
+        The model.
+    kind
+        ``"images"`` or ``"texts"``.
+
+    Raises
+    ------
+    ClipdbError
+        If the table is not at the version that the catalog counts on.
+    """
+
+    def __init__(self, writer: Writer, model_id: str, kind: str) -> None:
+        self.writer = writer
+        self.model_id = model_id
+        self.kind = kind
+        self.run = writer.run  # that rows are recorded under
+        self.path: Path = {"images": vectors.images_path, "texts": vectors.texts_path}[kind](writer.index, model_id)
+        self.key = {"images": "image_id", "texts": "text_id"}[kind]
+        self._batch = 0
+        self._since_compaction = 0
+        # Ids are looked up in another thread, and Lance refuses to read through a handle that is being written through.
+        self._handle = threading.Lock()
+        self.dataset: lance.LanceDataset | None = self._recover()
+
+    @property
+    def schema(self) -> pa.Schema | None:
+        """Columns of the table; None before its first row."""
+        return None if self.dataset is None else self.dataset.schema
+
+    def known(self, ids: Sequence[str], columns: Sequence[str] = ()) -> set[str]:
+        """Say which ids are in, with a vector in each of some head columns."""
+        listed = ", ".join(f"'{i}'" for i in ids)  # ids are hexadecimal digests of clipdb's own making
+        complete = "".join(f" and {column} is not null" for column in columns)
+        with self._handle:
+            if self.dataset is None or not ids or not set(columns) <= set(self.dataset.schema.names):
+                return set()
+            found = self.dataset.to_table(columns=[self.key], filter=f"{self.key} in ({listed}){complete}")
+        return set(found.column(self.key).to_pylist())
+
+    def add_columns(self, schema: pa.Schema) -> None:
+        """Widen the table by the columns of a schema that it lacks, null in the rows that are there."""
+        if self.dataset is not None:
+            missing = [field for field in schema if field.name not in self.dataset.schema.names]
+            if missing:
+                with disk_errors(self.writer.index):
+                    self.dataset.add_columns(pa.schema(missing))
+
+    def commit(
+        self,
+        rows: pa.Table,
+        record: Callable[[duckdb.DuckDBPyConnection], None],
+        merge: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        """Append rows, then record them together with their relations.
+
+        Parameters
+        ----------
+        rows
+            All columns but ``_run`` and ``_batch``; ids unique, and not in the table unless merged.
+        record
+            Writes what belongs to the rows, inside the same transaction.
+        merge
+            Replace rows whose id is in the table already.
+        overwrite
+            Replace the whole table, whose columns may be others then.
+        """
+        rows = self._stamped(rows)
+        if self.dataset is not None and not overwrite:
+            rows = rows.select(self.dataset.schema.names)
+        with disk_errors(self.writer.index), self._handle:
+            if merge and self.dataset is not None:
+                upsert = self.dataset.merge_insert(self.key)
+                upsert.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+                self.dataset = lance.dataset(str(self.path))
+            else:
+                mode = "create" if self.dataset is None else "overwrite" if overwrite else "append"
+                self.dataset = lance.write_dataset(rows, str(self.path), mode=mode)
+        with self.writer.transaction() as connection:
+            record(connection)
+            self._record_version(connection, len(rows))
+        self._since_compaction += 1
+        if self._since_compaction >= COMPACT_EVERY:
+            self.compact()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the run that committed last came to its end, where what depends on the rows is brought up to date."""
+        last = self.writer.read(
+            "select finished_at is not null from batches join runs using (run) where model_id = ? and kind = ? "
+            "order by lance_version desc, run desc limit 1",
+            self.model_id,
+            self.kind,
+        )
+        return not last or last[0][0]
+
+    def compact(self) -> None:
+        """Merge small files, index the ids, and delete what no committed version needs."""
+        if self.dataset is None:
+            return
+        with disk_errors(self.writer.index), self._handle:
+            self.dataset.optimize.compact_files()
+            self.dataset = lance.dataset(str(self.path))
+            self.dataset.create_scalar_index(self.key, "BTREE", replace=True)
+            self.dataset = lance.dataset(str(self.path))
+        if self._batch:
+            self._move_version(self.dataset.version)
+        else:  # this run finishes what another began
+            with self.writer.transaction() as connection:
+                self._record_version(connection, 0)
+        # Only the holder of the lock gets here, so unfinished files are leftovers of a kill, not of another writer.
+        with disk_errors(self.writer.index), self._handle:
+            self.dataset.cleanup_old_versions(timedelta(0), delete_unverified=True)
+        self._since_compaction = 0
+
+    def _stamped(self, rows: pa.Table) -> pa.Table:
+        stamped = rows.append_column("_run", pa.array([self.run] * len(rows)))
+        return stamped.append_column("_batch", pa.array([self._batch] * len(rows), pa.int32()))
+
+    def _record_version(self, connection: duckdb.DuckDBPyConnection, added: int) -> None:
+        assert self.dataset is not None
+        row = {
+            "model_id": self.model_id,
+            "kind": self.kind,
+            "run": self.run,
+            "batch": self._batch,
+            "lance_version": self.dataset.version,
+            "added": added,
+            "committed_at": datetime.now(UTC),
+        }
+        put(connection, "batches", [row])
+        self._batch += 1
+
+    def _recover(self) -> Any:
+        """Open the table at its committed version, dropping what a killed run left after it."""
+        committed = self.writer.read(
+            "select max(lance_version) from batches where model_id = ? and kind = ?", self.model_id, self.kind
+        )[0][0]
+        if committed is None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            return None
+        try:
+            for left in self.path.rglob(".tmp*"):  # files that Lance was killed over before it named them
+                left.unlink()
+            dataset = lance.dataset(str(self.path))
+            if dataset.version != committed:
+                dataset.checkout_version(committed).restore()
+                dataset = lance.dataset(str(self.path))
+                self._move_version(dataset.version)
+        except (OSError, ValueError) as error:
+            raise ClipdbError(
+                f"the vectors {self.path} are not at version {committed} as the catalog says: restore them from a "
+                f"copy, or ingest into a new index"
+            ) from error
+        return dataset
+
+    def _move_version(self, version: int) -> None:
+        """Record that the rows committed last are now found at another version."""
+        with self.writer.transaction() as connection:
+            connection.execute(
+                "update batches set lance_version = $version where model_id = $model and kind = $kind "
+                "and lance_version = (select max(lance_version) from batches where model_id = $model and kind = $kind)",
+                {"version": version, "model": self.model_id, "kind": self.kind},
+            )

@@ -1,0 +1,198 @@
+"""Write to an index: one writer, one run, transactions that hold the catalog only for a moment."""
+
+from __future__ import annotations
+
+import errno
+import json
+import platform
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+
+from clipdb._util.text import without_login
+from clipdb.errors import ClipdbError
+from clipdb.ingest.store.lock import writer_lock
+from clipdb.ingest.store.rows import put
+from clipdb.schema import catalog
+from clipdb.schema.connections import closing
+
+# A reader may be at a long query; a writer that has done an hour's work waits for it rather than give up.
+PATIENCE_SECONDS = 600.0
+PACKAGES = ("clipdb", "duckdb", "pylance", "torch", "open_clip_torch")
+
+
+class Reader:
+    """The catalog of an index, opened for a moment at a time.
+
+    Parameters
+    ----------
+    index
+        Directory of the index.
+    """
+
+    def __init__(self, index: Path) -> None:
+        self.index = index
+
+    def read(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run one query on the catalog."""
+        with closing(catalog.connect(self.index)) as connection:
+            return connection.execute(sql, list(parameters)).fetchall()
+
+    def models(self, chosen: str | None = None) -> list[str]:
+        """List the models of the index that have image vectors, or check that one is among them.
+
+        Raises
+        ------
+        ClipdbError
+            If the index has none, or not the chosen one.
+        """
+        known = [row[0] for row in self.read("select distinct model_id from batches where kind = 'images' order by 1")]
+        if not known:
+            raise ClipdbError(f"{self.index} has no images yet: run `clipdb ingest images SRC --model ARCH/PRETRAINED`")
+        if chosen is not None and chosen not in known:
+            raise ClipdbError(f"{self.index} has no images of model {chosen}: it has {', '.join(known)}")
+        return known if chosen is None else [chosen]
+
+
+class Writer(Reader):
+    """The one process that writes to an index, and the run that it records.
+
+    Parameters
+    ----------
+    index
+        Directory of the index; it is made where there is none, and taken away again if the run commits nothing.
+    command
+        Verb that writes, for the table ``runs``.
+    arguments
+        Its arguments, as JSON can hold them.
+    create
+        Whether a missing index is made.
+    empty_run
+        Whether a run that commits nothing is recorded.
+
+    Attributes
+    ----------
+    run
+        Id of the run.
+    made
+        Whether this writer made the index.
+    added, skipped, failed, device
+        What the run's row says; set as the work goes on.
+
+    Raises
+    ------
+    ClipdbError
+        On entering: no index (and not ``create``), another writer, or a catalog that can't be opened.
+    """
+
+    def __init__(
+        self,
+        index: Path,
+        command: str,
+        arguments: Mapping[str, Any],
+        create: bool = False,
+        empty_run: bool = True,
+    ) -> None:
+        super().__init__(index)
+        self.run = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
+        self.device: str | None = None
+        self.added = self.skipped = self.failed = 0
+        self._row: dict[str, Any] = {
+            "run": self.run,
+            "command": command,
+            "arguments": without_login(json.dumps(arguments, default=str)),
+            "versions": json.dumps(_versions()),
+            "started_at": datetime.now(UTC),
+            "finished_at": None,
+        }
+        self._create, self._empty_run = create, empty_run
+        self.made = False
+        self._committed = False
+        self._held = ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._create and not catalog.exists(self.index):
+            catalog.create(self.index)
+            self.made = True
+        else:
+            catalog.connect(self.index, read_only=True).close()
+        self._held.enter_context(writer_lock(self.index))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._held:
+            if self.made and not self._committed:
+                shutil.rmtree(self.index)
+            elif self._committed or (kind is None and self._empty_run):
+                self._row["finished_at"] = datetime.now(UTC) if kind is None else None
+                with self.transaction():
+                    pass  # which writes the run's row
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the catalog for one transaction, which also brings the run's own row up to date.
+
+        Raises
+        ------
+        ClipdbError
+            If the disk is full, or a reader doesn't let go of the catalog.
+        """
+        with (
+            disk_errors(self.index),
+            closing(self._connect()) as connection,
+        ):
+            connection.begin()
+            yield connection
+            counts = {
+                "added": self.added,
+                "skipped": self.skipped,
+                "failed": self.failed,
+                "device": self.device,
+            }
+            put(connection, "runs", [self._row | counts], replace=True)
+            connection.commit()
+        self._committed = True
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        """Open the catalog for writing, and say so on stderr where a reader makes that a long wait."""
+        try:
+            return catalog.connect(self.index, read_only=False)
+        except catalog.InUseError as error:
+            holder = str(error).partition(": ")[0]
+            print(f"note: {holder}: waiting up to {PATIENCE_SECONDS:.0f} s for it", file=sys.stderr)
+            return catalog.connect(self.index, read_only=False, wait=PATIENCE_SECONDS)
+
+
+@contextmanager
+def disk_errors(index: Path) -> Iterator[None]:
+    """Turn a full disk, as Lance, DuckDB and the operating system report it, into a sentence."""
+    try:
+        yield
+    except (OSError, duckdb.Error) as error:
+        full = getattr(error, "errno", None) == errno.ENOSPC or "no space left" in str(error).lower()
+        if not full:
+            raise
+        raise ClipdbError(
+            f"the disk of {index} is full: what was committed is kept; free some space and run the same command again"
+        ) from error
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

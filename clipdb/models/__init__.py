@@ -1,0 +1,1 @@
+"""What runs a model, and knows no database: loading, preprocessing, the decomposition into heads."""

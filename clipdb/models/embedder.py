@@ -1,0 +1,156 @@
+"""Run an index's models on an image or a text that the index lacks; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from clipdb._util.apart import apart
+from clipdb.errors import ClipdbError
+from clipdb.ingest.store.heads import Head, stored_bases
+from clipdb.ingest.store.known_models import reload
+from clipdb.ingest.store.writer import Reader
+from clipdb.models.decomposition import Decomposer
+from clipdb.models.loading import Model
+from clipdb.models.preprocess import Decoded, Undecodable, decode
+
+
+class OpenReader(Reader):
+    """The catalog of an index that is open already, or of an artefact.
+
+    Parameters
+    ----------
+    index
+        As messages call it.
+    read
+        Runs one query on it.
+    """
+
+    def __init__(self, index: Path | str, read: Callable[..., list[tuple[Any, ...]]]) -> None:
+        super().__init__(Path(index))
+        self._read = read
+
+    def read(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Run one query on the catalog."""
+        return self._read(sql, *parameters)
+
+
+class Embedder:
+    """Loads each model once, when it is first needed.
+
+    Parameters
+    ----------
+    reader
+        The catalog of the index.
+    device
+        Where to run: ``auto``, ``cpu``, ``cuda`` ...
+    checkpoint
+        The file of a model's weights, if not where its ingest had them.
+    kept
+        Models that others have loaded, and where to put those that are loaded here.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        device: str = "auto",
+        checkpoint: Path | None = None,
+        kept: dict[Hashable, Model] | None = None,
+    ) -> None:
+        self._reader = reader
+        self._device = device
+        self._checkpoint = checkpoint
+        self._models: dict[str, Model] = {}
+        self._kept = {} if kept is None else kept
+        self._decomposers: dict[str, Decomposer] = {}
+
+    def model(self, model_id: str) -> Model:
+        """Load a model of the index, from the checkpoint or where its ingest had the weights.
+
+        Raises
+        ------
+        ClipdbError
+            If the weights can't be had or are not those of the index.
+        """
+        if model_id not in self._models:
+            key = self._identity(model_id)
+            if key not in self._kept:
+                self._kept[key] = reload(self._reader, model_id, self._checkpoint, self._device)
+            self._models[model_id] = self._kept[key]
+        return self._models[model_id]
+
+    def _identity(self, model_id: str) -> Hashable:
+        """Say what must be equal for a model of one index to stand for that of another."""
+        facts = self._reader.read("select weights_sha256, preprocess::varchar from models where model_id = ?", model_id)
+        known = bool(facts) and None not in facts[0]
+        return model_id, *(facts if known else [str(self._reader.index)]), self._checkpoint, self._device
+
+    def decomposer(self, model_id: str) -> Decomposer:
+        """Give the decomposition of the layers that the index has, in its bases."""
+        if model_id not in self._decomposers:
+            bases = stored_bases(self._reader, model_id)
+            layers = sorted({layer for layer, _ in bases})
+            self._decomposers[model_id] = Decomposer(self.model(model_id).adapter, layers, bases)
+        return self._decomposers[model_id]
+
+    def pixels(self, model_id: str, data: bytes, name: str) -> torch.Tensor:
+        """Decode and preprocess an image file's bytes, ``[1, 3, S, S]``.
+
+        Raises
+        ------
+        ClipdbError
+            If they are no image.
+        """
+        pixels = torch.from_numpy(self.decode(model_id, data, name).pixels[None])
+        return self.model(model_id).pixels_to_input(pixels)
+
+    def decode(self, model_id: str, data: bytes, name: str) -> Decoded:
+        """Decode and preprocess an image file's bytes.
+
+        Raises
+        ------
+        ClipdbError
+            If they are no image.
+        """
+        try:
+            return decode(data, self.model(model_id).preprocess)
+        except Undecodable as error:
+            raise ClipdbError(f"{name} can't be read as an image: {error}") from error
+
+    def image(self, model_id: str, data: bytes, name: str) -> tuple[np.ndarray, float, dict[Head, np.ndarray]]:
+        """Embed an image file's bytes.
+
+        Parameters
+        ----------
+        name
+            How the image is called in a message.
+
+        Returns
+        -------
+        embedding, norm, heads
+            Unit embedding ``[D]``, its norm before, and y ``[k]`` by ``(layer, head)``, all float32.
+
+        Raises
+        ------
+        ClipdbError
+            If they are no image, or the weights can't be had.
+        """
+        return apart(lambda: self._image(model_id, data, name))
+
+    def _image(self, model_id: str, data: bytes, name: str) -> tuple[np.ndarray, float, dict[Head, np.ndarray]]:
+        decomposer = self.decomposer(model_id)
+        embedding, norm, heads = (part[0].cpu().numpy() for part in decomposer(self.pixels(model_id, data, name)))
+        vectors = {
+            (layer, head): heads[row, head]
+            for row, layer in enumerate(decomposer.layers)
+            for head in range(heads.shape[1])
+        }
+        return embedding, float(norm), vectors
+
+    def texts(self, model_id: str, texts: list[str]) -> np.ndarray:
+        """Embed texts as unit vectors, float32 ``[n, D]``; the number that were cut goes to stderr."""
+        return apart(lambda: self.model(model_id).embed_texts(texts, 256))

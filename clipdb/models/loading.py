@@ -1,0 +1,272 @@
+"""Find and load a model: its name, weights, activation, preprocessing and device."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.factory import load_checkpoint
+
+from clipdb import demo
+from clipdb._util.text import first_line
+from clipdb.errors import ClipdbError
+from clipdb.models.adapters import Adapter, adapt
+from clipdb.models.checkpoint import tensor_shapes, tensors_digest
+from clipdb.models.hub import weights_file
+from clipdb.models.model_config import Config, register
+from clipdb.models.model_name import nearest, refuse_unknown
+from clipdb.models.preprocess import Preprocess
+from clipdb.models.text_tower import TextTower
+from clipdb.schema.names import model_slug
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model with its weights, ready to run.
+
+    Attributes
+    ----------
+    network
+        open_clip's model, in evaluation mode on ``device``.
+    weights
+        The file of its weights.
+    config
+        Its architecture and preprocessing, if open_clip doesn't have them.
+    """
+
+    model_id: str
+    network: Any
+    adapter: Adapter
+    preprocess: Preprocess
+    weights: Path
+    config: Config | None
+    device: torch.device
+    precision: str
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weights file, as the hub shows it and ``sha256sum`` prints it."""
+        with self.weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @cached_property
+    def tensors_sha256(self) -> str:
+        """SHA-256 of the tensors in the weights file: see `clipdb.models.checkpoint.tensors_digest`."""
+        return tensors_digest(self.weights)
+
+    def pixels_to_input(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalise uint8 pixels ``[batch, S, S, 3]`` to the network's input ``[batch, 3, S, S]``."""
+        images = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
+        mean = torch.tensor(self.preprocess.mean, device=self.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.preprocess.std, device=self.device).view(1, 3, 1, 1)
+        return images.sub_(mean).div_(std).to(DTYPES[self.precision])
+
+    @cached_property
+    def text_tower(self) -> TextTower:
+        """The text tower with its tokenizer."""
+        return TextTower(self.model_id, self.network, self.device)
+
+    def embed_texts(self, texts: Sequence[str], batch_size: int) -> np.ndarray:
+        """Embed texts as unit vectors, float32 ``[n, D]``; what the model doesn't read of them is said on stderr."""
+        self.text_tower.note(texts)
+        return self.text_tower.embed(texts, batch_size)
+
+    def row(self, reconstruction_error: float) -> dict[str, Any]:
+        """Give the model's row for the table ``models``."""
+        tower = self.adapter
+        return {
+            "model_id": self.model_id,
+            "layers": tower.layers,
+            "heads": tower.heads,
+            "head_dim": tower.head_dim,
+            "width": tower.width,
+            "embed_dim": tower.embed_dim,
+            "patch_size": tower.patch_size,
+            "image_size": tower.image_size,
+            "pooling": tower.pooling,
+            "adapter": tower.name,
+            "preprocess": self.preprocess.to_json(),
+            "weights_sha256": self.weights_sha256,
+            "tensors_sha256": self.tensors_sha256,
+            "config": None if self.config is None else json.dumps(self.config, sort_keys=True),
+            "logit_scale": float(self.network.logit_scale.exp()),
+            "reconstruction_error": reconstruction_error,
+        }
+
+
+def load(
+    model_id: str,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    config: Config | None = None,
+) -> Model:
+    """Load a model by its name.
+
+    Parameters
+    ----------
+    model_id
+        ``ARCH/PRETRAINED`` as open_clip names them, or ``clipdb-tiny/scenes``, which ships with clipdb.
+    checkpoint
+        A safetensors file, or a torch file without code in it, to use instead of the weights that the name stands
+        for; PRETRAINED is then a free name.
+    device
+        ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    precision
+        ``fp32``, ``bf16`` or ``fp16``.
+    config
+        The architecture and preprocessing, if open_clip doesn't have them: see `clipdb.models.model_config`.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no such model, it can't be decomposed, or its weights can't be had or don't fit.
+    """
+    model_slug(model_id)
+    if config is not None:
+        register(model_id.split("/")[0], config)
+    arch, tag = split_name(model_id)
+    known = open_clip.get_pretrained_cfg(arch, tag)
+    if checkpoint is None and not known and model_id != demo.MODEL_ID:
+        raise ClipdbError(_no_such_tag(arch, tag))
+    target = pick_device(device)
+    wanted = known if config is None else config["preprocess_cfg"]
+    network = _build(arch, precision, bool(known.get("quick_gelu")), wanted)
+    adapter = adapt(network, model_id)  # what can't be decomposed need not be downloaded
+    weights = weights_file(model_id, known, checkpoint)
+    _fill(network, weights, arch)
+    return Model(
+        model_id=model_id,
+        network=network.eval().requires_grad_(False).to(target),
+        adapter=adapter,
+        preprocess=Preprocess.from_open_clip(network.visual.preprocess_cfg),
+        weights=weights,
+        config=config,
+        device=target,
+        precision=precision,
+    )
+
+
+def _build(arch: str, precision: str, quick_gelu: bool, preprocess: Mapping[str, Any]) -> Any:
+    """Make a network with random weights."""
+    wanted = {k: v for k, v in preprocess.items() if k in ("mean", "std", "interpolation", "resize_mode")}
+    logging.disable(logging.WARNING)  # it would warn that the weights, which come next, are random
+    try:
+        return open_clip.create_model(
+            arch,
+            load_weights=False,
+            pretrained_text=False,
+            precision=precision,
+            # What a tag was trained with is a fact about its weights: the same architecture's name stands for both.
+            force_quick_gelu=quick_gelu,
+            force_preprocess_cfg=wanted or None,
+        )
+    except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, AssertionError, ImportError) as error:
+        # What open_clip and timm make of a configuration that doesn't hold together, or of a missing package.
+        raise ClipdbError(f"open_clip can't make {arch}: {first_line(error)}") from error
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def split_name(model_id: str) -> tuple[str, str]:
+    """Split ``ARCH/PRETRAINED`` and check that open_clip knows the architecture.
+
+    Raises
+    ------
+    ClipdbError
+        Naming the nearest architectures where there is none of that name.
+    """
+    model_slug(model_id)
+    arch, tag = model_id.split("/")
+    if demo.MODEL_ID.split("/")[0] not in open_clip.list_models():
+        open_clip.add_model_config(demo.MODEL_CONFIG)
+    refuse_unknown(arch, open_clip.list_models())
+    return arch, tag
+
+
+def pick_device(name: str) -> torch.device:
+    """Choose where to run; a GPU that is there and unused is named on stderr.
+
+    Raises
+    ------
+    ClipdbError
+        If the device is not there.
+    """
+    gpu = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else None
+    chosen = (gpu or "cpu") if name == "auto" else name
+    try:
+        device = torch.device(chosen)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ClipdbError(f"--device {name} is not to be had: {first_line(error)}: try --device cpu") from error
+    if device.type == "cuda":
+        print(f"device: {torch.cuda.get_device_name(device)}", file=sys.stderr)
+    elif gpu == "cuda":
+        print(
+            f"note: {torch.cuda.get_device_name()} is here and not used: --device cuda uses it",
+            file=sys.stderr,
+        )
+    elif gpu and device.type == "cpu":
+        print(f"note: a GPU ({gpu}) is here and not used: --device {gpu} uses it", file=sys.stderr)
+    elif Path("/proc/driver/nvidia/version").exists():
+        print(
+            "note: an NVIDIA GPU is here but this torch can't use it: install a CUDA build of torch",
+            file=sys.stderr,
+        )
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """Name the device as the table ``runs`` records it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+@contextmanager
+def out_of_memory(batch_size: int) -> Iterator[None]:
+    """Turn a device that runs out of memory into a sentence."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ClipdbError(
+            f"the device is out of memory: run again with a --batch-size under {batch_size}; what was committed is kept"
+        ) from error
+
+
+def _fill(network: Any, weights: Path, arch: str) -> None:
+    """Load weights into a network, strictly: open_clip alone would resize position embeddings that don't fit."""
+    shapes = tensor_shapes(weights)
+    own = network.state_dict()
+    for name, shape in shapes.items():
+        if name in own and own[name].numel() != 1 and tuple(own[name].shape) != shape:
+            raise ClipdbError(
+                f"{weights} doesn't hold {arch}: {name} is {shape} there and {tuple(own[name].shape)} in {arch}: "
+                f"give the architecture that it was trained with"
+            )
+    try:
+        load_checkpoint(network, str(weights), strict=True, weights_only=True)
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise ClipdbError(
+            f"{weights} doesn't hold {arch}: {first_line(error)} of {len(shapes)} tensors there, the first "
+            f"{next(iter(shapes), 'none')!r}: give the architecture that it was trained with"
+        ) from error
+
+
+def _no_such_tag(arch: str, tag: str) -> str:
+    own_arch, own_tag = demo.MODEL_ID.split("/")
+    tags = [own_tag] if arch == own_arch else open_clip.list_pretrained_tags_by_model(arch)
+    if not tags:
+        return f"open_clip has no weights for {arch}: give a local file with --checkpoint FILE"
+    return f"{arch} has no weights {tag!r}{nearest(tag, tags)}: it has {', '.join(tags)}; or give --checkpoint FILE"

@@ -1,0 +1,289 @@
+"""Turns the bytes of an image file into the uint8 pixels that a CLIP image tower was trained on.
+
+The geometry is open_clip's ``image_transform_v2(is_train=False)``, bit for bit, without torch: decoding runs
+in worker processes that have to start fast. The rest of that transform, ``(x / 255 - mean) / std``, runs on
+the device.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from clipdb.errors import ClipdbError
+from clipdb.models.file_check import problem_of
+from clipdb.models.image_formats import FORMATS, HEIC_HINT, is_heic
+
+MAX_BYTES = 512 * 2**20
+"""Largest image file that is read, in bytes."""
+
+_ASPECT = 32  # longer pictures are resampled only where the crop is: a 1 x N one would become S x (N S) first
+_SIDE = 100_000  # the resampling table takes about 32 bytes a source pixel of a side: reduce such sides first
+_T = TypeVar("_T")
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Undecodable(Exception):
+    """The bytes are not an image that can be decoded; the message says why in one line."""
+
+
+class Box(NamedTuple):
+    """A rectangle in a picture, in pixels from its top left corner."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class ImageFacts(NamedTuple):
+    """What a decoded file was: upright width and height in pixels, and Pillow's name of its format."""
+
+    width: int
+    height: int
+    format: str
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A decoded image: ``pixels`` uint8 [S, S, 3] RGB, and the facts as in `ImageFacts`."""
+
+    pixels: np.ndarray
+    width: int
+    height: int
+    format: str
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a model wants its images, in the terms of open_clip's ``PreprocessCfg``.
+
+    Parameters
+    ----------
+    image_size
+        S, the side of the square input in pixels.
+    mean, std
+        Per channel, on pixels scaled to 0..1.
+    interpolation
+        ``"bicubic"`` or ``"bilinear"``.
+    resize_mode
+        ``"shortest"`` (shortest side to S, centre crop), ``"longest"`` (longest side to S, padding) or
+        ``"squash"``.
+    fill_color
+        Grey level 0..255 of the padding.
+    """
+
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str = "bicubic"
+    resize_mode: str = "shortest"
+    fill_color: int = 0
+
+    @classmethod
+    def from_open_clip(cls, config: Mapping[str, Any]) -> Preprocess:
+        """Read an open_clip preprocessing dictionary (``model.visual.preprocess_cfg``).
+
+        Raises
+        ------
+        ClipdbError
+            When the input is not a square RGB image or a mode is unknown.
+        """
+        size = config["size"]
+        height, width = (size, size) if isinstance(size, int) else (size[0], size[-1])
+        if height != width:
+            raise ClipdbError(f"the model takes {height} x {width} images: clipdb ingests square inputs only")
+        # 'random' is a training augmentation: open_clip evaluates with bicubic
+        interpolation = "bilinear" if config.get("interpolation") == "bilinear" else "bicubic"
+        resize_mode = config.get("resize_mode") or "shortest"
+        if config.get("mode", "RGB") != "RGB" or resize_mode not in ("shortest", "longest", "squash"):
+            raise ClipdbError(f"the model's preprocessing is not one that clipdb knows: {dict(config)}")
+        mean, std = (tuple(float(x) for x in config[name]) for name in ("mean", "std"))
+        return cls(int(height), mean, std, interpolation, resize_mode, int(config.get("fill_color") or 0))  # type: ignore[arg-type]
+
+    def to_json(self) -> str:
+        """One line of JSON, keys sorted: equal settings give equal text."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Preprocess:
+        """Read what `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+
+
+def decode(data: bytes, preprocess: Preprocess) -> Decoded:
+    """Decode an image file, turn it upright, resize and crop it.
+
+    Files that are not 8-bit RGB are converted: animations give their first frame, deep greys are scaled to
+    8 bits, transparency is dropped as open_clip drops it, an EXIF orientation is applied.
+
+    Parameters
+    ----------
+    data
+        The bytes of the file.
+    preprocess
+        What the model wants.
+
+    Returns
+    -------
+    Decoded
+        Pixels uint8 [S, S, 3].
+
+    Raises
+    ------
+    Undecodable
+        When the bytes are empty, larger than `MAX_BYTES`, no image, damaged, a decompression bomb, or a
+        JPEG of scans without end.
+    """
+    return _finished(data, lambda upright, kind: Decoded(np.array(_fit(upright, preprocess)), *upright.size, kind))
+
+
+def decode_whole(data: bytes) -> Image.Image:
+    """Decode an image file and turn it upright, in its own size, RGB.
+
+    Raises
+    ------
+    Undecodable
+        As `decode` does.
+    """
+    return _finished(data, lambda upright, _: upright.convert("RGB"))
+
+
+def shown(width: int, height: int, preprocess: Preprocess) -> Box:
+    """Find what part of a picture the model's square shows.
+
+    Parameters
+    ----------
+    width, height
+        Size of the upright picture in pixels.
+    preprocess
+        What the model wants.
+
+    Returns
+    -------
+    Box
+        In the upright picture's pixels; it reaches over the edge where the square has padding.
+    """
+    if preprocess.resize_mode == "shortest" and _is_long(width, height):
+        return _middle_square(width, height)
+    (across, down), (left, top) = _layout(width, height, preprocess)
+    side, x, y = preprocess.image_size, width / across, height / down
+    return Box(left * x, top * y, (left + side) * x, (top + side) * y)
+
+
+def _finished(data: bytes, finish: Callable[[Image.Image, str], _T]) -> _T:
+    """Make something of a file's upright 8-bit image and Pillow's name of its format."""
+    if not data:
+        raise Undecodable("the file is empty")
+    if len(data) > MAX_BYTES:
+        raise Undecodable(f"the file has {len(data):,} bytes: more than {MAX_BYTES:,}")
+    if problem := problem_of(data):
+        raise Undecodable(problem)
+    try:
+        with Image.open(BytesIO(data), formats=FORMATS) as image:
+            image.load()
+            return finish(_upright(image, _eight_bits(image)), image.format or "unknown")
+    except Image.UnidentifiedImageError:
+        if "HEIF" not in FORMATS and is_heic(data):
+            raise Undecodable(f"a HEIC image: {HEIC_HINT}") from None
+        raise Undecodable(f"not an image that can be read: it begins with {data[:12]!r}") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise Undecodable(f"a decompression bomb? {error}") from None
+    except Exception as error:  # decoders raise nearly anything: one damaged file must not end a run
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise Undecodable(text if isinstance(error, OSError) else f"{type(error).__name__}: {text}") from None
+
+
+def _upright(image: Image.Image, pixels: Image.Image) -> Image.Image:
+    """Turn `pixels` as the EXIF orientation of the loaded `image` says; damaged EXIF says nothing."""
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+    except Exception:  # as above; the pixels are whole, so the image is good
+        return pixels
+    return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Bring modes that Pillow resizes by nearest neighbour or clips to white into 8 bits a channel."""
+    if image.mode in ("P", "PA"):
+        return image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        # the high byte, as Pillow itself takes it from 16-bit RGB
+        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        return Image.fromarray(_scale(np.asarray(image)))
+    return image
+
+
+def _scale(values: np.ndarray) -> np.ndarray:
+    """Map 32-bit samples [H, W] to uint8.
+
+    Their range is not stated: 0..1 is taken for floats that fit in it, then 0..255, 0..65535, else their own.
+    """
+    floats = values.dtype.kind == "f"
+    values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= 1 and floats:
+        values = values * 255
+    elif low < 0 or high > 65535:
+        values, high = (values - low) / (high - low) * 255, 255.0
+    elif high > 255:
+        values = np.floor(values / 256)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _fit(image: Image.Image, preprocess: Preprocess) -> Image.Image:
+    """Resize, convert to RGB and crop or pad to S x S, in open_clip's order and with its rounding."""
+    side, (width, height) = preprocess.image_size, image.size
+    resample = Image.Resampling.BILINEAR if preprocess.interpolation == "bilinear" else Image.Resampling.BICUBIC
+    if preprocess.resize_mode == "shortest" and _is_long(width, height):
+        return image.resize((side, side), resample, _middle_square(width, height)).convert("RGB")
+    gap = 3.0 if preprocess.resize_mode != "shortest" and max(width, height) > _SIDE else None
+    size, (left, top) = _layout(width, height, preprocess)
+    image = image.resize(size, resample, reducing_gap=gap).convert("RGB")
+    if preprocess.resize_mode == "longest":
+        padded = Image.new("RGB", (side, side), (preprocess.fill_color,) * 3)
+        padded.paste(image, (-left, -top))
+        return padded
+    return image.crop((left, top, left + side, top + side))
+
+
+def _layout(width: int, height: int, preprocess: Preprocess) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Give the size that a picture is resized to, and where in it the model's square begins (padding is negative)."""
+    side = preprocess.image_size
+    if preprocess.resize_mode == "squash":
+        return (side, side), (0, 0)
+    if preprocess.resize_mode == "longest":
+        ratio = max(height / side, width / side)
+        size = (max(1, round(width / ratio)), max(1, round(height / ratio)))
+        return size, (-((side - size[0]) // 2), -((side - size[1]) // 2))
+    long = int(side * max(width, height) / min(width, height))
+    size = (side, long) if width <= height else (long, side)
+    return size, (round((size[0] - side) / 2.0), round((size[1] - side) / 2.0))
+
+
+def _is_long(width: int, height: int) -> bool:
+    return max(width, height) > _ASPECT * min(width, height)
+
+
+def _middle_square(width: int, height: int) -> Box:
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return Box(left, top, left + side, top + side)

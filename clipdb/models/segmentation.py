@@ -1,0 +1,173 @@
+"""Where in a picture heads find a text: each patch's part of their share of the cosine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from clipdb.ingest.store.heads import Head
+from clipdb.models.decomposition import Decomposer
+from clipdb.models.embedder import Embedder
+from clipdb.models.preprocess import Box, shown
+from clipdb.schema.names import head_name
+
+Row = tuple[str, int | None, int | None, float, float | None, float | None, float | None, float | None]
+COLUMNS = ("token", "patch_row", "patch_col", "share", "x0", "y0", "x1", "y1")
+"""What `Segmentation.rows` gives: the patch's box is in the upright picture's pixels."""
+
+_NAMED = 4  # heads that a Segmentation's repr names
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Segmentation:
+    """What every token of an image adds to some heads' share of the cosine with a text.
+
+    Attributes
+    ----------
+    heads
+        The heads, as (layer, head).
+    shares
+        float32 ``[heads, tokens]``; a row adds up to the head's share. The tokens that are no patch come first, then
+        the patches row by row.
+    other_tokens
+        Names of the tokens that are no patch.
+    cosine
+        Of the image and the text; in a contrast, how much larger it is than that of the other text.
+    side
+        Patches in a row and in a column.
+    covered
+        What all patches together show of the upright picture; over its edge there is padding.
+    width, height
+        Of the upright picture in pixels.
+    data
+        The image file's bytes.
+    """
+
+    heads: Sequence[Head]
+    shares: np.ndarray
+    other_tokens: Sequence[str]
+    cosine: float
+    side: int
+    covered: Box
+    width: int
+    height: int
+    data: bytes
+
+    def __repr__(self) -> str:
+        heads = ", ".join(head_name(*head) for head in self.heads[:_NAMED])
+        more = f" and {len(self.heads) - _NAMED} more" if len(self.heads) > _NAMED else ""
+        return f"Segmentation({heads}{more}: share {self.total:+.4f} of {self.cosine:+.4f}, {self.side} x {self.side})"
+
+    @property
+    def total(self) -> float:
+        """The heads' share of the cosine: all patches and all other tokens."""
+        return float(self.shares.sum(dtype=np.float64))
+
+    @property
+    def map(self) -> np.ndarray:
+        """The patches' shares, summed over the heads: float32 ``[side, side]``."""
+        patches = self.shares[:, len(self.other_tokens) :].sum(axis=0, dtype=np.float64)
+        return patches.reshape(self.side, self.side).astype(np.float32)
+
+    @property
+    def others(self) -> dict[str, float]:
+        """The shares of the tokens that are no patch, summed over the heads."""
+        summed = self.shares[:, : len(self.other_tokens)].sum(axis=0, dtype=np.float64)
+        return dict(zip(self.other_tokens, map(float, summed), strict=True))
+
+    def box(self, row: int, column: int) -> Box | None:
+        """Find a patch in the upright picture; None where all of it is padding."""
+        left, top, right, bottom = self.covered
+        across, down = (right - left) / self.side, (bottom - top) / self.side
+        box = Box(
+            max(left + column * across, 0.0),
+            max(top + row * down, 0.0),
+            min(left + (column + 1) * across, float(self.width)),
+            min(top + (row + 1) * down, float(self.height)),
+        )
+        return box if box.left < box.right and box.top < box.bottom else None
+
+    def rows(self) -> list[Row]:
+        """Make a row a token, those of the largest shares first; its columns are `COLUMNS`."""
+        rows: list[Row] = [(name, None, None, share, None, None, None, None) for name, share in self.others.items()]
+        for (row, column), share in np.ndenumerate(self.map):
+            box = self.box(row, column) or (None, None, None, None)
+            rows.append(("patch", row, column, float(share), *box))
+        return sorted(rows, key=lambda row: -row[3])
+
+
+def token_shares(
+    decomposer: Decomposer, image: torch.Tensor, text: np.ndarray, heads: Sequence[Head]
+) -> tuple[np.ndarray, float]:
+    """Split some heads' shares of a text among an image's tokens, in one forward pass.
+
+    A head's output is a sum over tokens, of attention weight times value, so its share ``<y, Q^T t>`` is too:
+    exactly, with nothing estimated (Gandelsman et al., arXiv 2310.05916, section 5).
+
+    Parameters
+    ----------
+    decomposer
+        Of layers that have all the heads.
+    image
+        Preprocessed image, ``[1, 3, S, S]``.
+    text
+        Text embedding ``[D]``.
+    heads
+        The heads, as (layer, head).
+
+    Returns
+    -------
+    shares, cosine
+        float32 ``[heads, tokens]``, and the inner product of the unit image embedding and the text.
+    """
+    embedding, _, tokens = (part[0].cpu().numpy() for part in decomposer.by_token(image))
+    y = tokens[[decomposer.layers.index(layer) for layer, _ in heads], [head for _, head in heads]]
+    sought = np.stack([decomposer.bases[head].T @ text for head in heads]).astype(np.float32)
+    return np.einsum("htk,hk->ht", y, sought), float(embedding @ text)
+
+
+def segment_image(
+    embedder: Embedder, model_id: str, data: bytes, name: str, text: np.ndarray, heads: Sequence[Head]
+) -> Segmentation:
+    """Run a model once on an image file and find where in it some heads see a text.
+
+    Parameters
+    ----------
+    embedder
+        Runs the index's models.
+    model_id
+        The model.
+    data, name
+        The file's bytes, and how it is called in a message.
+    text
+        Unit text embedding ``[D]``; for a contrast, one text's less the other's.
+    heads
+        Heads that the index has.
+
+    Raises
+    ------
+    ClipdbError
+        If the file is no image, or the weights can't be had.
+    """
+    model = embedder.model(model_id)
+    decoded = embedder.decode(model_id, data, name)
+    pixels = model.pixels_to_input(torch.from_numpy(decoded.pixels[None]))
+    shares, cosine = token_shares(embedder.decomposer(model_id), pixels, text, heads)
+    tower = model.adapter
+    side = tower.image_size // tower.patch_size
+    left, top, right, bottom = shown(decoded.width, decoded.height, model.preprocess)
+    seen = side * tower.patch_size / tower.image_size  # the last pixels may be too few for a patch
+    return Segmentation(
+        heads=list(heads),
+        shares=shares,
+        other_tokens=tower.other_tokens,
+        cosine=cosine,
+        side=side,
+        covered=Box(left, top, left + (right - left) * seen, top + (bottom - top) * seen),
+        width=decoded.width,
+        height=decoded.height,
+        data=data,
+    )

@@ -1,0 +1,1 @@
+"""Charts, contact sheets and overlays, for the command line, notebooks and pages alike."""

@@ -1,0 +1,163 @@
+"""The contact sheet of a query: the images that it finds, with their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from clipdb._util.text import counted, printable
+from clipdb.cli.options.common import plain
+from clipdb.errors import ClipdbError, require
+from clipdb.pictures.contact_sheet import COLUMNS, SIZE, Block, Cell, draw_contact_sheet
+from clipdb.schema.names import parse_head
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from clipdb.queries.index import Index
+    from clipdb.queries.named.sql_files import NamedQuery
+
+MOST = 200
+"""Pictures on a sheet drawn by a query; a longer answer is cut, and the title says so."""
+
+_NOT_SAID = ("image", "k", "model")
+"""Parameters that a sheet shows, or whose value every other sheet of the index has."""
+
+
+def draw_sheet(
+    index: Index,
+    query: NamedQuery,
+    values: Mapping[str, Any],
+    path: Path,
+    size: int = SIZE,
+    columns: int = COLUMNS,
+) -> None:
+    """Draw what a query finds: the image asked for, if there is one, then the rows with their scores.
+
+    What can't be shown is a grey cell, and counted on stderr. An export's thumbnails stand in for files that are gone.
+
+    Parameters
+    ----------
+    index
+        An open index.
+    query
+        A query whose header has a line ``sheet:``.
+    values
+        Its parameters, bound.
+    path
+        Picture to write.
+    size, columns
+        Side of a cell in pixels, and cells side by side.
+
+    Raises
+    ------
+    ClipdbError
+        If the query fails or lacks the header's columns, or the file can't be written.
+    MissingExtra
+        If pillow is not installed.
+    """
+    require("PIL", "plot")
+    assert query.sheet is not None  # the caller saw to it
+    found = index.execute(query.sql, values)
+    names = [column[0] for column in found.description or ()]
+    if missing := [column for column in query.sheet if column not in names]:
+        raise ClipdbError(f"{query.path}: `sheet:` names {missing[0]}, and the query has {', '.join(names)}")
+    rows = [tuple(row[names.index(column)] for column in query.sheet) for row in found.fetchall()]
+    asked = str(values["image"]) if values.get("image") is not None else None
+    images = ([asked] if asked else []) + [str(row[0]) for row in rows[:MOST]]
+    uris = _uris(index, images)
+    pictures = _pictures(index, images, uris, size)
+    blocks = []
+    for heading, group in groupby(rows[:MOST], key=lambda row: str(row[2]) if len(row) > 2 else ""):
+        cells = [
+            Cell(pictures[str(row[0])], (f"{place}.  {_score(row[1])}", _name(str(row[0]), uris)))
+            for place, row in enumerate(group, start=1)
+        ]
+        blocks.append(Block(heading, cells))
+    if asked:
+        first = Cell(pictures[asked], ("the image asked for", _name(asked, uris)))
+        blocks[:1] = [Block(one.heading, [first, *one.cells]) for one in blocks[:1]] or [Block("", [first])]
+    shown = f" (the first {MOST} of {len(rows)})" if len(rows) > MOST else ""
+    question = _question(index, query, values)
+    title = (question, f"{query.title}{shown}") if question else (f"{query.title}{shown}", "")
+    draw_contact_sheet(title, blocks, path, size, columns)
+    gone = [one for one in pictures if isinstance(pictures[one], str)]
+    if gone:
+        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+        which = plain(uris.get(gone[0], gone[0]))
+        click.echo(
+            f"note: {len(gone)} of {counted(len(pictures), 'picture')} can't be found: {which}{more} "
+            f"{'is' if len(gone) == 1 else 'are'} gone, changed or not readable",
+            err=True,
+        )
+
+
+def _question(index: Index, query: NamedQuery, values: Mapping[str, Any]) -> str:
+    """Say what was asked, but for what is as in any other question: ``L11.H3 · a striped animal``."""
+    said = []
+    for parameter in sorted(query.parameters, key=lambda parameter: parameter.type != "head"):
+        name, value = parameter.name, values[parameter.name]
+        if value is None or value == parameter.default or name in _NOT_SAID:
+            continue
+        if name == "span":
+            spans = "select text from head_spans where (model_id, layer, head, rank) = (?, ?, ?, ?)"
+            which = [values["model"], *parse_head(values["head"]), value]
+            value = index.bare_connection.execute(spans, which).fetchall()[0][0]
+        plainly = name in ("head", "text", "property", "span")
+        said.append(printable(str(value) if plainly else f"{name.replace('_', ' ')} {value}"))
+    if len(index.bare_connection.execute("select model_id from models limit 2").fetchall()) > 1:
+        said.append(str(values["model"]))
+    return " · ".join(said)
+
+
+def _pictures(index: Index, images: Sequence[str], uris: Mapping[str, str], size: int) -> dict[str, Image | str]:
+    """Read images to fit a cell: of the index, or files; or say why that can't be done."""
+    from clipdb.ingest.images.sources.uri import read_known, read_uri
+    from clipdb.models.preprocess import Undecodable, decode_whole
+
+    def picture(image: str) -> Image | None:
+        try:
+            data = read_known(image, uris[image]) if image in uris else read_uri(image)
+            return _fitted(decode_whole(data), size)
+        except (ClipdbError, Undecodable):
+            return None
+
+    found: dict[str, Image | str] = {image: picture(image) or "" for image in dict.fromkeys(images)}
+    gone = [image for image, one in found.items() if isinstance(one, str)]
+    small = index.thumbnails(gone)
+    for image in gone:
+        found[image] = f"{_name(image, uris)} is gone, has changed or can't be read"
+        try:
+            if image in small:
+                found[image] = _fitted(decode_whole(small[image]), size)
+        except Undecodable:
+            continue
+    return found
+
+
+def _fitted(picture: Image, size: int) -> Image:
+    from PIL import Image, ImageOps
+
+    # Small pictures are enlarged without smoothing: what the model saw is what is shown.
+    smooth = Image.Resampling.LANCZOS if max(picture.size) > size else Image.Resampling.NEAREST
+    return ImageOps.contain(picture, (size, size), smooth)
+
+
+def _uris(index: Index, image_ids: Sequence[str]) -> dict[str, str]:
+    found = index.execute(
+        "select image_id, uri from images where list_contains($wanted, image_id)", {"wanted": list(image_ids)}
+    )
+    return {image: uri for image, uri in found.fetchall() if uri is not None}
+
+
+def _score(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _name(image: str, uris: Mapping[str, str]) -> str:
+    """Name an image by its file; by its id, as far as tables show it, where that is not known."""
+    return printable(uris[image].rpartition("/")[2]) if image in uris else Path(image).name[:12]

@@ -1,0 +1,1 @@
+"""What table functions are made of: who asks, about what, and how vectors are compared."""

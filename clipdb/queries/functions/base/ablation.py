@@ -1,0 +1,182 @@
+"""Sets of heads, chosen by what is known of them, and what scores lose with their contributions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clipdb.errors import ClipdbError
+from clipdb.queries.functions.base.classification import Task
+from clipdb.queries.functions.base.context import Context
+from clipdb.queries.resolve import spelled, unknown_property
+from clipdb.queries.vectors.cache import Head
+from clipdb.schema.layers import parse_layers
+from clipdb.schema.names import parse_head
+
+NOTE = "direct effects only"
+"""What every row says: heads act on later layers too, and that is not undone."""
+
+
+def choose_heads(
+    context: Context,
+    model: str,
+    heads: str | None = None,
+    properties: str | None = None,
+    layers: str | None = None,
+    labeller: str | None = None,
+) -> list[Head]:
+    """Choose the heads that meet all the conditions given.
+
+    Parameters
+    ----------
+    context
+        The index.
+    model
+        Model name.
+    heads
+        Names with commas: ``L4.H1,L4.H2``.
+    properties
+        Properties with commas, or parts of their names: heads that carry any of them.
+    layers
+        ``3-4``, ``0,2``, ``last2``, or ``all`` that are stored.
+    labeller
+        Whose labels count, ``vote`` for example, in place of each head's current one. Alone, it chooses the heads that
+        it has named.
+
+    Returns
+    -------
+    list
+        ``(layer, head)`` in order; all heads that have vectors where no condition is given.
+
+    Raises
+    ------
+    ClipdbError
+        If a name is unknown, or no head meets all conditions.
+    """
+    chosen = set(context.store.heads(model))
+    if heads is not None:
+        named = [parse_head(name) for name in heads.split(",") if name.strip()]
+        if not named:
+            raise ClipdbError("the set of heads is empty: name some as L4.H1,L4.H2")
+        for head in named:
+            context.store.require_head(model, head)
+        chosen &= set(named)
+    if layers is not None and layers != "all":
+        total = int(str(context.rows("select layers from models where model_id = ?", model)[0][0]))
+        wanted = parse_layers(layers, total, "layers")
+        stored = {layer for layer, _ in context.store.heads(model)}
+        if missing := sorted(set(wanted) - stored):
+            raise ClipdbError(
+                f"{model} has no vectors of layer {missing[0]}: its layers here are "
+                f"{', '.join(map(str, sorted(stored)))}"
+            )
+        chosen = {head for head in chosen if head[0] in wanted}
+    if properties is not None or labeller is not None:
+        chosen &= _labelled(context, model, properties, labeller)
+    if not chosen:
+        raise ClipdbError(
+            "no head meets all of these conditions and has vectors: give fewer of heads, property, layers and labeller"
+        )
+    return sorted(chosen)
+
+
+def _labelled(context: Context, model: str, properties: str | None, labeller: str | None) -> set[Head]:
+    """Find the heads that have a property, or any at all, by their current labels or one labeller's last."""
+    rows = context.rows(
+        "select layer, head, normal_property(property) as property, labeller from labels "
+        "where model_id = ? and status = 'ok' and property is not null "
+        "order by labeller_rank(labeller) desc, created_at nulls first, run, pool desc",
+        model,
+    )
+    if not rows:
+        raise ClipdbError(f"no head of {model} has a name yet: run `clipdb label`")
+    if labeller is not None:
+        known = sorted({str(one) for *_, one in rows})
+        rows = [row for row in rows if str(row[3]) == labeller]
+        if not rows:
+            raise ClipdbError(f"{labeller!r} has named no head of {model}: labellers here are {', '.join(known)}")
+    current = {(int(str(layer)), int(str(head))): str(name) for layer, head, name, _ in rows}  # the last one stays
+    if properties is None:
+        return set(current)
+    chosen: set[Head] = set()
+    for wanted in properties.split(","):
+        matching = {head for head, name in current.items() if spelled(wanted) in spelled(name)}
+        if not matching or not wanted.strip():
+            raise unknown_property(wanted.strip(), sorted(set(current.values())))
+        chosen |= matching
+    return chosen
+
+
+class Removal:
+    """What the scores of images and classes lose without a set of heads.
+
+    Parameters
+    ----------
+    context
+        The index.
+    task
+        Images and classes.
+    heads
+        The set.
+    mean
+        Whether a head's mean over the model's images stays, in place of nothing.
+    """
+
+    def __init__(self, context: Context, task: Task, heads: Sequence[Head], mean: bool) -> None:
+        known = context.heads(task.model)
+        self._vectors = [context.store.head(task.model, "images", head) for head in heads]
+        self._rows = task.rows
+        # One matrix over all the heads' numbers: <y, Q^T t> summed over heads is a product with [classes, sum of k].
+        self._texts = np.concatenate([task.texts @ known.bases[head] for head in heads], axis=1, dtype=np.float32)
+        self._kept: np.ndarray | None = None
+        if mean:
+            self._kept = np.concatenate([known.means[head] for head in heads]) @ self._texts.T
+
+    def subtract(self, part: slice, scores: np.ndarray, out: np.ndarray) -> None:
+        """Put a chunk's scores ``[len(part), classes]`` less what the heads add into ``out``, not renormalised."""
+        rows = self._rows[part]
+        np.matmul(np.concatenate([vectors[rows] for vectors in self._vectors], axis=1), self._texts.T, out=out)
+        np.subtract(scores, out, out=out)
+        if self._kept is not None:
+            out += self._kept
+
+
+def have_vectors(context: Context, model: str, heads: Sequence[Head]) -> np.ndarray:
+    """Say which images have vectors of all these heads; one layer or another may have been added later."""
+    usable = np.ones(len(context.store.ids(model, "images")), bool)
+    for head in heads:
+        usable &= ~np.isnan(context.store.head(model, "images", head)[:, 0])
+    return usable
+
+
+def require_means(context: Context, model: str, heads: Sequence[Head]) -> None:
+    """Check that the heads' means are stored.
+
+    Raises
+    ------
+    ClipdbError
+        If one is not.
+    """
+    if any(head not in context.heads(model).means for head in heads):
+        raise ClipdbError(f"{model} has heads whose mean is not stored: run `clipdb ingest images` to its end")
+
+
+def random_sets(heads: Sequence[Head], chosen: Sequence[Head], count: int, seed: int) -> list[list[Head]]:
+    """Draw sets of as many heads as were chosen: from the others, or from all where the others are too few.
+
+    Parameters
+    ----------
+    heads
+        All heads.
+    chosen
+        The set that they are the control of.
+    count
+        How many sets.
+    seed
+        Decides them.
+    """
+    others = [head for head in heads if head not in set(chosen)]
+    pool = others if len(others) >= len(chosen) else list(heads)
+    random = np.random.default_rng(seed)
+    return [[pool[i] for i in sorted(random.choice(len(pool), len(chosen), replace=False))] for _ in range(count)]

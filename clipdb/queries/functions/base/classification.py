@@ -1,0 +1,164 @@
+"""Zero-shot classification over an index: images with a known class, classes as texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from clipdb.errors import ClipdbError
+from clipdb.queries.functions.base.context import Context
+
+LABEL = "label"
+_AT_ONCE = 1_000_000  # scores of images by classes held at a time: 4 MB, which a processor's cache may hold
+_SHOWN = 8
+_MOST_CLASSES = 20_000  # past that a key is no class but a number or an id of its own for each image
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is classified.
+
+    Attributes
+    ----------
+    model
+        The model.
+    rows
+        Rows of the images in the store's order, ascending ``[n]``.
+    classes
+        Names of the classes, sorted.
+    truth
+        Each image's class, ``[n]``.
+    groups
+        Names of the groups of which the worst counts: the classes, or their pairs with a second key's values.
+    group
+        Each image's group, ``[n]``.
+    texts
+        Unit embedding of each class's text, float32 ``[classes, D]``.
+    """
+
+    model: str
+    rows: np.ndarray
+    classes: list[str]
+    truth: np.ndarray
+    groups: list[str]
+    group: np.ndarray
+    texts: np.ndarray
+
+    def chunks(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Cut the images into chunks, each with two matrices for scores ``[len(part), classes]`` to be overwritten.
+
+        The matrices are the same memory for all chunks: to allocate it anew costs as much as a product.
+        """
+        step = min(len(self.rows), max(1, _AT_ONCE // len(self.classes)))
+        scores, others = np.empty((2, step, len(self.classes)), np.float32)
+        for start in range(0, len(self.rows), step):
+            size = min(step, len(self.rows) - start)
+            yield slice(start, start + size), scores[:size], others[:size]
+
+    def correct(self, part: slice, scores: np.ndarray) -> np.ndarray:
+        """Count by group the images of a chunk whose own class has the best score ``[len(part), classes]``."""
+        right = scores.argmax(axis=1) == self.truth[part]
+        return np.bincount(self.group[part], weights=right, minlength=len(self.groups))
+
+
+def read_task(context: Context, model: str, target: str, template: str, group: str | None, usable: np.ndarray) -> Task:
+    """Find the images that have a class, and embed the classes.
+
+    Parameters
+    ----------
+    context
+        The index.
+    model
+        Model name.
+    target
+        ``label`` for ``images.label``, else a key of ``images.metadata``.
+    template
+        Text of a class, with ``{}`` where its name goes.
+    group
+        A second key: groups are then pairs of class and its value. Images without a value are left out.
+    usable
+        Which of the store's images may be used, bool.
+
+    Raises
+    ------
+    ClipdbError
+        If no image has such a class, there are fewer than two classes, or the template has no place for a name.
+    """
+    if "{}" not in template:
+        raise ClipdbError(f"the template {template!r} has no {{}}: write it where the class goes, 'a photo of a {{}}'")
+    ids = context.store.ids(model, "images").astype(str).tolist()
+    keys = [target] if group is None else [target, group]
+    columns = [[values.get(one) for one in ids] for values in (_values(context, key) for key in keys)]
+    pairs = [pair if None not in pair else None for pair in zip(*columns, strict=True)]
+    rows = np.flatnonzero(usable & np.array([pair is not None for pair in pairs]))
+    used = [pair for pair in (pairs[row] for row in rows) if pair is not None]
+    if not used:
+        what = "class label" if target == LABEL else repr(target)
+        raise ClipdbError(f"no image of {model} has a {what} and vectors of these heads: ingest the images again")
+    groups = sorted(set(used))
+    known = sorted({name for name, *_ in groups})
+    if not 2 <= len(known) <= _MOST_CLASSES:
+        listed = f"only {known[0]!r}" if len(known) == 1 else f"{len(known):,} different ones"
+        raise ClipdbError(
+            f"images have {listed} as {target!r}: classification takes from 2 to {_MOST_CLASSES:,} classes"
+        )
+    texts = text_embeddings(context, model, [template.replace("{}", name) for name in known])
+    number = {name: place for place, name in enumerate(known)}
+    group_number = {pair: place for place, pair in enumerate(groups)}
+    return Task(
+        model=model,
+        rows=rows,
+        classes=known,
+        truth=np.array([number[pair[0]] for pair in used]),
+        groups=[", ".join(pair) for pair in groups],
+        group=np.array([group_number[pair] for pair in used]),
+        texts=texts,
+    )
+
+
+def text_embeddings(context: Context, model: str, texts: Sequence[str]) -> np.ndarray:
+    """Give unit embeddings, float32 ``[n, D]``: from the index's texts where they are there, else from the model."""
+    rows = {text: context.subjects.text_row(model, text) for text in dict.fromkeys(texts)}
+    stored = {text: row for text, row in rows.items() if row is not None}
+    unknown = [text for text in rows if text not in stored]
+    found = dict(zip(unknown, (one.embedding for one in context.subjects.texts(model, unknown)), strict=True))
+    if stored:
+        embeddings = context.store.embeddings(model, "texts")
+        found |= {text: embeddings[row] for text, row in stored.items()}
+    return np.stack([found[text] for text in texts])
+
+
+def _values(context: Context, key: str) -> dict[str, str]:
+    """Read a value by image_id, where there is one.
+
+    Raises
+    ------
+    ClipdbError
+        If no image has one: the message names the keys that there are, or the command that stores labels.
+    """
+    if key == LABEL:
+        found = context.rows("select image_id, label from images where label is not null")
+    else:
+        # Quoted, the key is a name even where it has dots, slashes or a leading $ in it.
+        path = '$."' + key.replace('"', "") + '"'
+        found = context.rows(
+            "select image_id, json_extract_string(metadata, ?) as value from images where value is not null", path
+        )
+    if not found:
+        keys = context.rows(
+            "select distinct unnest(json_keys(metadata)) as key from images "
+            "where json_type(metadata) = 'OBJECT' order by key"
+        )
+        names = ", ".join(str(one) for (one,) in keys[:_SHOWN])
+        if key == LABEL:
+            raise ClipdbError(
+                "no image has a class label: run `clipdb ingest images SRC --label-from parent`"
+                + (f", or give --target a key of images.metadata: {names}" if names else "")
+            )
+        raise ClipdbError(
+            f"no image has {key!r} in its metadata: "
+            + (f"the keys are {names}" if names else "images have no metadata")
+        )
+    return {str(image_id): str(value) for image_id, value in found}

@@ -1,0 +1,80 @@
+"""Similarity of images in the heads of a property together, in two spaces.
+
+``joint`` is the published one (CLIP-InterpreT): the sum over the heads of what they write into the joint space, where
+one head's contribution may cancel another's. ``heads`` sets the heads' vectors side by side, where nothing cancels.
+Both are sums over heads of one product of a matrix and a vector, so that a property costs what its heads cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.similarity import mean_of
+from clipdb.queries.vectors.cache import Head
+
+SPACES = ("joint", "heads")
+_ROWS_AT_ONCE = 8192
+
+
+def similarities(
+    context: Context, model: str, query: Sequence[np.ndarray], heads: Sequence[Head], space: str
+) -> np.ndarray:
+    """Give the cosine of every image with a query, over some heads together, after the heads' means are taken off.
+
+    Parameters
+    ----------
+    query
+        The query's vectors, ``[head_dim]`` by head.
+    heads
+        The heads, in the same order.
+    space
+        One of `SPACES`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Float32 ``[n]``; NaN for images that have not been through all of these heads.
+    """
+    store = context.store
+    means = [mean_of(context, model, "images", head) for head in heads]
+    parts = [vector - mean for vector, mean in zip(query, means, strict=True)]
+    if space == "joint":
+        bases = [context.heads(model).bases[head] for head in heads]
+        whole = sum(basis @ part for basis, part in zip(bases, parts, strict=True))
+        parts = [basis.T @ whole for basis in bases]  # <Q y, whole> = <y, Q^T whole>
+        size = float(np.linalg.norm(whole))
+    else:
+        size = float(np.sqrt(sum(part @ part for part in parts)))
+    scores = np.zeros(len(store.ids(model, "images")), np.float32)
+    for head, part in zip(heads, parts, strict=True):
+        scores += store.head(model, "images", head) @ part
+    scores -= np.float32(sum(mean @ part for mean, part in zip(means, parts, strict=True)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scores /= _lengths(context, model, heads, space, means)
+        scores /= np.float32(size)
+    return scores
+
+
+def _lengths(
+    context: Context, model: str, heads: Sequence[Head], space: str, means: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Give the lengths of all images' vectors over some heads together, kept between calls: float32 ``[n]``."""
+
+    def make() -> np.ndarray:
+        matrices = [context.store.head(model, "images", head) for head in heads]
+        bases = [context.heads(model).bases[head] for head in heads] if space == "joint" else None
+        lengths = np.empty(len(matrices[0]), np.float32)
+        for start in range(0, len(lengths), _ROWS_AT_ONCE):
+            some = slice(start, start + _ROWS_AT_ONCE)
+            together = np.concatenate(
+                [matrix[some] - mean for matrix, mean in zip(matrices, means, strict=True)], axis=1
+            )
+            if bases is not None:
+                together = together @ np.concatenate(bases, axis=1).T
+            lengths[some] = np.linalg.norm(together, axis=1)
+        return lengths
+
+    return context.store.keep(("lengths", model, tuple(heads), space), make)

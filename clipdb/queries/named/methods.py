@@ -1,0 +1,48 @@
+"""The named queries of an index as methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from clipdb.errors import ClipdbError
+from clipdb.queries.named.sql_files import find_query, query_names
+
+if TYPE_CHECKING:
+    from clipdb.queries.index import Index
+
+
+class Queries:
+    """The named queries of an index, each a method that takes its parameters by name or in order."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def __dir__(self) -> list[str]:
+        return query_names(self._index.folders)
+
+    def __getattr__(self, name: str) -> Callable[..., duckdb.DuckDBPyRelation]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        query = find_query(name, self._index.folders)
+
+        def ask(*values: Any, **params: Any) -> duckdb.DuckDBPyRelation:
+            names = [parameter.name for parameter in query.parameters]
+            if len(values) > len(names):
+                raise ClipdbError(f"{query.command} takes {len(names)} parameters and {len(values)} were given")
+            bound = self._index.bind(query, {**dict(zip(names, values, strict=False)), **params})
+            return self._index.sql(query.sql, **bound)
+
+        ask.__name__ = ask.__qualname__ = query.name
+        ask.__doc__ = "\n\n".join(
+            part
+            for part in (
+                query.title,
+                query.description,
+                "\n".join(f"{parameter.name}: {parameter.help}" for parameter in query.parameters),
+            )
+            if part
+        )
+        return ask

@@ -1,0 +1,1 @@
+"""What there is to review, and what was decided."""

@@ -1,0 +1,1 @@
+"""Vectors as queries read them: Lance tables at committed versions, and those already in memory."""

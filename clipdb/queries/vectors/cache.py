@@ -1,0 +1,179 @@
+"""Vectors of an index in memory: read when they are first asked for, in one row order for all of a model's heads."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+import numpy as np
+
+from clipdb.errors import ClipdbError
+from clipdb.queries.vectors.lance_tables import Key, Kind, Table, Vectors
+from clipdb.schema.names import head_column, head_name
+from clipdb.schema.vectors import head_columns
+
+CACHE_BYTES = 2 * 2**30
+Head = tuple[int, int]
+
+
+class VectorStore:
+    """Reads columns of vectors and keeps those used last.
+
+    All matrices of one model and kind have the same rows: those of `ids`, ascending.
+
+    Parameters
+    ----------
+    vectors
+        The vectors of an index or an artefact.
+    cache_bytes
+        How much to keep. A head of n images takes 4 n head_dim bytes, 13 MB for 51,200 images of 64, and each
+        measure of similarity that was asked for 4 n more.
+    """
+
+    def __init__(self, vectors: Vectors, cache_bytes: int = CACHE_BYTES) -> None:
+        self._vectors = vectors
+        self._keys = set(vectors.keys)
+        self._limit = cache_bytes
+        self._tables: dict[Key, Table] = {}
+        self._heads: dict[Key, list[Head]] = {}
+        self._ids: dict[Key, tuple[np.ndarray, np.ndarray]] = {}
+        self._kept: OrderedDict[Hashable, np.ndarray] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def models(self, kind: Kind) -> list[str]:
+        """List the models that have vectors of a kind."""
+        return [model for model, k in self._vectors.keys if k == kind]
+
+    def has(self, model: str, kind: Kind) -> bool:
+        """Say whether a model has vectors of a kind."""
+        return (model, kind) in self._keys
+
+    def table(self, model: str, kind: Kind) -> Table:
+        """Open a table of vectors.
+
+        Raises
+        ------
+        ClipdbError
+            If the index has no such vectors.
+        """
+        key = (model, kind)
+        with self._lock:
+            if key not in self._keys:
+                verb = (
+                    "clipdb ingest images SRC --model" if kind == "images" else "clipdb ingest texts FILE --pool NAME"
+                )
+                raise ClipdbError(f"{model} has no {kind} in this index: run `{verb}`")
+            if key not in self._tables:
+                self._tables[key] = self._vectors.open(model, kind)
+            return self._tables[key]
+
+    def heads(self, model: str, kind: Kind = "images") -> list[Head]:
+        """List the heads that have vectors, in order of layer, then head."""
+        if (model, kind) not in self._heads:
+            self._heads[model, kind] = list(head_columns(self.table(model, kind).schema))
+        return self._heads[model, kind]
+
+    def require_head(self, model: str, head: Head, kind: Kind = "images") -> None:
+        """Check that a head has vectors of a kind.
+
+        Raises
+        ------
+        ClipdbError
+            If not: the message says which layers have.
+        """
+        known = self.heads(model, kind)
+        if head not in known:
+            layers = sorted({layer for layer, _ in known})
+            of_texts = " for texts" if kind == "texts" else ""
+            raise ClipdbError(
+                f"{model} has no vectors of head {head_name(*head)}{of_texts}: its layers here are "
+                f"{', '.join(map(str, layers))}, with {len(known) // len(layers)} heads each"
+            )
+
+    def ids(self, model: str, kind: Kind) -> np.ndarray:
+        """Give the ids of a table's rows, ascending, as ASCII bytes ``[n]``."""
+        return self._order(model, kind)[0]
+
+    def position(self, model: str, kind: Kind, whole_id: str) -> int | None:
+        """Find an id's row; None where it has none."""
+        ids, wanted = self.ids(model, kind), whole_id.encode()
+        row = int(np.searchsorted(ids, wanted))
+        return row if row < len(ids) and ids[row] == wanted else None
+
+    def beginning(self, model: str, kind: Kind, start: str, most: int) -> list[str]:
+        """List ids that begin so, ascending, at most so many."""
+        ids, wanted = self.ids(model, kind), start.encode("ascii", "replace")
+        if len(wanted) > ids.itemsize:  # with which NumPy would widen a copy of all ids
+            return []
+        row = int(np.searchsorted(ids, wanted))
+        return [one.decode() for one in ids[row : row + most] if one.startswith(wanted)]
+
+    def head(self, model: str, kind: Kind, head: Head) -> np.ndarray:
+        """Give a head's vectors, float32 ``[n, head_dim]``; NaN where a row has none yet."""
+        return self._column(model, kind, head_column(*head))
+
+    def embeddings(self, model: str, kind: Kind) -> np.ndarray:
+        """Give the unit embeddings, float32 ``[n, D]``."""
+        return self._column(model, kind, "embedding")
+
+    def row(self, model: str, kind: Kind, position: int) -> tuple[np.ndarray, dict[Head, np.ndarray]]:
+        """Read one row: its unit embedding ``[D]``, and the vectors ``[head_dim]`` of the heads that have one."""
+        row_of_table = int(self._order(model, kind)[1][position])
+        table = self.table(model, kind)
+        columns = head_columns(table.schema)
+        row = table.take([row_of_table], columns=["embedding", *columns.values()])
+        vectors = {
+            head: row.column(name).combine_chunks().flatten().to_numpy().astype(np.float32)
+            for head, name in columns.items()
+            if row.column(name).null_count == 0
+        }
+        return row.column("embedding").combine_chunks().flatten().to_numpy().astype(np.float32), vectors
+
+    def _order(self, model: str, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
+        """Give the ids ascending, and each one's row in the table."""
+        with self._lock:
+            if (model, kind) not in self._ids:
+                key = "image_id" if kind == "images" else "text_id"
+                column = self.table(model, kind).to_table(columns=[key]).column(key)
+                ids = np.array(column.to_pylist(), dtype=np.bytes_)
+                order = np.argsort(ids, kind="stable")
+                self._ids[model, kind] = (ids[order], order)
+            return self._ids[model, kind]
+
+    def keep(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Give what was kept under a key, made when it is first asked for or was dropped since.
+
+        Parameters
+        ----------
+        key
+            A tuple that begins with the name of what it is.
+        make
+            Computes it from the vectors.
+        """
+        with self._lock:
+            if key not in self._kept:
+                made = make()  # which may itself keep what it reads
+                self._kept[key] = made
+                self._trim()
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+    @property
+    def kept_bytes(self) -> int:
+        """How much is kept."""
+        with self._lock:
+            return sum(matrix.nbytes for matrix in self._kept.values())
+
+    def _column(self, model: str, kind: Kind, name: str) -> np.ndarray:
+        return self.keep(("column", model, kind, name), lambda: self._read(model, kind, name))
+
+    def _read(self, model: str, kind: Kind, name: str) -> np.ndarray:
+        column = self.table(model, kind).to_table(columns=[name]).column(name).combine_chunks()
+        matrix = np.full((len(column), column.type.list_size), np.nan, np.float32)
+        matrix[np.asarray(column.is_valid())] = column.flatten().to_numpy().reshape(-1, column.type.list_size)
+        return matrix[self._order(model, kind)[1]]
+
+    def _trim(self) -> None:
+        while self.kept_bytes > self._limit and len(self._kept) > 1:
+            self._kept.popitem(last=False)

@@ -1,0 +1,48 @@
+"""What the catalog says of a model's heads: bases, means and properties."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+
+from clipdb.queries.vectors.cache import Head
+
+
+@dataclass(frozen=True)
+class ModelHeads:
+    """A model's heads.
+
+    Attributes
+    ----------
+    bases
+        Q, float32 ``[D, head_dim]`` by head.
+    means
+        Mean of y over the model's images, float32 ``[head_dim]`` by head.
+    properties
+        Current property by head, of the heads that have one.
+    """
+
+    bases: dict[Head, np.ndarray]
+    means: dict[Head, np.ndarray]
+    properties: dict[Head, str]
+
+
+def read_model_heads(connection: duckdb.DuckDBPyConnection, model_id: str) -> ModelHeads:
+    """Read them from the catalog; heads that were imported without vectors are left out."""
+    rows = connection.execute(
+        "select h.layer, h.head, h.basis, h.mean, m.embed_dim, p.property from heads h join models m using (model_id) "
+        "left join head_properties p using (model_id, layer, head) "
+        "where model_id = ? and h.basis is not null order by h.layer, h.head",
+        [model_id],
+    ).fetchnumpy()
+    bases, means, properties = {}, {}, {}
+    for layer, head, basis, mean, dim, name in zip(*(rows[column] for column in rows), strict=True):
+        key = (int(layer), int(head))
+        bases[key] = np.asarray(basis, np.float32).reshape(int(dim), -1)
+        if isinstance(mean, np.ndarray) and mean.ndim:  # null is a masked array without axes
+            means[key] = np.asarray(mean, np.float32)
+        if isinstance(name, str):
+            properties[key] = name
+    return ModelHeads(bases, means, properties)
