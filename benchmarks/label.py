@@ -24,8 +24,9 @@ from typing import Any
 import openai
 from measure import alternate, report
 
-from clipdb.ingest.names.llm.client import Question, Server
+from clipdb.ingest.names.llm.client import Question
 from clipdb.ingest.names.llm.naming import Naming, label_by_llm, plan
+from clipdb.ingest.names.llm.server import Server
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Reader, Writer
 from clipdb.schema.names import text_id

@@ -28,10 +28,10 @@ from clipdb.ingest.descriptions.spans import span
 from clipdb.ingest.images.session import ImageOptions, ingest_images
 from clipdb.ingest.names.vote import label_by_vote
 from clipdb.ingest.names.zero_shot import label_by_zero_shot
-from clipdb.ingest.store.heads import Head
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.loading import Model, load
 from clipdb.schema.layers import parse_layers
+from clipdb.schema.names import Head
 
 SCENES_SEED, PAIRS_SEED, RANDOM_SEED = 551234, 551235, 3
 POOL = "scenes"

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from clipdb.errors import require
 from clipdb.queries.index import Index
+from clipdb.schema import catalog
+from clipdb.schema.names import is_url
 
 if TYPE_CHECKING:
+    from clipdb.artefact.reading.in_place import Artefact
+    from clipdb.models.embedder import Embedder
     from clipdb.models.loading import Model
-    from clipdb.queries.functions.base.subjects import Embedder
 
 _kept: dict[Hashable, Model] | None = None
 
@@ -56,10 +59,20 @@ def open(
         require("torch", "ingest")
         require("open_clip", "ingest")
         require("clipdb.models.embedder", "ingest")
-        from clipdb.models.embedder import Embedder, OpenReader
+        from clipdb.ingest.store.stored_models import OpenReader, StoredModels
+        from clipdb.models.embedder import Embedder
 
         weights = None if checkpoint is None else Path(checkpoint)
-        return Embedder(OpenReader(opened.path, opened.context.rows), device, weights, _kept)
+        return Embedder(StoredModels(OpenReader(opened.path, opened.context.rows), device, weights), _kept)
 
-    opened = Index(path, queries, model, embedder)
+    opened = Index(path, queries, model, embedder, _artefact(path))
     return opened
+
+
+def _artefact(path: str | Path) -> Artefact | None:
+    """Open an artefact; None if the path is something else."""
+    if not is_url(path) and not catalog.is_artefact(Path(path)):
+        return None
+    from clipdb.artefact.reading.in_place import Artefact
+
+    return Artefact(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,8 +33,7 @@ def own_cosines(context: Context, model: str, data: bytes, image: str, texts: Se
     ClipdbError
         If the weights can't be had, or the file is no image.
     """
-    embedder = cast("Embedder", context.subjects.embedder)
-    return apart(lambda: _cosines(context, embedder, model, image, data, texts))
+    return apart(lambda: _cosines(context, context.subjects.embedder, model, image, data, texts))
 
 
 def _cosines(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from clipdb._util.apart import apart
 from clipdb.errors import ClipdbError, require
@@ -14,7 +14,6 @@ from clipdb.queries.functions.base.context import Context
 from clipdb.queries.index import Index
 
 if TYPE_CHECKING:
-    from clipdb.models.embedder import Embedder
     from clipdb.models.segmentation import Segmentation
 
 
@@ -70,7 +69,7 @@ def segment(
 
     found = [one.embedding for one in context.subjects.texts(model, texts)]
     sought = found[0] if against is None else found[0] - found[1]
-    embedder = cast("Embedder", context.subjects.embedder)
+    embedder = context.subjects.embedder
     return apart(lambda: segment_image(embedder, model, data, str(image), sought, chosen))
 
 

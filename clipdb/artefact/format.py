@@ -20,7 +20,6 @@ from clipdb.schema.names import model_slug
 
 FORMAT = "clipdb"
 FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
 CARD = "README.md"
 SHARD_ROWS = 8_192
 GROUP_ROWS = 8_192
@@ -172,30 +171,3 @@ class Manifest:
     def of(self, kind: Kind, name: str = "") -> list[File]:
         """List the files of a kind, of one relation or model where a name is given."""
         return [file for file in self.files if file.kind == kind and name in ("", file.name)]
-
-
-def read_manifest(text: str | bytes, where: str) -> Manifest:
-    """Read a manifest, and believe none of it.
-
-    Parameters
-    ----------
-    text
-        Its JSON.
-    where
-        The artefact, as messages call it.
-
-    Returns
-    -------
-    Manifest
-        Every field is of its type and within its bounds; each file is of a known kind and lies where that kind of
-        file lies, so that no path leaves the directory; nothing comes twice and nothing that belongs is missing.
-        Only the files themselves can say whether rows, bytes and sha256 are right.
-
-    Raises
-    ------
-    ClipdbError
-        If it is not a manifest, of a newer version, or not as above.
-    """
-    from clipdb.artefact.manifest import parse
-
-    return parse(text, where)

@@ -13,7 +13,6 @@ from clipdb.artefact.format import (
     FORMAT,
     FORMAT_VERSION,
     KINDS,
-    MANIFEST,
     OF_SOURCES,
     RELATIONS,
     WHATS,
@@ -30,7 +29,7 @@ from clipdb.artefact.format import (
 )
 from clipdb.errors import ClipdbError
 from clipdb.schema.migrations import SCHEMA_VERSION
-from clipdb.schema.names import model_slug
+from clipdb.schema.names import MANIFEST, model_slug
 
 MOST_BYTES = 64 * 2**20
 _MOST_TEXT = 100_000
@@ -56,8 +55,28 @@ def check_size(size: int, where: str) -> None:
         raise ClipdbError(f"{where}: {MANIFEST} is larger than any that `clipdb export` writes: get the artefact again")
 
 
-def parse(text: str | bytes, where: str) -> Manifest:
-    """Read a manifest: see `clipdb.artefact.format.read_manifest`."""
+def read_manifest(text: str | bytes, where: str) -> Manifest:
+    """Read a manifest, and believe none of it.
+
+    Parameters
+    ----------
+    text
+        Its JSON.
+    where
+        The artefact, as messages call it.
+
+    Returns
+    -------
+    Manifest
+        Every field is of its type and within its bounds; each file is of a known kind and lies where that kind of
+        file lies, so that no path leaves the directory; nothing comes twice and nothing that belongs is missing.
+        Only the files themselves can say whether rows, bytes and sha256 are right.
+
+    Raises
+    ------
+    ClipdbError
+        If it is not a manifest, of a newer version, or not as above.
+    """
     check_size(len(text), where)
     try:
         content = json.loads(text)

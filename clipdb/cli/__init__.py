@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from clipdb import __version__
-from clipdb._start import interrupt, stop_at_once
-from clipdb.cli.options.common import Group
+from clipdb._util.interrupts import interrupt, stop_at_once
+from clipdb.cli.show.messages import Group
 
 # Verb -> its line in `clipdb --help`. Each is the attribute `command` of the module clipdb.cli.VERB, which for a
 # keyword of Python ends in an underscore.

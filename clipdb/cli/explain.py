@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.options.common import PICTURE, Output, output_options, readable_option
+from clipdb.cli.options.common import PICTURE, output_options, readable_option
 from clipdb.cli.options.model_options import model_options
+from clipdb.cli.show.form import Output
 from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:

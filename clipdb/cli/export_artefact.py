@@ -11,7 +11,8 @@ import click
 
 from clipdb._util.text import counted
 from clipdb.artefact.format import WHATS, What
-from clipdb.cli.options.common import index_option, say
+from clipdb.cli.options.common import index_option
+from clipdb.cli.show.messages import say
 from clipdb.errors import ClipdbError, require
 from clipdb.schema.names import is_url
 

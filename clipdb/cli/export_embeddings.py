@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.options.common import readable_option, say
+from clipdb.cli.options.common import readable_option
+from clipdb.cli.show.messages import say
 from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def embeddings(
     import clipdb
     from clipdb.artefact.export.embedding_files import write_npy, write_parquet
     from clipdb.artefact.export.embeddings import Edit, EditedEmbeddings
-    from clipdb.cli.show.output import replacing
+    from clipdb.schema.leftovers import replacing
 
     with clipdb.open(index) as opened, _progress() as progress:
         edited = EditedEmbeddings(opened, model, Edit(without, only, how, normalise), progress)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.options.common import Output, index_option, say
+from clipdb.cli.options.common import index_option
+from clipdb.cli.show.form import Output
+from clipdb.cli.show.messages import say
 from clipdb.errors import ClipdbError
 
 

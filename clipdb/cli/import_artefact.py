@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from clipdb.cli.options.common import index_option, say
+from clipdb.cli.options.common import index_option
+from clipdb.cli.show.messages import say
 from clipdb.errors import ClipdbError
 from clipdb.schema.names import is_url
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import click
 
 from clipdb._util.text import counted
-from clipdb.cli.options.common import index_option, say
+from clipdb.cli.options.common import index_option
+from clipdb.cli.show.messages import say
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:

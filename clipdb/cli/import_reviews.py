@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.options.common import index_option, say
+from clipdb.cli.options.common import index_option
+from clipdb.cli.show.messages import say
 
 
 @click.command()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.options.common import Output, output_options, readable_option
+from clipdb.cli.options.common import output_options, readable_option
+from clipdb.cli.show.form import Output
 
 # Run ids sort by time, so what was made from something newer than itself is found by comparing runs.
 _HOLDINGS = """
@@ -92,11 +93,11 @@ def command(index: Path | str, output: Output) -> None:
 
     Notes say what is older than what it was made from, and which command brings it up to date.
     """
+    from clipdb.api.opening import open as open_index
     from clipdb.cli.show.hints import runnable
     from clipdb.cli.show.output import write_rows
-    from clipdb.queries.index import Index
 
-    with Index(index) as opened:
+    with open_index(index) as opened:
         run = opened.bare_connection.execute
         run("create temp table vector_rows (model_id text, kind text, number bigint, newest text)")
         for (model, kind), held in opened.vectors.held().items():

@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 
 from clipdb._util.text import counted
-from clipdb.cli.options.common import Group, index_option, say
+from clipdb.cli.options.common import index_option
+from clipdb.cli.options.model_options import device_option
+from clipdb.cli.show.messages import Group, say
 from clipdb.errors import require, require_found
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -28,9 +30,6 @@ def import_torch() -> None:
         require(module, "ingest")
 
 
-device_option = click.option(
-    "--device", default="auto", show_default=True, help="auto (a GPU where there is one), cpu, cuda, cuda:1, mps."
-)
 checkpoint_option = click.option(
     "--checkpoint",
     type=_FILE,
@@ -105,8 +104,8 @@ def images(
 
     # What was mistyped is said before anything is imported that takes seconds.
     require_installed()
+    from clipdb.ingest.images.asked_model import check_asked
     from clipdb.ingest.images.sources import open_sources
-    from clipdb.models.model_name import check_asked
 
     check_asked(index, model, config)
     open_sources(sources)

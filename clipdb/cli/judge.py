@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from clipdb._util.text import counted
-from clipdb.cli.options.common import index_option, say
+from clipdb.cli.options.common import index_option
 from clipdb.cli.options.llm_options import llm_options, need_server, refuse_llm_options
+from clipdb.cli.show.messages import say
 from clipdb.errors import require
 
 if TYPE_CHECKING:
-    from clipdb.ingest.names.llm.client import Server
+    from clipdb.ingest.names.llm.server import Server
     from clipdb.ingest.names.named_spans import Judging
 
 

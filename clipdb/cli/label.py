@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from clipdb._util.text import counted
-from clipdb.cli.options.common import index_option, say
+from clipdb.cli.options.common import index_option
 from clipdb.cli.options.llm_options import llm_options, need_server, refuse_llm_options
+from clipdb.cli.show.messages import say
 from clipdb.errors import require
 
 if TYPE_CHECKING:
-    from clipdb.ingest.names.llm.client import Server
     from clipdb.ingest.names.llm.naming import Naming
+    from clipdb.ingest.names.llm.server import Server
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

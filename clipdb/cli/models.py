@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.options.common import Output, output_options, readable_option
+from clipdb.cli.options.common import output_options, readable_option
+from clipdb.cli.show.form import Output
 from clipdb.errors import ClipdbError
 
 _COLUMNS = ("model_id", "layers", "heads", "width", "embed_dim", "patch_size", "image_size")
@@ -51,8 +52,8 @@ def _in_index(index: Path | str, held: dict[str, int]) -> list[tuple[str | int |
 
     if isinstance(index, Path) and not (catalog.exists(index) or catalog.is_artefact(index)):
         return []
-    from clipdb.queries.index import Index
+    from clipdb.api.opening import open as open_index
 
-    with Index(index) as opened:
+    with open_index(index) as opened:
         held |= {model: one.rows for (model, kind), one in opened.vectors.held().items() if kind == "images"}
         return opened.execute(f"select {', '.join(_COLUMNS)} from models order by model_id").fetchall()

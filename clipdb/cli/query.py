@@ -12,8 +12,10 @@ from typing import Any
 import click
 
 from clipdb.api.opening import open as open_index
-from clipdb.cli.options.common import PICTURE, PLOT, Group, Output, files_option, output_options, readable_option, say
+from clipdb.cli.options.common import PICTURE, PLOT, files_option, output_options, readable_option
 from clipdb.cli.options.model_options import weights_option
+from clipdb.cli.show.form import Output
+from clipdb.cli.show.messages import Group, say
 from clipdb.errors import ClipdbError
 from clipdb.queries.named.parameters import Parameter
 from clipdb.queries.named.sql_files import NamedQuery, find_query, query_names
@@ -154,7 +156,8 @@ def _named(query: NamedQuery) -> click.Command:
             if sheet is not None:
                 from clipdb.pictures.query_sheet import draw_sheet
 
-                draw_sheet(opened, query, bound, sheet, **cells)
+                if note := draw_sheet(opened, query, bound, sheet, **cells):
+                    say(f"note: {note}", err=True)
             result = opened.execute(query.sql, bound)
             if query.plot is not None and plot is not None:
                 from clipdb.pictures.charts import draw

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb._start import settled
+from clipdb._util.interrupts import settled
 from clipdb._util.text import counted
-from clipdb.cli.options.common import index_option, say
+from clipdb.cli.options.common import index_option
+from clipdb.cli.show.messages import say
 from clipdb.errors import ClipdbError
 from clipdb.schema.names import MOST_PROPERTY, is_name
 
@@ -114,7 +115,9 @@ def _draw(index: Path, card: Card, folder: Path) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         # Open for the moment only: while the index is read, the decision can't be written.
         with clipdb.open(index) as opened:
-            draw_sheet(opened, query, opened.bind(query, {"model": card.model_id, "head": card.name}), path)
+            bound = opened.bind(query, {"model": card.model_id, "head": card.name})
+            if note := draw_sheet(opened, query, bound, path):
+                say(f"note: {note}", err=True)
     except ClipdbError as error:
         return f"none ({error})"
     except OSError as error:

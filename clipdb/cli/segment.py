@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.options.common import PICTURE, PICTURES, Output, drawing_output_options, readable_option, say
+from clipdb.cli.options.common import PICTURE, drawing_output_options, readable_option
 from clipdb.cli.options.model_options import model_options
+from clipdb.cli.show.form import Output
+from clipdb.cli.show.messages import say
+from clipdb.pictures import PICTURES
 
 if TYPE_CHECKING:
     from clipdb.models.segmentation import Segmentation
@@ -69,7 +72,8 @@ def command(
     """
     from clipdb.api.opening import open as open_index
     from clipdb.api.segmenting import segment
-    from clipdb.cli.show.output import replacing, write_rows
+    from clipdb.cli.show.output import write_rows
+    from clipdb.schema.leftovers import replacing
 
     if output.path is not None and output.path.suffix.lower() in PICTURES:
         overlay, output = overlay or output.path, replace(output, path=None)

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import click
 
-from clipdb._start import settled
-from clipdb.cli.options.common import leave, plain, readable_option, with_index
+from clipdb._util.interrupts import settled
+from clipdb._util.text import plain
+from clipdb.cli.options.common import readable_option
 from clipdb.cli.query import STARTS_SQL, WORD
+from clipdb.cli.show.messages import leave, with_index
 from clipdb.queries.named.sql_files import query_names
 
 VERBS = ("query", "explain", "segment", "info", "models")

@@ -7,8 +7,10 @@ from pathlib import Path
 import click
 
 from clipdb._util.text import counted
-from clipdb.cli.ingest import checkpoint_option, device_option, import_torch
-from clipdb.cli.options.common import index_option, say
+from clipdb.cli.ingest import checkpoint_option, import_torch
+from clipdb.cli.options.common import index_option
+from clipdb.cli.options.model_options import device_option
+from clipdb.cli.show.messages import say
 
 
 @click.command()

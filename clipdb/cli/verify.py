@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.options.common import Output, index_option, output_options
+from clipdb.cli.options.common import index_option, output_options
+from clipdb.cli.show.form import Output
 from clipdb.errors import ClipdbError
 
 
@@ -19,11 +20,11 @@ def command(index: Path, output: Output) -> None:
     Prints a row a check, and fails where one does: committed versions of the vectors, rows on both
     sides, duplicates, lengths, bases, and references between tables.
     """
+    from clipdb.api.opening import open as open_index
     from clipdb.cli.show.output import write_rows
     from clipdb.queries.checks import check_index
-    from clipdb.queries.index import Index
 
-    with Index(index) as opened:
+    with open_index(index) as opened:
         checks = list(check_index(opened))
     rows = [(one.model_id, one.check, "FAILED" if one.problem else "ok", one.problem) for one in checks]
     write_rows(("model_id", "check", "result", "problem"), rows, output)

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from pathlib import Path
-from typing import Any
+from collections.abc import Hashable
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from clipdb._util.apart import apart
 from clipdb.errors import ClipdbError
-from clipdb.ingest.store.heads import Head, stored_bases
-from clipdb.ingest.store.known_models import reload
-from clipdb.ingest.store.writer import Reader
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.loading import Model
 from clipdb.models.preprocess import Decoded, Undecodable, decode
+from clipdb.schema.names import Head
 
 
-class OpenReader(Reader):
-    """The catalog of an index that is open already, or of an artefact.
+class KnownModels(Protocol):
+    """Models that somebody knows how to load, each with the bases of its heads."""
 
-    Parameters
-    ----------
-    index
-        As messages call it.
-    read
-        Runs one query on it.
-    """
+    def load(self, model_id: str) -> Model:
+        """Load a model.
 
-    def __init__(self, index: Path | str, read: Callable[..., list[tuple[Any, ...]]]) -> None:
-        super().__init__(Path(index))
-        self._read = read
+        Raises
+        ------
+        ClipdbError
+            If the weights can't be had, or aren't the ones that are known.
+        """
 
-    def read(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Run one query on the catalog."""
-        return self._read(sql, *parameters)
+    def identity(self, model_id: str) -> Hashable:
+        """Return what must be equal for one loaded model to stand for another."""
+
+    def bases(self, model_id: str) -> dict[Head, np.ndarray]:
+        """Return the bases Q of its heads, float64 ``[D, k]`` each."""
 
 
 class Embedder:
@@ -44,32 +40,20 @@ class Embedder:
 
     Parameters
     ----------
-    reader
-        The catalog of the index.
-    device
-        Where to run: ``auto``, ``cpu``, ``cuda`` ...
-    checkpoint
-        The file of a model's weights, if not where its ingest had them.
+    known
+        The models, and how each is loaded.
     kept
         Models that others have loaded, and where to put those that are loaded here.
     """
 
-    def __init__(
-        self,
-        reader: Reader,
-        device: str = "auto",
-        checkpoint: Path | None = None,
-        kept: dict[Hashable, Model] | None = None,
-    ) -> None:
-        self._reader = reader
-        self._device = device
-        self._checkpoint = checkpoint
+    def __init__(self, known: KnownModels, kept: dict[Hashable, Model] | None = None) -> None:
+        self._known = known
         self._models: dict[str, Model] = {}
         self._kept = {} if kept is None else kept
         self._decomposers: dict[str, Decomposer] = {}
 
     def model(self, model_id: str) -> Model:
-        """Load a model of the index, from the checkpoint or where its ingest had the weights.
+        """Load a model, once.
 
         Raises
         ------
@@ -77,22 +61,16 @@ class Embedder:
             If the weights can't be had or are not those of the index.
         """
         if model_id not in self._models:
-            key = self._identity(model_id)
+            key = self._known.identity(model_id)
             if key not in self._kept:
-                self._kept[key] = reload(self._reader, model_id, self._checkpoint, self._device)
+                self._kept[key] = self._known.load(model_id)
             self._models[model_id] = self._kept[key]
         return self._models[model_id]
-
-    def _identity(self, model_id: str) -> Hashable:
-        """Say what must be equal for a model of one index to stand for that of another."""
-        facts = self._reader.read("select weights_sha256, preprocess::varchar from models where model_id = ?", model_id)
-        known = bool(facts) and None not in facts[0]
-        return model_id, *(facts if known else [str(self._reader.index)]), self._checkpoint, self._device
 
     def decomposer(self, model_id: str) -> Decomposer:
         """Give the decomposition of the layers that the index has, in its bases."""
         if model_id not in self._decomposers:
-            bases = stored_bases(self._reader, model_id)
+            bases = self._known.bases(model_id)
             layers = sorted({layer for layer, _ in bases})
             self._decomposers[model_id] = Decomposer(self.model(model_id).adapter, layers, bases)
         return self._decomposers[model_id]

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from clipdb import demo
 from clipdb.errors import ClipdbError, MissingExtra
-from clipdb.ingest.store.writer import Reader
-from clipdb.schema import catalog
 from clipdb.schema.names import model_slug
 
 LOCAL_DIR = "local-dir:"
@@ -28,23 +26,6 @@ def check_name(model_id: str) -> None:
     """
     model_slug(model_id)
     refuse_unknown(model_id.split("/")[0], [*architectures(), demo.MODEL_ID.split("/")[0]])
-
-
-def check_asked(index: Path, model: str | None, config: Path | None) -> None:
-    """Check the name of a model that is asked for, as `check_name`, unless it is one of the user's own.
-
-    Parameters
-    ----------
-    index
-        Directory of the index, which may know the model's configuration.
-    model, config
-        What was given.
-    """
-    if model is None or config is not None or model.startswith(LOCAL_DIR):
-        return
-    own = "select 1 from models where model_id = ? and config is not null"
-    if not (catalog.exists(index) and Reader(index).read(own, model)):
-        check_name(model)
 
 
 def refuse_unknown(arch: str, known: Iterable[str]) -> None:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from clipdb.ingest.store.heads import Head
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.embedder import Embedder
 from clipdb.models.preprocess import Box, shown
-from clipdb.schema.names import head_name
+from clipdb.schema.names import Head, head_name
 
 Row = tuple[str, int | None, int | None, float, float | None, float | None, float | None, float | None]
 COLUMNS = ("token", "patch_row", "patch_col", "share", "x0", "y0", "x1", "y1")

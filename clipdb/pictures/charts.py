@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clipdb.cli.options.common import PICTURES
-from clipdb.cli.show.output import replacing
 from clipdb.errors import ClipdbError, require
+from clipdb.pictures import PICTURES
 from clipdb.pictures.figures import DOWN, GREY, LINE, UP, WIDTH, new_figure, short
 from clipdb.pictures.scoreboard_chart import scoreboard
+from clipdb.schema.leftovers import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipdb.cli.options.common import PICTURES
-from clipdb.cli.show.output import replacing
 from clipdb.errors import require
+from clipdb.pictures import PICTURES
+from clipdb.schema.leftovers import replacing
 
 if TYPE_CHECKING:
     from PIL import ImageFont

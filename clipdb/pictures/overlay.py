@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clipdb.cli.options.common import PICTURES
-from clipdb.cli.show.output import replacing
 from clipdb.errors import require
+from clipdb.pictures import PICTURES
 from clipdb.pictures.contact_sheet import wrapped
+from clipdb.schema.leftovers import replacing
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont

@@ -7,10 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from clipdb._util.text import counted, printable
-from clipdb.cli.options.common import plain
 from clipdb.errors import ClipdbError, require
 from clipdb.pictures.contact_sheet import COLUMNS, SIZE, Block, Cell, draw_contact_sheet
 from clipdb.schema.names import parse_head
@@ -35,10 +32,10 @@ def draw_sheet(
     path: Path,
     size: int = SIZE,
     columns: int = COLUMNS,
-) -> None:
+) -> str | None:
     """Draw what a query finds: the image asked for, if there is one, then the rows with their scores.
 
-    What can't be shown is a grey cell, and counted on stderr. An export's thumbnails stand in for files that are gone.
+    What can't be shown is a grey cell. An export's thumbnails stand in for files that are gone.
 
     Parameters
     ----------
@@ -52,6 +49,11 @@ def draw_sheet(
         Picture to write.
     size, columns
         Side of a cell in pixels, and cells side by side.
+
+    Returns
+    -------
+    str or None
+        How many pictures can't be shown, in a sentence, if any.
 
     Raises
     ------
@@ -86,14 +88,15 @@ def draw_sheet(
     title = (question, f"{query.title}{shown}") if question else (f"{query.title}{shown}", "")
     draw_contact_sheet(title, blocks, path, size, columns)
     gone = [one for one in pictures if isinstance(pictures[one], str)]
-    if gone:
-        more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
-        which = plain(uris.get(gone[0], gone[0]))
-        click.echo(
-            f"note: {len(gone)} of {counted(len(pictures), 'picture')} can't be found: {which}{more} "
-            f"{'is' if len(gone) == 1 else 'are'} gone, changed or not readable",
-            err=True,
-        )
+    if not gone:
+        return None
+    more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+    which = uris.get(gone[0], gone[0])
+    verb = "is" if len(gone) == 1 else "are"
+    return (
+        f"{len(gone)} of {counted(len(pictures), 'picture')} can't be found: {which}{more} "
+        f"{verb} gone, changed or not readable"
+    )
 
 
 def _question(index: Index, query: NamedQuery, values: Mapping[str, Any]) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from clipdb._util.tabular import PARQUET, csv_rows, decode, parquet_columns, read_bytes
 from clipdb.errors import ClipdbError
+from clipdb.pools.tabular import PARQUET, csv_rows, decode, parquet_columns, read_bytes
 
 Row = tuple[str | None, str | None]
 

@@ -9,12 +9,12 @@ import duckdb
 from clipdb.schema.connections import was_interrupted
 
 if TYPE_CHECKING:
-    from clipdb.artefact.reading.in_place import Artefact
     from clipdb.queries.functions.base.context import Context
+    from clipdb.queries.place import Place
 
 
-def reason(error: BaseException, context: Context | None, artefact: Artefact | None) -> BaseException:
-    """Find what a function raised, Ctrl-C, or what is wrong with an artefact; else give the error itself.
+def reason(error: BaseException, context: Context | None, place: Place) -> BaseException:
+    """Find what a function raised, Ctrl-C, or what is wrong with the place; else give the error itself.
 
     Parameters
     ----------
@@ -22,8 +22,8 @@ def reason(error: BaseException, context: Context | None, artefact: Artefact | N
         What a statement raised.
     context
         The context of the table functions, if they are in use.
-    artefact
-        The artefact that was asked, if it was one.
+    place
+        What was asked.
     """
     if was_interrupted(error):
         from clipdb._util.apart import let_go
@@ -35,6 +35,6 @@ def reason(error: BaseException, context: Context | None, artefact: Artefact | N
     cause = context.error if context is not None else None
     if cause is not None and isinstance(error, duckdb.InvalidInputException) and type(cause).__name__ in str(error):
         return cause
-    if artefact is not None and artefact.is_about(error):
-        return artefact.unreadable(error)
+    if place.is_about(error):
+        return place.unreadable(error)
     return error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,17 +16,16 @@ from clipdb.queries.named.methods import Queries
 from clipdb.queries.named.parameters import require_utf8
 from clipdb.queries.named.sql_files import NamedQuery
 from clipdb.queries.needs import reads_one_model, reads_vector_tables, reads_vectors, with_vectors_listed
+from clipdb.queries.place import OnDisk, Place
 from clipdb.queries.resolve import SAME_SPELLING
-from clipdb.schema import catalog
 from clipdb.schema.connections import settle
 from clipdb.schema.names import is_url
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from clipdb.artefact.reading.in_place import Artefact
+    from clipdb.models.embedder import Embedder
     from clipdb.queries.functions.base.context import Context
-    from clipdb.queries.functions.base.subjects import Embedder
     from clipdb.queries.vectors.lance_tables import Vectors
 
 _T = TypeVar("_T")
@@ -51,6 +49,8 @@ class Index:
         The model that ``image_vectors`` and ``text_vectors`` stand for in SQL; not needed where there is one.
     embedder
         Makes what runs the model on images and texts that the index lacks; called only when one is asked about.
+    place
+        Where the relations and vectors are, if not in an index on disk; an artefact, for example.
 
     Raises
     ------
@@ -69,11 +69,12 @@ class Index:
         queries: Sequence[str | Path] = (),
         model: str | None = None,
         embedder: Callable[[], Embedder] = no_embedder,
+        place: Place | None = None,
     ) -> None:
         self.path = path if is_url(path) else Path(path)
         self.folders = tuple(Path(folder) for folder in queries)
-        self._artefact = _artefact(self.path)
-        self.bare_connection = catalog.connect(Path(path)) if self._artefact is None else self._artefact.connection
+        self._place: Place = OnDisk(Path(path)) if place is None else place
+        self.bare_connection = self._place.connection
         self.bare_connection.execute(SAME_SPELLING)
         self._model = model
         self._embedder = embedder
@@ -88,7 +89,7 @@ class Index:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        cause = None if error is None else reason(error, self._context, self._artefact)
+        cause = None if error is None else reason(error, self._context, self._place)
         self.close()
         if cause is not None and cause is not error:
             raise cause from error
@@ -210,26 +211,18 @@ class Index:
     def vectors(self) -> Vectors:
         """The tables of vectors."""
         if self._vectors is None:
-            from clipdb.queries.vectors.lance_tables import LanceVectors
-
-            artefact = self._artefact
-            self._vectors = (
-                LanceVectors(Path(self.path), self.bare_connection) if artefact is None else artefact.vectors()
-            )
+            self._vectors = self._place.vectors()
         return self._vectors
 
     def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
         """Give the small pictures that an export has of some images, by image_id; an index has none."""
-        return {} if self._artefact is None else self._artefact.thumbnails(image_ids)
+        return self._place.thumbnails(image_ids)
 
     @property
     def engine(self) -> Engine:
         """A SQLAlchemy engine over the catalog; its tables are ``clipdb.schema.heads`` and so on."""
         if self._engine is None:
-            from clipdb.schema.engine import engine, engine_on
-
-            artefact = self._artefact
-            self._engine = engine(Path(self.path)) if artefact is None else engine_on(self.bare_connection.cursor)
+            self._engine = self._place.engine()
         return self._engine
 
     def bind(self, query: NamedQuery, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -262,8 +255,7 @@ class Index:
         from clipdb.queries.functions import register
         from clipdb.queries.functions.base.context import Context
 
-        unreadable = self._artefact.unreadable if self._artefact else partial(catalog.unreadable, Path(self.path))
-        context = Context(self.bare_connection, self.vectors, self._embedder, unreadable)
+        context = Context(self.bare_connection, self.vectors, self._embedder, self._place.unreadable)
         if self._model is not None or len(context.store.models("images")) == 1:
             self._model = context.model(self._model)
         register(self.bare_connection, context)
@@ -273,16 +265,7 @@ class Index:
         try:
             return run()
         except (duckdb.Error, RuntimeError) as error:
-            cause = reason(error, self._context, self._artefact)
+            cause = reason(error, self._context, self._place)
             if cause is error:
                 raise
             raise cause from error
-
-
-def _artefact(path: str | Path) -> Artefact | None:
-    """Open an artefact; give None where this is a path, and of something else."""
-    if isinstance(path, Path) and not catalog.is_artefact(path):
-        return None
-    from clipdb.artefact.reading.in_place import Artefact
-
-    return Artefact(path)

@@ -11,10 +11,10 @@ from pathlib import Path
 import duckdb
 
 from clipdb._util.text import first_line
-from clipdb.artefact.format import MANIFEST
 from clipdb.errors import ClipdbError
 from clipdb.schema import migrations
 from clipdb.schema.connections import settle
+from clipdb.schema.names import MANIFEST
 
 CATALOG = "catalog.duckdb"
 SCHEMA_VERSION = migrations.SCHEMA_VERSION

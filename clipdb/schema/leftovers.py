@@ -1,4 +1,7 @@
-"""What killed commands left beside the places that they were writing to; one that still writes holds a lock on it."""
+"""Files that are whole or as they were, and what killed commands left of them beside their places.
+
+A command that still writes holds a lock on what it builds.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from clipdb.errors import ClipdbError
 
 _TRIES, _WAIT_SECONDS = 20, 0.005
 
@@ -68,3 +73,28 @@ def delete_leftovers(place: Path, ending: str, ours: Callable[[Path], bool]) -> 
                     else:
                         other.unlink()
                     os.close(handle)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Build a file under another name and rename it, so that it is whole or as it was.
+
+    What killed commands left of the same file is deleted.
+    """
+    if not path.parent.is_dir():
+        raise ClipdbError(f"can't write {path}: there is no directory {path.parent}")
+    building = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = None
+    try:
+        building.touch()
+        handle = locked(building)
+        delete_leftovers(path, "[0-9]+", Path.is_file)
+        yield building
+        building.replace(path)
+    except OSError as error:
+        raise ClipdbError(f"can't write {path}: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):  # where it couldn't be made there is none
+            building.unlink()
+        if handle is not None:
+            os.close(handle)

@@ -13,6 +13,12 @@ _HEAD = re.compile(r"l(\d+)\.?h(\d+)", re.IGNORECASE)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _MODEL = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 
+Head = tuple[int, int]
+"""Layer and head, both counted from 0."""
+
+MANIFEST = "manifest.json"
+"""The file that makes a directory an artefact."""
+
 MOST_NAME = 200
 """Characters that the name of a model, a reviewer or a pool may have."""
 MOST_PROPERTY = 1000

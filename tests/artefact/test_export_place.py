@@ -20,7 +20,7 @@ from built_index import Built
 from support import Process, clipdb, done, refused, table
 
 from clipdb.artefact.export import Options, export_index
-from clipdb.artefact.format import read_manifest
+from clipdb.artefact.manifest import read_manifest
 from clipdb.errors import ClipdbError
 
 

@@ -13,7 +13,8 @@ import pytest
 from built_index import Built
 from support import change, clipdb, done, refused, rows
 
-from clipdb.artefact.format import RELATIONS, Manifest, read_manifest
+from clipdb.artefact.format import RELATIONS, Manifest
+from clipdb.artefact.manifest import read_manifest
 from clipdb.schema import tables
 
 ONE, TWO = "one/a", "two/b"

@@ -15,7 +15,8 @@ from built_index import EMBED, NOW, RUN, Built, sha
 from support import change, done, rows
 
 from clipdb.artefact.export import vector_shards
-from clipdb.artefact.format import SHARD_ROWS, read_manifest
+from clipdb.artefact.format import SHARD_ROWS
+from clipdb.artefact.manifest import read_manifest
 from clipdb.schema import catalog
 from clipdb.schema.vectors import images_path, images_schema
 

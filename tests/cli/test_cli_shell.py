@@ -114,7 +114,7 @@ class Terminal:
         environment = {**os.environ, "HOME": str(index.parent), "XDG_CONFIG_HOME": str(index.parent), "TERM": "dumb"}
         code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
         self.process = subprocess.Popen(
-            [sys.executable, "-c", f"{code} from clipdb._start import main; main()", "shell", "-i", str(index)],
+            [sys.executable, "-c", f"{code} from clipdb.__main__ import main; main()", "shell", "-i", str(index)],
             stdin=its_side,
             stdout=its_side,
             stderr=its_side,

@@ -1,7 +1,7 @@
 """Send SIGINT to verbs that load a model, at moments that are drawn by chance.
 
-``python tests/helpers/interrupts.py [VERB...]`` interrupts each verb twelve times and prints what came of it; the suite does
-fewer.
+``python tests/helpers/interrupts.py [VERB...]`` interrupts each verb twelve times and prints what came of it; the
+suite does fewer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # A shell that runs the suite in the background has children ignore Ctrl-C.
-_COMMAND = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from clipdb._start import main; "
+_COMMAND = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from clipdb.__main__ import main; "
 _COMMAND += "main()"
 _TICKS = os.sysconf("SC_CLK_TCK")
 CPU_SECONDS = 2.0

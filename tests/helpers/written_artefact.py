@@ -18,7 +18,6 @@ from built_index import EMBED, HEAD_DIM, HEADS, LAYERS, Built
 from clipdb.artefact.columns import relation_schema, vectors_schema
 from clipdb.artefact.format import (
     CARD,
-    MANIFEST,
     RELATIONS,
     WITH_VECTORS,
     File,
@@ -32,6 +31,7 @@ from clipdb.artefact.format import (
     vectors_path,
 )
 from clipdb.schema.migrations import SCHEMA_VERSION
+from clipdb.schema.names import MANIFEST
 
 Vectors = Mapping[tuple[str, Kind], pa.Table]
 

@@ -14,6 +14,7 @@ from towers import VARIANTS, cut_architecture, plain_components, small_clip
 
 from clipdb import demo
 from clipdb.demo.scenes import Scene, draw, generator, sample
+from clipdb.ingest.store.stored_models import StoredModels
 from clipdb.ingest.store.writer import Reader
 from clipdb.models.adapters import adapt
 from clipdb.models.decomposition import Decomposer
@@ -74,7 +75,7 @@ def test_only_the_layers_asked_for_are_kept_token_by_token() -> None:
 
 @pytest.fixture(scope="module")
 def random_model(ready_index: Path) -> Embedder:
-    return Embedder(Reader(ready_index), "cpu")
+    return Embedder(StoredModels(Reader(ready_index), "cpu"))
 
 
 def test_a_contrast_really_sums_all_heads_and_works_both_ways(random_model: Embedder, pictures: list[Path]) -> None:
@@ -139,7 +140,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     done(
         "ingest", "images", folder / "scenes", "--model", demo.MODEL_ID, "--device", "cpu", "--workers", 0, "-i", index
     )
-    return Embedder(Reader(index), "cpu")
+    return Embedder(StoredModels(Reader(index), "cpu"))
 
 
 def placed(

@@ -18,7 +18,7 @@ from clipdb.schema.leftovers import delete_leftovers, make_locked
 WRITE = """
 import sys, time
 from pathlib import Path
-from clipdb.cli.show.output import replacing
+from clipdb.schema.leftovers import replacing
 
 with replacing(Path(sys.argv[1])) as building:
     building.write_text("half")

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipdb.artefact.format import RELATIONS, Manifest, read_manifest
+from clipdb.artefact.format import RELATIONS, Manifest
+from clipdb.artefact.manifest import read_manifest
 from clipdb.errors import ClipdbError
 from clipdb.schema.migrations import SCHEMA_VERSION
 

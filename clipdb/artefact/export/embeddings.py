@@ -17,9 +17,8 @@ from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.ablation import choose_heads, require_means
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.index import Index
-from clipdb.queries.vectors.cache import Head
 from clipdb.queries.vectors.lance_tables import Table
-from clipdb.schema.names import head_column, head_name
+from clipdb.schema.names import Head, head_column, head_name
 from clipdb.schema.vectors import embed_dim
 
 How = Literal["zero", "mean"]

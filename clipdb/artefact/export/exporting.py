@@ -18,21 +18,12 @@ from clipdb.artefact.export.relations import write_relation
 from clipdb.artefact.export.selection import Choice, Tables, choose, make_tables, unvouched
 from clipdb.artefact.export.thumbnails import Thumbnail, images_of, write_thumbnails
 from clipdb.artefact.export.vector_shards import Source, writing_vectors
-from clipdb.artefact.format import (
-    CARD,
-    MANIFEST,
-    OF_SOURCES,
-    RELATIONS,
-    WITH_VECTORS,
-    File,
-    Manifest,
-    ModelEntry,
-    What,
-    read_manifest,
-)
+from clipdb.artefact.format import CARD, OF_SOURCES, RELATIONS, WITH_VECTORS, File, Manifest, ModelEntry, What
+from clipdb.artefact.manifest import read_manifest
 from clipdb.errors import ClipdbError
 from clipdb.queries.vectors.lance_tables import committed_versions, open_vectors
 from clipdb.schema import catalog
+from clipdb.schema.names import MANIFEST
 
 Progress = Callable[[File], None]
 

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from clipdb.artefact.format import MANIFEST, read_manifest
+from clipdb.artefact.manifest import read_manifest
 from clipdb.errors import ClipdbError
 from clipdb.schema.leftovers import delete_leftovers, make_locked
+from clipdb.schema.names import MANIFEST
 
 
 @contextmanager

@@ -16,9 +16,8 @@ from clipdb.artefact.merge.bounded_parquet import arrow_schema, open_parquet, re
 from clipdb.artefact.merge.pages import read_vectors
 from clipdb.artefact.merge.verified_files import Artefact
 from clipdb.errors import ClipdbError
-from clipdb.ingest.store.heads import Head
 from clipdb.ingest.store.vector_arrays import vector_matrix
-from clipdb.schema.names import head_name
+from clipdb.schema.names import Head, head_name
 from clipdb.schema.vectors import head_columns, images_schema, texts_schema
 
 BYTES_AT_ONCE = 32 * 2**20

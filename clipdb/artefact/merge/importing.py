@@ -21,11 +21,12 @@ from clipdb.artefact.merge.staged_relations import stage
 from clipdb.artefact.merge.staged_table import StagedTable, table_moments
 from clipdb.artefact.merge.vector_merge import VectorMerge, one_sided_bases
 from clipdb.artefact.merge.verified_files import Artefact, open_artefact
-from clipdb.ingest.store.heads import Head, store_statistics
+from clipdb.ingest.store.heads import store_statistics
 from clipdb.ingest.store.moments import Moments
 from clipdb.ingest.store.writer import Writer
 from clipdb.schema import catalog
 from clipdb.schema.connections import closing
+from clipdb.schema.names import Head
 
 COMMAND = "import artefact"
 _KINDS: tuple[VectorKind, ...] = ("images", "texts")

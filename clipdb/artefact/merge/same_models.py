@@ -10,12 +10,11 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from clipdb.artefact.format import MANIFEST, relation_path
+from clipdb.artefact.format import relation_path
 from clipdb.artefact.merge.row_values import parsed
 from clipdb.artefact.merge.verified_files import Artefact
 from clipdb.errors import ClipdbError
-from clipdb.ingest.store.heads import Head
-from clipdb.schema.names import head_name
+from clipdb.schema.names import MANIFEST, Head, head_name
 
 # How far Q^T Q may be from the identity, and how far a basis may lie outside the span of another of the same head.
 _ORTHONORMAL = 1e-3

@@ -10,12 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from clipdb.artefact.merge.checked_vectors import with_nulls
-from clipdb.ingest.store.heads import Head
 from clipdb.ingest.store.moments import Moments, head_moments
 from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer, disk_errors
-from clipdb.schema.names import head_column
+from clipdb.schema.names import Head, head_column
 from clipdb.schema.vectors import head_columns
 
 

@@ -17,9 +17,8 @@ from clipdb.artefact.merge.row_positions import find_places, stage_ids
 from clipdb.artefact.merge.sameness import apart, valid
 from clipdb.artefact.merge.staged_table import StagedTable, text_heads
 from clipdb.errors import ClipdbError
-from clipdb.ingest.store.heads import Head
 from clipdb.ingest.store.writer import Writer
-from clipdb.schema.names import head_column, head_name
+from clipdb.schema.names import Head, head_column, head_name
 from clipdb.schema.vectors import head_columns, images_path, texts_path
 
 REPLACED_AT_ONCE = 256 * 2**20  # bytes

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from clipdb.artefact.format import MANIFEST, File, Manifest, read_manifest
-from clipdb.artefact.manifest import MOST_BYTES
+from clipdb.artefact.format import File, Manifest
+from clipdb.artefact.manifest import MOST_BYTES, read_manifest
 from clipdb.errors import ClipdbError
+from clipdb.schema.names import MANIFEST
 
 
 class _State(NamedTuple):

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from clipdb._util.text import first_line, without_login
-from clipdb.artefact.format import MANIFEST, RELATIONS, RUN_ARGUMENTS, File, columns_since, read_manifest
-from clipdb.artefact.manifest import MOST_BYTES, check_size
+from clipdb.artefact.format import RELATIONS, RUN_ARGUMENTS, File, columns_since
+from clipdb.artefact.manifest import MOST_BYTES, check_size, read_manifest
+from clipdb.artefact.reading.parquet_sql import parquet
 from clipdb.artefact.reading.remote import better_address, load_httpfs
 from clipdb.errors import ClipdbError
 from clipdb.schema import catalog, views
-from clipdb.schema.names import is_url
+from clipdb.schema.names import MANIFEST, is_url
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from clipdb.artefact.reading.parquet_vectors import ParquetVectors
+
 
 _MOST_REASON = 300
 
@@ -78,6 +82,12 @@ class Artefact:
         from clipdb.artefact.reading.parquet_vectors import ParquetVectors
 
         return ParquetVectors(self)
+
+    def engine(self) -> Engine:
+        """Make a SQLAlchemy engine over its relations."""
+        from clipdb.schema.engine import engine_on
+
+        return engine_on(self.connection.cursor)
 
     def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
         """Give the small pictures of images that have one, by image_id.
@@ -162,17 +172,3 @@ class Artefact:
                     columns += f", null as {column}"
                 self.connection.execute(f"create view {name} as select {columns} from {source}")
         views.create(self.connection, comments=False)  # nobody keeps this catalog
-
-
-def parquet(paths: Sequence[str], more: str = "") -> str:
-    """Write the SQL that reads Parquet files as they are: a directory called ``a=b`` adds no column.
-
-    Parameters
-    ----------
-    paths
-        Paths or URLs.
-    more
-        Further arguments of ``read_parquet``.
-    """
-    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-    return f"read_parquet([{listed}], hive_partitioning := false{more})"

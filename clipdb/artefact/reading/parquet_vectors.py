@@ -6,12 +6,13 @@ import base64
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from typing import Protocol
 
 import duckdb
 import pyarrow as pa
 
-from clipdb.artefact.format import File
-from clipdb.artefact.reading.in_place import Artefact, parquet
+from clipdb.artefact.format import File, Manifest
+from clipdb.artefact.reading.parquet_sql import parquet
 from clipdb.errors import ClipdbError
 from clipdb.queries.vectors.lance_tables import Held, Key, Kind
 from clipdb.schema.vectors import embed_dim, head_dims, images_schema, texts_schema
@@ -19,6 +20,22 @@ from clipdb.schema.vectors import embed_dim, head_dims, images_schema, texts_sch
 # DuckDB allocates an Arrow batch before it fills it: by default one of a million rows, gigabytes of wide columns.
 _ROWS = 2048
 _LAYOUTS: dict[Kind, Callable[..., pa.Schema]] = {"images": images_schema, "texts": texts_schema}
+
+
+class Files(Protocol):
+    """The files of an artefact, as DuckDB reads them: see `clipdb.artefact.reading.in_place.Artefact`."""
+
+    connection: duckdb.DuckDBPyConnection
+    manifest: Manifest
+
+    def path(self, file: str) -> str:
+        """Say where a file of the artefact is."""
+
+    def check_rows(self, files: Sequence[File]) -> None:
+        """Hold the rows that files have against the manifest."""
+
+    def unreadable(self, error: duckdb.Error) -> ClipdbError:
+        """Say in one line why DuckDB could not read it."""
 
 
 class ParquetTable:
@@ -41,7 +58,7 @@ class ParquetTable:
         If they are not as the manifest says, or hold something other than vectors.
     """
 
-    def __init__(self, artefact: Artefact, kind: Kind, files: Sequence[File]) -> None:
+    def __init__(self, artefact: Files, kind: Kind, files: Sequence[File]) -> None:
         self._artefact = artefact
         self._paths = [artefact.path(file.path) for file in files]
         self._ends = list(accumulate(file.rows for file in files))
@@ -115,7 +132,7 @@ class ParquetTable:
 class ParquetVectors:
     """The tables of vectors of an artefact."""
 
-    def __init__(self, artefact: Artefact) -> None:
+    def __init__(self, artefact: Files) -> None:
         self._artefact = artefact
         self._files: dict[Key, list[File]] = {}
         self._tables: dict[Key, ParquetTable] = {}

@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 
 from clipdb._util.text import first_line
-from clipdb.artefact.format import MANIFEST
 from clipdb.errors import ClipdbError
+from clipdb.schema.names import MANIFEST
 
 _EXTENSION = "httpfs"
 _READABLE = re.compile(r"(https?|hf|s3|s3a|s3n|gs|gcs|r2)://", re.IGNORECASE)

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
-    from clipdb.ingest.names.llm.client import Server
+    from clipdb.ingest.names.llm.server import Server
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -90,7 +90,7 @@ def llm_options(function: _F) -> _F:
         retries: int,
         **kwargs: Any,
     ) -> Any:
-        from clipdb.ingest.names.llm.client import Server
+        from clipdb.ingest.names.llm.server import Server
 
         server = Server(llm_model, base_url, key_env, seed, temperature, timeout, retries) if llm_model else None
         return function(*args, server=server, **kwargs)

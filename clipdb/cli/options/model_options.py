@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from clipdb.cli.ingest import device_option
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="auto (a GPU where there is one), cpu, cuda, cuda:1, mps."
+)
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

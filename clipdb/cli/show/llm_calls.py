@@ -14,7 +14,8 @@ from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:
     from clipdb.ingest.names.llm.asking import Outcome
-    from clipdb.ingest.names.llm.client import Question, Server
+    from clipdb.ingest.names.llm.client import Question
+    from clipdb.ingest.names.llm.server import Server
 
 
 def show_calls(index: Path, server: Server, calls: Sequence[tuple[Question[Any], int]], skipped: int) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from clipdb._util.text import escaped
-from clipdb.cli.options.common import Output, plain
+from clipdb._util.text import escaped, plain
+from clipdb.cli.show.form import Output
 from clipdb.cli.show.hints import runnable
 from clipdb.errors import ClipdbError
+from clipdb.schema.leftovers import replacing
 
 if TYPE_CHECKING:
     import duckdb
@@ -189,33 +189,6 @@ def _stream(path: Path | None) -> Iterator[IO[str]]:
         return
     with replacing(path) as building, building.open("w", encoding="utf-8", newline="") as stream:
         yield stream
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Build a file under another name and rename it, so that it is whole or as it was.
-
-    What killed commands left of the same file is deleted.
-    """
-    from clipdb.schema.leftovers import delete_leftovers, locked
-
-    if not path.parent.is_dir():
-        raise ClipdbError(f"can't write {path}: there is no directory {path.parent}")
-    building = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = None
-    try:
-        building.touch()
-        handle = locked(building)
-        delete_leftovers(path, "[0-9]+", Path.is_file)
-        yield building
-        building.replace(path)
-    except OSError as error:
-        raise ClipdbError(f"can't write {path}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):  # where it couldn't be made there is none
-            building.unlink()
-        if handle is not None:
-            os.close(handle)
 
 
 def _save_parquet(table: Any, output: Output) -> None:

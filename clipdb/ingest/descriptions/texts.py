@@ -12,13 +12,13 @@ import pyarrow as pa
 
 from clipdb._util.stages import LOADING, Stages, untold
 from clipdb.errors import ClipdbError
-from clipdb.ingest.store.heads import Head, stored_bases
+from clipdb.ingest.store.heads import stored_bases
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.vector_arrays import vector_column, vector_matrix
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer
 from clipdb.pools import PoolText
-from clipdb.schema.names import head_column, text_id
+from clipdb.schema.names import Head, head_column, text_id
 from clipdb.schema.vectors import head_columns, texts_schema
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import Any
 
 import duckdb
 
-from clipdb._util.tabular import PARQUET, read_bytes, text_rows
 from clipdb._util.text import quoted
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.rows import put
+from clipdb.pools.tabular import PARQUET, read_bytes, text_rows
 from clipdb.schema.names import MOST_NAME, head_name, is_name, model_slug
 
 _MODEL = ("model", "pretrained")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from clipdb.ingest.names.zero_shot_groups import Groups
-from clipdb.ingest.store.heads import Head
 from clipdb.ingest.store.moments import ROWS_AT_ONCE
 from clipdb.ingest.store.vector_arrays import vector_matrix
+from clipdb.schema.names import Head
 from clipdb.schema.vectors import head_columns
 
 _QUANTILE = 1.6448536269514722  # of the normal distribution, at 95 %

@@ -19,10 +19,10 @@ from clipdb.ingest.descriptions.texts import missing_texts, text_embeddings
 from clipdb.ingest.names.shares import Share, head_shares
 from clipdb.ingest.names.unchanged import Labelled, news
 from clipdb.ingest.names.zero_shot_groups import group_images, kinds_of_descriptions
-from clipdb.ingest.store.heads import Head
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Reader, Writer
+from clipdb.schema.names import Head
 
 ZERO_SHOT = "zero-shot"
 MARGIN = 1.3

@@ -11,9 +11,8 @@ from clipdb.ingest.store.moments import Moments, head_moments
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Reader, Writer
+from clipdb.schema.names import Head
 from clipdb.schema.vectors import head_columns
-
-Head = tuple[int, int]
 
 
 def store_bases(connection: duckdb.DuckDBPyConnection, model_id: str, bases: Mapping[Head, np.ndarray]) -> None:

@@ -11,8 +11,7 @@ from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.head_statistics import head_moments
 from clipdb.queries.functions.base.similarity import best, check_k
 from clipdb.queries.functions.base.table_function import TableFunction, each
-from clipdb.queries.vectors.cache import Head
-from clipdb.schema.names import head_name, parse_head
+from clipdb.schema.names import Head, head_name, parse_head
 
 
 def activating(

@@ -11,8 +11,7 @@ from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.head_statistics import Moments
 from clipdb.queries.functions.base.table_function import Arguments, Rows, TableFunction
-from clipdb.queries.vectors.cache import Head
-from clipdb.schema.names import head_name, parse_head
+from clipdb.schema.names import Head, head_name, parse_head
 
 _NULL_VARIANCE = 1e-6  # of a head's largest: below, float32 sums hold rounding only
 

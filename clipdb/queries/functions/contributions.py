@@ -10,9 +10,8 @@ import numpy as np
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.subjects import ImageVectors, TextVectors
 from clipdb.queries.functions.base.table_function import Arguments, Rows, TableFunction
-from clipdb.queries.vectors.cache import Head
 from clipdb.queries.vectors.model_heads import ModelHeads
-from clipdb.schema.names import head_name
+from clipdb.schema.names import Head, head_name
 
 REST = "not stored"
 

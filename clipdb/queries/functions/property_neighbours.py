@@ -16,7 +16,7 @@ from clipdb.queries.functions.base.property_search import SPACES, similarities
 from clipdb.queries.functions.base.property_weights import normal_property, parse_weights
 from clipdb.queries.functions.base.similarity import best, check_k
 from clipdb.queries.functions.base.table_function import Rows, TableFunction, each
-from clipdb.queries.vectors.cache import Head
+from clipdb.schema.names import Head
 
 
 def nearest(context: Context, model: str | None, image: str, like: str, unlike: str | None, k: int, space: str) -> Rows:

@@ -12,7 +12,7 @@ from clipdb.queries.functions.base.ablation import NOTE, Removal, choose_heads, 
 from clipdb.queries.functions.base.classification import LABEL, Task, read_task, text_embeddings
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.table_function import Rows, TableFunction, each
-from clipdb.queries.vectors.cache import Head
+from clipdb.schema.names import Head
 
 _DEPENDENT = 1e-6  # of a direction's length: what is left under this is rounding, and the direction adds nothing
 

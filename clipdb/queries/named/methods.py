@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
 
 import duckdb
 
 from clipdb.errors import ClipdbError
-from clipdb.queries.named.sql_files import find_query, query_names
+from clipdb.queries.named.sql_files import NamedQuery, find_query, query_names
 
-if TYPE_CHECKING:
-    from clipdb.queries.index import Index
+
+class Askable(Protocol):
+    """As much of an index as a named query takes."""
+
+    folders: tuple[Path, ...]
+
+    def bind(self, query: NamedQuery, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Work out the value of each of a query's parameters."""
+
+    def sql(self, query: str, **params: Any) -> duckdb.DuckDBPyRelation:
+        """Ask in SQL."""
 
 
 class Queries:
     """The named queries of an index, each a method that takes its parameters by name or in order."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Askable) -> None:
         self._index = index
 
     def __dir__(self) -> list[str]:

@@ -42,7 +42,7 @@ from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.queries.named.parameters import Parameter, convert, known_type
 
-SHIPPED = Path(__file__).parent / "sql"
+SHIPPED = Path(__file__).parents[1] / "sql"
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PARAMETER = re.compile(

@@ -10,11 +10,10 @@ import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.vectors.lance_tables import Key, Kind, Table, Vectors
-from clipdb.schema.names import head_column, head_name
+from clipdb.schema.names import Head, head_column, head_name
 from clipdb.schema.vectors import head_columns
 
 CACHE_BYTES = 2 * 2**30
-Head = tuple[int, int]
 
 
 class VectorStore:

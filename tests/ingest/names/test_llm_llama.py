@@ -13,9 +13,9 @@ from llama_server import Llama
 from span_index import MODEL, POOL, span_index
 from support import change, done, refused, rows
 
-from clipdb.ingest.names.llm.client import Server
 from clipdb.ingest.names.llm.judging import judge_by_llm
 from clipdb.ingest.names.llm.naming import Naming, label_by_llm
+from clipdb.ingest.names.llm.server import Server
 from clipdb.ingest.names.named_spans import Judging
 
 VOCABULARY = {"animals", "colour", "Season"}

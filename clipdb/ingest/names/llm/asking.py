@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clipdb.ingest.names.llm.client import Question, Reply, Server, T, ask
+from clipdb.ingest.names.llm.client import Question, Reply, T, ask
+from clipdb.ingest.names.llm.server import Server
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Writer
 

@@ -11,76 +11,19 @@ import queue
 import sys
 import threading
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from clipdb.errors import require
-from clipdb.ingest.names.llm.secrets import KEY_VARIABLE, login, one_line, read_key, secrets_of, shown_url, tells
+from clipdb.ingest.names.llm.secrets import login, one_line, read_key, secrets_of, tells
+from clipdb.ingest.names.llm.server import Server
 
 if TYPE_CHECKING:
     import pydantic
 
 T = TypeVar("T")
 _STOPS = {401, 402, 403, 404}
-
-
-@dataclass(frozen=True)
-class Server:
-    """A model behind an OpenAI-compatible API.
-
-    Parameters
-    ----------
-    model
-        Name of the model, as the server knows it.
-    base_url
-        Address of the API; OpenAI's own where there is none. What it says of user and password is sent, never shown.
-    key_variable
-        Environment variable with the key.
-    seed, temperature
-        What makes answers repeatable, as far as the server can.
-    timeout
-        Seconds that one call may take.
-    retries
-        How often a call is tried again after a time-out, HTTP 408, 409, 429 and 5xx, with growing pauses, or after as
-        long as the server says.
-    max_tokens
-        Length of an answer at most.
-    """
-
-    model: str
-    base_url: str | None = field(default=None, repr=False)
-    key_variable: str = KEY_VARIABLE
-    seed: int = 0
-    temperature: float = 0.0
-    timeout: float = 60.0
-    retries: int = 3
-    max_tokens: int = 1024
-
-    @property
-    def name(self) -> str:
-        """The model as labellers and judges are named."""
-        return f"llm:{self.model}"
-
-    @property
-    def shown_url(self) -> str | None:
-        """The address without credentials."""
-        return shown_url(self.base_url)
-
-    @property
-    def where(self) -> str:
-        """The server, for messages."""
-        return self.shown_url or "OpenAI"
-
-    def arguments(self) -> dict[str, Any]:
-        """What a run's row says of the server: no key, no credentials."""
-        return {
-            "llm_model": self.model,
-            "base_url": self.shown_url,
-            "seed": self.seed,
-            "temperature": self.temperature,
-            "max_tokens": self.max_tokens,
-        }
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from clipdb.ingest.names.llm.secrets import one_line
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from clipdb.ingest.names.llm.client import Server
+    from clipdb.ingest.names.llm.server import Server
 
 _NO_SERVER = ("ConnectError", "ConnectTimeout")
 _KEY_REFUSED = (401, 402, 403)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from clipdb.ingest.names.llm.asking import Asking, Outcome, Progress, ask_and_store
-from clipdb.ingest.names.llm.client import Question, Reply, Server
+from clipdb.ingest.names.llm.client import Question, Reply
 from clipdb.ingest.names.llm.judging_prompt import Judged, Verdicts, judge_question
+from clipdb.ingest.names.llm.server import Server
 from clipdb.ingest.names.named_spans import JUDGED, Judging, check_judged
 from clipdb.ingest.store.writer import Reader
 

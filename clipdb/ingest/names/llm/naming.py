@@ -11,9 +11,10 @@ from typing import Any
 from clipdb._util.text import printable
 from clipdb.ingest.names.heads_with_spans import heads_with_spans
 from clipdb.ingest.names.llm.asking import Asking, Outcome, Progress, ask_and_store
-from clipdb.ingest.names.llm.client import Question, Reply, Server
+from clipdb.ingest.names.llm.client import Question, Reply
 from clipdb.ingest.names.llm.examples import SHIPPED, read_examples
 from clipdb.ingest.names.llm.naming_prompt import NONE, Head, HeadName, name_question
+from clipdb.ingest.names.llm.server import Server
 from clipdb.ingest.names.llm.vocabulary import pool_vocabulary, read_vocabulary
 from clipdb.ingest.store.writer import Reader
 

@@ -10,9 +10,8 @@ from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.classification import Task
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.resolve import spelled, unknown_property
-from clipdb.queries.vectors.cache import Head
 from clipdb.schema.layers import parse_layers
-from clipdb.schema.names import parse_head
+from clipdb.schema.names import Head, parse_head
 
 NOTE = "direct effects only"
 """What every row says: heads act on later layers too, and that is not undone."""

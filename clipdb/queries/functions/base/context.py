@@ -11,8 +11,9 @@ from typing import cast
 import duckdb
 
 from clipdb.errors import ClipdbError
+from clipdb.models.embedder import Embedder
 from clipdb.queries.find_image import FIND, written
-from clipdb.queries.functions.base.subjects import Embedder, Subjects
+from clipdb.queries.functions.base.subjects import Subjects
 from clipdb.queries.resolve import one_model
 from clipdb.queries.vectors.cache import VectorStore
 from clipdb.queries.vectors.lance_tables import Vectors

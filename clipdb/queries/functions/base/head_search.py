@@ -11,9 +11,8 @@ from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.similarity import check_k, check_measure, head_candidates, mean_of
 from clipdb.queries.functions.base.table_function import Arguments, Rows, TableFunction
-from clipdb.queries.vectors.cache import Head
 from clipdb.queries.vectors.lance_tables import Kind
-from clipdb.schema.names import parse_head
+from clipdb.schema.names import Head, parse_head
 
 _Group = tuple[str, str, int, str, str | None]  # model, head, k, measure, pool
 

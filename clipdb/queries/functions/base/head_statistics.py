@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clipdb.queries.functions.base.context import Context
-from clipdb.queries.vectors.cache import Head
+from clipdb.schema.names import Head
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.similarity import mean_of
-from clipdb.queries.vectors.cache import Head
+from clipdb.schema.names import Head
 
 SPACES = ("joint", "heads")
 _ROWS_AT_ONCE = 8192

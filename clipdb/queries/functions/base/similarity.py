@@ -10,8 +10,8 @@ import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
-from clipdb.queries.vectors.cache import Head
 from clipdb.queries.vectors.lance_tables import Kind
+from clipdb.schema.names import Head
 
 MEASURES = ("cosine", "dot", "centred")
 _SCORES_AT_ONCE = 8_000_000  # 32 MB

@@ -6,15 +6,18 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.find_image import LISTED, is_file, one_image
-from clipdb.queries.vectors.cache import Head, VectorStore
+from clipdb.queries.vectors.cache import VectorStore
 from clipdb.queries.vectors.model_heads import ModelHeads
-from clipdb.schema.names import text_id
+from clipdb.schema.names import Head, text_id
+
+if TYPE_CHECKING:
+    from clipdb.models.embedder import Embedder
 
 
 @dataclass(frozen=True)
@@ -32,16 +35,6 @@ class TextVectors:
 
     embedding: np.ndarray
     heads: dict[Head, np.ndarray]
-
-
-class Embedder(Protocol):
-    """Runs a model on what an index lacks."""
-
-    def image(self, model_id: str, data: bytes, name: str) -> tuple[np.ndarray, float, dict[Head, np.ndarray]]:
-        """Embed an image file's bytes: the fields of `ImageVectors`."""
-
-    def texts(self, model_id: str, texts: list[str]) -> np.ndarray:
-        """Embed texts as unit vectors ``[n, D]``."""
 
 
 class Subjects:

@@ -1,31 +1,13 @@
-"""What the command `clipdb` runs: the command line, which Ctrl-C ends at any moment."""
+"""Ctrl-C, which ends a command at any moment: what the signal does, and when it has been dealt with."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from contextlib import suppress
 from types import FrameType
 
 RETRY_SECONDS = 0.02
-
-
-def main() -> None:
-    """Run the command line."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell has background jobs ignore it
-        signal.signal(signal.SIGINT, stop_at_once)
-    from clipdb.cli import main as command
-
-    try:
-        command(prog_name="clipdb")
-    except SystemExit as end:
-        if "torch" in sys.modules and isinstance(end.code, int):
-            with suppress(OSError):  # a closed pipe
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(end.code)  # an interpreter with torch in it takes a second to shut down
-        raise
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:

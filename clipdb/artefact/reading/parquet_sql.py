@@ -1,0 +1,19 @@
+"""SQL that reads the Parquet files of an artefact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def parquet(paths: Sequence[str], more: str = "") -> str:
+    """Write the SQL that reads Parquet files as they are: a directory called ``a=b`` adds no column.
+
+    Parameters
+    ----------
+    paths
+        Paths or URLs.
+    more
+        Further arguments of ``read_parquet``.
+    """
+    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    return f"read_parquet([{listed}], hive_partitioning := false{more})"
