@@ -8,11 +8,12 @@ from typing import Any
 import pyarrow as pa
 from sqlalchemy import ARRAY, JSON, REAL, TIMESTAMP, BigInteger, Boolean, Double, Integer, Text
 
-from clipdb.artefact.format import VectorKind
+from clipdb.artefact.format import GROUP_ROWS, VectorKind
 from clipdb.schema import tables, vectors
 from clipdb.schema.names import head_name
 
 DESCRIPTION = "description"
+_GROUP_BYTES = 64 * 2**20
 
 # BigInteger is an Integer to isinstance, so it comes first.
 _TYPES: tuple[tuple[type[Any], pa.DataType], ...] = (
@@ -105,3 +106,14 @@ def _filled(kind: pa.DataType) -> pa.DataType:
 
 def _described(comment: str) -> dict[str, str]:
     return {DESCRIPTION: comment}
+
+
+def group_rows(schema: pa.Schema) -> int:
+    """Return how many rows of vectors go into a row group at most: a power of two, so that shards have whole ones."""
+    return min(GROUP_ROWS, 2 ** max(8, (_GROUP_BYTES // row_bytes(schema)).bit_length() - 1))
+
+
+def row_bytes(schema: pa.Schema) -> int:
+    """Return how many bytes the vectors of a row take."""
+    lists = [field.type for field in schema if pa.types.is_fixed_size_list(field.type)]
+    return sum(one.list_size * one.value_type.bit_width // 8 for one in lists)

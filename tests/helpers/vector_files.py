@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute
 
 from clipdb.artefact.export.parquet_writer import HashedFile
-from clipdb.artefact.export.vector_file import write_vector_file
+from clipdb.artefact.export.vector_shards import write_vectors
 
 
 def written(schema: pa.Schema, groups: list[pa.Table], folder: Path) -> Path:
-    file = write_vector_file(HashedFile(folder, "a.parquet", "images"), schema, groups).finished()
+    file = write_vectors(HashedFile(folder, "a.parquet", "images"), schema, groups).finished()
     assert file.rows == sum(len(group) for group in groups)
     assert file.bytes == (folder / "a.parquet").stat().st_size
     return folder / "a.parquet"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,13 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from clipdb.artefact.columns import vectors_schema
-from clipdb.artefact.export.parquet_writer import HashedFile, regroup
-from clipdb.artefact.export.vector_file import write_vector_file
+from clipdb.artefact.columns import group_rows, vectors_schema
+from clipdb.artefact.export.parquet_writer import HashedFile, regroup, write_parquet
 from clipdb.artefact.format import SHARD_ROWS, File, vectors_path
-from clipdb.artefact.vector_pages import group_rows
 from clipdb.queries.vectors.lance_tables import Kind
 from clipdb.schema import vectors
 
@@ -84,4 +83,9 @@ def _write_shard(root: Path, source: Source, number: int) -> File:
         scan_in_order=True,
     )
     file = HashedFile(root, vectors_path(source.model_id, source.kind, number), source.kind, source.model_id)
-    return write_vector_file(file, schema, regroup(scanner.to_batches(), schema, rows)).finished()
+    return write_vectors(file, schema, regroup(scanner.to_batches(), schema, rows)).finished()
+
+
+def write_vectors(file: HashedFile, schema: pa.Schema, groups: Iterable[pa.Table]) -> HashedFile:
+    """Write tables as `write_parquet` does; nobody looks for a vector by the least and largest of its numbers."""
+    return write_parquet(file, schema, groups, compression_level=1, write_statistics=False)

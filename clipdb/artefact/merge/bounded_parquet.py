@@ -115,9 +115,8 @@ def read_batches(
     parquet: pq.ParquetFile,
     rows: int,
     columns: Sequence[str],
-    group: int | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Read columns of a file, or of one row group of it, some rows at a time, in order.
+    """Read columns of a file, some rows at a time, in order.
 
     Nothing is unpacked before its length is known: texts are read as a dictionary, which is no longer than in the file.
 
@@ -129,9 +128,7 @@ def read_batches(
     unpacked, count = 0, 0
     texts = [field.name for field in parquet.schema_arrow if pa.types.is_string(plain(field.type))]
     encoded = pq.ParquetFile(artefact.path(file), metadata=parquet.metadata, read_dictionary=texts, pre_buffer=False)
-    groups = range(parquet.num_row_groups) if group is None else [group]
-    expected = sum(parquet.metadata.row_group(number).num_rows for number in groups)
-    batches = encoded.iter_batches(batch_size=rows, columns=list(columns), row_groups=list(groups))
+    batches = encoded.iter_batches(batch_size=rows, columns=list(columns))
     while True:
         try:
             batch = next(batches)
@@ -145,8 +142,8 @@ def read_batches(
         if unpacked > most_unpacked(file):
             raise refused(artefact, file, "it unpacks to more than it can hold")
         yield pa.record_batch([_plain(column) for column in batch.columns], list(columns))
-    if count != expected:
-        raise refused(artefact, file, f"it has {count} rows, and its footer says {expected}")
+    if count != file.rows:
+        raise refused(artefact, file, f"it has {count} rows, and its footer says {file.rows}")
 
 
 def plain(kind: pa.DataType) -> pa.DataType:

@@ -10,10 +10,16 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from clipdb.artefact.columns import vectors_schema
+from clipdb.artefact.columns import row_bytes, vectors_schema
 from clipdb.artefact.format import File, VectorKind
-from clipdb.artefact.merge.bounded_parquet import arrow_schema, open_parquet, read_batches, require_schema
-from clipdb.artefact.merge.pages import read_vectors
+from clipdb.artefact.merge.bounded_parquet import (
+    arrow_schema,
+    most_unpacked,
+    open_parquet,
+    read_batches,
+    refused,
+    require_schema,
+)
 from clipdb.artefact.merge.verified_files import Artefact
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.vector_arrays import vector_matrix
@@ -89,12 +95,10 @@ class TheirVectors:
         for file in self.files:
             parquet = open_parquet(self.artefact, file, len(expected))
             require_schema(self.artefact, file, parquet, expected)
-            read = (
-                read_batches(self.artefact, file, parquet, 65_536, names)
-                if keys_only
-                else read_vectors(self.artefact, file, parquet, expected, self.rows_at_once)
-            )
-            for batch in read:
+            if file.rows * row_bytes(expected) > most_unpacked(file):
+                raise refused(self.artefact, file, "it unpacks to more than it can hold")
+            rows = 65_536 if keys_only else self.rows_at_once
+            for batch in read_batches(self.artefact, file, parquet, rows, names):
                 if keys_only and batch.column(0).null_count:
                     raise self.wrong(f"a row has no {self.key}")
                 columns = [column.cast(field.type) for column, field in zip(batch.columns, fields, strict=True)]
