@@ -12,7 +12,7 @@ import duckdb
 
 from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError
-from clipdb.schema import migrations
+from clipdb.schema import migrations, views
 from clipdb.schema.connections import settle
 from clipdb.schema.names import MANIFEST
 
@@ -150,6 +150,8 @@ def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.D
     try:
         connection.execute("set global TimeZone = 'UTC'")
         _check_version(connection, index)
+        if not views.are_current(connection):
+            views.create(connection, comments=not read_only, temporary=read_only)
     except BaseException as error:  # Ctrl-C too: a connection left open would keep this process from writing
         settle(connection)
         connection.close()

@@ -59,7 +59,7 @@ def render() -> str:
         parts = [_INTRODUCTION, "## Tables\n"]
         parts += [_table(connection, name) for name in tables.metadata.tables]
         parts.append(_VIEWS)
-        parts += [_view(connection, view) for view in views.load()]
+        parts += [_view(connection, view) for view in sorted(views.load(), key=lambda view: view.name)]
     sizes = {(11, 3): _HEAD_DIM}
     parts.append(_VECTORS)
     parts.append(_layout("MODEL_SLUG.images.lance", vectors.images_schema(_EMBED_DIM, sizes)))

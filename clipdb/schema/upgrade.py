@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from clipdb.errors import ClipdbError
-from clipdb.schema import catalog, migrations
+from clipdb.schema import catalog, migrations, views
 
 
 def upgrade(index: Path) -> bool:
@@ -32,7 +32,9 @@ def upgrade(index: Path) -> bool:
     with catalog.open_any(index, read_only=False, wait=10.0) as connection:
         current = catalog.known_version(connection, index)
         if current == migrations.SCHEMA_VERSION:
-            return False
+            if outdated := not views.are_current(connection):
+                views.create(connection)
+            return outdated
         connection.execute("checkpoint")  # a log left beside it would be replayed into the new file
     place = index / catalog.CATALOG
     building = place.with_name(f".{place.name}.upgrade")

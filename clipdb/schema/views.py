@@ -6,7 +6,11 @@ Each is a file in ``views/``: a header in comments, then one select. The header 
     -- column NAME: meaning
 
 With parameters the select becomes a table macro, called ``NAME(parameter := value)``, and the view of the
-same name is the macro with its defaults. Without columns it is an expression, and becomes a scalar macro.
+same name is the macro with its defaults. Without columns it is an expression, and becomes a scalar macro. A view may
+stand on any other: they are made in an order that allows it.
+
+A catalog keeps the views that it was made with, and their hash as the macro ``views_sha256()``. Where that isn't the
+hash of today's views, whoever opens the catalog for writing makes them anew, and a reader gets its own.
 """
 
 from __future__ import annotations
@@ -14,50 +18,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
+from hashlib import sha256
 from pathlib import Path
 
 import duckdb
 
+from clipdb.errors import ClipdbError
+from clipdb.plugins import folders
+
 _FOLDER = Path(__file__).parent / "views"
 _PARAMETER = re.compile(r"param (?P<name>\w+)(?: = (?P<default>.+?))?: (?P<comment>.+)")
+# What SQL reads from or calls; query_table reads from a name in quotes.
+_USED = re.compile(r"\b(?:from|join)\s+(\w+)|(\w+)\(|'(\w+)'", re.IGNORECASE)
 _COLUMN = re.compile(r"column (\w+): (.+)")
-
-# In order of making: each stands on those before it.
-NAMES = (
-    "normal_property",
-    "labeller_rank",
-    "bootstrap_interval",
-    "bootstrap_low",
-    "bootstrap_high",
-    "head_labels",
-    "head_properties",
-    "head_pools",
-    "head_spans",
-    "head_cards",
-    "model_judges",
-    "latest_verdicts",
-    "head_verdicts",
-    "current_names",
-    "source_names",
-    "source_ccs",
-    "source_association",
-    "source_entanglement",
-    "ccs",
-    "association",
-    "association_by_layer",
-    "association_by_property",
-    "entanglement",
-    "entanglement_by_layer",
-    "entanglement_by_property",
-    "scoreboard",
-    "ratings",
-    "agreement",
-    "krippendorff",
-    "label_stability",
-    "labeller_stability",
-    "reviews",
-    "rank_agreement",
-)
 
 
 @dataclass(frozen=True)
@@ -89,15 +63,16 @@ class View:
         """The macro's parameters as SQL: ``min_agree := 3, top_n := 5``."""
         return ", ".join(p.name if p.default is None else f"{p.name} := {p.default}" for p in self.parameters)
 
-    def statements(self) -> list[str]:
-        """Give the SQL that makes the view, or makes it anew."""
+    def statements(self, temporary: bool = False) -> list[str]:
+        """Return the SQL that makes the view, or makes it anew."""
+        make = "create or replace temporary" if temporary else "create or replace"
         if self.is_scalar:
-            return [f"create or replace macro {self.name}({self.signature}) as {self.body}"]
+            return [f"{make} macro {self.name}({self.signature}) as {self.body}"]
         if not self.parameters:
-            return [f"create or replace view {self.name} as {self.body}"]
+            return [f"{make} view {self.name} as {self.body}"]
         return [
-            f"create or replace macro {self.name}({self.signature}) as table {self.body}",
-            f"create or replace view {self.name} as from {self.name}()",
+            f"{make} macro {self.name}({self.signature}) as table {self.body}",
+            f"{make} view {self.name} as from {self.name}()",
         ]
 
     def comments(self) -> list[str]:
@@ -109,8 +84,40 @@ class View:
 
 @cache
 def load() -> tuple[View, ...]:
-    """Read every view, in order of making."""
-    return tuple(parse(name, (_FOLDER / f"{name}.sql").read_text(encoding="utf-8")) for name in NAMES)
+    """Read every view, in an order in which each stands on those before it."""
+    sources = _sources()
+    views = {name: parse(name, source) for name, source in sources.items()}
+    needs = {name: [one for one in views if one != name and one in _used(view)] for name, view in views.items()}
+    return tuple(views[name] for name in TopologicalSorter(needs).static_order())
+
+
+def _used(view: View) -> set[str]:
+    """Collect the names that a view may stand on."""
+    return {name for found in _USED.findall(f"{view.body} {view.signature}") for name in found}
+
+
+@cache
+def digest() -> str:
+    """Hash every view: SHA-256, in hexadecimal."""
+    return sha256(repr(sorted(_sources().items())).encode()).hexdigest()
+
+
+@cache
+def _sources() -> dict[str, str]:
+    """Read the files of all views: clipdb's own, and those of other packages (entry points ``clipdb.views``).
+
+    Raises
+    ------
+    ClipdbError
+        If two have one name.
+    """
+    found: dict[str, Path] = {}
+    for folder in (_FOLDER, *folders("views")):
+        for path in sorted(folder.glob("*.sql")):
+            if path.stem in found:
+                raise ClipdbError(f"{path} has the name of another view, {found[path.stem]}: rename it")
+            found[path.stem] = path
+    return {name: path.read_text(encoding="utf-8") for name, path in found.items()}
 
 
 def parse(name: str, source: str) -> View:
@@ -130,11 +137,32 @@ def parse(name: str, source: str) -> View:
     return View(name, " ".join(prose).strip(), tuple(parameters), columns, "\n".join(lines[body:]).strip())
 
 
-def create(connection: duckdb.DuckDBPyConnection, comments: bool = True) -> None:
-    """Make every view and macro in a catalog, or make them anew; comments are a third of the work."""
+def create(connection: duckdb.DuckDBPyConnection, comments: bool = True, temporary: bool = False) -> None:
+    """Make every view and macro in a catalog, or make them anew.
+
+    Parameters
+    ----------
+    connection
+        To the catalog.
+    comments
+        Whether to say what they mean, which is a third of the work.
+    temporary
+        Whether only this connection gets them: the catalog may be open for reading.
+    """
     for view in load():
-        for statement in view.statements() + (view.comments() if comments else []):
+        for statement in view.statements(temporary) + (view.comments() if comments else []):
             connection.execute(statement)
+    if not temporary:
+        connection.execute(f"create or replace macro views_sha256() as '{digest()}'")
+        connection.execute("comment on macro views_sha256 is 'SHA-256 of the views and macros that this catalog has'")
+
+
+def are_current(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Tell whether a catalog has the views of this version."""
+    try:
+        return connection.execute("select views_sha256()").fetchone() == (digest(),)
+    except duckdb.CatalogException:  # made before catalogs said it
+        return False
 
 
 def _quote(text: str) -> str:
