@@ -21,7 +21,7 @@ from measure import alternate, report
 
 from clipdb.ingest.descriptions.pool_ingest import ensure_pool
 from clipdb.ingest.descriptions.texts import pool_members
-from clipdb.ingest.names.zero_shot import label_by_zero_shot
+from clipdb.ingest.names.labellers.zero_shot import label
 from clipdb.ingest.store.vector_arrays import vector_column, vector_matrix
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer
@@ -102,7 +102,7 @@ def products(vectors: np.ndarray, members: list[np.ndarray]) -> list[np.ndarray]
 
 
 def name(index: Path) -> None:
-    labelled = label_by_zero_shot(index, POOL)
+    labelled = label(index, POOL)
     assert labelled.named + labelled.nameless + labelled.same == len(LAYERS) * HEADS, labelled
 
 

@@ -1,7 +1,8 @@
 """clipdb: every attention head of a CLIP-like model is a row.
 
-`clipdb.open(path)` opens an index for questions; `clipdb.segment` shows where in a picture its heads find a text;
-`clipdb.schema` has its tables.
+`clipdb.open(path)` opens an index for questions, and `clipdb.segment` shows where in a picture its heads find a text.
+`clipdb.ingest_images`, `span`, `label`, `judge` and the others do what the verbs of the command line do.
+`clipdb.schema` has the tables.
 """
 
 from __future__ import annotations
@@ -11,19 +12,59 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clipdb import schema
+    from clipdb.api.describing import ingest_images, ingest_texts, span
+    from clipdb.api.naming import judge, label, review
     from clipdb.api.opening import open
     from clipdb.api.segmenting import segment
+    from clipdb.api.sharing import (
+        export,
+        import_artefact,
+        import_labels,
+        import_reviews,
+        import_spans,
+        upgrade,
+        verify,
+    )
     from clipdb.errors import ClipdbError
+    from clipdb.ingest.names.llm.server import Server
     from clipdb.queries.index import Index
 
 __version__ = "0.1.0"
-__all__ = ["ClipdbError", "Index", "__version__", "open", "schema", "segment"]
+__all__ = [
+    "ClipdbError",
+    "Index",
+    "Server",
+    "__version__",
+    "export",
+    "import_artefact",
+    "import_labels",
+    "import_reviews",
+    "import_spans",
+    "ingest_images",
+    "ingest_texts",
+    "judge",
+    "label",
+    "open",
+    "review",
+    "schema",
+    "segment",
+    "span",
+    "upgrade",
+    "verify",
+]
 
 _FROM = {
     "ClipdbError": "clipdb.errors",
     "Index": "clipdb.queries.index",
+    "Server": "clipdb.ingest.names.llm.server",
     "open": "clipdb.api.opening",
     "segment": "clipdb.api.segmenting",
+    **dict.fromkeys(("ingest_images", "ingest_texts", "span"), "clipdb.api.describing"),
+    **dict.fromkeys(("judge", "label", "review"), "clipdb.api.naming"),
+    **dict.fromkeys(
+        ("export", "import_artefact", "import_labels", "import_reviews", "import_spans", "upgrade", "verify"),
+        "clipdb.api.sharing",
+    ),
 }
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from clipdb.errors import ClipdbError
 
@@ -38,3 +40,46 @@ def folders(kind: str) -> tuple[Path, ...]:
             )
         found += [Path(place) for place in spec.submodule_search_locations]
     return tuple(found)
+
+
+def modules(kind: str, package: str) -> dict[str, str]:
+    """Find the modules of a kind of thing by the names of the things, without importing any.
+
+    Parameters
+    ----------
+    kind
+        Entry points of the group ``clipdb.KIND`` are modules of other packages, by name.
+    package
+        clipdb's own package of the kind, whose files are the things: ``zero_shot.py`` is called ``zero-shot``.
+
+    Raises
+    ------
+    ClipdbError
+        If an entry point has the name of one of clipdb's own.
+    """
+    spec = find_spec(package)
+    assert spec is not None and spec.submodule_search_locations, package
+    place = Path(spec.submodule_search_locations[0])
+    files = sorted(path.stem for path in place.glob("*.py") if not path.stem.startswith("_"))
+    found = {stem.replace("_", "-"): f"{package}.{stem}" for stem in files}
+    for entry in entries(kind):
+        if entry.name in found:
+            raise ClipdbError(
+                f"the entry point {entry.name} of clipdb.{kind} ({entry.value}) has the name of another: rename it"
+            )
+        found[entry.name] = entry.value
+    return found
+
+
+def load(kind: str, package: str, name: str) -> ModuleType:
+    """Import the module of a thing of a kind: see `modules`.
+
+    Raises
+    ------
+    ClipdbError
+        If nothing has the name.
+    """
+    known = modules(kind, package)
+    if name not in known:
+        raise ClipdbError(f"no {kind.removesuffix('s')} is called {name!r}: there are {', '.join(known)}")
+    return import_module(known[name])

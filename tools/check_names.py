@@ -26,8 +26,8 @@ from clipdb.demo import MODEL_CONFIG, WEIGHTS, write_scenes
 from clipdb.demo.scenes import PROPERTIES, VALUES, compose, generator, sample
 from clipdb.ingest.descriptions.spans import span
 from clipdb.ingest.images.session import ImageOptions, ingest_images
-from clipdb.ingest.names.vote import label_by_vote
-from clipdb.ingest.names.zero_shot import label_by_zero_shot
+from clipdb.ingest.names.labellers import vote as by_vote
+from clipdb.ingest.names.labellers import zero_shot as by_zero_shot
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.loading import Model, load
 from clipdb.schema.layers import parse_layers
@@ -87,8 +87,8 @@ def name_heads(folder: Path, weights: Path) -> Names:
     options = ImageOptions(checkpoint=weights, device="cpu")
     ingest_images(index, [str(folder / "scenes")], "clipdb-tiny/checked", options)
     span(index, POOL, checkpoint=weights, device="cpu")
-    label_by_vote(index, POOL)
-    label_by_zero_shot(index, POOL)
+    by_vote.label(index, POOL)
+    by_zero_shot.label(index, POOL)
     with clipdb.open(index) as db:
         labels = db.sql("select layer, head, labeller, property from labels").fetchall()
         scores = db.sql("select layer, head, arg_max(property, share) from label_scores group by all").fetchall()

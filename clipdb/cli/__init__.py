@@ -11,6 +11,7 @@ import click
 
 from clipdb import __version__
 from clipdb._util.interrupts import interrupt, stop_at_once
+from clipdb._util.notes import show_on_stderr
 from clipdb.cli.show.messages import Group
 
 # Verb -> its line in `clipdb --help`. Each is the attribute `command` of the module clipdb.cli.VERB, which for a
@@ -100,3 +101,4 @@ def main() -> None:
 
     Start with `clipdb demo`, then `clipdb query --list`.
     """
+    show_on_stderr()

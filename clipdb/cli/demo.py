@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 import clipdb
-from clipdb.cli.ingest import import_torch
+from clipdb.api.describing import import_torch
 from clipdb.errors import ClipdbError
 
 if TYPE_CHECKING:
@@ -82,27 +82,21 @@ def command(folder: Path, scenes: int) -> None:
 def _build(folder: Path, count: int) -> tuple[Path, bool]:
     """Draw the scenes and take them through every step of the main job; tell whether anything was missing."""
     from clipdb import demo
-    from clipdb.cli.show.progress import ingest_progress
-    from clipdb.ingest.descriptions.spans import span
-    from clipdb.ingest.images.session import ingest_images
-    from clipdb.ingest.names.vote import judge_by_vote
-    from clipdb.ingest.names.zero_shot import label_by_zero_shot
 
     try:  # scenes that are there already stay, with what is true of them
         drawn = demo.write_scenes(folder / "scenes", max(count, len([*folder.glob("scenes/scene-*.png")])), SEED)
     except OSError as error:
         raise ClipdbError(f"can't write scenes into {folder}: {error.strerror or error}: choose another DIR") from error
     index = folder / "demo.clipdb"
-    with ingest_progress() as progress:
-        counts = ingest_images(index, [str(folder / "scenes")], demo.MODEL_ID, progress=progress)
+    counts = clipdb.ingest_images(index, folder / "scenes", model=demo.MODEL_ID)
     with clipdb.open(index) as db:
         unfinished = not db.sql("from judgements limit 1").fetchall()
     missing = bool(counts.added or unfinished)
     if missing:
         _store_truth(index, drawn)
-        span(index, POOL)
-        label_by_zero_shot(index, POOL)
-        judge_by_vote(index, POOL)
+        clipdb.span(index, pool=POOL)
+        clipdb.label(index, pool=POOL)
+        clipdb.judge(index, pool=POOL)
     return index, missing
 
 

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from clipdb._util.text import counted
+from clipdb.api.thumbnails import SIDE
 from clipdb.artefact.format import WHATS, What
 from clipdb.cli.options.common import index_option
 from clipdb.cli.show.messages import say
-from clipdb.errors import ClipdbError, require
-from clipdb.schema.names import is_url
-
-if TYPE_CHECKING:
-    from clipdb.artefact.export.exporting import Progress
-
-_SIDE = 256
-_QUALITY = 85
 
 
 @click.command()
@@ -43,7 +33,7 @@ _QUALITY = 85
 @click.option(
     "--without-images", is_flag=True, help="Leave out where images came from: paths, metadata, arguments of commands."
 )
-@click.option("--thumbnails", is_flag=True, help=f"Add a small JPEG of each image, {_SIDE} pixels its longer side.")
+@click.option("--thumbnails", is_flag=True, help=f"Add a small JPEG of each image, {SIDE} pixels its longer side.")
 @click.option("--licence", default="", help="Licence of the export: cc-by-4.0, as the Hub names it, or in words.")
 @click.option("--citation", default="", help="How to cite the export.")
 @click.option("--replace", is_flag=True, help="Replace an export that is there already.")
@@ -66,17 +56,22 @@ def artefact(
     made an index again with `clipdb import DIR`. The same index gives the same bytes. With --model, the images are
     those that the model has vectors of; texts and pools, which belong to no model, stay.
     """
-    if is_url(directory):
-        raise ClipdbError(f"{directory} is a URL: export to a directory and upload that")
     if thumbnails and without_images:
         raise click.UsageError("--thumbnails shows the images that --without-images keeps back: choose one of them")
-    if thumbnails:
-        require("PIL", "ingest")
-    from clipdb.artefact.export import Options, export_index
+    from clipdb.api.sharing import export
 
-    options = Options(what, models, layers, not without_images, licence, citation, replace)
-    with _progress() as progress:
-        done = export_index(index, Path(directory), options, thumbnail if thumbnails else None, progress)
+    done = export(
+        index,
+        directory,
+        what=what,
+        models=models,
+        layers=layers,
+        without_images=without_images,
+        thumbnails=thumbnails,
+        licence=licence,
+        citation=citation,
+        replace=replace,
+    )
     files = done.manifest.files
     size = sum(file.bytes for file in files)
     say(f"{Path(directory)}: {counted(len(files), 'file')}, {size / 2**20:,.1f} MiB")
@@ -86,55 +81,3 @@ def artefact(
         lacking = counted(done.without_thumbnail, "image has", "images have")
         files_are = "its file is" if done.without_thumbnail == 1 else "their files are"
         say(f"note: {lacking} no thumbnail: {files_are} gone or changed", err=True)
-
-
-def thumbnail(image_id: str, uri: str) -> bytes | None:
-    """Make a small JPEG of an image from its file.
-
-    Parameters
-    ----------
-    image_id
-        SHA-256 of the file.
-    uri
-        Where it was found.
-
-    Returns
-    -------
-    bytes or None
-        None where the file is gone, has changed or can't be decoded.
-    """
-    from io import BytesIO
-
-    from clipdb.ingest.images.sources.uri import read_known
-    from clipdb.models.preprocess import Undecodable, decode_whole
-
-    try:
-        picture = decode_whole(read_known(image_id, uri))
-    except (ClipdbError, Undecodable):
-        return None
-    picture.thumbnail((_SIDE, _SIDE))
-    made = BytesIO()
-    picture.save(made, "JPEG", quality=_QUALITY)
-    return made.getvalue()
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Show on stderr what has been written, where it is a terminal."""
-    from rich.console import Console
-
-    from clipdb.artefact.format import File
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    with console.status("exporting") as status:
-        written: list[File] = []
-
-        def show(file: File) -> None:
-            written.append(file)
-            size = sum(one.bytes for one in written)
-            status.update(f"exporting: {len(written)} files, {size / 2**20:,.0f} MiB, {file.path}")
-
-        yield show

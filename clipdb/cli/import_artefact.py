@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,11 +9,9 @@ import click
 
 from clipdb.cli.options.common import index_option
 from clipdb.cli.show.messages import say
-from clipdb.errors import ClipdbError
-from clipdb.schema.names import is_url
 
 if TYPE_CHECKING:
-    from clipdb.artefact.merge import Merged, Progress
+    from clipdb.artefact.merge import Merged
 
 
 @click.command()
@@ -33,14 +29,9 @@ def artefact(index: Path, directory: str, prefer: Literal["ours", "theirs"] | No
     with the same weights are added to its own, and `clipdb span` then describes its heads over all of them. Stop it
     whenever you like: the index has all of an artefact or nothing of it, and the same command does it again.
     """
-    if is_url(directory):
-        raise ClipdbError(
-            f"{directory} is a URL: download it and import that, or ask it with `clipdb query -i {directory}`"
-        )
-    from clipdb.artefact.merge import import_artefact
+    from clipdb.api.sharing import import_artefact
 
-    with _progress() as progress:
-        imported = import_artefact(index, Path(directory), prefer, progress)
+    imported = import_artefact(index, directory, prefer=prefer)
     say(f"{index}: {_counts('rows', imported.rows)}; {_counts('vectors', imported.vectors)}")
     for note in imported.notes:
         say(f"note: {note}", err=True)
@@ -49,16 +40,3 @@ def artefact(index: Path, directory: str, prefer: Literal["ours", "theirs"] | No
 def _counts(what: str, merged: Merged) -> str:
     replaced = f", replaced {merged.replaced}" if merged.replaced else ""
     return f"{what} added {merged.added}, skipped {merged.skipped}{replaced}"
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    from clipdb.artefact.merge import Progress
-
-    console = Console(stderr=True)
-    with Bar(console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("vectors", total=None)
-        yield Progress(lambda rows: bar.update(task, total=rows), lambda rows: bar.advance(task, rows))

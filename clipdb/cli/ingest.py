@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 
@@ -12,22 +11,8 @@ from clipdb._util.text import counted
 from clipdb.cli.options.common import index_option
 from clipdb.cli.options.model_options import device_option
 from clipdb.cli.show.messages import Group, say
-from clipdb.errors import require, require_found
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-
-
-def require_installed() -> None:
-    """Say which extra is missing, without importing it."""
-    for module in ("torch", "open_clip", "PIL"):
-        require_found(module, "ingest")
-
-
-def import_torch() -> None:
-    """Import what takes seconds, which Ctrl-C doesn't leave half imported."""
-    require_installed()
-    for module in ("torch", "open_clip", "clipdb.ingest.descriptions.spans", "clipdb.ingest.images.session"):
-        require(module, "ingest")
 
 
 checkpoint_option = click.option(
@@ -100,32 +85,23 @@ def images(
     metadata is filled in, and a path where there is no file any more is replaced. You can stop at any time: the same
     command resumes.
     """
-    from clipdb.cli.show.progress import ingest_progress
+    from clipdb.api.describing import ingest_images
 
-    # What was mistyped is said before anything is imported that takes seconds.
-    require_installed()
-    from clipdb.ingest.images.asked_model import check_asked
-    from clipdb.ingest.images.sources import open_sources
-
-    check_asked(index, model, config)
-    open_sources(sources)
-    with ingest_progress() as progress:
-        import_torch()
-        from clipdb.ingest.images.session import ImageOptions, ingest_images
-
-        options = ImageOptions(
-            layers=layers,
-            checkpoint=checkpoint,
-            config=config,
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            workers=os.cpu_count() or 1 if workers is None else workers,
-            split=split,
-            label_from=label_from,
-            overwrite=overwrite,
-        )
-        counts = ingest_images(index, sources, model, options, progress)
+    counts = ingest_images(
+        index,
+        sources,
+        model=model,
+        layers=layers,
+        checkpoint=checkpoint,
+        config=config,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        workers=workers,
+        split=split,
+        label_from=label_from,
+        overwrite=overwrite,
+    )
     updated = f", updated {counts.updated}" if counts.updated else ""
     say(f"{index}: added {counts.added}, skipped {counts.skipped}, failed {counts.failed}{updated}")
     for note in counts.notes:
@@ -146,13 +122,9 @@ def texts(index: Path, file: Path | None, pool: str, checkpoint: Path | None, de
     FILE has a line a description, or is CSV or Parquet with a column text and perhaps property. Without FILE, the pool
     of that name that ships with clipdb is taken: general or scenes.
     """
-    from clipdb.cli.show.progress import stage_progress
+    from clipdb.api.describing import ingest_texts
 
-    with stage_progress() as progress:
-        import_torch()
-        from clipdb.ingest.descriptions.pool_ingest import ingest_texts
-
-        counts = ingest_texts(index, pool, file, checkpoint, device, progress)
+    counts = ingest_texts(index, file, pool=pool, checkpoint=checkpoint, device=device)
     for model_id, reason in counts.unavailable.items():
         say(f"note: not embedded for {model_id}: {reason}", err=True)
     if counts.duplicates or counts.empty:

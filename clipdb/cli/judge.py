@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from clipdb._util.text import counted
+from clipdb.api.naming import JUDGES, choose_pool
 from clipdb.cli.options.common import index_option
 from clipdb.cli.options.llm_options import llm_options, need_server, refuse_llm_options
 from clipdb.cli.show.messages import say
 from clipdb.errors import require
+from clipdb.plugins import load, modules
 
 if TYPE_CHECKING:
     from clipdb.ingest.names.llm.server import Server
@@ -19,7 +21,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--judge", type=click.Choice(["vote", "llm"]), default="vote", show_default=True, help="Who judges.")
+@click.option(
+    "--judge",
+    type=click.Choice([*modules("judges", JUDGES), "llm"]),
+    default="vote",
+    show_default=True,
+    help="Who judges.",
+)
 @click.option("--pool", help="Pool whose spans are judged [default: the pool that has spans].")
 @click.option("--model", help="Only this model; else all models of the index.")
 @click.option(
@@ -54,23 +62,19 @@ def command(
     llm asks a language model on any OpenAI-compatible server, once a head; it isn't told who gave the name. Spans on
     which the same model has a verdict from the same prompt are skipped; calls that failed are made again.
     """
-    from clipdb.ingest.names.heads_with_spans import chosen_pool
-    from clipdb.ingest.store.writer import Reader
-
-    if judge == "vote":
-        refuse_llm_options("--judge llm")
-        from clipdb.ingest.names.vote import judge_by_vote
-
-        pool = chosen_pool(Reader(index), pool, model)
-        verdicts, before = judge_by_vote(index, pool, model, top, labeller)
-        same = f", {before} as before" if before else ""
-        say(f"{index}: {verdicts} verdicts by vote{same} (not independent of labels by zero-shot or vote)")
-        return
-    require("pydantic", "llm")
     from clipdb.ingest.names.named_spans import Judging
 
+    if judge != "llm":
+        refuse_llm_options("--judge llm")
+        chosen = Judging(choose_pool(index, pool, model), model, labeller, top)
+        judged = load("judges", JUDGES, judge).judge(index, chosen)
+        same = f", {judged.same} as before" if judged.same else ""
+        note = f" ({judged.note})" if judged.note else ""
+        say(f"{index}: {judged.verdicts} verdicts by {judge}{same}{note}")
+        return
+    require("pydantic", "llm")
     server = need_server(server, "--judge llm")
-    judging = Judging(chosen_pool(Reader(index), pool, model), model, labeller, top)
+    judging = Judging(choose_pool(index, pool, model), model, labeller, top)
     if dry_run:
         _show(index, server, judging)
     else:

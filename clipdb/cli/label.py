@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from clipdb._util.text import counted
+from clipdb.api.naming import LABELLERS, choose_pool
 from clipdb.cli.options.common import index_option
 from clipdb.cli.options.llm_options import llm_options, need_server, refuse_llm_options
 from clipdb.cli.show.messages import say
 from clipdb.errors import require
+from clipdb.plugins import load, modules
 
 if TYPE_CHECKING:
     from clipdb.ingest.names.llm.naming import Naming
@@ -23,7 +25,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.command()
 @click.option(
     "--labeller",
-    type=click.Choice(["zero-shot", "vote", "llm"]),
+    type=click.Choice([*modules("labellers", LABELLERS), "llm"]),
     default="zero-shot",
     show_default=True,
     help="Who names.",
@@ -75,18 +77,17 @@ def command(
 
     Run again, a head whose label would be the same keeps the one that it has.
     """
-    from clipdb.ingest.names.heads_with_spans import chosen_pool
-    from clipdb.ingest.store.writer import Reader
-
     if labeller != "llm":
         refuse_llm_options("--labeller llm", "spans", "vocabulary", "open_naming", "examples", "repeats")
-        _measure(index, labeller, chosen_pool(Reader(index), pool, model), model)
+        _measure(index, labeller, pool, model)
         return
     if open_naming and vocabulary is not None:
         raise click.UsageError("--open and --vocabulary don't go together: choose one")
     require("pydantic", "llm")
+    from clipdb.ingest.names.heads_with_spans import chosen_pool
     from clipdb.ingest.names.llm.examples import SHIPPED
     from clipdb.ingest.names.llm.naming import Naming
+    from clipdb.ingest.store.writer import Reader
 
     pool = chosen_pool(Reader(index), pool, model)
     naming = Naming(pool, model, spans, vocabulary, open_naming, examples or SHIPPED)
@@ -97,17 +98,11 @@ def command(
         _label(index, server, naming, concurrency, repeats)
 
 
-def _measure(index: Path, labeller: str, pool: str, model: str | None) -> None:
-    if labeller == "vote":
-        from clipdb.ingest.names.vote import label_by_vote
-
-        labelled, why = label_by_vote(index, pool, model), "without a tagged span"
-    else:
-        from clipdb.ingest.names.zero_shot import label_by_zero_shot
-
-        labelled, why = label_by_zero_shot(index, pool, model), "without a clear name"
+def _measure(index: Path, labeller: str, pool: str | None, model: str | None) -> None:
+    labelled = load("labellers", LABELLERS, labeller).label(index, choose_pool(index, pool, model), model)
     same = f", {labelled.same} as before" if labelled.same else ""
-    say(f"{index}: {counted(labelled.named, 'head')} labelled by {labeller}, {labelled.nameless} {why}{same}")
+    nameless = f"{labelled.nameless} {labelled.nameless_are}"
+    say(f"{index}: {counted(labelled.named, 'head')} labelled by {labeller}, {nameless}{same}")
 
 
 def _label(index: Path, server: Server, naming: Naming, concurrency: int, repeats: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from clipdb._util.text import counted
-from clipdb.cli.ingest import checkpoint_option, import_torch
+from clipdb.cli.ingest import checkpoint_option
 from clipdb.cli.options.common import index_option
 from clipdb.cli.options.model_options import device_option
 from clipdb.cli.show.messages import say
@@ -26,12 +26,8 @@ def command(index: Path, pool: str, model: str | None, count: int, checkpoint: P
     Earlier spans of the same model and pool are replaced. The pools general and scenes ship with clipdb; others come
     with `clipdb ingest texts FILE --pool NAME`.
     """
-    from clipdb.cli.show.progress import stage_progress
+    from clipdb.api.describing import span
 
-    with stage_progress() as progress:
-        import_torch()
-        from clipdb.ingest.descriptions.spans import span
-
-        spanned = span(index, pool, model, count, checkpoint, device, progress)
-    for model_id, heads in spanned.items():
+    spanned = span(index, pool=pool, model=model, count=count, checkpoint=checkpoint, device=device)
+    for model_id, heads in spanned.heads.items():
         say(f"{model_id}: {counted(heads, 'head')} spanned from the pool {pool}")

@@ -18,15 +18,13 @@ def command(index: Path, path: Path | None) -> None:
 
     All of it or nothing: after a failure the index is as it was. An index that is up to date is left alone.
     """
-    from clipdb.ingest.store.lock import writer_lock
+    from clipdb.api.sharing import upgrade
     from clipdb.schema import catalog
-    from clipdb.schema.upgrade import upgrade
 
     target = path or index
     catalog.require_index(target)
     before = _megabytes(target / catalog.CATALOG)
-    with writer_lock(target):
-        upgraded = upgrade(target)
+    upgraded = upgrade(target)
     size = f" Its catalog was {before} and is {_megabytes(target / catalog.CATALOG)}." if upgraded else ""
     say(f"{target} is at schema version {catalog.SCHEMA_VERSION}, this clipdb's.{size}")
 

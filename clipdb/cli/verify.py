@@ -20,12 +20,10 @@ def command(index: Path, output: Output) -> None:
     Prints a row a check, and fails where one does: committed versions of the vectors, rows on both
     sides, duplicates, lengths, bases, and references between tables.
     """
-    from clipdb.api.opening import open as open_index
+    from clipdb.api.sharing import verify
     from clipdb.cli.show.output import write_rows
-    from clipdb.queries.checks import check_index
 
-    with open_index(index) as opened:
-        checks = list(check_index(opened))
+    checks = verify(index)
     rows = [(one.model_id, one.check, "FAILED" if one.problem else "ok", one.problem) for one in checks]
     write_rows(("model_id", "check", "result", "problem"), rows, output)
     failed = [one for one in checks if one.problem]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import torch
 from open_clip.factory import load_checkpoint
 
 from clipdb import demo
+from clipdb._util.notes import note
 from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.models.adapters import Adapter, adapt
@@ -213,19 +213,13 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ClipdbError(f"--device {name} is not to be had: {first_line(error)}: try --device cpu") from error
     if device.type == "cuda":
-        print(f"device: {torch.cuda.get_device_name(device)}", file=sys.stderr)
+        note(f"device: {torch.cuda.get_device_name(device)}", warns=False)
     elif gpu == "cuda":
-        print(
-            f"note: {torch.cuda.get_device_name()} is here and not used: --device cuda uses it",
-            file=sys.stderr,
-        )
+        note(f"note: {torch.cuda.get_device_name()} is here and not used: --device cuda uses it")
     elif gpu and device.type == "cpu":
-        print(f"note: a GPU ({gpu}) is here and not used: --device {gpu} uses it", file=sys.stderr)
+        note(f"note: a GPU ({gpu}) is here and not used: --device {gpu} uses it")
     elif Path("/proc/driver/nvidia/version").exists():
-        print(
-            "note: an NVIDIA GPU is here but this torch can't use it: install a CUDA build of torch",
-            file=sys.stderr,
-        )
+        note("note: an NVIDIA GPU is here but this torch can't use it: install a CUDA build of torch")
     return device
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from open_clip.transformer import TextTransformer
 
 from clipdb import demo
+from clipdb._util.notes import note
 from clipdb.demo.captions import known_words, words
 
 PROOF_TEXTS = 16
@@ -91,7 +91,7 @@ class TextTower:
             room = self._tokenizer.context_length - 2  # one token marks the start and one the end
             over = [extra for text in texts if (extra := len(encode(text)) - room) > 0]
             if over:
-                print(_cut_note(over, len(texts), room), file=sys.stderr)
+                note(_cut_note(over, len(texts), room))
         if self._model_id == demo.MODEL_ID:
             _warn_of_unknown_words(texts)
 
@@ -168,7 +168,7 @@ def _warn_of_unknown_words(texts: Sequence[str]) -> None:
     strange = dict.fromkeys(word for text in texts for word in words(text) if word not in known_words())
     if strange:
         shown = ", ".join(list(strange)[:3]) + (f" and {len(strange) - 3} more" if len(strange) > 3 else "")
-        print(f"note: the demo model was trained without: {shown}: see docs/demo-model.md", file=sys.stderr)
+        note(f"note: the demo model was trained without: {shown}: see docs/demo-model.md")
 
 
 def _cut_note(over: list[int], texts: int, room: int) -> str:

@@ -169,7 +169,8 @@ def test_an_artefact_of_vectors_alone_knows_the_ids(task: Task, tmp_path: Path) 
     assert [row["image_id"] for row in found] == task.built.ids
     assert {(row["uri"], row["label"], row["split"]) for row in found} == {(None, None, None)}
     line = refused("export", "embeddings", tmp_path / "x.npy", "--without", "property=a", "-i", tmp_path / "artefact")
-    assert line == f"no head of one/a has a name yet: run `clipdb label -i {tmp_path / 'artefact'}`"
+    advice = f"run `clipdb import {tmp_path / 'artefact'}`, then `clipdb label`"
+    assert line == f"no head of one/a has a name yet: {advice}"
 
 
 def test_columns_are_as_documented(task: Task, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def index(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("--labeller", "llm", "--llm-model", "m", "--temperature", "nan"), "'--temperature': nan is not a number."),
         (("--labeller", "llm", "--llm-model", " "), "--llm-model ' ' is no name"),
         (("--labeller", "llm", "--llm-model", "a\nb"), "--llm-model 'a\\nb' is no name"),
-        (("--labeller", "human"), "'human' is not one of 'zero-shot', 'vote', 'llm'"),
+        (("--labeller", "human"), "'human' is not one of 'vote', 'zero-shot', 'llm'"),
     ],
 )
 def test_what_does_not_go_together(index: Path, arguments: tuple[str, ...], says: str) -> None:

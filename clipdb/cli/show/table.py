@@ -26,7 +26,7 @@ _PATH = re.compile(r"/(\S+|.*\.\w{2,5})$")
 _FIGURES = re.compile(r"-?[\d.]+(e[-+]?\d+)?( \[[^\]]*\])?")  # a number, perhaps with its interval
 _GAP = "  "
 _NARROWEST = 10  # a column of names is not cut shorter than this; columns that then don't fit are left out
-_NARROWEST_PROSE = 16  # nor is one of texts of several words
+_NARROWEST_PROSE = 15  # nor is one of texts of several words
 _LONGEST_LIST = 12
 _LISTED = 8  # columns that are named where there is no room for them
 
@@ -162,9 +162,9 @@ def _is_prose(column: Sequence[str]) -> bool:
 
 
 def _least(heading: str, column: Sequence[str], width: int) -> int:
-    """Say how narrow texts may get: they keep a sixth of the line, and names up to a quarter so that they differ."""
+    """Say how narrow texts may get: they keep a seventh of the line, and names up to a quarter so that they differ."""
     if _is_prose(column):
-        return max(_NARROWEST_PROSE, width // 6)
+        return max(_NARROWEST_PROSE, width // 7)
     names = {text for text in column if " " not in text}
     narrowest = _NARROWEST if len(names) < len(set(column)) else max(_NARROWEST, width // 6)
     widths = range(narrowest, max(narrowest, width // 4) + 1)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clipdb.ingest.store.writer import Reader
+from clipdb.ingest.store.rows import put
+from clipdb.ingest.store.writer import Reader, Writer
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,23 @@ class Labelled:
         Heads without a name, newly or for other reasons than before.
     same
         Heads whose newest label by this labeller says the same already.
+    nameless_are
+        What heads without a name lack, in words.
     """
 
     named: int
     nameless: int
     same: int
+    nameless_are: str = "without a name"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What came of judging spans: new verdicts, those that were given before, and what to know of the judge."""
+
+    verdicts: int
+    same: int
+    note: str = ""
 
 
 # Of each table: whose word about what a row is, what it says, and which is the newest.
@@ -60,3 +73,13 @@ def news(reader: Reader, table: str, rows: Sequence[Mapping[str, Any]]) -> list[
     )
     newest = {row[: len(about)]: row[len(about) :] for row in stored}
     return [row for row in rows if newest.get(tuple(row[k] for k in about)) != tuple(row[k] for k in says)]
+
+
+def store_news(writer: Writer, table: str, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Write the rows that say something new; say how many they are."""
+    new = news(writer, table, rows)
+    writer.added, writer.skipped = len(new), len(rows) - len(new)
+    if new:
+        with writer.transaction() as connection:
+            put(connection, table, new)
+    return len(new)

@@ -7,7 +7,6 @@ import json
 import platform
 import secrets
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from typing import Any, Self
 
 import duckdb
 
+from clipdb._util.notes import note
 from clipdb._util.text import without_login
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.lock import writer_lock
@@ -170,7 +170,7 @@ class Writer(Reader):
             return catalog.connect(self.index, read_only=False)
         except catalog.InUseError as error:
             holder = str(error).partition(": ")[0]
-            print(f"note: {holder}: waiting up to {PATIENCE_SECONDS:.0f} s for it", file=sys.stderr)
+            note(f"note: {holder}: waiting up to {PATIENCE_SECONDS:.0f} s for it")
             return catalog.connect(self.index, read_only=False, wait=PATIENCE_SECONDS)
 
 

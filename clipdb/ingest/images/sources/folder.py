@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from clipdb._util.notes import note
 from clipdb.ingest.images.sources.item import (
     HEIC,
     UNREAD,
@@ -52,7 +52,7 @@ class Folder:
             else:
                 unread.update(unread_kind(entry))
         if unread:
-            print(f"note: left out of {clean(self.path)}: {unread_kinds(unread)}", file=sys.stderr)
+            note(f"note: left out of {clean(self.path)}: {unread_kinds(unread)}")
 
 
 def unread_kind(path: str) -> list[str]:

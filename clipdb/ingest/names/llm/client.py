@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import queue
-import sys
 import threading
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from clipdb._util.notes import note
 from clipdb.errors import require
 from clipdb.ingest.names.llm.secrets import login, one_line, read_key, secrets_of, tells
 from clipdb.ingest.names.llm.server import Server
@@ -192,5 +192,5 @@ class _Client:
             if refused == "max_tokens":
                 self._settings["max_completion_tokens"] = self._server.max_tokens
                 instead = ", with max_completion_tokens in its place"
-            print(f"note: {self._server.where} refuses {refused}: asking without it{instead}", file=sys.stderr)
+            note(f"note: {self._server.where} refuses {refused}: asking without it{instead}")
         return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from clipdb._util.notes import note
 from clipdb._util.text import quoted
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.lock import writer_lock
@@ -132,6 +132,6 @@ def _when_free(held: ExitStack, writer: Writer) -> Writer:
             if not isinstance(error.__cause__, BlockingIOError):
                 raise
             if not told:
-                print(f"note: {error}; the answer is kept, and written after that", file=sys.stderr, flush=True)
+                note(f"note: {error}; the answer is kept, and written after that")
             told = True
         time.sleep(0.2)

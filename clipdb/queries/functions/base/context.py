@@ -6,18 +6,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import duckdb
 
 from clipdb.errors import ClipdbError
-from clipdb.models.embedder import Embedder
 from clipdb.queries.find_image import FIND, written
 from clipdb.queries.functions.base.subjects import Subjects
 from clipdb.queries.resolve import one_model
 from clipdb.queries.vectors.cache import VectorStore
 from clipdb.queries.vectors.lance_tables import Vectors
 from clipdb.queries.vectors.model_heads import ModelHeads, read_model_heads
+
+if TYPE_CHECKING:
+    from clipdb.models.embedder import Embedder
 
 _STOPPED_SECONDS = 10.0  # from planning to running a statement, on a busy machine
 

@@ -44,7 +44,7 @@ qualify rank() over (partition by model_id, layer, head order by run desc) = 1
 """
 
 
-def label_by_zero_shot(index: Path, pool: str, model_id: str | None = None) -> Labelled:
+def label(index: Path, pool: str, model_id: str | None = None) -> Labelled:
     """Name each head by the property with the largest share of its variance, if it is clear which that is.
 
     A head whose largest share is under `MARGIN` times the second, or no more than chance, gets a label without a
@@ -84,7 +84,7 @@ def label_by_zero_shot(index: Path, pool: str, model_id: str | None = None) -> L
             with writer.transaction() as connection:
                 put(connection, "labels", new)
                 put(connection, "label_scores", [score for score in scores if _head(score) in changed])
-        return Labelled(named, len(new) - named, writer.skipped)
+        return Labelled(named, len(new) - named, writer.skipped, "without a clear name")
 
 
 def _descriptions(reader: Reader, pool: str) -> dict[str, list[str]]:

@@ -1,21 +1,13 @@
-"""Label heads by the tags of the pool, and judge spans by the same tags: deterministic, and no network.
-
-The judge ``vote`` sees what the labeller ``vote`` saw, and the tags and text embeddings that the labeller ``zero-shot``
-used: so its verdicts are independent of neither's labels, and the views keep them apart from other judges'.
-"""
+"""Label heads by the tags of the pool: deterministic, and no network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.names.heads_with_spans import heads_with_spans
-from clipdb.ingest.names.named_spans import CURRENT, JUDGED, Judging, check_judged
-from clipdb.ingest.names.unchanged import Labelled, news
-from clipdb.ingest.store.rows import put
+from clipdb.ingest.names.unchanged import Labelled, store_news
 from clipdb.ingest.store.writer import Writer
 
 VOTE = "vote"
@@ -51,17 +43,8 @@ select 1 from spans join pool_texts using (pool, text_id)
 where pool = ? and property is not null and variance_explained is not null limit 1
 """
 
-_JUDGE = f"""
-{JUDGED}
-select model_id, layer, head, text_id, judged.property,
-       normal_property(pool_texts.property) = normal_property(judged.property) as verdict
-from judged join (from pool_texts where pool = $1 and property is not null) as pool_texts using (text_id)
-order by all
-"""
-_JUDGE_COLUMNS = ("model_id", "layer", "head", "text_id", "property", "verdict")
 
-
-def label_by_vote(index: Path, pool: str, model_id: str | None = None) -> Labelled:
+def label(index: Path, pool: str, model_id: str | None = None) -> Labelled:
     """Name each head by the property whose spans explain most of its variance.
 
     A head whose newest label by vote says the same already keeps that one.
@@ -94,45 +77,5 @@ def label_by_vote(index: Path, pool: str, model_id: str | None = None) -> Labell
             )
         about = {"labeller": VOTE, "run": writer.run, "status": "ok", "created_at": datetime.now(UTC)}
         rows = [dict(zip(_LABEL_COLUMNS, row, strict=True)) | about for row in writer.read(_LABEL, pool, model_id)]
-        new = _store_news(writer, "labels", rows)
-        return Labelled(new, heads - len(rows), len(rows) - new)
-
-
-def judge_by_vote(
-    index: Path, pool: str, model_id: str | None = None, top: int = 5, labeller: str = CURRENT
-) -> tuple[int, int]:
-    """Judge each named head's first spans: does the pool's tag equal the head's property?
-
-    Returns
-    -------
-    tuple of int
-        Verdicts that are new, and those that were given before.
-
-    Raises
-    ------
-    ClipdbError
-        If there is no index, no spans of this pool, no names of heads with these spans, or no property in the pool.
-    """
-    judging = Judging(pool, model_id, labeller, top)
-    with Writer(index, "judge", {"judge": VOTE} | judging.arguments(), empty_run=False) as writer:
-        check_judged(writer, judging)
-        if not writer.read("select 1 from pool_texts where pool = ? and property is not null limit 1", pool):
-            raise ClipdbError(
-                f"the pool {pool!r} names no properties to judge by: ask a language model with --judge llm, or judge "
-                "yourself with `clipdb review --verdicts`"
-            )
-        about = {"judge": VOTE, "run": writer.run, "status": "ok"}
-        found = writer.read(_JUDGE, *judging.values)
-        rows = [dict(zip(_JUDGE_COLUMNS, row, strict=True)) | about for row in found]
-        new = _store_news(writer, "judgements", rows)
-        return new, len(rows) - new
-
-
-def _store_news(writer: Writer, table: str, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Write the rows that say something new; say how many they are."""
-    new = news(writer, table, rows)
-    writer.added, writer.skipped = len(new), len(rows) - len(new)
-    if new:
-        with writer.transaction() as connection:
-            put(connection, table, new)
-    return len(new)
+        new = store_news(writer, "labels", rows)
+        return Labelled(new, heads - len(rows), len(rows) - new, "without a tagged span")

@@ -1,4 +1,4 @@
-"""How far long work is, on stderr: a bar in a terminal, elsewhere a line every half minute."""
+"""How far long work is: a bar in a terminal or notebook, elsewhere a line every half minute; or a caller's function."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from clipdb._util.notes import note
 from clipdb._util.stages import LOADING, Counts, Progress, Stages
 
 if TYPE_CHECKING:
@@ -18,13 +17,15 @@ if TYPE_CHECKING:
 LINE_SECONDS = 30.0
 
 
-@contextmanager
-def ingest_progress() -> Iterator[Progress]:
-    """Show how an ingest of images goes."""
-    from rich.progress import TextColumn
+Shown = bool | Stages
+"""True shows progress on stderr, False doesn't; or a function that takes what is being done, how much of it is done,
+and of how much (None if that isn't known)."""
 
-    outcome = TextColumn("{task.fields[outcome]}")
-    with _shown(outcome) as show:
+
+@contextmanager
+def image_progress(progress: Shown) -> Iterator[Progress]:
+    """Show how an ingest of images goes."""
+    with _shown(progress, outcomes=True) as show:
         known: list[int | None] = [None]
 
         def total(count: int | None) -> None:
@@ -39,25 +40,33 @@ def ingest_progress() -> Iterator[Progress]:
 
 
 @contextmanager
-def stage_progress() -> Iterator[Stages]:
+def stage_progress(progress: Shown) -> Iterator[Stages]:
     """Show how work goes that has stages, as texts and then heads."""
-    with _shown() as show:
+    with _shown(progress) as show:
         yield show
 
 
 @contextmanager
-def _shown(*more: ProgressColumn) -> Iterator[Any]:
+def _shown(progress: Shown, outcomes: bool = False) -> Iterator[Any]:
     """Show stages; each has a bar of its own, since their rates differ."""
+    if not isinstance(progress, bool):
+        yield lambda stage, done, total, outcome="": progress(stage, done, total)
+        return
+    if not progress:
+        yield lambda stage, done, total, outcome="": None
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not (console.is_terminal or console.is_jupyter):
         yield _Lines()
         return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _rate(), TimeRemainingColumn()
-    with Bar(*columns, *more, console=console) as bar:
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _rate(), TimeRemainingColumn()]
+    if outcomes:
+        columns.append(TextColumn("{task.fields[outcome]}"))
+    with Bar(*columns, console=console) as bar:
         stages = _Bars(bar)
         stages(LOADING, 0, None)
         yield stages
@@ -102,4 +111,4 @@ class _Lines:
             return
         self._told_at = time.monotonic()
         counted = stage if stage == LOADING else f"{stage} {done}" + (f"/{total}" if total else "")
-        click.echo(f"{counted}, {outcome}" if outcome else counted, err=True)
+        note(f"{counted}, {outcome}" if outcome else counted, warns=False)

@@ -1,0 +1,238 @@
+"""`clipdb.ingest_images`, `ingest_texts` and `span`: what runs a model and writes to an index."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipdb._util.stages import Counts
+from clipdb.api.progress import Shown, image_progress, stage_progress
+from clipdb.errors import require, require_found
+
+if TYPE_CHECKING:
+    from clipdb.ingest.descriptions.pool_ingest import PoolCounts
+
+
+@dataclass(frozen=True)
+class Spanned:
+    """How many ``heads`` of each model got spans from the ``pool``."""
+
+    pool: str
+    heads: dict[str, int]
+
+
+def ingest_images(
+    index: str | Path,
+    sources: str | Path | Sequence[str | Path],
+    *,
+    model: str | None = None,
+    layers: str = "last4",
+    checkpoint: str | Path | None = None,
+    config: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    split: str | None = None,
+    label_from: str | None = None,
+    overwrite: bool = False,
+    progress: Shown = True,
+) -> Counts:
+    """Run a model over images that an index lacks and store its heads' vectors.
+
+    The same call finishes what an earlier one began, however that one ended: images are known by their content.
+
+    Parameters
+    ----------
+    index
+        Directory of the index; made if it doesn't exist.
+    sources
+        A folder, an image, a list of files, a tar shard, a Parquet file; or several of them.
+    model
+        ``ARCH/PRETRAINED``, as open_clip names it, or ``local-dir:FOLDER``. Default: named after ``config`` and
+        ``checkpoint``.
+    layers
+        Whose heads to keep: ``last4``, ``all``, ``8-11``, ``0,5,10-11``.
+    checkpoint
+        File of weights: safetensors, or a torch file without code in it.
+    config
+        An architecture that open_clip doesn't have, in its JSON.
+    device
+        ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    precision
+        Number type that the model runs in: ``fp32``, ``bf16``, ``fp16``.
+    batch_size
+        Images per forward pass. Default: 32, on a GPU 256.
+    workers
+        Processes that decode; 0 for threads. Default: one per core.
+    split
+        Name of the split that these images belong to.
+    label_from
+        ``parent`` labels images by the folder that they lie in.
+    overwrite
+        Where a source has another label, split or metadata for a known image, take it.
+    progress
+        See `clipdb.api.progress.Shown`.
+
+    Returns
+    -------
+    Counts
+        Images ``added``, ``skipped`` because they were known, ``failed`` and ``updated``, and ``notes``.
+
+    Raises
+    ------
+    ClipdbError
+        One line that says what to do; nothing is half-written.
+    MissingExtra
+        If torch or open_clip isn't installed.
+    Stopped
+        On Ctrl-C, which keeps what was computed.
+
+    Examples
+    --------
+    >>> counts = clipdb.ingest_images("mine.clipdb", scenes, model="clipdb-tiny/scenes", progress=False)
+    >>> counts.added, counts.failed
+    (12, 0)
+    """
+    # What was mistyped is said before anything is imported that takes seconds.
+    _require_installed()
+    from clipdb.ingest.images.asked_model import check_asked
+    from clipdb.ingest.images.sources import open_sources
+
+    paths = [str(one) for one in ([sources] if isinstance(sources, str | Path) else sources)]
+    index, config = Path(index), _path(config)
+    check_asked(index, model, config)
+    open_sources(paths)
+    with image_progress(progress) as told:
+        import_torch()
+        from clipdb.ingest.images.session import ImageOptions
+        from clipdb.ingest.images.session import ingest_images as ingest
+
+        options = ImageOptions(
+            layers=layers,
+            checkpoint=_path(checkpoint),
+            config=config,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            workers=os.cpu_count() or 1 if workers is None else workers,
+            split=split,
+            label_from=label_from,
+            overwrite=overwrite,
+        )
+        return ingest(index, paths, model, options, told)
+
+
+def ingest_texts(
+    index: str | Path,
+    file: str | Path | None = None,
+    *,
+    pool: str,
+    checkpoint: str | Path | None = None,
+    device: str = "auto",
+    progress: Shown = True,
+) -> PoolCounts:
+    """Store a pool of descriptions and embed it for every model of an index.
+
+    Parameters
+    ----------
+    index
+        Directory of the index; made if it doesn't exist.
+    file
+        Text with one description per line, or CSV or Parquet with a column ``text`` and perhaps ``property``. Default:
+        the pool of that name that ships with clipdb, ``general`` or ``scenes``.
+    pool
+        Name of the pool; one of that name is replaced.
+    checkpoint, device, progress
+        As in `ingest_images`.
+
+    Returns
+    -------
+    PoolCounts
+        ``texts`` of the pool, ``duplicates`` and ``empty`` rows that were left out, embeddings ``added`` and
+        ``skipped``, and ``unavailable``: why a model's texts couldn't be embedded, by model.
+
+    Raises
+    ------
+    ClipdbError
+        If the pool has no name, or the file can't be read.
+
+    Examples
+    --------
+    >>> clipdb.ingest_texts("mine.clipdb", pool="scenes", progress=False).texts
+    464
+    """
+    with stage_progress(progress) as told:
+        import_torch()
+        from clipdb.ingest.descriptions.pool_ingest import ingest_texts as ingest
+
+        return ingest(Path(index), pool, _path(file), _path(checkpoint), device, told)
+
+
+def span(
+    index: str | Path,
+    *,
+    pool: str = "general",
+    model: str | None = None,
+    count: int = 20,
+    checkpoint: str | Path | None = None,
+    device: str = "auto",
+    progress: Shown = True,
+) -> Spanned:
+    """Find the descriptions that explain each head (TEXTSPAN, arXiv 2310.05916), over all images of an index.
+
+    Earlier spans of the same model and pool are replaced.
+
+    Parameters
+    ----------
+    index
+        Directory of the index.
+    pool
+        Pool of descriptions to pick from; ``general`` and ``scenes`` ship with clipdb.
+    model
+        Only this model. Default: all models of the index.
+    count
+        Spans per head.
+    checkpoint, device, progress
+        As in `ingest_images`.
+
+    Returns
+    -------
+    Spanned
+        How many heads of each model have spans now.
+
+    Raises
+    ------
+    ClipdbError
+        If the index has no images, or the pool doesn't exist.
+
+    Examples
+    --------
+    >>> clipdb.span("mine.clipdb", pool="scenes", progress=False).heads
+    {'clipdb-tiny/scenes': 24}
+    """
+    with stage_progress(progress) as told:
+        import_torch()
+        from clipdb.ingest.descriptions.spans import span as describe
+
+        return Spanned(pool, describe(Path(index), pool, model, count, _path(checkpoint), device, told))
+
+
+def import_torch() -> None:
+    """Import what runs a model, which takes seconds and Ctrl-C doesn't leave half done."""
+    _require_installed()
+    for module in ("torch", "open_clip", "clipdb.ingest.descriptions.spans", "clipdb.ingest.images.session"):
+        require(module, "ingest")
+
+
+def _require_installed() -> None:
+    """Say which extra is missing, without importing it."""
+    for module in ("torch", "open_clip", "PIL"):
+        require_found(module, "ingest")
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
