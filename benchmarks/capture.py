@@ -21,9 +21,9 @@ import open_clip
 import torch
 from measure import alternate, report
 
-from clipdb.models.adapters import adapt
 from clipdb.models.decomposition import Decomposer, reconstruction_error
 from clipdb.models.loading import DTYPES
+from clipdb.models.towers import adapt
 
 KEPT_LAYERS = 4
 PROOF_IMAGES = 8

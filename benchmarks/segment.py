@@ -17,9 +17,9 @@ import open_clip
 import torch
 from measure import alternate, report
 
-from clipdb.models.adapters import adapt
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.segmentation import token_shares
+from clipdb.models.towers import adapt
 
 KEPT_LAYERS = 4
 MOST = 1.3

@@ -15,8 +15,8 @@ import open_clip
 import torch
 
 from clipdb import demo
-from clipdb.models.adapters import FAMILIES
-from clipdb.models.adapters.base import Adapter
+from clipdb.models.tower import Adapter
+from clipdb.models.towers import families
 
 CATALOGUE = Path(__file__).parent.parent / "clipdb" / "models" / "catalogue.csv"
 COLUMNS = ("arch", "pretrained", "layers", "heads", "width", "embed_dim", "patch_size", "image_size")
@@ -29,7 +29,7 @@ def adapter_of(arch: str) -> Adapter | None:
         return None  # building these asks the hub
     with torch.device("meta"):
         visual = open_clip.create_model(arch, load_weights=False, pretrained_text=False, device="meta").visual
-    return next((family(visual) for family in FAMILIES if family.misfit(visual) is None), None)
+    return next((family(visual) for family in families() if family.misfit(visual) is None), None)
 
 
 def catalogue() -> str:

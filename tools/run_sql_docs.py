@@ -14,7 +14,7 @@ from pathlib import Path
 
 import clipdb
 from clipdb.cli.show.table import render
-from clipdb.queries.functions import FUNCTIONS
+from clipdb.queries.functions import functions as table_functions
 from clipdb.queries.functions.base.table_function import TableFunction
 
 PAGE = Path(__file__).parents[1] / "docs" / "sql.md"
@@ -34,7 +34,7 @@ def functions() -> str:
     """Write the table of functions: how each is called, and what its rows hold."""
     return "\n".join(
         f"| `{signature(function)}` | {', '.join(f'`{column}`' for column in function.columns)} |"
-        for function in FUNCTIONS
+        for function in table_functions().values()
     )
 
 

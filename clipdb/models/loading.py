@@ -21,13 +21,13 @@ from clipdb import demo
 from clipdb._util.notes import note
 from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError
-from clipdb.models.adapters import Adapter, adapt
 from clipdb.models.checkpoint import tensor_shapes, tensors_digest
 from clipdb.models.hub import weights_file
 from clipdb.models.model_config import Config, register
 from clipdb.models.model_name import nearest, refuse_unknown
 from clipdb.models.preprocess import Preprocess
 from clipdb.models.text_tower import TextTower
+from clipdb.models.towers import Adapter, adapt
 from clipdb.schema.names import model_slug
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -156,11 +156,11 @@ class Index:
         ClipdbError
             If there is no such function, an argument is missing or unknown, or the question has no answer.
         """
-        from clipdb.queries.functions import FUNCTIONS
+        from clipdb.queries.functions import functions
 
-        found = next((one for one in FUNCTIONS if one.name == function), None)
+        found = functions().get(function)
         if found is None:
-            raise ClipdbError(f"no table function {function!r}: there are {', '.join(one.name for one in FUNCTIONS)}")
+            raise ClipdbError(f"no table function {function!r}: there are {', '.join(functions())}")
         context = self.context
         if self._model is not None and "model" in found.parameters:
             arguments = {"model": self._model} | arguments

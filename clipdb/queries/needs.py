@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import cache
+
+from clipdb.plugins import modules
 
 # Statements that list what there is.
 _LISTING = r"\bshow\s+(all\s+)?tables\b|\bduckdb_(tables|views|columns|functions)\b|\binformation_schema\b"
-# The vectors' schema, and every name in clipdb.queries.functions, which only a statement that needs them may import.
-_VECTORS = re.compile(
-    r"vectors|neighbours|contributions|ablate|reconstruct|image_texts|text_texts|alike|activating|outliers|text_heads|"
-    rf"{_LISTING}",
-    re.IGNORECASE,
-)
 _TABLES = re.compile(f"vectors|{_LISTING}", re.IGNORECASE)
 _ONE_MODEL = re.compile(r"\b(image|text)_vectors\b", re.IGNORECASE)
 
@@ -30,7 +27,14 @@ def with_vectors_listed(sql: str) -> str:
 
 def reads_vectors(sql: str) -> bool:
     """Tell whether a statement may read vectors, so that they have to be opened before it runs."""
-    return _VECTORS.search(sql) is not None
+    return _vectors().search(sql) is not None
+
+
+@cache
+def _vectors() -> re.Pattern[str]:
+    """The vectors' schema and the names of all table functions, none of which is imported for that."""
+    names = (name.replace("-", "_") for name in modules("functions", "clipdb.queries.functions"))
+    return re.compile(rf"vectors|{'|'.join(names)}|{_LISTING}", re.IGNORECASE)
 
 
 def reads_vector_tables(sql: str) -> bool:

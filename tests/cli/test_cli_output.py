@@ -54,7 +54,7 @@ def test_csv_is_exact(run: Run) -> None:
 def test_a_suffix_that_is_none_of_its_own_is_refused(run: Run, tmp_path: Path, name: str) -> None:
     result = run("query", "heads", "-o", str(tmp_path / name))
     assert result.exit_code == 1 and result.stdout == "" and not list(tmp_path.iterdir())
-    known = ".txt, .json, .jsonl, .ndjson, .csv, .tsv, .parquet, .md"
+    known = ".txt, .parquet, .csv, .json, .jsonl, .ndjson, .md, .tsv"
     assert result.stderr.startswith(f"Error: --output doesn't write {Path(name).suffix}: it writes {known}, or ")
     assert len(result.stderr.splitlines()) == 1 and ("--sheet" in result.stderr) == (name == "heads.jpg")
     assert run("query", "heads", "-o", str(tmp_path / name), "-f", "csv").exit_code == 0

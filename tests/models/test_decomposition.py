@@ -6,8 +6,8 @@ import torch
 from towers import VARIANTS, cut_architecture, plain_components, small_clip
 
 from clipdb.errors import ClipdbError
-from clipdb.models.adapters import adapt
 from clipdb.models.decomposition import Decomposer, head_basis, prove, reconstruction_error
+from clipdb.models.towers import adapt
 
 RELATIVE = 2e-6  # float32 against the float64 oracle, as a fraction of the embedding's norm
 

@@ -16,11 +16,11 @@ from clipdb import demo
 from clipdb.demo.scenes import Scene, draw, generator, sample
 from clipdb.ingest.store.stored_models import StoredModels
 from clipdb.ingest.store.writer import Reader
-from clipdb.models.adapters import adapt
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.embedder import Embedder
 from clipdb.models.preprocess import Box
 from clipdb.models.segmentation import Segmentation, segment_image
+from clipdb.models.towers import adapt
 
 
 def images(count: int, side: int) -> torch.Tensor:

@@ -152,7 +152,7 @@ def plain(kind: pa.DataType) -> pa.DataType:
         return plain(kind.storage_type)
     if pa.types.is_dictionary(kind):
         return plain(kind.value_type)
-    if pa.types.is_fixed_size_list(kind) and kind.list_size:
+    if pa.types.is_fixed_size_list(kind) and kind.list_size > 0:  # a footer may say anything
         return pa.list_(plain(kind.value_type), kind.list_size)
     if pa.types.is_list(kind):
         return pa.list_(plain(kind.value_type))

@@ -7,18 +7,11 @@ from pathlib import Path
 
 from clipdb.errors import ClipdbError
 from clipdb.pictures import PICTURES
+from clipdb.plugins import load, modules
 
-FORMATS = ("table", "json", "jsonl", "csv", "tsv", "parquet", "markdown")
-_BY_SUFFIX = {
-    ".txt": "table",
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".parquet": "parquet",
-    ".md": "markdown",
-}
+TEXT_FORMATS = "clipdb.cli.show.formats"
+FORMATS = ("table", *modules("formats", TEXT_FORMATS), "parquet")
+_BY_SUFFIX = {".txt": "table", ".parquet": "parquet"}
 
 
 @dataclass(frozen=True)
@@ -37,8 +30,15 @@ def format_of(path: Path | None, draws: bool) -> str:
     suffix = path.suffix.lower() if path is not None else ""
     if not suffix or (draws and suffix in PICTURES):
         return "table"
-    if suffix not in _BY_SUFFIX:
-        known = [*_BY_SUFFIX, *(PICTURES if draws else ())]
+    by_suffix = _suffixes()
+    if suffix not in by_suffix:
+        known = [*by_suffix, *(PICTURES if draws else ())]
         more = "; pictures are drawn by --sheet or --plot, where there is one" if suffix in PICTURES else ""
         raise ClipdbError(f"--output doesn't write {suffix}: it writes {', '.join(known)}, or say --format{more}")
-    return _BY_SUFFIX[suffix]
+    return by_suffix[suffix]
+
+
+def _suffixes() -> dict[str, str]:
+    """Map the suffix of a file to its format."""
+    texts = modules("formats", TEXT_FORMATS)
+    return _BY_SUFFIX | {suffix: name for name in texts for suffix in load("formats", TEXT_FORMATS, name).SUFFIXES}

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from clipdb._util.text import escaped, plain
-from clipdb.cli.show.form import Output
+from clipdb.cli.show.form import TEXT_FORMATS, Output
 from clipdb.cli.show.hints import runnable
 from clipdb.errors import ClipdbError
+from clipdb.plugins import load
 from clipdb.schema.leftovers import replacing
 
 if TYPE_CHECKING:
@@ -164,9 +165,7 @@ def _write(
             names, table, left_out = shorten(names, table, intervals)
         stream.write(render(names, table, terminal_width(stream), left_out))
         return
-    from clipdb.cli.show import formats
-
-    formats.WRITERS[output.format](names, rows, json_columns, stream)
+    load("formats", TEXT_FORMATS, output.format).write(names, rows, json_columns, stream)
 
 
 class _Terminal(io.TextIOBase):

@@ -15,7 +15,7 @@ from clipdb.ingest.store.writer import Writer
 
 _SPANS = """
 select model_id, layer, head, text, property, variance_explained
-from spans join texts using (text_id) left join pool_texts using (pool, text_id)
+from spans left join pool_texts using (pool, text_id)
 where pool = $1 and model_id = coalesce($2, model_id)
 order by model_id, layer, head, rank
 """

@@ -1,50 +1,33 @@
-"""Table functions in SQL over the vectors: one module each, registered on every connection that reads vectors."""
+"""Table functions in SQL over the vectors: one module each, registered on every connection that reads vectors.
+
+A module has a `clipdb.queries.functions.base.table_function.TableFunction` called ``FUNCTION``. Modules of other
+packages are found by their entry points ``clipdb.functions``; each entry is called as its function is in SQL.
+"""
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
 from itertools import count
 
 import duckdb
 
-from clipdb.queries.functions import (
-    ablate,
-    activating,
-    alike,
-    contributions,
-    embedding_neighbours,
-    image_texts,
-    neighbours,
-    outliers,
-    property_neighbours,
-    reconstruct,
-    text_heads,
-    text_neighbours,
-    text_texts,
-)
+from clipdb import plugins
 from clipdb.queries.functions.base.context import Context
-
-FUNCTIONS = (
-    neighbours.NEIGHBOURS,
-    text_neighbours.TEXT_NEIGHBOURS,
-    image_texts.IMAGE_TEXTS,
-    text_texts.TEXT_TEXTS,
-    property_neighbours.PROPERTY_NEIGHBOURS,
-    embedding_neighbours.EMBEDDING_NEIGHBOURS,
-    contributions.CONTRIBUTIONS,
-    ablate.ABLATE,
-    reconstruct.RECONSTRUCT,
-    alike.ALIKE,
-    activating.ACTIVATING,
-    outliers.OUTLIERS,
-    text_heads.TEXT_HEADS,
-)
-NAMES = tuple(function.name for function in FUNCTIONS)
+from clipdb.queries.functions.base.table_function import TableFunction
 
 _openings = count()
+
+
+@cache
+def functions() -> dict[str, TableFunction]:
+    """Import every table function, by name."""
+    found = (import_module(module).FUNCTION for module in plugins.modules("functions", __name__).values())
+    return {function.name: function for function in found}
 
 
 def register(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     """Give a connection all table functions; they vanish with it."""
     opened = next(_openings)
-    for function in FUNCTIONS:
+    for function in functions().values():
         function.register(connection, context, opened)

@@ -116,7 +116,7 @@ def _row(part: str, name: str | None, images: int, accuracy: np.ndarray) -> tupl
     return part, name, int(images), before, after, *spread
 
 
-ABLATE = TableFunction(
+FUNCTION = TableFunction(
     name="ablate",
     parameters={
         "model": "VARCHAR",

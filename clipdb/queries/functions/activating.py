@@ -72,7 +72,7 @@ def _span(context: Context, model: str, head: Head, rank: int) -> str:
     return str(spans[rank])
 
 
-ACTIVATING = TableFunction(
+FUNCTION = TableFunction(
     name="activating",
     parameters={"model": "VARCHAR", "head": "VARCHAR", "text": "VARCHAR", "span": "BIGINT", "k": "BIGINT"},
     defaults={"text": "null", "span": "null", "k": "10"},

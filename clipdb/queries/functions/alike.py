@@ -142,7 +142,7 @@ def _pairs(context: Context, model: str, images: int, wanted: set[Head]) -> dict
     return pairs
 
 
-ALIKE = TableFunction(
+FUNCTION = TableFunction(
     name="alike",
     parameters={"model": "VARCHAR", "head": "VARCHAR", "images": "BIGINT"},
     defaults={"head": "null", "images": "10000"},

@@ -65,7 +65,7 @@ def _row(heads: ModelHeads, part: Head | None, share: float) -> tuple[Any, ...]:
     return *part, head_name(*part), heads.properties.get(part), share
 
 
-CONTRIBUTIONS = TableFunction(
+FUNCTION = TableFunction(
     name="contributions",
     parameters={"model": "VARCHAR", "image": "VARCHAR", "text": "VARCHAR", "text_b": "VARCHAR"},
     defaults={"text_b": "null"},

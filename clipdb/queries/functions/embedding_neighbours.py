@@ -20,7 +20,7 @@ def nearest(context: Context, model: str | None, image: str, k: int) -> Rows:
     return found[0]
 
 
-EMBEDDING_NEIGHBOURS = TableFunction(
+FUNCTION = TableFunction(
     name="embedding_neighbours",
     parameters={"model": "VARCHAR", "image": "VARCHAR", "k": "BIGINT"},
     defaults={"k": "10"},

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from clipdb.queries.functions.base.head_search import head_search
 
-IMAGE_TEXTS = head_search("image_texts", subject="images", target="texts")
+FUNCTION = head_search("image_texts", subject="images", target="texts")

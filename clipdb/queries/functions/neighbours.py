@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from clipdb.queries.functions.base.head_search import head_search
 
-NEIGHBOURS = head_search("neighbours", subject="images", target="images")
+FUNCTION = head_search("neighbours", subject="images", target="images")

@@ -81,7 +81,7 @@ def outliers(context: Context, model: str | None, head: str, k: int) -> Sequence
     return [(image, distance, distance / median if median else None, rank) for image, distance, rank in found]
 
 
-OUTLIERS = TableFunction(
+FUNCTION = TableFunction(
     name="outliers",
     parameters={"model": "VARCHAR", "head": "VARCHAR", "k": "BIGINT"},
     defaults={"k": "10"},

@@ -67,7 +67,7 @@ def _carriers(context: Context, model: str) -> dict[str, list[Head]]:
     return carriers
 
 
-PROPERTY_NEIGHBOURS = TableFunction(
+FUNCTION = TableFunction(
     name="property_neighbours",
     parameters={
         "model": "VARCHAR",

@@ -177,7 +177,7 @@ def _variance(heads: Sequence[Head], spans: Spans, most: int) -> list[float | No
     return means
 
 
-RECONSTRUCT = TableFunction(
+FUNCTION = TableFunction(
     name="reconstruct",
     parameters={
         "model": "VARCHAR",

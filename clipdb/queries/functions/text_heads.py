@@ -67,7 +67,7 @@ def _embeddings(context: Context, model: str, texts: Sequence[str]) -> np.ndarra
     )
 
 
-TEXT_HEADS = TableFunction(
+FUNCTION = TableFunction(
     name="text_heads",
     parameters={"model": "VARCHAR", "text": "VARCHAR"},
     defaults={},

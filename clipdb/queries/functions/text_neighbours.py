@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from clipdb.queries.functions.base.head_search import head_search
 
-TEXT_NEIGHBOURS = head_search("text_neighbours", subject="texts", target="images")
+FUNCTION = head_search("text_neighbours", subject="texts", target="images")

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from clipdb.queries.functions.base.head_search import head_search
 
-TEXT_TEXTS = head_search("text_texts", subject="texts", target="texts")
+FUNCTION = head_search("text_texts", subject="texts", target="texts")

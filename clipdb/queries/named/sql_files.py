@@ -38,6 +38,7 @@ from pathlib import Path
 
 import duckdb
 
+from clipdb import plugins
 from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.queries.named.parameters import Parameter, convert, known_type
@@ -96,7 +97,9 @@ class _Header:
 
 
 def query_names(folders: Iterable[Path] = ()) -> list[str]:
-    """Names of the shipped queries and of those in the user's folders, sorted.
+    """Names of the shipped queries, of those of other packages and of those in the user's folders, sorted.
+
+    Folders of other packages are found by their entry points ``clipdb.queries``.
 
     Raises
     ------
@@ -104,7 +107,7 @@ def query_names(folders: Iterable[Path] = ()) -> list[str]:
         If a folder is not there, or a file's name can't be a query's or is that of a shipped query.
     """
     names = {path.stem for path in SHIPPED.glob("*.sql")}
-    for folder in folders:
+    for folder in (*plugins.folders("queries"), *folders):
         _require_folder(folder)
         for path in folder.glob("*.sql"):
             if not _NAME.fullmatch(path.stem):
@@ -145,7 +148,8 @@ def find_query(name: str, folders: Sequence[Path] = ()) -> NamedQuery:
     written = name.replace("-", "_")
     for key in (written, written.replace("neighbor", "neighbour")):
         if _NAME.fullmatch(key):
-            for path in (folder / f"{key}.sql" for folder in (*reversed(folders), SHIPPED)):
+            for folder in (*reversed(folders), SHIPPED, *plugins.folders("queries")):
+                path = folder / f"{key}.sql"
                 if path.is_file():
                     _require_new(path)
                     return read_query(path)

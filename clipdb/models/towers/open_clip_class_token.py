@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from clipdb.models.adapters.base import Captured, CapturedTokens
+from clipdb.models.tower import Captured, CapturedTokens
 
 
 class OpenClipClassToken:
@@ -175,3 +175,6 @@ def _scaled(layer_scale: Any, vectors: torch.Tensor) -> torch.Tensor:
     """Apply a block's LayerScale, where it has one, to float64 vectors ``[..., d]``."""
     gamma = getattr(layer_scale, "gamma", None)
     return vectors if gamma is None else vectors * gamma.detach().double()
+
+
+TOWER = OpenClipClassToken

@@ -1,0 +1,38 @@
+"""One module per family of image towers: how to read attention heads off it.
+
+A family's module has a class called ``TOWER`` that follows `clipdb.models.tower.Adapter`. Modules of other packages are
+found by their entry points ``clipdb.towers``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from clipdb.errors import ClipdbError
+from clipdb.models.tower import Adapter
+from clipdb.plugins import modules
+
+__all__ = ["Adapter", "adapt", "families"]
+
+
+def families() -> list[type[Adapter]]:
+    """Import every family."""
+    return [import_module(module).TOWER for module in modules("towers", __name__).values()]
+
+
+def adapt(model: Any, model_id: str) -> Adapter:
+    """Find the family that fits a model's image tower.
+
+    Raises
+    ------
+    ClipdbError
+        If none does: the message names what the tower lacks.
+    """
+    reasons = []
+    for family in families():
+        reason = family.misfit(model.visual)
+        if reason is None:
+            return family(model.visual)
+        reasons.append(reason)
+    raise ClipdbError(f"{model_id} can't be decomposed: {'; '.join(reasons)}: see `clipdb models` for those that can")
