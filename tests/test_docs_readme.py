@@ -14,10 +14,13 @@ from PIL import Image
 from support import rows
 from test_docs_labels import SERVER, answer
 
+import clipdb
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = (ROOT / "README.md", DOCS / "segment.md", DOCS / "pools.md")
-ELSEWHERE = {"artefacts.md", "labels.md", "own-data.md", "sql.md"}  # each has a test_docs_*.py of its own
+# Each has a test_docs_*.py of its own.
+ELSEWHERE = {"artefacts.md", "extending.md", "labels.md", "own-data.md", "sql.md"}
 GENERATED = {"cli.md", "queries.md", "schema.md"}
 
 # What can't be had offline, or isn't in the packaged model: what stands in for it.
@@ -97,8 +100,9 @@ def test_named_heads_neighbours_and_names_of_others_are_found(printed: dict[str,
 
 def test_the_python_of_the_readme_runs(printed: dict[str, str]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGES[0].read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 1
-    exec(blocks[0], {})
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(block, {"clipdb": clipdb})
 
 
 def test_what_stands_in_is_needed() -> None:
@@ -117,5 +121,7 @@ def test_every_page_with_commands_has_a_test_and_a_link() -> None:
     assert {name for name in written if COMMAND.search(pages[name])} <= {page.name for page in PAGES} | ELSEWHERE
     readme = PAGES[0].read_text(encoding="utf-8")
     assert {name for name in pages if f"](docs/{name})" not in readme} == set()
-    for text in (readme.replace("](docs/", "]("), *pages.values()):
+    beside = {page.name for page in ROOT.glob("*.md")}
+    assert set(re.findall(r"\]\(([\w-]+\.md)[#)]", readme)) <= beside
+    for text in (re.sub(r"\]\((?!docs/)", "", readme).replace("](docs/", "]("), *pages.values()):
         assert set(re.findall(r"\]\(([\w-]+\.md)[#)]", text)) <= pages.keys()

@@ -53,6 +53,14 @@ def open(
     ------
     ClipdbError
         If there is neither, or it can't be opened.
+
+    Examples
+    --------
+    >>> with clipdb.open("mine.clipdb") as db:
+    ...     db.sql("select count(*) from images").fetchone()
+    ...     len(db.query.heads(property="background").fetchall()) > 0
+    (12,)
+    True
     """
 
     def embedder() -> Embedder:

@@ -52,6 +52,13 @@ def segment(
     ClipdbError
         If something named isn't in the index, a text is empty or equals the other, the picture's file is gone or
         changed, or the weights can't be had.
+
+    Examples
+    --------
+    >>> with clipdb.open("mine.clipdb") as db:
+    ...     found = clipdb.segment(db, "scenes/scene-00000.png", "something red")
+    >>> found.map.shape
+    (8, 8)
     """
     context = index.context
     model = context.model(model)

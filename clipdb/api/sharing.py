@@ -159,6 +159,13 @@ def import_spans(index: str | Path, file: str | Path, *, source: str, model: str
     ------
     ClipdbError
         If a cell isn't what it has to be; it names the line.
+
+    Examples
+    --------
+    >>> rows = "model,pretrained,layer,head,rank,text\\nViT-L-14,openai,22,3,1,red things\\n"
+    >>> _ = Path("spans.csv").write_text(rows)
+    >>> clipdb.import_spans("mine.clipdb", "spans.csv", source="paper").models
+    ['ViT-L-14/openai']
     """
     from clipdb.ingest.names.published.published_names import import_published
 
@@ -184,6 +191,12 @@ def import_labels(index: str | Path, file: str | Path, *, source: str, model: st
     ------
     ClipdbError
         If a cell isn't what it has to be; it names the line.
+
+    Examples
+    --------
+    >>> _ = Path("names.csv").write_text("model,pretrained,layer,head,property\\nViT-L-14,openai,22,3,colour\\n")
+    >>> clipdb.import_labels("mine.clipdb", "names.csv", source="paper").added
+    1
     """
     from clipdb.ingest.names.published.published_names import import_published
 
@@ -211,6 +224,15 @@ def import_reviews(index: str | Path, file: str | Path, *, model: str | None = N
     ------
     ClipdbError
         If a cell isn't what it has to be; it names the line.
+
+    Examples
+    --------
+    >>> _ = Path("reviews.csv").write_text(
+    ...     "model,pretrained,layer,head,reviewer,decision,property,pool\\n"
+    ...     "clipdb-tiny,scenes,3,1,ben,named,background,scenes\\n"
+    ... )
+    >>> clipdb.import_reviews("mine.clipdb", "reviews.csv")[0]
+    1
     """
     from clipdb.ingest.names.people.decisions_import import import_reviews as bring
 

@@ -96,7 +96,7 @@ def many(folder: Path) -> Path:
 def test_a_note_comes_once_and_progress_in_lines(
     pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clipdb.cli.show.progress.LINE_SECONDS", 0)
+    monkeypatch.setattr("clipdb.api.progress.LINE_SECONDS", 0)
     index = tmp_path / "demo.clipdb"
     result = clipdb("ingest", "images", *pictures[:3], "--model", "clipdb-tiny/scenes", "--workers", 0, "-i", index)
     assert "images 3/3, added 3, skipped 0, failed 0\n" in result.stderr
