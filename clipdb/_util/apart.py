@@ -56,7 +56,7 @@ def let_go() -> None:
 
 
 def busy() -> bool:
-    """Tell whether work goes on: an interpreter that shuts down meanwhile may crash."""
+    """Return whether work goes on: an interpreter that shuts down meanwhile may crash."""
     return any(thread.is_alive() for thread in list(_threads))
 
 

@@ -25,7 +25,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def settled() -> None:
-    """Say that Ctrl-C has been dealt with and the process goes on."""
+    """State that Ctrl-C has been dealt with and the process goes on."""
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
@@ -38,7 +38,7 @@ def _importing(frame: FrameType | None) -> bool:
 
 
 def _under_way(error: BaseException | None) -> bool:
-    """Tell whether an error that is being dealt with is KeyboardInterrupt, or was raised in its place."""
+    """Return whether an error that is being dealt with is KeyboardInterrupt, or was raised in its place."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True

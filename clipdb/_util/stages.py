@@ -12,7 +12,7 @@ Stages = Callable[[str, int, int | None], None]
 
 
 def untold(stage: str, done: int, total: int | None) -> None:
-    """Tell nobody."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True)

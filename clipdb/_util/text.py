@@ -40,7 +40,7 @@ def quoted(value: object, most: int = 200) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Give the first line of what an error says, to go on after; its type where it says nothing."""
+    """Return the first line of what an error says, to go on after; its type where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(":.")
 
 

@@ -229,7 +229,7 @@ def import_torch() -> None:
 
 
 def _require_installed() -> None:
-    """Say which extra is missing, without importing it."""
+    """Return which extra is missing, without importing it."""
     for module in ("torch", "open_clip", "PIL"):
         require_found(module, "ingest")
 

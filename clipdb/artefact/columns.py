@@ -27,13 +27,13 @@ _TYPES: tuple[tuple[type[Any], pa.DataType], ...] = (
     (TIMESTAMP, pa.timestamp("us", "UTC")),
 )
 _TABLE_COMMENTS = {
-    "images": "What each head writes into a model's embedding of an image: a row an image, a column a head.",
-    "texts": "A model's embedding of a text, and in the space of each head: a row a text, a column a head.",
+    "images": "What each head writes into a model's embedding of an image: one row per image, one column per head.",
+    "texts": "A model's embedding of a text, and in the space of each head: one row per text, one column per head.",
 }
 
 
 def relation_schema(table: str, without: Collection[str] = ()) -> pa.Schema:
-    """Give the columns of a relation's file.
+    """Return the columns of a relation's file.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def relation_schema(table: str, without: Collection[str] = ()) -> pa.Schema:
 
 
 def vectors_schema(kind: VectorKind, embed_dim: int, head_dims: Mapping[tuple[int, int], int]) -> pa.Schema:
-    """Give the columns of the files of a model's vectors.
+    """Return the columns of the files of a model's vectors.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def _arrow(kind: Any) -> pa.DataType:
 
 
 def _filled(kind: pa.DataType) -> pa.DataType:
-    """Say that no number within a vector is null; definition levels would cost more than the numbers' compression."""
+    """State that no number within a vector is null; definition levels would cost more than the numbers' compression."""
     if not pa.types.is_fixed_size_list(kind):
         return kind
     return pa.list_(pa.field("element", kind.value_type, nullable=False), kind.list_size)

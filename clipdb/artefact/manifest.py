@@ -181,7 +181,7 @@ def _check_files(manifest: Manifest) -> None:
 
 
 def _place(kind: Kind, name: str, number: int) -> str | None:
-    """Give the path of the file of this number among those of one kind and name; None where there is none."""
+    """Return the path of the file of this number among those of one kind and name; None where there is none."""
     if kind in _VECTORS:
         return vectors_path(name, kind, number)
     if kind == "thumbnails":

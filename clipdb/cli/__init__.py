@@ -52,7 +52,7 @@ class Verbs(Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Say where options belong, to whom writes them before the verb."""
+        """Return where options belong, to whom writes them before the verb."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:

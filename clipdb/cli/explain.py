@@ -47,7 +47,7 @@ def command(
     device: str,
     checkpoint: Path | None,
 ) -> None:
-    """Say which heads make an image and a text match.
+    """Return which heads make an image and a text match.
 
     IMAGE is a file, or an image of the index: its file's name, its uri or the beginning of its image_id. The cosine of
     image and text is the sum of what each head adds and of a rest, 'not stored': MLPs, biases, and layers that are not
@@ -92,7 +92,7 @@ def command(
 
 
 def _own_cosines(opened: Index, model: str, image: str, texts: list[str], check: bool) -> tuple[list[float], str]:
-    """Give the model's own cosines, and where they are from."""
+    """Return the model's own cosines, and where they are from."""
     context = opened.context
     subjects = context.subjects
     stored = subjects.image_row(model, image) is not None

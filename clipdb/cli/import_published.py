@@ -14,7 +14,7 @@ from clipdb.cli.show.messages import say
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command FILE, --source, --model and --index."""
+    """Add FILE, --source, --model and --index to a command."""
     file = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
     source = click.option("--source", required=True, metavar="NAME", help="Short name of where the data come from.")
     model = click.option("--model", metavar="ARCH/PRETRAINED", help="Model of all rows, where no column says it.")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     help="Who judges.",
 )
 @click.option("--pool", help="Pool whose spans are judged [default: the pool that has spans].")
-@click.option("--model", help="Only this model; else all models of the index.")
+@click.option("--model", help="Only this model [default: all models of the index].")
 @click.option(
     "--labeller",
     default="current",
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     help="Whose names are judged: zero-shot, vote, llm:MODEL, human:NAME or import:SOURCE; "
     "current for those that count now.",
 )
-@click.option("--top", type=click.IntRange(1, 100), default=5, show_default=True, help="Spans a head.")
+@click.option("--top", type=click.IntRange(1, 100), default=5, show_default=True, help="Spans per head.")
 @llm_options
 @index_option
 def command(
@@ -59,7 +59,7 @@ def command(
 
     A head that its labeller left without a name has nothing to judge.
 
-    llm asks a language model on any OpenAI-compatible server, once a head; it isn't told who gave the name. Spans on
+    llm asks a language model on any OpenAI-compatible server, once per head; it isn't told who gave the name. Spans on
     which the same model has a verdict from the same prompt are skipped; calls that failed are made again.
     """
     from clipdb.ingest.names.named_spans import Judging

@@ -31,15 +31,20 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Who names.",
 )
 @click.option("--pool", help="Pool whose descriptions or spans name the heads [default: the pool that has spans].")
-@click.option("--model", help="Only this model's heads; else those of all models of the index.")
+@click.option("--model", help="Only this model's heads [default: all models of the index].")
 @click.option(
     "--spans", type=click.IntRange(1, 100), default=10, show_default=True, help="For llm: spans shown of each head."
 )
 @click.option(
-    "--vocabulary", type=_FILE, metavar="FILE", help="For llm: a property a line; else the pool's own properties."
+    "--vocabulary",
+    type=_FILE,
+    metavar="FILE",
+    help="For llm: a file with one property per line [default: the pool's own properties].",
 )
 @click.option("--open", "open_naming", is_flag=True, help="For llm: let the model name heads in its own words.")
-@click.option("--examples", type=_FILE, metavar="FILE", help="For llm: well-named heads, JSON; else those that ship.")
+@click.option(
+    "--examples", type=_FILE, metavar="FILE", help="For llm: well-named heads, JSON [default: those that ship]."
+)
 @click.option(
     "--repeats",
     type=click.IntRange(1, 100),

@@ -59,7 +59,7 @@ class Questions(Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Tell SQL from a query's name."""
+        """Distinguish SQL from a query's name."""
         first = args[0]
         if WORD.fullmatch(first) and first != "-" and first.lower() not in STARTS_SQL:
             command = self.get_command(ctx, first)

@@ -30,7 +30,7 @@ class _Quit(Exception):
 
 @click.command()
 @click.option("--reviewer", required=True, envvar="CLIPDB_REVIEWER", metavar="NAME", help="Who decides.")
-@click.option("--model", help="Only this model; else all models of the index.")
+@click.option("--model", help="Only this model [default: all models of the index].")
 @click.option(
     "--labeller", metavar="NAME", help="Review this labeller's names, not the current ones: llm:MODEL, zero-shot."
 )
@@ -63,7 +63,7 @@ def command(
 
     Each head shows its descriptions, its name and the path of a contact sheet with the images that move it most and
     least. A decision is written at once, by human:NAME, and goes before all other labellers'. Stop at any point, with q
-    or Ctrl-C: the same command goes on with the heads that are left.
+    or Ctrl-C: the same command resumes with the heads that are left.
 
     A rejected name no longer counts for its head, whoever gave it.
     """
@@ -146,7 +146,7 @@ def _ask(card: Card, blind: bool, rate: bool, verdicts: bool) -> Decision | None
 
 
 def _ask_name(current: str) -> str | None:
-    """Give the name that a person accepts or gives, "" where they reject it, None where they skip."""
+    """Return the name that a person accepts or gives, "" where they reject it, None where they skip."""
     choices = click.Choice(["a", "r", "x", "s", "q"], case_sensitive=False)
     match click.prompt("[a]ccept, [r]ename, [x] reject, [s]kip, [q]uit", type=choices, show_choices=False):
         case "a":

@@ -15,8 +15,8 @@ from clipdb.cli.show.messages import say
 
 @click.command()
 @click.option("--pool", default="general", show_default=True, help="Pool of descriptions to pick from.")
-@click.option("--model", help="Only this model; else all models of the index.")
-@click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Spans a head.")
+@click.option("--model", help="Only this model [default: all models of the index].")
+@click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Spans per head.")
 @checkpoint_option
 @device_option
 @index_option

@@ -17,7 +17,7 @@ from clipdb.errors import ClipdbError
 def command(index: Path, output: Output) -> None:
     """Check an index: every relation, and every vector.
 
-    Prints a row a check, and fails where one does: committed versions of the vectors, rows on both
+    Prints one row per check, and fails where one does: committed versions of the vectors, rows on both
     sides, duplicates, lengths, bases, and references between tables.
     """
     from clipdb.api.sharing import verify

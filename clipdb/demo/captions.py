@@ -111,7 +111,7 @@ _MENTIONED: Final = 0.55
 
 
 def phrase(name: str, value: str, template: int = 0) -> str:
-    """Say one property of a picture, in one of the ways of `PHRASES`."""
+    """Describe one property of a picture, in one of the ways of `PHRASES`."""
     text = PHRASES[name][template].format(v=value, n=_noun(name, value))
     return _with_article(text)
 
@@ -127,12 +127,12 @@ def scene_pool() -> list[tuple[str, str]]:
 
 
 def full_caption(scene: Scene) -> str:
-    """Say everything about a scene in one sentence."""
+    """Describe everything about a scene in one sentence."""
     return _sentence(scene, set(PROPERTIES), in_front=False)
 
 
 def training_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """Say a random part of a scene in one of several sentence forms; never an empty caption."""
+    """Describe a random part of a scene in one of several sentence forms; never an empty caption."""
     said = {name for name in PROPERTIES if rng.random() < _MENTIONED}
     if not said:
         said = {PROPERTIES[int(rng.integers(len(PROPERTIES)))]}

@@ -68,7 +68,7 @@ class Embedder:
         return self._models[model_id]
 
     def decomposer(self, model_id: str) -> Decomposer:
-        """Give the decomposition of the layers that the index has, in its bases."""
+        """Return the decomposition of the layers that the index has, in its bases."""
         if model_id not in self._decomposers:
             bases = self._known.bases(model_id)
             layers = sorted({layer for layer, _ in bases})

@@ -55,7 +55,7 @@ def weights_file(model_id: str, known: dict[str, Any], checkpoint: Path | None) 
 
 
 def _hub_answers() -> bool:
-    """Tell whether the hub takes connections; a proxy would make them for us."""
+    """Return whether the hub takes connections; a proxy would make them for us."""
     if urllib.request.getproxies():
         return True
     hub = urlsplit(constants.ENDPOINT)

@@ -29,5 +29,5 @@ _HEIC = re.compile(rb".{4}ftyp(hei|hev|mif1|msf1)", re.DOTALL)
 
 
 def is_heic(data: bytes) -> bool:
-    """Tell by its beginning whether a file is HEIC."""
+    """Return, by its beginning, whether a file is HEIC."""
     return _HEIC.match(data) is not None

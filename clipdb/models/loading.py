@@ -85,7 +85,7 @@ class Model:
         return self.text_tower.embed(texts, batch_size)
 
     def row(self, reconstruction_error: float) -> dict[str, Any]:
-        """Give the model's row for the table ``models``."""
+        """Return the model's row for the table ``models``."""
         tower = self.adapter
         return {
             "model_id": self.model_id,
@@ -211,7 +211,7 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(chosen)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ClipdbError(f"--device {name} is not to be had: {first_line(error)}: try --device cpu") from error
+        raise ClipdbError(f"--device {name} can't be used: {first_line(error)}: try --device cpu") from error
     if device.type == "cuda":
         note(f"device: {torch.cuda.get_device_name(device)}", warns=False)
     elif gpu == "cuda":

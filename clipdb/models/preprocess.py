@@ -266,7 +266,7 @@ def _fit(image: Image.Image, preprocess: Preprocess) -> Image.Image:
 
 
 def _layout(width: int, height: int, preprocess: Preprocess) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Give the size that a picture is resized to, and where in it the model's square begins (padding is negative)."""
+    """Return the size that a picture is resized to, and where in it the model's square begins (padding is negative)."""
     side = preprocess.image_size
     if preprocess.resize_mode == "squash":
         return (side, side), (0, 0)

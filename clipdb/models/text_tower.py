@@ -85,7 +85,7 @@ class TextTower:
         return embeddings
 
     def note(self, texts: Sequence[str]) -> None:
-        """Say on stderr what the model doesn't read: tokens over its context length, words unknown to the demo's."""
+        """Note what the model doesn't read: tokens over its context length, words unknown to the demo's."""
         encode = getattr(self._tokenizer, "encode", None)  # tokenizers from the hub cut silently, and can't be asked
         if encode:
             room = self._tokenizer.context_length - 2  # one token marks the start and one the end
@@ -140,7 +140,7 @@ class _Encode(torch.nn.Module):
 
 
 def _may_be_cut(tower: Any) -> bool:
-    """Tell whether a tower is open_clip's own, causal, and read off at the end mark; CoCa adds a token at the end."""
+    """Return whether a tower is open_clip's own, causal, and read off at the end mark; CoCa adds a token at the end."""
     mask = getattr(tower, "attn_mask", None)
     return (
         isinstance(tower, (open_clip.CLIP, TextTransformer))
@@ -164,7 +164,7 @@ def _ends(tower: Any, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def _warn_of_unknown_words(texts: Sequence[str]) -> None:
-    """Say on stderr which words mean nothing to the demo model: it was trained on some 180 of them."""
+    """Note which words mean nothing to the demo model: it was trained on some 180 of them."""
     strange = dict.fromkeys(word for text in texts for word in words(text) if word not in known_words())
     if strange:
         shown = ", ".join(list(strange)[:3]) + (f" and {len(strange) - 3} more" if len(strange) > 3 else "")
@@ -172,7 +172,7 @@ def _warn_of_unknown_words(texts: Sequence[str]) -> None:
 
 
 def _cut_note(over: list[int], texts: int, room: int) -> str:
-    """Say how many tokens of how many texts were dropped."""
+    """Return how many tokens of how many texts were dropped."""
     if texts == 1:
         return f"note: the text has {room + over[0]} tokens and the model reads {room}: the last {over[0]} were dropped"
     if len(over) == 1:

@@ -63,7 +63,7 @@ class Adapter(Protocol):
 
     @staticmethod
     def misfit(visual: Any) -> str | None:
-        """Say why the family doesn't fit this tower; None where it does."""
+        """Return why the family doesn't fit this tower; None where it does."""
 
     def capture(self, images: torch.Tensor, layers: Sequence[int]) -> Captured:
         """Embed images ``[batch, 3, S, S]`` and keep the heads of some layers, at the cost of a forward pass."""

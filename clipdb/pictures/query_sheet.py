@@ -100,7 +100,7 @@ def draw_sheet(
 
 
 def _question(index: Index, query: NamedQuery, values: Mapping[str, Any]) -> str:
-    """Say what was asked, but for what is as in any other question: ``L11.H3 · a striped animal``."""
+    """Return what was asked, but for what is as in any other question: ``L11.H3 · a striped animal``."""
     said = []
     for parameter in sorted(query.parameters, key=lambda parameter: parameter.type != "head"):
         name, value = parameter.name, values[parameter.name]

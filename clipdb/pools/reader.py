@@ -50,7 +50,7 @@ def read_counted(path: str | Path) -> Reading:
     ending = path.suffix.lower()
     data = read_bytes(path, {"", ".txt", ".csv", *PARQUET}, "a .txt, .csv or .parquet file of descriptions")
     if not data:
-        raise ClipdbError(f"{path} is empty: write a description a line into it")
+        raise ClipdbError(f"{path} is empty: write one description per line into it")
     if ending in PARQUET:
         rows = _parquet_rows(path, data)
     elif ending == ".csv":

@@ -21,7 +21,7 @@ _ID_SHOWN = 12
 
 
 def written(wanted: str) -> str:
-    """Give what a person wrote as `FIND` takes it."""
+    """Return what a person wrote as `FIND` takes it."""
     return wanted.strip().removeprefix("./")
 
 
@@ -63,7 +63,7 @@ def one_image(wanted: str, found: Sequence[tuple[str, str | None]], place: str =
 
 
 def is_file(path: str) -> bool:
-    """Tell whether text is a file's path; whatever can't be a path is none."""
+    """Return whether text is a file's path; whatever can't be a path is none."""
     try:
         return Path(path).is_file()
     except (OSError, ValueError):  # too long for a name, or with a null byte

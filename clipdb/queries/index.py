@@ -215,7 +215,7 @@ class Index:
         return self._vectors
 
     def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
-        """Give the small pictures that an export has of some images, by image_id; an index has none."""
+        """Return the small pictures that an export has of some images, by image_id; an index has none."""
         return self._place.thumbnails(image_ids)
 
     @property

@@ -26,7 +26,7 @@ def with_vectors_listed(sql: str) -> str:
 
 
 def reads_vectors(sql: str) -> bool:
-    """Tell whether a statement may read vectors, so that they have to be opened before it runs."""
+    """Return whether a statement may read vectors, so that they have to be opened before it runs."""
     return _vectors().search(sql) is not None
 
 
@@ -38,10 +38,10 @@ def _vectors() -> re.Pattern[str]:
 
 
 def reads_vector_tables(sql: str) -> bool:
-    """Tell whether a statement may name a table of vectors, or list what tables there are."""
+    """Return whether a statement may name a table of vectors, or list what tables there are."""
     return _TABLES.search(sql) is not None
 
 
 def reads_one_model(sql: str) -> bool:
-    """Tell whether a statement names ``image_vectors`` or ``text_vectors``, which are those of one model."""
+    """Return whether a statement names ``image_vectors`` or ``text_vectors``, which are those of one model."""
     return _ONE_MODEL.search(sql) is not None

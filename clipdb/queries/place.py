@@ -34,10 +34,10 @@ class Place(Protocol):
         """Make a SQLAlchemy engine over the relations."""
 
     def is_about(self, error: duckdb.Error) -> bool:
-        """Tell whether an error says that the place itself can't be read."""
+        """Return whether an error says that the place itself can't be read."""
 
     def unreadable(self, error: duckdb.Error) -> ClipdbError:
-        """Say in one line why it can't be read."""
+        """Return, in one line, why it can't be read."""
 
 
 class OnDisk:
@@ -79,5 +79,5 @@ class OnDisk:
         return False
 
     def unreadable(self, error: duckdb.Error) -> ClipdbError:
-        """Say in one line why the catalog can't be read."""
+        """Return, in one line, why the catalog can't be read."""
         return catalog.unreadable(self._path, error)

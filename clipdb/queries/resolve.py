@@ -68,7 +68,7 @@ def one_model(known: Sequence[str], wanted: str | None) -> str:
 
 
 def unknown_property(wanted: str, known: Sequence[str], whose: str = "") -> ClipdbError:
-    """Say that no head carries a property, and which properties are nearest.
+    """State that no head carries a property, and which properties are nearest.
 
     Parameters
     ----------

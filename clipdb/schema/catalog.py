@@ -36,12 +36,12 @@ class InUseError(ClipdbError):
 
 
 def exists(index: Path) -> bool:
-    """Say whether a directory holds a catalog."""
+    """Return whether a directory holds a catalog."""
     return (index / CATALOG).is_file()
 
 
 def is_artefact(index: Path) -> bool:
-    """Say whether a directory is an artefact: Parquet files with a manifest, made for reading."""
+    """Return whether a directory is an artefact: Parquet files with a manifest, made for reading."""
     return (index / MANIFEST).is_file() and not exists(index)
 
 
@@ -96,7 +96,7 @@ def create(index: Path) -> None:
 
 
 def is_unfinished(directory: Path) -> bool:
-    """Tell whether a directory with the name of an index that is being made holds what an index may, and no more."""
+    """Return whether a directory with the name of an index that is being made holds what an index may, and no more."""
     return directory.is_dir() and all(
         one.name in ("vectors", "writer.lock") or one.name.startswith(CATALOG) for one in directory.iterdir()
     )
@@ -111,7 +111,7 @@ def require_free(index: Path) -> None:
         If it is no name for one, or something else is in the way.
     """
     if not index.name:
-        raise ClipdbError(f"{index} is no name for an index: write one as NAME.clipdb")
+        raise ClipdbError(f"{index} isn't a valid name for an index: write one as NAME.clipdb")
     if exists(index):
         raise ClipdbError(f"{index} is an index already: choose another name")
     refuse_artefact(index)
@@ -162,7 +162,7 @@ def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.D
 
 
 def refuse_artefact(index: Path) -> None:
-    """Say what to do with an artefact where only an index will do.
+    """Return what to do with an artefact where only an index will do.
 
     Raises
     ------
@@ -240,7 +240,7 @@ def _in_use(index: Path, message: str) -> str:
 
 
 def unreadable(index: Path, error: duckdb.Error) -> ClipdbError:
-    """Say in one line why DuckDB can't read a catalog."""
+    """Return, in one line, why DuckDB can't read a catalog."""
     reason = reason_of(error)
     path = index / CATALOG
     if "not a valid DuckDB database" in reason:

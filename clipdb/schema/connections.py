@@ -36,5 +36,5 @@ def settle(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def was_interrupted(error: BaseException) -> bool:
-    """Tell whether an error is how DuckDB passes Ctrl-C on."""
+    """Return whether an error is how DuckDB passes Ctrl-C on."""
     return isinstance(error, RuntimeError) and isinstance(error.__cause__, KeyboardInterrupt)

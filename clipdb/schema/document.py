@@ -23,8 +23,8 @@ Schema version {SCHEMA_VERSION}. An index is a directory, by convention `NAME.cl
 NAME.clipdb/
   catalog.duckdb              the tables, views and macros below
   vectors/                    a LanceDB database
-    MODEL_SLUG.images.lance   a row an image, a column a head
-    MODEL_SLUG.texts.lance    a row a text, a column a head
+    MODEL_SLUG.images.lance   one row per image, one column per head
+    MODEL_SLUG.texts.lance    one row per text, one column per head
   writer.lock                 held by the process that writes
 ```
 

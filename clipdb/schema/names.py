@@ -67,15 +67,15 @@ def model_slug(model_id: str) -> str:
 
 
 def is_name(text: str, most: int = MOST_NAME) -> bool:
-    """Tell whether a text can name something: one line of letters that print, and not too many of them."""
+    """Return whether a text can name something: one line of letters that print, and not too many of them."""
     return bool(text.strip()) and text.isprintable() and len(text) <= most
 
 
 def is_url(place: str | Path) -> bool:
-    """Tell a URL from a path; one that went through `Path` has lost a slash, and is none."""
+    """Distinguish a URL from a path; one that went through `Path` has lost a slash, and is none."""
     return isinstance(place, str) and _URL.match(place) is not None
 
 
 def text_id(text: str) -> str:
-    """Give a text's id: the lower-case hexadecimal SHA-256 of its UTF-8."""
+    """Return a text's id: the lower-case hexadecimal SHA-256 of its UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -35,22 +35,22 @@ HEAD_COMMENTS = {
 
 
 def vectors_path(index: Path) -> Path:
-    """Give the LanceDB database of an index: ``INDEX/vectors``."""
+    """Return the LanceDB database of an index: ``INDEX/vectors``."""
     return index / VECTORS
 
 
 def images_path(index: Path, model_id: str) -> Path:
-    """Give the Lance table of a model's image vectors: ``INDEX/vectors/MODEL_SLUG.images.lance``."""
+    """Return the Lance table of a model's image vectors: ``INDEX/vectors/MODEL_SLUG.images.lance``."""
     return vectors_path(index) / f"{model_slug(model_id)}.images.lance"
 
 
 def texts_path(index: Path, model_id: str) -> Path:
-    """Give the Lance table of a model's text vectors: ``INDEX/vectors/MODEL_SLUG.texts.lance``."""
+    """Return the Lance table of a model's text vectors: ``INDEX/vectors/MODEL_SLUG.texts.lance``."""
     return vectors_path(index) / f"{model_slug(model_id)}.texts.lance"
 
 
 def images_schema(embed_dim: int, head_dims: Mapping[tuple[int, int], int]) -> pa.Schema:
-    """Lay out a model's image vectors: a row an image, a column a head.
+    """Lay out a model's image vectors: one row per image, one column per head.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def images_schema(embed_dim: int, head_dims: Mapping[tuple[int, int], int]) -> p
 
 
 def texts_schema(embed_dim: int, head_dims: Mapping[tuple[int, int], int]) -> pa.Schema:
-    """Lay out a model's text vectors: a row a text, a column a head.
+    """Lay out a model's text vectors: one row per text, one column per head.
 
     Parameters
     ----------

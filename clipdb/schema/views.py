@@ -76,7 +76,7 @@ class View:
         ]
 
     def comments(self) -> list[str]:
-        """Give the SQL that says what it and its columns mean."""
+        """Return the SQL that says what it and its columns mean."""
         kinds = ["macro"] if self.is_scalar else ["view", "macro table"] if self.parameters else ["view"]
         made = [f"comment on {kind} {self.name} is {_quote(self.comment)}" for kind in kinds]
         return made + [f"comment on column {self.name}.{name} is {_quote(text)}" for name, text in self.columns.items()]
@@ -158,7 +158,7 @@ def create(connection: duckdb.DuckDBPyConnection, comments: bool = True, tempora
 
 
 def are_current(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Tell whether a catalog has the views of this version."""
+    """Return whether a catalog has the views of this version."""
     try:
         return connection.execute("select views_sha256()").fetchone() == (digest(),)
     except duckdb.CatalogException:  # made before catalogs said it

@@ -124,9 +124,9 @@ def of_names(six: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("basis", np.eye(EMBED, SIZE).ravel(), "is of a model that is not there"),
-        ("total_variance", 1.0, "is of a model that is not there"),
-        ("effective_rank", 1.0, "is of a model that is not there"),
+        ("basis", np.eye(EMBED, SIZE).ravel(), "is of a model that doesn't exist"),
+        ("total_variance", 1.0, "is of a model that doesn't exist"),
+        ("effective_rank", 1.0, "is of a model that doesn't exist"),
         ("mean", [1.0], "has a mean of another shape"),
         ("model_id", "../x\x1b[2J", "is of no model"),
         ("model_id", "ViT-A__x/web", "is of no model"),
@@ -142,12 +142,12 @@ def test_a_head_that_was_named_has_a_name_alone(column: str, value: object, said
 def test_what_is_said_of_a_head_needs_the_head(table: str, of_names: Path) -> None:
     edit(of_names, f"relations/{table}.parquet", lambda rows: with_cell(rows, "head", 7))
     line = refused("import", of_names, "-i", of_names.with_name("new.clipdb"))
-    assert "head 7" in line and "is of a head that is not there" in line
+    assert "head 7" in line and "is of a head that doesn't exist" in line
 
 
 def test_vectors_need_their_model(artefact: Path, refusal: Callable[[], str]) -> None:
     edit(artefact, "relations/models.parquet", lambda rows: rows.slice(0, 0))
-    assert "layer 1, head 0 is of a model that is not there" in refusal()
+    assert "layer 1, head 0 is of a model that doesn't exist" in refusal()
 
     def bare(rows: pa.Table) -> pa.Table:
         for column in ("basis", "mean", "total_variance", "effective_rank"):

@@ -78,15 +78,15 @@ def test_a_value_that_cannot_be(
 
 
 GONE: dict[str, tuple[str, str, object]] = {
-    "spans are of known heads": ("heads", "spans", "is of a head that is not there"),
-    "labels are of known heads": ("heads", "labels", "is of a head that is not there"),
-    "shares are of known heads": ("heads", "label_scores", "is of a head that is not there"),
-    "judgements are of known heads": ("heads", "judgements", "is of a head that is not there"),
-    "heads are of known models": ("models", "heads", "is of a model that is not there"),
-    "spans are known texts": ("texts", "spans", "is of a text that is not there"),
-    "judgements are of known texts": ("texts", "judgements", "is of a text that is not there"),
-    "pools hold known texts": ("texts", "pool_texts", "is of a text that is not there"),
-    "pool texts are of known pools": ("pools", "pool_texts", "is of a pool that is not there"),
+    "spans are of known heads": ("heads", "spans", "is of a head that doesn't exist"),
+    "labels are of known heads": ("heads", "labels", "is of a head that doesn't exist"),
+    "shares are of known heads": ("heads", "label_scores", "is of a head that doesn't exist"),
+    "judgements are of known heads": ("heads", "judgements", "is of a head that doesn't exist"),
+    "heads are of known models": ("models", "heads", "is of a model that doesn't exist"),
+    "spans are known texts": ("texts", "spans", "is of a text that doesn't exist"),
+    "judgements are of known texts": ("texts", "judgements", "is of a text that doesn't exist"),
+    "pools hold known texts": ("texts", "pool_texts", "is of a text that doesn't exist"),
+    "pool texts are of known pools": ("pools", "pool_texts", "is of a pool that doesn't exist"),
 }
 
 

@@ -67,7 +67,7 @@ def test_what_is_there_stays(built: Built, tmp_path: Path) -> None:
         assert said == f"{place} is there and is no export: choose another name"
         assert "file is there and is no export" in refused("export", tmp_path / "file", "-i", built.path, *options)
         assert "is there and is no export" in refused("export", built.path, "-i", built.path, *options)
-        assert refused("export", "/", "-i", built.path, *options).startswith("/ is no name for an export")
+        assert refused("export", "/", "-i", built.path, *options).startswith("/ isn't a valid name for an export")
     assert (place / "mine.txt").read_text() == (tmp_path / "file").read_text() == "mine"
 
 

@@ -253,8 +253,8 @@ def test_a_model_in_the_file_and_on_the_command_line(tmp_path: Path) -> None:
     ("source", "said"),
     [
         ("general", "general is a pool that ships with clipdb: choose another name for --source"),
-        (" ", "' ' is no name: give the source a short one with --source NAME"),
-        ("two\nlines", "'two\\nlines' is no name: give the source a short one with --source NAME"),
+        (" ", "' ' isn't a valid name: give the source a short one with --source NAME"),
+        ("two\nlines", "'two\\nlines' isn't a valid name: give the source a short one with --source NAME"),
     ],
 )
 def test_names_that_no_source_can_have(source: str, said: str, tmp_path: Path) -> None:

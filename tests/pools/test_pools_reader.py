@@ -132,7 +132,7 @@ def test_every_kind_of_string_column_is_read(tmp_path: Path, kind: pa.DataType) 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"", "FILE is empty: write a description a line into it"),
+        ("a.txt", b"", "FILE is empty: write one description per line into it"),
         ("a.csv", b"", "FILE is empty"),
         ("a.parquet", b"", "FILE is empty"),
         ("a.txt", b" \n\t\r\n", "FILE holds no description"),

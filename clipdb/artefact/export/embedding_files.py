@@ -18,7 +18,7 @@ RECIPE = "clipdb"
 
 
 def write_parquet(embeddings: EditedEmbeddings, file: Path) -> None:
-    """Write a row an image: ``image_id``, ``uri``, ``label``, ``split`` and ``embedding``, float32 ``[D]``.
+    """Write one row per image: ``image_id``, ``uri``, ``label``, ``split`` and ``embedding``, float32 ``[D]``.
 
     Parameters
     ----------

@@ -116,7 +116,7 @@ class EditedEmbeddings:
         return embed_dim(self._table.schema)
 
     def parts(self) -> Iterator[tuple[pa.Table, np.ndarray]]:
-        """Give images and their embeddings, a few thousand at a time, in the order of the stored vectors.
+        """Return images and their embeddings, a few thousand at a time, in the order of the stored vectors.
 
         So memory holds the heads of a few thousand images, and of all of them what the catalog says.
 
@@ -151,7 +151,7 @@ class EditedEmbeddings:
             )
 
     def recipe(self) -> dict[str, Any]:
-        """Say how these embeddings came about, once all `parts` were taken: nothing but JSON in it."""
+        """Return how these embeddings came about, once all `parts` were taken: nothing but JSON in it."""
         edit, names = self._edit, [head_name(*head) for head in self.heads]
         ((sha256,),) = self._context.rows("select weights_sha256 from models where model_id = ?", self.model)
         return {
@@ -198,7 +198,7 @@ def _select(context: Context, model: str, selectors: Sequence[str]) -> list[Head
 
 
 def _images(index: Index, table: Table) -> pa.Table:
-    """Give the ids of a table's rows with what the catalog knows of each image."""
+    """Return the ids of a table's rows with what the catalog knows of each image."""
     ids = table.to_table(columns=["image_id"]).column("image_id").combine_chunks()
     known = index.execute("select image_id, uri, label, split from images").to_arrow_table()
     places = pc.index_in(ids, value_set=known.column("image_id").combine_chunks())
@@ -207,7 +207,7 @@ def _images(index: Index, table: Table) -> pa.Table:
 
 
 def _matrix(column: pa.ChunkedArray) -> np.ndarray:
-    """Give the vectors of a column without nulls: float32 ``[rows, size]``, of the caller's own."""
+    """Return the vectors of a column without nulls: float32 ``[rows, size]``, of the caller's own."""
     numbers = column.combine_chunks().flatten().to_numpy()
     return numbers.astype(np.float32).reshape(len(column), column.type.list_size)
 

@@ -17,7 +17,7 @@ from clipdb.schema.names import MANIFEST
 
 @contextmanager
 def building(directory: Path, replace: bool) -> Iterator[Path]:
-    """Give a directory to build in, which takes its place when the block ends well.
+    """Return a directory to build in, which takes its place when the block ends well.
 
     What a killed export left beside this place is cleaned up: it has no manifest, which is written last.
 
@@ -67,7 +67,7 @@ def sync(path: Path) -> None:
 def _check(directory: Path, replace: bool) -> None:
     """Refuse what would be lost: only an export with nothing else in it is replaced."""
     if not directory.name:
-        raise ClipdbError(f"{directory} is no name for an export: name a directory that is not there yet")
+        raise ClipdbError(f"{directory} isn't a valid name for an export: name a directory that is not there yet")
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return
     if not (directory / MANIFEST).is_file():

@@ -83,7 +83,7 @@ def arrow_schema(artefact: Artefact, file: File, parquet: pq.ParquetFile) -> pa.
 
 
 def most_unpacked(file: File) -> int:
-    """Say how many bytes a file may unpack to."""
+    """Return how many bytes a file may unpack to."""
     return _UNPACKED_BASE + _UNPACKED_TIMES * file.bytes
 
 
@@ -147,7 +147,7 @@ def read_batches(
 
 
 def plain(kind: pa.DataType) -> pa.DataType:
-    """Give a type without what doesn't matter: extensions, dictionaries, names and nullability of elements."""
+    """Return a type without what doesn't matter: extensions, dictionaries, names and nullability of elements."""
     if isinstance(kind, pa.BaseExtensionType):
         return plain(kind.storage_type)
     if pa.types.is_dictionary(kind):
@@ -166,7 +166,7 @@ def _plain(column: pa.Array) -> pa.Array:
 
 
 def _size(column: pa.Array) -> int:
-    """Say how many bytes a column takes, its dictionary undone."""
+    """Return how many bytes a column takes, its dictionary undone."""
     if not pa.types.is_dictionary(column.type):
         return int(column.nbytes)
     import pyarrow.compute as pc

@@ -156,7 +156,7 @@ def _find(connection: duckdb.DuckDBPyConnection, table: str) -> None:
 
 
 def _detail(connection: duckdb.DuckDBPyConnection, table: str, row: tuple[object, ...]) -> str:
-    """Say in which column rows differ, where one row stands against one."""
+    """Return in which column rows differ, where one row stands against one."""
     if table in _TOGETHER:
         return ""
     where = " and ".join(f"{key} = ?" for key in _keys(table))

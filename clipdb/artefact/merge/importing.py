@@ -68,7 +68,7 @@ def import_artefact(
     Parameters
     ----------
     index
-        Directory of the index; made where there is none.
+        Directory of the index; made if it doesn't exist.
     directory
         The artefact.
     prefer
@@ -200,7 +200,7 @@ class _Session:
         return rows
 
     def _notes(self) -> Iterator[str]:
-        """Say what a person should know."""
+        """Return what a person should know."""
         if others := self.artefact.others:
             named = ", ".join((*others[:3], *["..."] * (len(others) > 3)))
             yield f"files that the manifest does not name were left alone ({len(others)}): {named}"

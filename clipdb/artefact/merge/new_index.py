@@ -15,7 +15,7 @@ from clipdb.schema import catalog
 
 @contextmanager
 def whole(index: Path, digest: str) -> Iterator[Path]:
-    """Give the directory to write to: of a new index one beside its place, which is renamed when it is whole.
+    """Return the directory to write to: of a new index one beside its place, which is renamed when it is whole.
 
     It is named after the artefact, so that no other import that still runs has the same.
 

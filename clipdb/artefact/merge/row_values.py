@@ -55,7 +55,7 @@ _RULES: dict[str, dict[str, str]] = {
             select 1 from (from their_models union all by name from models) m
             where m.model_id = t.model_id and (t.layer >= m.layers or t.head >= m.heads))""",
         "has another name": "name = concat('L', layer, '.H', head)",
-        "is of a model that is not there": "t.model_id in (select model_id from their_models) "
+        "is of a model that doesn't exist": "t.model_id in (select model_id from their_models) "
         "or (basis is null and coalesce(total_variance, effective_rank) is null)",
         "has a basis of another shape, or not of finite numbers": "basis is null or ("
         + _numbers("basis", "len(basis)")
@@ -75,34 +75,34 @@ _RULES: dict[str, dict[str, str]] = {
     "texts": {"is not the SHA-256 of its text": "text_id = sha256(text)"},
     "pool_texts": {
         "is no SHA-256": _HEX.format("text_id"),
-        "is of a text that is not there": _OF_TEXT,
-        "is of a pool that is not there": "pool in (select pool from their_pools union all select pool from pools)",
+        "is of a text that doesn't exist": _OF_TEXT,
+        "is of a pool that doesn't exist": "pool in (select pool from their_pools union all select pool from pools)",
         "has no place": "position >= 0",
         "has a property that is too long": _PROPERTY,
     },
     "spans": {
-        "is of a head that is not there": _OF_HEAD,
+        "is of a head that doesn't exist": _OF_HEAD,
         "has no rank": "rank >= 1",
         "is not the SHA-256 of its text": "text_id = sha256(text)",
-        "is of a text that is not there": _OF_TEXT,
+        "is of a text that doesn't exist": _OF_TEXT,
         "has variances that are not finite": _finite("variance_explained", "cumulative_variance"),
     },
     "labels": {
-        "is of a head that is not there": _OF_HEAD,
+        "is of a head that doesn't exist": _OF_HEAD,
         "has a property that is too long": _PROPERTY,
         "has no status": _STATUS,
         "has a confidence that is not between 0 and 1": "coalesce(confidence between 0 and 1, true)",
     },
     "label_scores": {
-        "is of a head that is not there": _OF_HEAD,
+        "is of a head that doesn't exist": _OF_HEAD,
         "has a property that is too long": _PROPERTY,
         "has a share that is not finite or over 1": f"{_finite('share')} and share <= 1",
         "has a chance that is not finite": _finite("chance"),
     },
     "judgements": {
-        "is of a head that is not there": _OF_HEAD,
+        "is of a head that doesn't exist": _OF_HEAD,
         "is no SHA-256": _HEX.format("text_id"),
-        "is of a text that is not there": _OF_TEXT,
+        "is of a text that doesn't exist": _OF_TEXT,
         "has a property that is too long": _PROPERTY,
         "has no status": _STATUS,
     },

@@ -91,7 +91,7 @@ def _models(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, dict
 
 
 def _difference(ours: dict[str, Any], theirs: dict[str, Any], strict: bool) -> str | None:
-    """Say in which way two rows are of different models; what one side doesn't know is no difference unless strict."""
+    """Return how two rows are of different models; what one side doesn't know is no difference unless strict."""
 
     def differs(name: str) -> bool:
         one, other = ours[name], theirs[name]

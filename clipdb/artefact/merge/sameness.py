@@ -13,12 +13,12 @@ _SAME, _SAME_FLOOR = 2e-3, 1e-5
 
 
 def valid(column: pa.Array) -> np.ndarray:
-    """Say which rows are not null ``[n]``."""
+    """Return which rows are not null ``[n]``."""
     return np.asarray(column.is_valid().to_numpy(zero_copy_only=False))
 
 
 def apart(one: pa.Array, other: pa.Array) -> np.ndarray:
-    """Say which rows that neither side lacks differ by more than rounding."""
+    """Return which rows that neither side lacks differ by more than rounding."""
     both = valid(one) & valid(other)
     if not pa.types.is_fixed_size_list(one.type):
         a, b = one.to_numpy()[:, None], other.to_numpy()[:, None]

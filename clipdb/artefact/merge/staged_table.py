@@ -43,7 +43,7 @@ class StagedTable(VectorTable):
         self.rows_added = 0
 
     def add_text_heads(self, bases: dict[Head, np.ndarray]) -> None:
-        """Give every text a vector in more heads: ``Q^T t``, which takes its embedding alone."""
+        """Add to every text its vectors in more heads: ``Q^T t``, which takes its embedding alone."""
         assert self.dataset is not None
         fields = [pa.field(head_column(*head), pa.list_(pa.float16(), q.shape[1])) for head, q in bases.items()]
         stored = self.dataset.to_batches(columns=["embedding"])

@@ -118,7 +118,7 @@ class VectorMerge:
         self._checked = True
 
     def notes(self) -> Iterator[str]:
-        """Say what a person should know of the merged images."""
+        """Return what a person should know of the merged images."""
         model = self.theirs.model_id
         if self.ours is None or self.table is None:
             return
@@ -239,7 +239,7 @@ class VectorMerge:
         schema: pa.Schema,
         only_ours: dict[Head, np.ndarray],
     ) -> pa.Table:
-        """Give whole rows in which one side's vectors stand before the other's, null by null."""
+        """Return whole rows in which one side's vectors stand before the other's, null by null."""
         assert self.ours is not None
         at = np.flatnonzero(rows >= _Row.FILLED)
         theirs = self._widened(self._turned(batch.take(pa.array(at))), schema, only_ours)

@@ -49,7 +49,7 @@ class Artefact:
     states: dict[str, _State]
 
     def path(self, file: File) -> Path:
-        """Say where a file lies."""
+        """Return where a file lies."""
         return self.directory / file.path
 
     def require_unchanged(self) -> None:

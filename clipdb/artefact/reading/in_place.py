@@ -74,11 +74,11 @@ class Artefact:
             raise
 
     def path(self, file: str) -> str:
-        """Say where a file of the artefact is."""
+        """Return where a file of the artefact is."""
         return f"{self.where}/{file}"
 
     def vectors(self) -> ParquetVectors:
-        """Give its tables of vectors."""
+        """Return its tables of vectors."""
         from clipdb.artefact.reading.parquet_vectors import ParquetVectors
 
         return ParquetVectors(self)
@@ -90,7 +90,7 @@ class Artefact:
         return engine_on(self.connection.cursor)
 
     def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
-        """Give the small pictures of images that have one, by image_id.
+        """Return the small pictures of images that have one, by image_id.
 
         Raises
         ------
@@ -126,14 +126,14 @@ class Artefact:
                 )
 
     def is_about(self, error: duckdb.Error) -> bool:
-        """Tell whether DuckDB complains of this artefact; a host may go by another name than its URL."""
+        """Return whether DuckDB complains of this artefact; a host may go by another name than its URL."""
         message = str(error)
         if "found in Parquet file" in message:  # of JSON that is none, whose file DuckDB doesn't name
             return True
         return self.where in message or any(file.path in message for file in self.manifest.files)
 
     def unreadable(self, error: duckdb.Error) -> ClipdbError:
-        """Say in one line why DuckDB could not read it."""
+        """Return, in one line, why DuckDB could not read it."""
         reason = without_login(first_line(error))  # before it is cut
         reason = reason if len(reason) <= _MOST_REASON else f"{reason[:_MOST_REASON]}..."
         advice = "get the artefact again"

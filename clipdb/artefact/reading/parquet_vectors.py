@@ -29,13 +29,13 @@ class Files(Protocol):
     manifest: Manifest
 
     def path(self, file: str) -> str:
-        """Say where a file of the artefact is."""
+        """Return where a file of the artefact is."""
 
     def check_rows(self, files: Sequence[File]) -> None:
         """Hold the rows that files have against the manifest."""
 
     def unreadable(self, error: duckdb.Error) -> ClipdbError:
-        """Say in one line why DuckDB could not read it."""
+        """Return, in one line, why DuckDB could not read it."""
 
 
 class ParquetTable:
@@ -162,7 +162,7 @@ class ParquetVectors:
 
 
 def _as_read(schema: pa.Schema) -> pa.Schema:
-    """Give the columns as DuckDB reads them, without an index's book-keeping."""
+    """Return the columns as DuckDB reads them, without an index's book-keeping."""
     fields = []
     for field in schema:
         kind = field.type

@@ -36,17 +36,17 @@ class PictureFile(click.Path):
 
 
 def index_option(function: _F) -> _F:
-    """Give a command ``--index``; the function takes it as ``index: Path``."""
+    """Add ``--index`` to a command; the function takes it as ``index: Path``."""
     return _shared(function, "index", _index, [_INDEX])
 
 
 def readable_option(function: _F) -> _F:
-    """Give a command ``--index``, which may be an artefact; the function takes it as ``index: Path | str``, a URL."""
+    """Add ``--index`` to a command, which may be an artefact; the function takes it as ``index: Path | str``, a URL."""
     return _shared(function, "index", _place, [_READABLE])
 
 
 def output_options(function: _F) -> _F:
-    """Give a reading command ``--format``, ``--output``, ``--limit`` and ``--columns``, as ``output: Output``."""
+    """Add ``--format``, ``--output``, ``--limit`` and ``--columns`` to a reading command, as ``output: Output``."""
     return _shared(function, "output", _output, _OUTPUT_OPTIONS)
 
 
@@ -56,7 +56,7 @@ def drawing_output_options(function: _F) -> _F:
 
 
 def files_option(function: _F) -> _F:
-    """Give a command that runs SQL ``--files``; the function takes it as ``files: bool``."""
+    """Add ``--files`` to a command that runs SQL; the function takes it as ``files: bool``."""
     return _shared(function, "files", lambda ctx: bool(_meta(ctx, "files")), [_FILES])
 
 
@@ -114,7 +114,7 @@ def _option(*names: str, help: str, type: Any, **more: Any) -> Callable[[_F], _F
 
 
 def _index_option(what: str) -> Callable[[_F], _F]:
-    help = f"{what}; else $CLIPDB_INDEX, else {DEFAULT_INDEX}."
+    help = f"{what} [default: $CLIPDB_INDEX, then {DEFAULT_INDEX}]."
     # Text, since a URL would lose a slash as a path.
     return _option("--index", "-i", type=click.Path(path_type=str), envvar="CLIPDB_INDEX", help=help)
 
@@ -125,7 +125,7 @@ _FORMAT = _option(
     "--format",
     "-f",
     type=click.Choice(FORMATS),
-    help="How results are written; else by the suffix of --output, else table.",
+    help="How results are written [default: by the suffix of --output, then table].",
 )
 _OUTPUT = _option(
     "--output",

@@ -33,7 +33,7 @@ _OPTIONS = (
         "--base-url",
         metavar="URL",
         envvar="OPENAI_BASE_URL",
-        help="For llm: an OpenAI-compatible server (Ollama, vLLM, llama.cpp); else $OPENAI_BASE_URL, else OpenAI.",
+        help="For llm: an OpenAI-compatible server (Ollama, vLLM, llama.cpp) [default: $OPENAI_BASE_URL, then OpenAI].",
     ),
     click.option(
         "--key-env",
@@ -72,7 +72,7 @@ _OPTIONS = (
 
 
 def llm_options(function: _F) -> _F:
-    """Give a command the options of a language model.
+    """Add the options of a language model to a command.
 
     The function takes ``server: Server | None`` (None where no ``--llm-model`` is given), ``concurrency: int`` and
     ``dry_run: bool``.
@@ -107,12 +107,12 @@ def need_server(server: Server | None, who: str) -> Server:
     Raises
     ------
     click.UsageError
-        If none was, or what was given is no name.
+        If none was, or what was given isn't a valid name.
     """
     if server is None:
         raise click.UsageError(f"{who} needs a model: add --llm-model NAME")
     if not server.model.strip() or not server.model.isprintable():
-        raise click.UsageError(f"--llm-model {server.model!r} is no name: write it as the server does")
+        raise click.UsageError(f"--llm-model {server.model!r} isn't a valid name: write it as the server does")
     return server
 
 

@@ -22,6 +22,6 @@ weights_option = click.option(
 
 
 def model_options(function: _F) -> _F:
-    """Give a command ``--model``, ``--device`` and ``--checkpoint``, which its function takes by these names."""
+    """Add ``--model`` to a command, ``--device`` and ``--checkpoint``, which its function takes by these names."""
     help = "The model; may be left out where the index has one."
     return click.option("--model", metavar="MODEL", help=help)(device_option(weights_option(function)))

@@ -26,7 +26,7 @@ class Output:
 
 
 def format_of(path: Path | None, draws: bool) -> str:
-    """Tell the form from a file's suffix; one without a suffix gets a table."""
+    """Find the form by a file's suffix; one without a suffix gets a table."""
     suffix = path.suffix.lower() if path is not None else ""
     if not suffix or (draws and suffix in PICTURES):
         return "table"

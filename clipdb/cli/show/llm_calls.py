@@ -67,7 +67,7 @@ def llm_progress(what: str) -> Iterator[Callable[[int, int, int], None]]:
 
 
 def failures(outcome: Outcome, nothing: str) -> str:
-    """Say what failed, for the end of a command's last line.
+    """Return what failed, for the end of a command's last line.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def failures(outcome: Outcome, nothing: str) -> str:
         If every call failed.
     """
     if outcome.failed and not outcome.answered:
-        raise ClipdbError(f"{nothing}, all of {outcome.failed} calls failed, the first so: {outcome.reason}")
+        raise ClipdbError(f"{nothing}, all of {outcome.failed} calls failed; the first: {outcome.reason}")
     if not outcome.failed:
         return ""
-    return f" (the first so: {outcome.reason}); run the same command again for these"
+    return f" (the first: {outcome.reason}); run the same command again for these"

@@ -107,7 +107,7 @@ def write_rows(names: Sequence[str], rows: Sequence[Row], output: Output, interv
 
 
 def _chosen(names: Sequence[str], output: Output) -> list[int]:
-    """Give the places of the columns to write."""
+    """Return the places of the columns to write."""
     if unknown := [name for name in output.columns if name not in names]:
         raise ClipdbError(f"--columns names {unknown[0]!r}, and the columns are {', '.join(names)}")
     return [names.index(name) for name in output.columns] or list(range(len(names)))
@@ -172,7 +172,7 @@ class _Terminal(io.TextIOBase):
     """Standard output where a person reads it: no cell or name may steer the terminal, whatever the format."""
 
     def isatty(self) -> bool:
-        """Say that it is one."""
+        """State that it is one."""
         return True
 
     def write(self, text: str) -> int:

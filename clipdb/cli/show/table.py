@@ -76,7 +76,7 @@ def render(names: Sequence[str], rows: Sequence[Row], width: int, left_out: Sequ
 
 
 def _note(left_out: Sequence[str], no_room: Sequence[str], width: int) -> str:
-    """Say what a table lacks and how to get it."""
+    """Return what a table lacks and how to get it."""
     parts = [printable(part) for part in left_out]
     if no_room:
         more = f" and {len(no_room) - _LISTED} more" if len(no_room) > _LISTED else ""
@@ -162,7 +162,7 @@ def _is_prose(column: Sequence[str]) -> bool:
 
 
 def _least(heading: str, column: Sequence[str], width: int) -> int:
-    """Say how narrow texts may get: they keep a seventh of the line, and names up to a quarter so that they differ."""
+    """Return how narrow texts may get: they keep a seventh of the line, and names up to a quarter so that they differ."""
     if _is_prose(column):
         return max(_NARROWEST_PROSE, width // 7)
     names = {text for text in column if " " not in text}

@@ -55,11 +55,11 @@ def ingest_texts(
     Parameters
     ----------
     index
-        Directory of the index; made where there is none.
+        Directory of the index; made if it doesn't exist.
     pool
         Name of the pool; one of that name is replaced.
     file
-        ``.txt`` (a line a description), ``.csv`` or ``.parquet`` (``text`` and perhaps ``property``); a pool that ships
+        ``.txt`` (one description per line), ``.csv`` or ``.parquet`` (``text`` and perhaps ``property``); a pool that ships
         with clipdb where it is None.
     checkpoint, device
         Where the text tower's weights are and where it runs.

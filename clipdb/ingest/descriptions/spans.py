@@ -48,7 +48,7 @@ def span(
     model_id
         Only this model.
     count
-        Spans a head.
+        Spans per head.
     checkpoint, device
         Where the text tower's weights are and where it runs, if it is needed.
     progress

@@ -115,7 +115,7 @@ def embed_missing(
 
 
 def missing_texts(table: VectorTable, ids: Sequence[str]) -> set[str]:
-    """Say which texts a model has not embedded yet."""
+    """Return which texts a model has not embedded yet."""
     missing = set(ids)
     for start in range(0, len(ids), IDS_AT_ONCE):
         missing -= table.known(ids[start : start + IDS_AT_ONCE])
@@ -131,7 +131,7 @@ def _tell(progress: Stages, before: int, total: int, done: int) -> None:
 
 
 def refresh_text_heads(writer: Writer, model_id: str) -> None:
-    """Give texts a vector in heads that were ingested after them; it takes their embeddings, not the model."""
+    """Add to texts their vectors in heads that were ingested after them; it takes their embeddings, not the model."""
     table = VectorTable(writer, model_id, "texts")
     bases = stored_bases(writer, model_id)
     if table.dataset is None or set(head_columns(table.dataset.schema)) == set(bases):

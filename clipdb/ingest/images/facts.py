@@ -99,7 +99,7 @@ def facts_of(image_id: str, uri: str, split: str | None, label: str | None, meta
 
 
 def differences(known: KnownImages) -> Sequence[str]:
-    """Say what the index keeps although the source says otherwise; nothing if they agree."""
+    """Return what the index keeps although the source says otherwise; nothing if they agree."""
     if not known.differing:
         return []
     counts = ", ".join(f"{name}: {count}" for name, count in known.differing.items())

@@ -71,7 +71,7 @@ def ingest_images(
     Parameters
     ----------
     index
-        Directory of the index; made where there is none.
+        Directory of the index; made if it doesn't exist.
     paths
         Folders, file lists, tar shards, Parquet files, images.
     model
@@ -154,7 +154,7 @@ class _Session:
         return Counts(writer.added, writer.skipped, writer.failed, known.updated, tuple(differences(known)))
 
     def known(self, ids: Sequence[str]) -> set[str]:
-        """Say which images have a vector in every layer."""
+        """Return which images have a vector in every layer."""
         first_heads = [head_column(layer, 0) for layer in self.decomposer.layers]
         return self.table.known(ids, first_heads)
 
@@ -232,7 +232,7 @@ class _Session:
         self.committed_at = time.monotonic()
 
     def _has_no_others(self) -> bool:
-        """Tell whether the catalog has just the images of this table, so that what the table lacks is new to both."""
+        """Return whether the catalog has just the images of this table, so that what the table lacks is new to both."""
         held = self.table.dataset.count_rows() if self.table.dataset is not None else 0
         return bool(self.writer.read("select count(*) from images")[0][0] == held)
 

@@ -122,7 +122,7 @@ class ImageStream:
             yield self._finish(pending)
 
     def committed(self, ids: Iterable[str]) -> None:
-        """Say that images are in the index, so that from now on ``is_known`` answers for them."""
+        """Record that images are in the index, so that from now on ``is_known`` answers for them."""
         with self._lock:
             for image_id in ids:
                 self._under_way.pop(image_id, None)
@@ -176,7 +176,7 @@ class ImageStream:
     def _sift(
         self, items: Sequence[SourceItem], contents: Iterable[bytes | str]
     ) -> tuple[list[tuple[Candidate, bytes]], list[tuple[str, str]], list[Candidate]]:
-        """Tell new images from known ones and from files that can't be read."""
+        """Distinguish new images from known ones and from files that can't be read."""
         read: list[tuple[Candidate, bytes]] = []
         failures: list[tuple[str, str]] = []
         for item, content in zip(items, contents, strict=True):

@@ -40,21 +40,21 @@ class Line:
         return ClipdbError(f"{self.place}: {problem}")
 
     def whole(self, column: str, least: int) -> int:
-        """Give a cell as a whole number, or raise ClipdbError."""
+        """Return a cell as a whole number, or raise ClipdbError."""
         cell = self.cells[column]
         if not _NUMBER.fullmatch(cell) or int(cell) < least:
             raise self.wrong(f"the {column} is {quoted(cell)}: write a whole number, counted from {least}")
         return int(cell)
 
     def words(self, column: str, beside: str = "") -> str:
-        """Give a cell in which there is something beside some characters, or raise ClipdbError."""
+        """Return a cell in which there is something beside some characters, or raise ClipdbError."""
         cell = self.cells.get(column, "")
         if not cell.strip(beside):
             raise self.wrong(f"the {column} is empty: fill it in, or take the row out")
         return cell
 
     def name(self, column: str, most: int = MOST_NAME) -> str:
-        """Give a cell that names something, on one line, or raise ClipdbError."""
+        """Return a cell that names something, on one line, or raise ClipdbError."""
         cell = self.words(column, beside=NOT_IN_A_NAME)
         if not is_name(cell, most):
             raise self.wrong(
@@ -63,11 +63,11 @@ class Line:
         return cell
 
     def share(self, column: str) -> float | None:
-        """Give a cell as a fraction, None where it is empty, or raise ClipdbError."""
+        """Return a cell as a fraction, None where it is empty, or raise ClipdbError."""
         return self.number(column, 0, 1, "a fraction from 0 to 1")
 
     def number(self, column: str, least: float, most: float, wanted: str) -> float | None:
-        """Give a cell as a number in a range, None where it is empty, or raise ClipdbError."""
+        """Return a cell as a number in a range, None where it is empty, or raise ClipdbError."""
         cell = self.cells.get(column, "")
         if not cell:
             return None
@@ -80,7 +80,7 @@ class Line:
         return number
 
     def key(self, model_id: str | None) -> Key:
-        """Give the row's head: its model's id, its layer, its number; or raise ClipdbError."""
+        """Return the row's head: its model's id, its layer, its number; or raise ClipdbError."""
         if model_id is None:
             model_id = "/".join(self.cells[column] for column in _MODEL)
             try:
@@ -166,7 +166,7 @@ def put_heads(connection: duckdb.DuckDBPyConnection, keys: Set[Key]) -> None:
 
 
 def head_row(key: Key) -> Row:
-    """Give a head's key as columns."""
+    """Return a head's key as columns."""
     return dict(zip(("model_id", "layer", "head"), key, strict=True))
 
 

@@ -167,7 +167,7 @@ def _adjusted(eta_squared: float, count: int, groups: int) -> float:
 
 
 def _chance(n: int, sizes: np.ndarray, total: float, squared: float, fourth: float) -> float | None:
-    """Give the eta squared that 5 % of all permutations of the images exceed.
+    """Return the eta squared that 5 % of all permutations of the images exceed.
 
     Mean and variance over the permutations are exact (Kazi-Aoual, Hitier, Sabatier and Lebreton 1995, Computational
     Statistics & Data Analysis 20, for the trace of a product of two centred matrices, here XX' and the projection onto

@@ -73,7 +73,7 @@ def kinds_of_descriptions(embeddings: np.ndarray) -> np.ndarray:
 
 
 def group_images(dataset: Any, directions: Mapping[str, np.ndarray]) -> Groups:
-    """Give every image, for each property, the description that its whole embedding is nearest to.
+    """Find for every image, and each property, the description that its whole embedding is nearest to.
 
     Embeddings are centred over the images first. One pass takes their mean, a second one compares.
 

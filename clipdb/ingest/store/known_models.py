@@ -27,7 +27,7 @@ def require_same_model(reader: Reader, model: Model) -> None:
 
 
 def _difference(reader: Reader, model: Model) -> str | None:
-    """Say in which way the index has another model of the same name."""
+    """Return in which way the index has another model of the same name."""
     rows = reader.read(
         "select embed_dim, weights_sha256, tensors_sha256, preprocess::varchar, config::varchar from models "
         "where model_id = ?",
@@ -47,7 +47,7 @@ def _difference(reader: Reader, model: Model) -> str | None:
 
 
 def _stray(reader: Reader, model: Model) -> str | None:
-    """Say which head the model has not that an import has named, before the index had the model."""
+    """Return which head the model has not that an import has named, before the index had the model."""
     layers, heads = model.adapter.layers, model.adapter.heads
     stray = reader.read(
         "select name from heads where model_id = ? and (layer >= ? or head >= ?) order by layer, head limit 1",

@@ -63,7 +63,7 @@ class VectorTable:
         return None if self.dataset is None else self.dataset.schema
 
     def known(self, ids: Sequence[str], columns: Sequence[str] = ()) -> set[str]:
-        """Say which ids are in, with a vector in each of some head columns."""
+        """Return which ids are in, with a vector in each of some head columns."""
         listed = ", ".join(f"'{i}'" for i in ids)  # ids are hexadecimal digests of clipdb's own making
         complete = "".join(f" and {column} is not null" for column in columns)
         with self._handle:

@@ -69,7 +69,7 @@ class Writer(Reader):
     Parameters
     ----------
     index
-        Directory of the index; it is made where there is none, and taken away again if the run commits nothing.
+        Directory of the index; it is made if it doesn't exist, and taken away again if the run commits nothing.
     command
         Verb that writes, for the table ``runs``.
     arguments

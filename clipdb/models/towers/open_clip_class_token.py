@@ -36,7 +36,7 @@ class OpenClipClassToken:
 
     @staticmethod
     def misfit(visual: Any) -> str | None:
-        """Say why this family doesn't fit a tower; None where it does."""
+        """Return why this family doesn't fit a tower; None where it does."""
         from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 
         if not isinstance(visual, VisionTransformer):

@@ -27,7 +27,7 @@ def functions() -> dict[str, TableFunction]:
 
 
 def register(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Give a connection all table functions; they vanish with it."""
+    """Register all table functions on a connection; they vanish with it."""
     opened = next(_openings)
     for function in functions().values():
         function.register(connection, context, opened)

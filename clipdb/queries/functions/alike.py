@@ -54,7 +54,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float | None:
 
 
 def _compared(one: _Head, other: _Head) -> tuple[float | None, float | None, float | None]:
-    """Give linear CKA, and the share of each head's variance that a linear function of the other's vectors explains.
+    """Return linear CKA, and the share of each head's variance that a linear function of the other's vectors explains.
 
     Kornblith et al., arXiv 1905.00414, section 3: CKA = ||X^T Y||_F^2 / (||X^T X||_F ||Y^T Y||_F) of centred X and Y,
     and R^2_LR = ||Q_X^T Y||_F^2 / ||Y||_F^2 with Q_X an orthonormal basis of X's columns. The second is adjusted for

@@ -8,7 +8,7 @@ from clipdb.queries.functions.base.table_function import Rows, TableFunction, ea
 
 
 def nearest(context: Context, model: str | None, image: str, k: int) -> Rows:
-    """Give the k images ``(image_id, score, rank)`` whose embeddings have the largest cosine with an image's."""
+    """Return the k images ``(image_id, score, rank)`` whose embeddings have the largest cosine with an image's."""
     model = context.model(model)
     store, subjects = context.store, context.subjects
     vectors = store.embeddings(model, "images")

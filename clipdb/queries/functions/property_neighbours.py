@@ -20,7 +20,7 @@ from clipdb.schema.names import Head
 
 
 def nearest(context: Context, model: str | None, image: str, like: str, unlike: str | None, k: int, space: str) -> Rows:
-    """Give the k images ``(image_id, score, rank)`` that are most like an image in some properties and not in others.
+    """Return the k images ``(image_id, score, rank)`` that are most like an image in some properties and not in others.
 
     Raises
     ------

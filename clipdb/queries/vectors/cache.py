@@ -45,7 +45,7 @@ class VectorStore:
         return [model for model, k in self._vectors.keys if k == kind]
 
     def has(self, model: str, kind: Kind) -> bool:
-        """Say whether a model has vectors of a kind."""
+        """Return whether a model has vectors of a kind."""
         return (model, kind) in self._keys
 
     def table(self, model: str, kind: Kind) -> Table:
@@ -91,7 +91,7 @@ class VectorStore:
             )
 
     def ids(self, model: str, kind: Kind) -> np.ndarray:
-        """Give the ids of a table's rows, ascending, as ASCII bytes ``[n]``."""
+        """Return the ids of a table's rows, ascending, as ASCII bytes ``[n]``."""
         return self._order(model, kind)[0]
 
     def position(self, model: str, kind: Kind, whole_id: str) -> int | None:
@@ -109,11 +109,11 @@ class VectorStore:
         return [one.decode() for one in ids[row : row + most] if one.startswith(wanted)]
 
     def head(self, model: str, kind: Kind, head: Head) -> np.ndarray:
-        """Give a head's vectors, float32 ``[n, head_dim]``; NaN where a row has none yet."""
+        """Return a head's vectors, float32 ``[n, head_dim]``; NaN where a row has none yet."""
         return self._column(model, kind, head_column(*head))
 
     def embeddings(self, model: str, kind: Kind) -> np.ndarray:
-        """Give the unit embeddings, float32 ``[n, D]``."""
+        """Return the unit embeddings, float32 ``[n, D]``."""
         return self._column(model, kind, "embedding")
 
     def row(self, model: str, kind: Kind, position: int) -> tuple[np.ndarray, dict[Head, np.ndarray]]:
@@ -130,7 +130,7 @@ class VectorStore:
         return row.column("embedding").combine_chunks().flatten().to_numpy().astype(np.float32), vectors
 
     def _order(self, model: str, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
-        """Give the ids ascending, and each one's row in the table."""
+        """Return the ids ascending, and each one's row in the table."""
         with self._lock:
             if (model, kind) not in self._ids:
                 key = "image_id" if kind == "images" else "text_id"
@@ -141,7 +141,7 @@ class VectorStore:
             return self._ids[model, kind]
 
     def keep(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Give what was kept under a key, made when it is first asked for or was dropped since.
+        """Return what was kept under a key, made when it is first asked for or was dropped since.
 
         Parameters
         ----------

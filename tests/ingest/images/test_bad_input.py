@@ -132,7 +132,7 @@ def test_a_device_that_is_not_there(device: str, new: Path, scenes: Path, model:
     if {"cuda": torch.cuda, "mps": torch.backends.mps}.get(device, torch.xpu).is_available():
         pytest.skip(f"{device} is here")
     line = refused("ingest", "images", scenes, *model, *HERE, "--device", device, "-i", new)
-    assert line.startswith(f"--device {device} is not to be had: ") and line.endswith("try --device cpu")
+    assert line.startswith(f"--device {device} can't be used: ") and line.endswith("try --device cpu")
     assert not list(new.parent.iterdir())
 
 
@@ -248,7 +248,7 @@ def test_verbs_that_need_an_index(verb: str, new: Path) -> None:
 
 def test_an_index_without_a_name(scenes: Path, model: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "is no name for an index" in refused("ingest", "images", scenes, *model, *HERE, "-i", ".")
+    assert "isn't a valid name for an index" in refused("ingest", "images", scenes, *model, *HERE, "-i", ".")
     assert not list(tmp_path.iterdir())
 
 

@@ -165,7 +165,7 @@ def test_a_hostile_answer_is_an_error(attempt: Attempt, name: str) -> None:
 def test_hostile_answers_are_counted(attempt: Attempt) -> None:
     count = len(HOSTILE)
     assert attempt.exit_code == 0
-    assert f"{count} heads labelled by llm:small, 0 skipped, {count} failed (the first so: " in attempt.said
+    assert f"{count} heads labelled by llm:small, 0 skipped, {count} failed (the first: " in attempt.said
     found = rows(attempt.index, "select status, count(*), count(property) from labels group by all order by all")
     assert found == [("error", count, 0), ("ok", count, count)]
     assert rows(attempt.index, "select added, failed from runs where command = 'label'") == [(count, count)]
@@ -202,7 +202,7 @@ def test_it_tries_again_and_waits_as_long_as_the_server_says(index: Path) -> Non
 def test_all_fail(index: Path) -> None:
     with serving(lambda asked: failed(500, "out of order")) as server:
         line = refused(*asking("label", index, server.url))
-    assert line == "no head was labelled, all of 6 calls failed, the first so: HTTP 500: out of order"
+    assert line == "no head was labelled, all of 6 calls failed; the first: HTTP 500: out of order"
     assert rows(index, "select status, count(*), count(property) from labels group by all") == [("error", 6, 0)]
 
 

@@ -315,7 +315,7 @@ def test_what_failed_is_asked_again(index: Path) -> None:
 def test_all_fail(index: Path) -> None:
     with serving(lambda asked: failed(500, "out of order")) as server:
         line = refused(*asking("judge", index, server.url))
-    assert line == "nothing was judged, all of 6 calls failed, the first so: HTTP 500: out of order"
+    assert line == "nothing was judged, all of 6 calls failed; the first: HTTP 500: out of order"
     assert rows(index, "select status, count(*), count(verdict) from judgements group by all") == [("error", 30, 0)]
 
 

@@ -204,7 +204,7 @@ def test_a_repeat_waits_for_the_one_before(index: Path) -> None:
 
     with serving(once) as server:
         line = done(*asking("label", index, server.url, "--repeats", 2))
-        assert "10 heads labelled by llm:small, 0 skipped, 1 failed (the first so: HTTP 400: no)" in line
+        assert "10 heads labelled by llm:small, 0 skipped, 1 failed (the first: HTTP 400: no)" in line
         assert "2 heads labelled by llm:small, 10 skipped, 0 failed" in done(
             *asking("label", index, server.url, "--repeats", 2)
         )
@@ -284,7 +284,7 @@ def test_a_pool_without_properties_needs_words(tmp_path: Path) -> None:
         line = refused(*asking("label", index, server.url))
         assert line == (
             "the pool 'plain' names no properties to choose from: "
-            "add --vocabulary FILE with a property a line, or --open for the model's own words"
+            "add --vocabulary FILE with one property per line, or --open for the model's own words"
         )
         assert server.asked == []
         assert "2 heads labelled" in done(*asking("label", index, server.url, "--open"))
@@ -315,7 +315,7 @@ def test_no_spans(index: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("words.txt", b"", "has no property: write one a line"),
+        ("words.txt", b"", "has no property: write one per line"),
         ("words.txt", b"\xff\xfe\x00", "is not UTF-8 text"),
         ("words.txt", b"x" * 81, "has a property of more than 80 characters"),
         ("words.txt", b"\n".join(b"%d" % one for one in range(501)), "has 501 properties, more than the 500"),

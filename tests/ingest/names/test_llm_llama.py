@@ -157,5 +157,5 @@ def test_answers_that_are_cut_off_are_errors(index: Path, llama: Llama) -> None:
 def test_a_prompt_that_is_too_long_fails_alone(llama: Llama, tmp_path: Path) -> None:
     index = span_index(tmp_path / "long.clipdb", heads=2, pool={"a heron " * 2000: "birds", "a kettle": "things"})
     line = done(*asking("label", index, llama, "--spans", 1))
-    assert "1 head labelled by llm:random, 0 skipped, 1 failed (the first so: HTTP 400: " in line
+    assert "1 head labelled by llm:random, 0 skipped, 1 failed (the first: HTTP 400: " in line
     assert rows(index, "select head, status from labels order by head") == [(0, "error"), (1, "ok")]

@@ -55,7 +55,7 @@ class Worker:
         self._launch()
 
     def send(self, images: Sequence[bytes]) -> None:
-        """Give the process images to decode, after starting it if it is not there.
+        """Send the process images to decode, after starting it if it is not there.
 
         Raises
         ------

@@ -54,7 +54,7 @@ class DecodePool:
     preprocess
         What the model wants.
     workers
-        Number of processes, 0 for threads (one a core).
+        Number of processes, 0 for threads (one per core).
 
     Raises
     ------

@@ -126,7 +126,7 @@ def _folder(path: str) -> Iterable[Source]:
 
 
 def _file(path: str) -> Source:
-    """Tell a file's kind by its suffix, else by whether it is text."""
+    """Find a file's kind by its suffix, else by whether it is text."""
     lower = path.lower()
     if Path(path).is_file() and annotated.names_paths(path):
         return annotated.AnnotatedList(path)
@@ -152,6 +152,6 @@ def _file(path: str) -> Source:
 
 
 def _is_binary(path: str) -> bool:
-    """Tell whether a file is not text."""
+    """Return whether a file is not text."""
     with Path(path).open("rb") as file:
         return b"\0" in file.read(4096)

@@ -56,13 +56,13 @@ class Folder:
 
 
 def unread_kind(path: str) -> list[str]:
-    """Give the suffix of a picture or film of a kind that is not read, in a list; for any other file an empty one."""
+    """Return the suffix of a picture or film of a kind that is not read, in a list; for any other file an empty one."""
     suffix = PurePosixPath(path).suffix.lower()
     return [suffix] if suffix in UNREAD else []
 
 
 def unread_kinds(unread: Counter[str]) -> str:
-    """Say how many files of which kinds are not read, and what to do about them."""
+    """Return how many files of which kinds are not read, and what to do about them."""
     counts = ", ".join(f"{number:,} {suffix}" for suffix, number in unread.most_common())
     advice = [HEIC_HINT] if any(suffix in HEIC for suffix in unread) else []
     if any(suffix not in HEIC for suffix in unread):

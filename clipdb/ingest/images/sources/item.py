@@ -102,12 +102,12 @@ def read_file(path: str) -> bytes:
 
 
 def too_large(size: int) -> str:
-    """Say that `size` bytes are too many for one image."""
+    """State that `size` bytes are too many for one image."""
     return f"the file has {size:,} bytes: more than {MAX_BYTES:,} are not read"
 
 
 def is_image(name: str) -> bool:
-    """Tell by the suffix, in any case, and leave hidden files out."""
+    """Decide by the suffix, in any case, and leave hidden files out."""
     return name.lower().endswith(IMAGES) and not PurePosixPath(name).name.startswith(".")
 
 

@@ -125,7 +125,7 @@ def read_row(path: str, row: int) -> bytes:
 
 
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Give the rows by column; a value that Python has none for, as a date of the year 300,000, is null."""
+    """Return the rows by column; a value that Python has none for, as a date of the year 300,000, is null."""
     columns = [_values(column) for column in batch.columns]
     return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -171,14 +171,14 @@ def _image_column(schema: pa.Schema, features: dict[str, dict[str, Any]], path: 
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
-    """Tell whether a column is binary or a struct with a binary field ``bytes``."""
+    """Return whether a column is binary or a struct with a binary field ``bytes``."""
     if pa.types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0 and holds_bytes(kind.field("bytes").type)
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
 
 
 def is_scalar(kind: pa.DataType) -> bool:
-    """Tell whether a column's values go into JSON as they are."""
+    """Return whether a column's values go into JSON as they are."""
     return not (pa.types.is_nested(kind) or holds_bytes(kind) or pa.types.is_fixed_size_binary(kind))
 
 

@@ -35,11 +35,11 @@ def read_uri(uri: str) -> bytes:
             return _read(uri, partial(parquet_shards.read_row, container, int(part[len(_ROW) :])))
         if lower.endswith(tar_shards.SUFFIXES):
             return _read(uri, partial(tar_shards.read_member, container, part))
-    raise ClipdbError(f"the image file {uri} is not there any more: put it back, or give the path of a copy")
+    raise ClipdbError(f"the image file {uri} no longer exists: put it back, or give the path of a copy")
 
 
 def found(uri: str) -> bool:
-    """Tell whether there is still a file at the uri of an image, or at that of the shard it is in."""
+    """Return whether there is still a file at the uri of an image, or at that of the shard it is in."""
     return bool(uri) and (Path(uri).is_file() or any(True for _ in _splits(uri)))
 
 

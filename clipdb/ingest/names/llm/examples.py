@@ -40,7 +40,7 @@ class Examples:
         return hashlib.sha256(_FORM.dump_json(self.entries)).hexdigest() if self.entries else None
 
     def data(self) -> list[dict[str, object]]:
-        """Give them as JSON can hold them."""
+        """Return them as JSON can hold them."""
         return [asdict(entry) for entry in self.entries]
 
 

@@ -46,7 +46,7 @@ def check_worth_going_on(error: Exception, server: Server, secrets: Sequence[str
 
 
 def reason(error: Exception, server: Server) -> str:
-    """Say why there is no answer. What a server says is in it, so secrets are still to be hidden."""
+    """Return why there is no answer. What a server says is in it, so secrets are still to be hidden."""
     match error:
         case openai.APITimeoutError():
             return f"no answer within {server.timeout:g} s"
@@ -70,12 +70,12 @@ def reason(error: Exception, server: Server) -> str:
 
 
 def _misfit(error: ErrorDetails) -> str:
-    """Say what of an answer doesn't hold: where, what stands there, and what should, which may be a long list."""
+    """Return what of an answer doesn't hold: where, what stands there, and what should, which may be a long list."""
     given = [f"{error['input']!r:.60}"] if isinstance(error["input"], str | int | float) and error["loc"] else []
     return ": ".join([*map(str, error["loc"]), *given, error["msg"]])
 
 
 def _said(error: openai.APIStatusError) -> str:
-    """Give what a server says of an error, without the SDK's words around it where it says it as OpenAI's API does."""
+    """Return what a server says of an error, without the SDK's words around it where it says it as OpenAI's API does."""
     said = error.body.get("message") if isinstance(error.body, dict) else None
     return said if isinstance(said, str) else error.message

@@ -67,7 +67,7 @@ def plan(reader: Reader, judging: Judging, judge: str) -> Plan:
 
 
 def answering(server: Server, judging: Judging) -> Server:
-    """Give a server room for a verdict on each span."""
+    """Leave a server room for a verdict on each span."""
     return replace(server, max_tokens=server.max_tokens + TOKENS_A_VERDICT * judging.top)
 
 
@@ -94,7 +94,7 @@ def judge_by_llm(
     Returns
     -------
     Outcome
-        In questions, one a head and name; its rows are verdicts.
+        In questions, one per head and name; its rows are verdicts.
 
     Raises
     ------

@@ -55,7 +55,7 @@ class Verdicts(BaseModel):
     head: str
 
     def in_order(self) -> list[bool | None]:
-        """Give the verdicts: true where the description fits, None where the judge is not sure."""
+        """Return the verdicts: true where the description fits, None where the judge is not sure."""
         fields = self.model_dump(exclude={"head"})
         return [VERDICTS[fields[f"span_{number}"]] for number in range(1, len(fields) + 1)]
 

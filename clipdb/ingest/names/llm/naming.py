@@ -49,7 +49,7 @@ class Naming:
     spans
         How many of a head's first spans are shown.
     vocabulary
-        File with a property a line; else the pool's own properties are chosen from.
+        File with one property per line; else the pool's own properties are chosen from.
     open
         Let the model find its own words.
     examples
@@ -64,7 +64,7 @@ class Naming:
     examples: Path = SHIPPED
 
     def arguments(self) -> dict[str, Any]:
-        """Give what a run's row says of it."""
+        """Return what a run's row says of it."""
         vocabulary = "open" if self.open else str(self.vocabulary or "pool")
         examples = "shipped" if self.examples == SHIPPED else str(self.examples)
         return {
@@ -152,7 +152,7 @@ def label_by_llm(
     Returns
     -------
     Outcome
-        Of questions, one a head and repeat.
+        Of questions, one per head and repeat.
 
     Raises
     ------

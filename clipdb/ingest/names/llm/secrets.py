@@ -42,7 +42,7 @@ def read_key(variable: str, base_url: str | None) -> str:
 
 
 def shown_url(base_url: str | None) -> str | None:
-    """Give a server's address without user and password, as it may be stored, printed and logged.
+    """Return a server's address without user and password, as it may be stored, printed and logged.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def shown_url(base_url: str | None) -> str | None:
 
 
 def login(base_url: str | None) -> tuple[str, str] | None:
-    """Give the user and password in a server's address, where it has them."""
+    """Return the user and password in a server's address, where it has them."""
     parts = urlsplit(base_url or "")
     return (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
 
@@ -81,7 +81,7 @@ def secrets_of(key: str, base_url: str | None) -> list[str]:
 
 
 def tells(text: str, secrets: Sequence[str]) -> bool:
-    """Say whether a text has a secret in it, or much of one; what is as short as a word is none."""
+    """Return whether a text has a secret in it, or much of one; what is as short as a word is none."""
     long = (secret for secret in secrets if len(secret) >= _PART)
     return any(part in text for secret in long for part in _parts(secret, min(_MUCH, len(secret))))
 

@@ -31,13 +31,13 @@ def pool_vocabulary(reader: Reader, pool: str) -> tuple[str, ...]:
     if not names:
         raise ClipdbError(
             f"the pool {pool!r} names no properties to choose from: "
-            "add --vocabulary FILE with a property a line, or --open for the model's own words"
+            "add --vocabulary FILE with one property per line, or --open for the model's own words"
         )
     return _checked(names, f"the pool {pool!r}")
 
 
 def read_vocabulary(path: Path) -> tuple[str, ...]:
-    """Read a file with a property a line; empty lines and repeated properties don't count.
+    """Read a file with one property per line; empty lines and repeated properties don't count.
 
     Raises
     ------
@@ -49,10 +49,10 @@ def read_vocabulary(path: Path) -> tuple[str, ...]:
     except OSError as error:
         raise ClipdbError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ClipdbError(f"{path} is not UTF-8 text: write it in UTF-8, a property a line") from error
+        raise ClipdbError(f"{path} is not UTF-8 text: write it in UTF-8, one property per line") from error
     names = _different(lines)
     if not names:
-        raise ClipdbError(f"{path} has no property: write one a line")
+        raise ClipdbError(f"{path} has no property: write one per line")
     return _checked(names, str(path))
 
 

@@ -51,7 +51,7 @@ class Decision:
 
 
 def reviewer_name(name: str) -> str:
-    """Give the labeller and judge that a person is in the tables: ``human:NAME``.
+    """Return the labeller and judge that a person is in the tables: ``human:NAME``.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def reviewer_name(name: str) -> str:
         If the name is empty, not one line or too long.
     """
     if not is_name(name):
-        raise ClipdbError(f"{quoted(name)} is no name: say who reviews with --reviewer NAME")
+        raise ClipdbError(f"{quoted(name)} isn't a valid name: say who reviews with --reviewer NAME")
     return HUMAN + name.strip()
 
 

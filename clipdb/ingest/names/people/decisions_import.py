@@ -36,7 +36,7 @@ def import_reviews(index: Path, file: Path, model_id: str | None = None) -> tupl
     Parameters
     ----------
     index
-        Directory of the index; made where there is none.
+        Directory of the index; made if it doesn't exist.
     file, model_id
         As `read_reviews` takes them.
 
@@ -75,7 +75,7 @@ def import_reviews(index: Path, file: Path, model_id: str | None = None) -> tupl
 
 
 def _new(connection: duckdb.DuckDBPyConnection, reviews: Reviews, run: str) -> dict[str, list[Row]]:
-    """Give the rows that the index lacks, by table, with their run."""
+    """Return the rows that the index lacks, by table, with their run."""
     return {
         "labels": _lacking(connection, "labels", reviews.labels, run),
         "judgements": _lacking(connection, "judgements", reviews.judgements, run),

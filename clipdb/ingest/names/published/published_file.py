@@ -65,7 +65,7 @@ def read_spans(path: Path, model_id: str | None = None) -> Published:
 
 
 def read_labels(path: Path, model_id: str | None = None) -> Published:
-    """Read names: a row a head, with its property.
+    """Read names: one row per head, with its property.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def read_labels(path: Path, model_id: str | None = None) -> Published:
 
 
 def _add_up(spans: Sequence[Row]) -> None:
-    """Give spans in order of rank their cumulative variance, as far as each one's own is known."""
+    """Add to spans, in order of rank, their cumulative variance, as far as each one's own is known."""
     explained = [row["variance_explained"] for row in spans]
     known = [] if None in explained else list(accumulate(explained))
     for row, so_far in zip(spans, known or [None] * len(spans), strict=True):

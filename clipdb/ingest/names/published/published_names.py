@@ -124,7 +124,7 @@ def import_published(
     Parameters
     ----------
     index
-        Directory of the index; made where there is none.
+        Directory of the index; made if it doesn't exist.
     kind
         What the file holds.
     file, model_id
@@ -139,7 +139,7 @@ def import_published(
         nothing is written then.
     """
     if not is_name(source):
-        raise ClipdbError(f"{quoted(source)} is no name: give the source a short one with --source NAME")
+        raise ClipdbError(f"{quoted(source)} isn't a valid name: give the source a short one with --source NAME")
     if source in pools.shipped():
         raise ClipdbError(f"{source} is a pool that ships with clipdb: choose another name for --source")
     how = _KINDS[kind]

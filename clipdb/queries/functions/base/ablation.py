@@ -142,7 +142,7 @@ class Removal:
 
 
 def have_vectors(context: Context, model: str, heads: Sequence[Head]) -> np.ndarray:
-    """Say which images have vectors of all these heads; one layer or another may have been added later."""
+    """Return which images have vectors of all these heads; one layer or another may have been added later."""
     usable = np.ones(len(context.store.ids(model, "images")), bool)
     for head in heads:
         usable &= ~np.isnan(context.store.head(model, "images", head)[:, 0])

@@ -119,7 +119,7 @@ def read_task(context: Context, model: str, target: str, template: str, group: s
 
 
 def text_embeddings(context: Context, model: str, texts: Sequence[str]) -> np.ndarray:
-    """Give unit embeddings, float32 ``[n, D]``: from the index's texts where they are there, else from the model."""
+    """Return unit embeddings, float32 ``[n, D]``: from the index's texts where they are there, else from the model."""
     rows = {text: context.subjects.text_row(model, text) for text in dict.fromkeys(texts)}
     stored = {text: row for text, row in rows.items() if row is not None}
     unknown = [text for text in rows if text not in stored]

@@ -98,7 +98,7 @@ class Context:
         return one_model(known, wanted)
 
     def heads(self, model: str) -> ModelHeads:
-        """Give a model's heads, read once."""
+        """Return a model's heads, read once."""
         with self._reading() as cursor:
             if model not in self._heads:
                 self._heads[model] = read_model_heads(cursor, model)

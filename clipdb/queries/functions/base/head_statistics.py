@@ -41,7 +41,7 @@ class Moments:
 
 
 def head_moments(context: Context, model: str, head: Head) -> Moments:
-    """Give a head's moments, computed when they are first asked for."""
+    """Return a head's moments, computed when they are first asked for."""
 
     def pack() -> np.ndarray:
         moments = Moments.of(context.store.head(model, "images", head))

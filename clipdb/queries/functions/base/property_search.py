@@ -22,7 +22,7 @@ _ROWS_AT_ONCE = 8192
 def similarities(
     context: Context, model: str, query: Sequence[np.ndarray], heads: Sequence[Head], space: str
 ) -> np.ndarray:
-    """Give the cosine of every image with a query, over some heads together, after the heads' means are taken off.
+    """Return the cosine of every image with a query, over some heads together, after the heads' means are taken off.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def similarities(
 def _lengths(
     context: Context, model: str, heads: Sequence[Head], space: str, means: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """Give the lengths of all images' vectors over some heads together, kept between calls: float32 ``[n]``."""
+    """Return the lengths of all images' vectors over some heads together, kept between calls: float32 ``[n]``."""
 
     def make() -> np.ndarray:
         matrices = [context.store.head(model, "images", head) for head in heads]

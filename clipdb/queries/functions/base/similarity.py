@@ -53,7 +53,7 @@ class Candidates:
     def nearest(
         self, queries: Sequence[np.ndarray], itself: Sequence[int | None], k: int, among: np.ndarray | None = None
     ) -> list[list[tuple[Any, ...]]]:
-        """Give the k best rows ``(id, score, rank)`` of each query.
+        """Return the k best rows ``(id, score, rank)`` of each query.
 
         Parameters
         ----------
@@ -76,7 +76,7 @@ class Candidates:
 def best(
     ids: np.ndarray, scores: np.ndarray, k: int, itself: int | None = None, among: np.ndarray | None = None
 ) -> list[tuple[Any, ...]]:
-    """Give the k best rows ``(id, score, rank)``, ranks from 1; equal scores in order of id.
+    """Return the k best rows ``(id, score, rank)``, ranks from 1; equal scores in order of id.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def check_k(k: int) -> int:
 
 
 def mean_of(context: Context, model: str, kind: Kind, head: Head) -> np.ndarray:
-    """Give the mean of a head's vectors over the images, as the catalog has it, or over the texts: ``[head_dim]``."""
+    """Return the mean of a head's vectors over the images, as the catalog has it, or over the texts: ``[head_dim]``."""
     mean = context.heads(model).means.get(head) if kind == "images" else None
     if mean is not None:
         return mean
@@ -158,7 +158,7 @@ def head_candidates(context: Context, model: str, kind: Kind, head: Head, measur
 
 
 def lengths(vectors: np.ndarray, mean: np.ndarray | None = None) -> np.ndarray:
-    """Give the lengths of vectors ``[n, d]``, after a mean is taken off: float32 ``[n]``."""
+    """Return the lengths of vectors ``[n, d]``, after a mean is taken off: float32 ``[n]``."""
     found = np.empty(len(vectors), np.float32)
     for start in range(0, len(vectors), _ROWS_AT_ONCE):
         some = vectors[start : start + _ROWS_AT_ONCE]

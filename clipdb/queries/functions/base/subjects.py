@@ -93,7 +93,7 @@ class Subjects:
         return one_image(image, found, f"among the images of {model}")
 
     def image(self, model: str, image: str) -> tuple[str, ImageVectors]:
-        """Give an image's id and vectors; one that the index lacks goes through the model once.
+        """Return an image's id and vectors; one that the index lacks goes through the model once.
 
         Parameters
         ----------
@@ -119,17 +119,17 @@ class Subjects:
         return image_id, vectors
 
     def image_row(self, model: str, image: str) -> int | None:
-        """Give an image's row among the store's ids, None where the index lacks it."""
+        """Return an image's row among the store's ids, None where the index lacks it."""
         return self._store.position(model, "images", self.image_id(model, image))
 
     def text_row(self, model: str, text: str) -> int | None:
-        """Give a text's row among the store's ids, None where the index lacks it."""
+        """Return a text's row among the store's ids, None where the index lacks it."""
         if not self._store.has(model, "texts"):
             return None
         return self._store.position(model, "texts", text_id(text))
 
     def image_heads(self, model: str, image: str, heads: Sequence[Head]) -> tuple[int | None, list[np.ndarray] | None]:
-        """Give an image's row and its vectors under some heads, from the matrices that a search needs anyway.
+        """Return an image's row and its vectors under some heads, from the matrices that a search needs anyway.
 
         Returns
         -------
@@ -151,7 +151,7 @@ class Subjects:
         return row, None if any(np.isnan(vector[0]) for vector in vectors) else vectors
 
     def text_head(self, model: str, text: str, head: Head) -> tuple[int | None, np.ndarray]:
-        """Give a text's row among the store's ids, None where the index lacks it, and Q^T t ``[head_dim]`` of a head.
+        """Return a text's row among the store's ids, None where the index lacks it, and Q^T t ``[head_dim]`` of a head.
 
         Raises
         ------
@@ -168,7 +168,7 @@ class Subjects:
         return row, self._heads_of(model).bases[head].T @ self.text(model, text).embedding
 
     def text(self, model: str, text: str) -> TextVectors:
-        """Give a text's vectors; one that the index lacks goes through the model once.
+        """Return a text's vectors; one that the index lacks goes through the model once.
 
         Raises
         ------
@@ -178,7 +178,7 @@ class Subjects:
         return self.texts(model, [text])[0]
 
     def texts(self, model: str, texts: Sequence[str]) -> list[TextVectors]:
-        """Give the vectors of texts; those that the index lacks go through the model together.
+        """Return the vectors of texts; those that the index lacks go through the model together.
 
         Raises
         ------

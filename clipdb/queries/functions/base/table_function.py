@@ -59,7 +59,7 @@ class TableFunction:
     needed: Sequence[str] = ()
 
     def register(self, connection: duckdb.DuckDBPyConnection, context: Context, opened: int) -> None:
-        """Give a connection the function.
+        """Register the function on a connection.
 
         Parameters
         ----------
