@@ -52,9 +52,7 @@ def command() -> None:
     help="Number type that the model runs in; vectors are stored as float16 all the same.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images per forward pass [default: 32, on a GPU 256].")
-@click.option(
-    "--workers", type=click.IntRange(min=0), help="Processes that decode; 0: threads [default: one per core]."
-)
+@click.option("--workers", type=click.IntRange(min=0), help="Decoding processes; 0: threads [default: one per core].")
 @click.option("--split", help="Name of the split that these images are of.")
 @click.option("--label-from", type=click.Choice(["parent"]), help="Label images by the folder that they lie in.")
 @click.option(
@@ -121,8 +119,8 @@ def images(
 def texts(index: Path, file: Path | None, pool: str, checkpoint: Path | None, device: str) -> None:
     """Store a pool of descriptions and embed it for every model of the index.
 
-    FILE has one description per line, or is CSV or Parquet with a column text and perhaps property. Without FILE, the pool
-    of that name that ships with clipdb is taken: general or scenes.
+    FILE has one description per line, or is CSV or Parquet with a column text and perhaps property. Without FILE, the
+    pool of that name that ships with clipdb is taken: general or scenes.
     """
     from clipdb.api.describing import ingest_texts
 

@@ -96,7 +96,7 @@ class TextTower:
             _warn_of_unknown_words(texts)
 
     def _lengths(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Give how many tokens of each text are run: up to the end mark, or all.
+        """Return how many tokens of each text are run: up to the end mark, or all.
 
         A few texts, as of a question, are not worth the proof.
         """

@@ -75,7 +75,7 @@ class OnDisk:
         return engine(self._path)
 
     def is_about(self, error: duckdb.Error) -> bool:
-        """Tell that DuckDB's errors speak for themselves."""
+        """Return False: DuckDB's errors speak for themselves."""
         return False
 
     def unreadable(self, error: duckdb.Error) -> ClipdbError:

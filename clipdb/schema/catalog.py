@@ -108,7 +108,7 @@ def require_free(index: Path) -> None:
     Raises
     ------
     ClipdbError
-        If it is no name for one, or something else is in the way.
+        If it isn't a valid name for one, or something else is in the way.
     """
     if not index.name:
         raise ClipdbError(f"{index} isn't a valid name for an index: write one as NAME.clipdb")

@@ -42,8 +42,8 @@ def index(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("--labeller", "llm", "--llm-model", "m", "--timeout", "inf"), "inf is not in the range 0.1<=x<=3600"),
         (("--labeller", "llm", "--llm-model", "m", "--timeout", "nan"), "'--timeout': nan is not a number."),
         (("--labeller", "llm", "--llm-model", "m", "--temperature", "nan"), "'--temperature': nan is not a number."),
-        (("--labeller", "llm", "--llm-model", " "), "--llm-model ' ' is no name"),
-        (("--labeller", "llm", "--llm-model", "a\nb"), "--llm-model 'a\\nb' is no name"),
+        (("--labeller", "llm", "--llm-model", " "), "--llm-model ' ' isn't a valid name"),
+        (("--labeller", "llm", "--llm-model", "a\nb"), "--llm-model 'a\\nb' isn't a valid name"),
         (("--labeller", "human"), "'human' is not one of 'vote', 'zero-shot', 'llm'"),
     ],
 )

@@ -115,7 +115,7 @@ def test_what_would_steer_the_terminal_is_escaped(index: Path) -> None:
 
 def test_bad_input(index: Path, tmp_path: Path) -> None:
     assert "no index at" in refused("review", "--reviewer", "ann", "-i", tmp_path / "none")
-    assert "is no name" in refused("review", "--reviewer", " ", "-i", index)
+    assert "isn't a valid name" in refused("review", "--reviewer", " ", "-i", index)
     assert "has no heads named by llm:x" in refused("review", "--reviewer", "a", "--labeller", "llm:x", "-i", index)
     among = refused("review", "--reviewer", "a", "--labeller", "llm:x", "-i", index)
     assert among.endswith("choose with --labeller among vote")

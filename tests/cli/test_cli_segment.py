@@ -172,8 +172,8 @@ def test_an_image_of_the_index_is_read_where_it_was(
         moved_to(uri)
         assert done("segment", image_id, *rest, own_index, "-f", "csv") == from_file
     for uri, problem in (
-        (str(tmp_path / "gone.png"), "is not there any more: put it back, or give the path of a copy"),
-        (f"{tmp_path / 'gone.tar'}#x.png", "is not there any more"),
+        (str(tmp_path / "gone.png"), "no longer exists: put it back, or give the path of a copy"),
+        (f"{tmp_path / 'gone.tar'}#x.png", "no longer exists"),
         (f"{shard}#x/gone.png", "has no image of that name"),
         (f"{table}#row=40", "has no row 40"),
         (f"{table}#row=1", "has changed since it was ingested"),

@@ -167,7 +167,7 @@ def test_python_asks_without_sql(built: Built) -> None:
         ):
             with pytest.raises(ClipdbError, match=problem):
                 db.rows("neighbours", **arguments)
-        with pytest.raises(ClipdbError, match="no table function 'nearest': there are neighbours, "):
+        with pytest.raises(ClipdbError, match="no table function 'nearest': there are ablate, activating, "):
             db.rows("nearest")
 
 

@@ -162,7 +162,7 @@ def _is_prose(column: Sequence[str]) -> bool:
 
 
 def _least(heading: str, column: Sequence[str], width: int) -> int:
-    """Return how narrow texts may get: they keep a seventh of the line, and names up to a quarter so that they differ."""
+    """Return how narrow texts may get: a seventh of the line, and names up to a quarter so that they differ."""
     if _is_prose(column):
         return max(_NARROWEST_PROSE, width // 7)
     names = {text for text in column if " " not in text}

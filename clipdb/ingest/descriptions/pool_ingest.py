@@ -59,8 +59,8 @@ def ingest_texts(
     pool
         Name of the pool; one of that name is replaced.
     file
-        ``.txt`` (one description per line), ``.csv`` or ``.parquet`` (``text`` and perhaps ``property``); a pool that ships
-        with clipdb where it is None.
+        ``.txt`` (one description per line), ``.csv`` or ``.parquet`` (``text`` and perhaps ``property``). Default: the
+        pool of that name that ships with clipdb.
     checkpoint, device
         Where the text tower's weights are and where it runs.
     progress

@@ -27,7 +27,8 @@ def explain(context: Context, calls: Sequence[Arguments]) -> list[Rows]:
     Returns
     -------
     list
-        For each call ``(layer, head, name, property, share)``: one row per head, by layer and head, and one for the rest.
+        For each call ``(layer, head, name, property, share)``: one row per head, by layer and head, and one for the
+        rest.
     """
     images: dict[tuple[str, str], ImageVectors] = {}  # with LATERAL one image may come with many texts
     found: list[Rows] = []

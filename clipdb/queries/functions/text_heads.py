@@ -27,7 +27,7 @@ def text_heads(context: Context, calls: Sequence[Arguments]) -> list[Rows]:
     Returns
     -------
     list
-        For each call one row per head, in order: ``(head, explained, spread, mean, images)``. explained is null where the
+        For each call one row per head, in order: ``(head, explained, spread, mean, images)``. explained is null if the
         text has no part in the head's space, or the head does not vary.
     """
     found: list[Rows] = [[] for _ in calls]
@@ -54,7 +54,7 @@ def text_heads(context: Context, calls: Sequence[Arguments]) -> list[Rows]:
 
 
 def _embeddings(context: Context, model: str, texts: Sequence[str]) -> np.ndarray:
-    """Return unit embeddings ``[t, D]``; known ones come from one matrix, since a whole pool may be asked for at once."""
+    """Return unit embeddings ``[t, D]``; known ones come from one matrix, since a whole pool may be asked for."""
     store = context.store
     rows = [store.position(model, "texts", text_id(text)) if store.has(model, "texts") else None for text in texts]
     new = [text for text, row in zip(texts, rows, strict=True) if row is None]

@@ -58,8 +58,8 @@ def test_what_is_not_there_is_said(folder: Path, tmp_path: Path, table: Path) ->
             read_uri(str(uri))
         return str(error.value)
 
-    assert "is not there any more" in problem(folder / "none.png")
-    assert "is not there any more" in problem(tmp_path / "none.tar#x.png")
+    assert "no longer exists" in problem(folder / "none.png")
+    assert "no longer exists" in problem(tmp_path / "none.tar#x.png")
     assert "has no row 40" in problem(f"{table}#row=40")
     (tmp_path / "broken.tar").write_bytes(b"no archive")
     assert "broken.tar#x.png can't be read: " in problem(tmp_path / "broken.tar#x.png")

@@ -92,7 +92,7 @@ class AnnotatedList:
 
 
 def names_paths(path: str) -> bool:
-    """Return whether a file is a table of paths; Parquet may hold the images themselves, and a list may be called CSV."""
+    """Return whether a file is a table of paths: Parquet may hold the images themselves, a list may be called CSV."""
     suffix = Path(path).suffix.lower()
     if suffix in parquet_shards.SUFFIXES:
         try:

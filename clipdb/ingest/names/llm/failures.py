@@ -76,6 +76,6 @@ def _misfit(error: ErrorDetails) -> str:
 
 
 def _said(error: openai.APIStatusError) -> str:
-    """Return what a server says of an error, without the SDK's words around it where it says it as OpenAI's API does."""
+    """Return what a server says of an error, without the SDK's words around it if it says it as OpenAI's API does."""
     said = error.body.get("message") if isinstance(error.body, dict) else None
     return said if isinstance(said, str) else error.message

@@ -139,7 +139,7 @@ def mean_of(context: Context, model: str, kind: Kind, head: Head) -> np.ndarray:
 
 
 def head_candidates(context: Context, model: str, kind: Kind, head: Head, measure: str, centre: bool) -> Candidates:
-    """Give all rows in a head's space.
+    """Return all rows in a head's space.
 
     Parameters
     ----------
