@@ -51,7 +51,7 @@ def main() -> None:
     report(
         f"{what}: time over that of writing the same bytes",
         times.ratio,
-        most=3,
+        most=8,
         detail=f"{times.spread}; {min(times.candidate):.2f} against {min(times.baseline):.2f} s at best",
     )
     report(
