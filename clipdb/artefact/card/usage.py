@@ -10,11 +10,10 @@ HUB = "hf://datasets/OWNER/NAME"
 
 _CLIPDB = """## Use it
 
-It was written by clipdb, a Python package. Ask it from where it lies on the Hub or from a local copy, and make an index
-of it, to which images can be added:
+It was written by clipdb. Install clipdb from its own repository: on PyPI another project has that name. Then ask it
+where it lies on the Hub or from a local copy, and make an index of it, to which images can be added:
 
 ```sh
-pip install clipdb
 clipdb query -i {hub} "{question}"
 clipdb import DIR -i index.clipdb
 ```
