@@ -57,7 +57,8 @@ with image_runs as (
     select 7, model_id, 'labels', labeller, count(distinct (layer, head, pool)), concat_ws('; ',
         case when count(distinct run) > 1 then count(distinct run) || ' runs' end,
         case when starts_with(labeller, 'import:') then null  -- it stands on nothing here
-            when labeller = 'zero-shot' and max(run) >= any_value(image_runs.newest) then null  -- it needs no spans
+            -- It needs no spans. An export doesn't say when its images came.
+            when labeller = 'zero-shot' and coalesce(max(run) >= any_value(image_runs.newest), true) then null
             when labeller = 'zero-shot' then 'older than the images: run `clipdb label' || any_value(of_pool) || '`'
             when not coalesce(bool_or(imported), false) and max(run) < any_value(image_runs.newest)
                 then 'older than the images: run `clipdb span' || any_value(of_pool) || '`, then ' || any_value(renewal)

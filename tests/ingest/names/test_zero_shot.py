@@ -140,6 +140,8 @@ def test_more_images_are_other_shares(trained: Path, scenes: Path) -> None:
     assert_measured(trained, MODEL_ID)
     assert "run `clipdb label" not in done("info", "-f", "json", "-i", trained)
     assert rows(trained, "select count(*), count(distinct run) from labels") == [(48, 2)]
+    done("export", trained.parent / "export", "-i", trained)
+    assert "older than the images" not in done("info", "-i", trained.parent / "export", "-f", "csv")
 
 
 def test_killed_at_any_time_it_doubles_nothing(trained_index: Path, tmp_path: Path) -> None:
