@@ -67,6 +67,24 @@ def one_model(known: Sequence[str], wanted: str | None) -> str:
     raise ClipdbError(f"no model {wanted!r} in this index: it has {listed}")
 
 
+def no_names(rows: Callable[..., list[tuple[Any, ...]]], model: str) -> ClipdbError:
+    """Say that no head of a model has a name: nobody named them, or a labeller found none clear.
+
+    Parameters
+    ----------
+    rows
+        Runs a query on the catalog.
+    model
+        The model.
+    """
+    if rows("select 1 from labels where model_id = ? and status = 'ok' limit 1", model):
+        return ClipdbError(
+            f"no head of {model} has a clear name (`clipdb query label-scores` has the shares): "
+            "try `clipdb label --labeller vote`, which names every head that it can"
+        )
+    return ClipdbError(f"no head of {model} has a name yet: run `clipdb label`")
+
+
 def unknown_property(wanted: str, known: Sequence[str], whose: str = "") -> ClipdbError:
     """State that no head carries a property, and which properties are nearest.
 

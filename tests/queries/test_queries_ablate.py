@@ -187,6 +187,7 @@ def test_what_is_wrong_is_said_in_a_line(db: clipdb.Index, given: dict[str, Any]
         ("update images set label = null, metadata = null", "run `clipdb ingest images SRC --label-from parent`"),
         ("update images set label = 'cat' where label is not null", "only 'cat' as 'label'"),
         ("delete from labels", "no head of one/a has a name yet: run `clipdb label`"),
+        ("update labels set property = null", "no head of one/a has a clear name"),
         ("update head_statistics set mean = null", "mean is not stored"),
     ],
 )

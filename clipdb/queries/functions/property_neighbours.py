@@ -16,6 +16,7 @@ from clipdb.queries.functions.base.property_search import SPACES, similarities
 from clipdb.queries.functions.base.property_weights import normal_property, parse_weights
 from clipdb.queries.functions.base.similarity import best, check_k
 from clipdb.queries.functions.base.table_function import Rows, TableFunction, each
+from clipdb.queries.resolve import no_names
 from clipdb.schema.names import Head
 
 
@@ -59,7 +60,7 @@ def _carriers(context: Context, model: str) -> dict[str, list[Head]]:
     """List the heads that have vectors, by the normal name of the property that they carry."""
     properties = context.heads(model).properties
     if not properties:
-        raise ClipdbError(f"no head of {model} has a name yet: run `clipdb label`")
+        raise no_names(context.rows, model)
     carriers: dict[str, list[Head]] = {}
     for head in context.store.heads(model):
         if head in properties:

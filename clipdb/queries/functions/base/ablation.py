@@ -9,7 +9,7 @@ import numpy as np
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.classification import Task
 from clipdb.queries.functions.base.context import Context
-from clipdb.queries.resolve import spelled, unknown_property
+from clipdb.queries.resolve import no_names, spelled, unknown_property
 from clipdb.schema.layers import parse_layers
 from clipdb.schema.names import Head, parse_head
 
@@ -89,7 +89,7 @@ def _labelled(context: Context, model: str, properties: str | None, labeller: st
         model,
     )
     if not rows:
-        raise ClipdbError(f"no head of {model} has a name yet: run `clipdb label`")
+        raise no_names(context.rows, model)
     if labeller is not None:
         known = sorted({str(one) for *_, one in rows})
         rows = [row for row in rows if str(row[3]) == labeller]
