@@ -79,8 +79,8 @@ def no_names(rows: Callable[..., list[tuple[Any, ...]]], model: str) -> ClipdbEr
     """
     if rows("select 1 from labels where model_id = ? and status = 'ok' limit 1", model):
         return ClipdbError(
-            f"no head of {model} has a clear name (`clipdb query label-scores` has the shares): "
-            "try `clipdb label --labeller vote`, which names every head that it can"
+            f"no head of {model} has a clear name: see `clipdb query heads` for the reasons "
+            "(`clipdb label --labeller vote` names every head, clear or not, those of random weights too)"
         )
     return ClipdbError(f"no head of {model} has a name yet: run `clipdb label`")
 
