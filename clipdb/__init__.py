@@ -13,18 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clipdb import schema
     from clipdb.api.describing import ingest_images, ingest_texts, span
+    from clipdb.api.importing import import_artefact, import_labels, import_reviews, import_spans
     from clipdb.api.naming import judge, label, review
     from clipdb.api.opening import open
     from clipdb.api.segmenting import segment
-    from clipdb.api.sharing import (
-        export,
-        import_artefact,
-        import_labels,
-        import_reviews,
-        import_spans,
-        upgrade,
-        verify,
-    )
+    from clipdb.api.sharing import export, upgrade, verify
     from clipdb.errors import ClipdbError
     from clipdb.ingest.names.llm.server import Server
     from clipdb.queries.index import Index
@@ -61,10 +54,8 @@ _FROM = {
     "segment": "clipdb.api.segmenting",
     **dict.fromkeys(("ingest_images", "ingest_texts", "span"), "clipdb.api.describing"),
     **dict.fromkeys(("judge", "label", "review"), "clipdb.api.naming"),
-    **dict.fromkeys(
-        ("export", "import_artefact", "import_labels", "import_reviews", "import_spans", "upgrade", "verify"),
-        "clipdb.api.sharing",
-    ),
+    **dict.fromkeys(("import_artefact", "import_labels", "import_reviews", "import_spans"), "clipdb.api.importing"),
+    **dict.fromkeys(("export", "upgrade", "verify"), "clipdb.api.sharing"),
 }
 
 

@@ -49,6 +49,7 @@ def folders(kind: str) -> tuple[Path, ...]:
     return tuple(found)
 
 
+@cache
 def modules(kind: str, package: str) -> dict[str, str]:
     """Find the modules of a kind of thing by the names of the things, without importing any.
 

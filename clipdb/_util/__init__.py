@@ -1,1 +1,1 @@
-"""What every room uses: texts made safe to print, a person's tables, threads, progress."""
+"""What every room uses: texts made safe to print, notes, threads, progress."""

@@ -86,9 +86,7 @@ def label(
     """
     index = Path(index)
     if labeller != "llm":
-        module = load("labellers", LABELLERS, labeller)
-        named: Labelled = module.label(index, choose_pool(index, pool, model), model)
-        return named
+        return label_without_server(index, labeller, pool, model)
     if open_naming and vocabulary is not None:
         raise ClipdbError("open_naming and a vocabulary don't go together: choose one")
     require("pydantic", "llm")
@@ -98,7 +96,7 @@ def label(
     words = None if vocabulary is None else Path(vocabulary)
     shown = SHIPPED if examples is None else Path(examples)
     naming = Naming(choose_pool(index, pool, model), model, spans, words, open_naming, shown)
-    with stage_progress(progress) as told:
+    with stage_progress(progress, "heads") as told:
         return label_by_llm(index, _needed(server), naming, concurrency, repeats, _counting(told))
 
 
@@ -148,18 +146,15 @@ def judge(
     >>> clipdb.judge("mine.clipdb").note
     'not independent of labels by zero-shot or vote'
     """
-    from clipdb.ingest.names.named_spans import Judging
-
     index = Path(index)
     if judge != "llm":
-        module = load("judges", JUDGES, judge)
-        judged: Judged = module.judge(index, Judging(choose_pool(index, pool, model), model, labeller, top))
-        return judged
+        return judge_without_server(index, judge, pool, model, labeller, top)
     require("pydantic", "llm")
     from clipdb.ingest.names.llm.judging import judge_by_llm
+    from clipdb.ingest.names.named_spans import Judging
 
     judging = Judging(choose_pool(index, pool, model), model, labeller, top)
-    with stage_progress(progress) as told:
+    with stage_progress(progress, "heads") as told:
         return judge_by_llm(index, _needed(server), judging, concurrency, _counting(told))
 
 
@@ -229,6 +224,23 @@ def review(
         Decision(models[0], layer, number, chosen, property, rejected, confidence, said),
         blind,
     )
+
+
+def label_without_server(index: Path, labeller: str, pool: str | None, model: str | None) -> Labelled:
+    """Name heads by a labeller that asks no language model: see `label`."""
+    labelled: Labelled = load("labellers", LABELLERS, labeller).label(index, choose_pool(index, pool, model), model)
+    return labelled
+
+
+def judge_without_server(
+    index: Path, judge: str, pool: str | None, model: str | None, labeller: str, top: int
+) -> Judged:
+    """Judge spans by a judge that asks no language model: see `judge`."""
+    from clipdb.ingest.names.named_spans import Judging
+
+    judging = Judging(choose_pool(index, pool, model), model, labeller, top)
+    judged: Judged = load("judges", JUDGES, judge).judge(index, judging)
+    return judged
 
 
 def choose_pool(index: Path, pool: str | None, model: str | None) -> str:

@@ -25,7 +25,7 @@ and of how much (None if that isn't known)."""
 @contextmanager
 def image_progress(progress: Shown) -> Iterator[Progress]:
     """Show how an ingest of images goes."""
-    with _shown(progress, outcomes=True) as show:
+    with _shown(progress, LOADING, outcomes=True) as show:
         known: list[int | None] = [None]
 
         def total(count: int | None) -> None:
@@ -40,14 +40,14 @@ def image_progress(progress: Shown) -> Iterator[Progress]:
 
 
 @contextmanager
-def stage_progress(progress: Shown) -> Iterator[Stages]:
-    """Show how work goes that has stages, as texts and then heads."""
-    with _shown(progress) as show:
+def stage_progress(progress: Shown, first: str = LOADING) -> Iterator[Stages]:
+    """Show how work goes that has stages, as texts and then heads; ``first`` is what it begins with."""
+    with _shown(progress, first) as show:
         yield show
 
 
 @contextmanager
-def _shown(progress: Shown, outcomes: bool = False) -> Iterator[Any]:
+def _shown(progress: Shown, first: str, outcomes: bool = False) -> Iterator[Any]:
     """Show stages; each has a bar of its own, since their rates differ."""
     if not isinstance(progress, bool):
         yield lambda stage, done, total, outcome="": progress(stage, done, total)
@@ -68,7 +68,7 @@ def _shown(progress: Shown, outcomes: bool = False) -> Iterator[Any]:
         columns.append(TextColumn("{task.fields[outcome]}"))
     with Bar(*columns, console=console) as bar:
         stages = _Bars(bar)
-        stages(LOADING, 0, None)
+        stages(first, 0, None)
         yield stages
 
 

@@ -29,7 +29,7 @@ def artefact(index: Path, directory: str, prefer: Literal["ours", "theirs"] | No
     with the same weights are added to its own, and `clipdb span` then describes its heads over all of them. Stop it
     whenever you like: the index has all of an artefact or nothing of it, and the same command does it again.
     """
-    from clipdb.api.sharing import import_artefact
+    from clipdb.api.importing import import_artefact
 
     imported = import_artefact(index, directory, prefer=prefer)
     say(f"{index}: {_counts('rows', imported.rows)}; {_counts('vectors', imported.vectors)}")

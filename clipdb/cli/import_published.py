@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from clipdb._util.text import counted
 from clipdb.cli.options.common import index_option
 from clipdb.cli.show.messages import say
+
+if TYPE_CHECKING:
+    from clipdb.ingest.names.published.published_names import Imported
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,7 +33,9 @@ def spans(index: Path, file: Path, source: str, model: str | None) -> None:
     variance_explained; layers and heads count from 0, ranks from 1. Spans of the same model and source are replaced
     where the file has others. A missing index is made.
     """
-    _import(index, "spans", file, source, model)
+    from clipdb.api.importing import import_spans
+
+    _tell(index, "span", import_spans(index, file, source=source, model=model))
 
 
 @click.command()
@@ -42,16 +47,15 @@ def labels(index: Path, file: Path, source: str, model: str | None) -> None:
     and rationale; layers and heads count from 0. A name that is new or has changed is added, and counts from then on.
     A missing index is made.
     """
-    _import(index, "labels", file, source, model)
+    from clipdb.api.importing import import_labels
+
+    _tell(index, "label", import_labels(index, file, source=source, model=model))
 
 
-def _import(index: Path, kind: Literal["spans", "labels"], file: Path, source: str, model: str | None) -> None:
-    from clipdb.ingest.names.published.published_names import import_published
-
-    found = import_published(index, kind, file, source, model)
+def _tell(index: Path, what: str, found: Imported) -> None:
     if found.ignored:
         say(f"note: left out the columns {', '.join(found.ignored)}", err=True)
     say(
-        f"{index}: added {counted(found.added, kind[:-1])}, skipped {found.skipped}; "
+        f"{index}: added {counted(found.added, what)}, skipped {found.skipped}; "
         f"the file has {counted(found.heads, 'head')} of {', '.join(found.models)}"
     )

@@ -21,9 +21,9 @@ def reviews(index: Path, file: Path, model: str | None) -> None:
     is named or rejected, with the pool that the person saw; or fits, does not fit or unsure, with a text. The columns
     rating (1 to 5), decided_at and run may be there. The same file again changes nothing. A missing index is made.
     """
-    from clipdb.ingest.names.people.decisions_import import import_reviews
+    from clipdb.api.importing import import_reviews
 
-    added, skipped, ignored = import_reviews(index, file, model)
+    added, skipped, ignored = import_reviews(index, file, model=model)
     if ignored:
         say(f"note: left out the columns {', '.join(ignored)}", err=True)
     say(f"{index}: {added} decisions added, {skipped} were there")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from clipdb._util.text import counted
-from clipdb.api.naming import JUDGES, choose_pool
+from clipdb.api.naming import JUDGES, choose_pool, judge_without_server
 from clipdb.cli.options.common import index_option
 from clipdb.cli.options.llm_options import llm_options, need_server, refuse_llm_options
 from clipdb.cli.show.messages import say
 from clipdb.errors import require
-from clipdb.plugins import load, modules
+from clipdb.plugins import modules
 
 if TYPE_CHECKING:
     from clipdb.ingest.names.llm.server import Server
@@ -66,8 +66,7 @@ def command(
 
     if judge != "llm":
         refuse_llm_options("--judge llm")
-        chosen = Judging(choose_pool(index, pool, model), model, labeller, top)
-        judged = load("judges", JUDGES, judge).judge(index, chosen)
+        judged = judge_without_server(index, judge, pool, model, labeller, top)
         same = f", {judged.same} as before" if judged.same else ""
         note = f" ({judged.note})" if judged.note else ""
         say(f"{index}: {judged.verdicts} verdicts by {judge}{same}{note}")

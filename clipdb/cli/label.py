@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from clipdb._util.text import counted
-from clipdb.api.naming import LABELLERS, choose_pool
+from clipdb.api.naming import LABELLERS, choose_pool, label_without_server
 from clipdb.cli.options.common import index_option
 from clipdb.cli.options.llm_options import llm_options, need_server, refuse_llm_options
 from clipdb.cli.show.messages import say
 from clipdb.errors import require
-from clipdb.plugins import load, modules
+from clipdb.plugins import modules
 
 if TYPE_CHECKING:
     from clipdb.ingest.names.llm.naming import Naming
@@ -89,12 +89,10 @@ def command(
     if open_naming and vocabulary is not None:
         raise click.UsageError("--open and --vocabulary don't go together: choose one")
     require("pydantic", "llm")
-    from clipdb.ingest.names.heads_with_spans import chosen_pool
     from clipdb.ingest.names.llm.examples import SHIPPED
     from clipdb.ingest.names.llm.naming import Naming
-    from clipdb.ingest.store.writer import Reader
 
-    pool = chosen_pool(Reader(index), pool, model)
+    pool = choose_pool(index, pool, model)
     naming = Naming(pool, model, spans, vocabulary, open_naming, examples or SHIPPED)
     server = need_server(server, "--labeller llm")
     if dry_run:
@@ -104,7 +102,7 @@ def command(
 
 
 def _measure(index: Path, labeller: str, pool: str | None, model: str | None) -> None:
-    labelled = load("labellers", LABELLERS, labeller).label(index, choose_pool(index, pool, model), model)
+    labelled = label_without_server(index, labeller, pool, model)
     same = f", {labelled.same} as before" if labelled.same else ""
     nameless = f"{labelled.nameless} {labelled.nameless_are}"
     say(f"{index}: {counted(labelled.named, 'head')} labelled by {labeller}, {nameless}{same}")

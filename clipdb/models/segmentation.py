@@ -90,7 +90,7 @@ class Segmentation:
         return box if box.left < box.right and box.top < box.bottom else None
 
     def rows(self) -> list[Row]:
-        """Make a row a token, those of the largest shares first; its columns are `COLUMNS`."""
+        """Make one row per token, those of the largest shares first; its columns are `COLUMNS`."""
         rows: list[Row] = [(name, None, None, share, None, None, None, None) for name, share in self.others.items()]
         for (row, column), share in np.ndenumerate(self.map):
             box = self.box(row, column) or (None, None, None, None)

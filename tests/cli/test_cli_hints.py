@@ -51,6 +51,7 @@ def follow(index: Path, *command: object) -> None:
 )
 def test_following_the_advice_leads_to_an_answer(index: Path, command: tuple[str, ...]) -> None:
     follow(index, *command, "-i", index)
+    assert clipdb(*command, "-i", index).exit_code == 0
 
 
 def test_advice_needs_no_index_where_it_is_the_default(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,11 +7,8 @@ import duckdb
 import pytest
 from schema_rows import catalog, head, insert, judgement, label, span
 
-from clipdb.errors import ClipdbError
-from clipdb.schema import catalog as catalogs
 from clipdb.schema import views
 from clipdb.schema.catalog import CATALOG
-from clipdb.schema.upgrade import upgrade
 
 
 @pytest.fixture
@@ -35,64 +31,6 @@ def test_every_file_is_a_view_and_says_what_it_gives(db: duckdb.DuckDBPyConnecti
         if view.parameters and not view.is_scalar:
             defaults = db.execute(f"describe from {view.name}()").fetchall()
             assert defaults == db.execute(f"describe {view.name}").fetchall()
-
-
-def forget() -> None:
-    for cached in (views.load, views.digest, views._sources):
-        cached.cache_clear()
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the views' folder, to change."""
-
-    copied = Path(shutil.copytree(views._FOLDER, tmp_path / "views"))
-    monkeypatch.setattr(views, "_FOLDER", copied)
-    forget()
-    yield copied
-    monkeypatch.undo()
-    forget()
-
-
-CARRIED = """-- How many heads carry each property.
--- column property: Name
--- column heads: How many have it
-select property, count(*) as heads from head_properties group by property
-"""
-
-
-def test_a_view_that_is_new_answers_in_an_index_made_before(index: Path, folder: Path) -> None:
-    (folder / "carried.sql").write_text(CARRIED)
-    (folder / "labeller_rank.sql").write_text("-- Changed.\n-- param labeller: any\n42\n")
-    forget()
-    question = "select count(*), labeller_rank('vote') from carried"
-    for _ in range(2):  # a reader has its own, and leaves the catalog as it was
-        with catalogs.connect(index) as reader:
-            assert reader.execute(question).fetchall() == [(0, 42)]
-            assert not views.are_current(reader)
-    with catalogs.connect(index, read_only=False):
-        pass
-    with duckdb.connect(str(index / CATALOG), read_only=True) as bare:
-        assert bare.execute(question).fetchall() == [(0, 42)]
-        comments = "select comment from duckdb_columns() where table_name = 'carried' order by column_index"
-        assert bare.execute(comments).fetchall() == [("Name",), ("How many have it",)]
-        assert views.are_current(bare)
-
-
-def test_upgrade_makes_views_anew(index: Path, folder: Path) -> None:
-    (folder / "carried.sql").write_text(CARRIED)
-    forget()
-    assert [upgrade(index), upgrade(index)] == [True, False]
-    with duckdb.connect(str(index / CATALOG), read_only=True) as bare:
-        assert bare.execute("from carried").fetchall() == []
-
-
-def test_two_views_of_one_name_are_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "theirs").mkdir()
-    (tmp_path / "theirs" / "ccs.sql").write_text(CARRIED)
-    monkeypatch.setattr(views, "folders", lambda kind: (tmp_path / "theirs",))
-    with pytest.raises(ClipdbError, match=r"theirs/ccs\.sql has the name of another view"):
-        views.digest()
 
 
 def test_an_empty_catalog_gives_no_rows(db: duckdb.DuckDBPyConnection) -> None:

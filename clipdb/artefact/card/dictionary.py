@@ -15,7 +15,7 @@ _NAMES = {"halffloat": "float16", "float": "float32", "extension<arrow.json>": "
 
 
 def dictionary(configs: Sequence[Config]) -> str:
-    """Write a section for each table, with a row a column; head columns, which are alike, share one."""
+    """Write a section for each table, with one row per column; head columns, which are alike, share one."""
     parts = ["## Tables\n"]
     for config in configs:
         rows = f"{config.rows:,} row{'' if config.rows == 1 else 's'}"

@@ -24,7 +24,7 @@ with judged as (
     group by model_id, layer, head, property, text_id
 )
 """
-"""Beginning of a query of what is judged, a row a description and name; `Judging.values` are its parameters."""
+"""Beginning of a query of what is judged, one row per description and name; `Judging.values` are its parameters."""
 
 _POOLS = """
 select distinct if(list_contains(pools, given_from), given_from, last_pool) as pool

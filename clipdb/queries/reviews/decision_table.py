@@ -24,7 +24,7 @@ order by run, model, pretrained, layer, head, text nulls first
 
 
 def reviews(index: Index) -> duckdb.DuckDBPyConnection:
-    """List what people decided: a row a decision on a name, and a row a verdict on a description.
+    """List what people decided: one row per decision on a name, and one row per verdict on a description.
 
     Parameters
     ----------

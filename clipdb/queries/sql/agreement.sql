@@ -1,6 +1,6 @@
 -- How far two labellers or two judges agree
 --
--- A row a pair of labellers, whose items are heads and what they call them, or of judges, whose items are spans and
+-- One row per pair of labellers, whose items are heads and what they call them, or of judges, whose items are spans and
 -- whether they fit. agreement is the share of the items that both rated of which they say the same; kappa is agreement
 -- beyond chance (Cohen's: 1 is full, 0 is chance). blind counts the heads that people named without seeing a name, of
 -- `clipdb review --blind`: on the others they may agree with what they were shown. The note says where a number is

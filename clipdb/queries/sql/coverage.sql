@@ -1,6 +1,6 @@
 -- How much of each head its spans explain
 --
--- A row a head and pool: the share of the head's variance that the first span explains, and all of them together; those
+-- One row per head and pool: the share of the head's variance that the first span explains, and all of them together; those
 -- that are explained least come first. What is left can't be put into words with this pool.
 --
 -- $model model optional: Only heads of this model.

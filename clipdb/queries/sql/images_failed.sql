@@ -1,6 +1,6 @@
 -- Files that could not be read
 --
--- A row a file that an ingest could not read as an image, with the reason. It is tried again on the next ingest.
+-- One row per file that an ingest could not read as an image, with the reason. It is tried again on the next ingest.
 
 select uri, error, started_at
 from image_failures

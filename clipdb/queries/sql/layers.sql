@@ -1,6 +1,6 @@
 -- Layers
 --
--- A row a layer: how many heads it has and how many are labelled, their properties, the variance of their vectors in
+-- One row per layer: how many heads it has and how many are labelled, their properties, the variance of their vectors in
 -- total, the mean of their effective ranks, and the mean share of their variance that their spans explain.
 --
 -- $model model optional: Only layers of this model.

@@ -3,7 +3,7 @@
 -- Heads of much variance whose property few of their spans fit: at least top - at-most of the first top spans are
 -- judged not to fit the head's current property, and the head varies at least as much as the median head of its model, where that is known.
 -- Those with the largest share of the model's variance come first. Heads without a label are not judged and not here.
--- A row a judge: verdicts of the judge vote are not independent of names by zero-shot or vote.
+-- One row per judge: verdicts of the judge vote are not independent of names by zero-shot or vote.
 --
 -- $at_most integer = 2: How many of the first spans may fit.
 -- $top integer = 5: How many spans to look at.

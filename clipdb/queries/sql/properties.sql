@@ -1,6 +1,6 @@
 -- Properties and the heads that carry them
 --
--- A row a property: how many heads carry it, and which, by layer and head; share and confidence (see the query heads)
+-- One row per property: how many heads carry it, and which, by layer and head; share and confidence (see the query heads)
 -- are means over those that have one.
 --
 -- $model model optional: Only this model.

@@ -1,6 +1,6 @@
 -- Properties by layer
 --
--- A row a property of a layer: how many of the layer's heads carry it, which, and what share of the layer's labelled
+-- One row per property of a layer: how many of the layer's heads carry it, which, and what share of the layer's labelled
 -- heads and of the variance of all its heads they are. DuckDB's `pivot` turns it into a table of layers by properties.
 --
 -- $property property optional: Only this property, or those that have it as a part.

@@ -2,7 +2,7 @@
 --
 -- A head is redundant where a linear function of one other head's vectors explains nearly all that varies in its own:
 -- explained is R^2 of the linear regression (Kornblith et al., arXiv 1905.00414, section 3), adjusted for the number of
--- predictors. A row a head, with the head that explains most of it; two heads may each make the other redundant. With
+-- predictors. One row per head, with the head that explains most of it; two heads may each make the other redundant. With
 -- --by cka a head is redundant where linear CKA with another is as high: they say the same up to rotation and scale.
 --
 -- $least number = 0.9: How much must be explained, or how high the CKA must be, at least.

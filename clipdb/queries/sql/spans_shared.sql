@@ -1,6 +1,6 @@
 -- Spans that several heads share
 --
--- A row a description that is among the first spans of more than one head: how many heads, which, and the properties
+-- One row per description that is among the first spans of more than one head: how many heads, which, and the properties
 -- that these are called by.
 --
 -- $top integer = 10: How many spans of each head to look at.

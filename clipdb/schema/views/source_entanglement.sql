@@ -23,7 +23,7 @@ with by_property as (
     from query_table(names_in)
     group by model_id, pool, labeller, property_key
 ),
-told_apart as ( -- a row a property, or a property and layer
+told_apart as ( -- one row per property, or a property and layer
     select
         * exclude layers, if(part = 'property', map_keys(layers), null) as layers,
         unnest(if(part = 'layer', map_entries(layers), [{'key': null, 'value': carriers}])) as cell

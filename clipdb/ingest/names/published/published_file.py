@@ -29,7 +29,7 @@ class Published:
 
 
 def read_spans(path: Path, model_id: str | None = None) -> Published:
-    """Read spans: a row a description of a head, with its rank.
+    """Read spans: one row per description of a head, with its rank.
 
     Parameters
     ----------
