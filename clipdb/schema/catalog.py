@@ -239,7 +239,7 @@ def _in_use(index: Path, message: str) -> str:
     return f"{index} is in use by {who}: try again when it is done"
 
 
-def unreadable(index: Path, error: duckdb.Error) -> ClipdbError:
+def unreadable(index: Path, error: Exception) -> ClipdbError:
     """Return, in one line, why DuckDB can't read a catalog."""
     reason = reason_of(error)
     path = index / CATALOG
