@@ -41,7 +41,9 @@ def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     ],
     ids=lambda question: " ".join(question[:2]),
 )
-def test_commands_say_what_is_damaged(damaged: Path, question: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_say_what_is_damaged(
+    damaged: Path, question: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(damaged.parent)
     message = refused(*question, "-i", damaged)
     assert message.startswith(f"the vectors of {damaged} are damaged (")
