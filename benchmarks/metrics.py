@@ -20,7 +20,7 @@ from measure import alternate, report, seconds
 
 import clipdb
 from clipdb.queries.named.sql_files import find_query
-from clipdb.schema import catalog
+from clipdb.schema import catalog, creation
 
 HEADS = (12, 12, 12, 12, 16, 16)  # a layer, of each model
 LABELLERS = ("llm:a", "import:b", "vote")
@@ -31,8 +31,8 @@ AGAIN = ("entanglement", "association")  # of current names, as in the scoreboar
 
 def build(path: Path) -> None:
     """Write an index of names and verdicts."""
-    catalog.create(path)
-    with catalog.connect(path, read_only=False) as connection:
+    creation.create(path)
+    with catalog.changing(path) as connection:
         run = connection.execute
         run(
             "insert into head_statistics by name select format('ViT-{}/synthetic', m) as model_id, l as layer, "

@@ -24,7 +24,7 @@ import pyarrow as pa
 from measure import Comparison, alternate, report
 
 import clipdb
-from clipdb.schema import catalog
+from clipdb.schema import catalog, creation
 from clipdb.schema.names import head_column, head_name
 from clipdb.schema.vectors import images_path, images_schema
 
@@ -37,9 +37,9 @@ K = 10
 
 def build(path: Path, images: int) -> None:
     """Write an index of noise."""
-    catalog.create(path)
+    creation.create(path)
     rng = np.random.default_rng(0)
-    with catalog.connect(path, read_only=False) as connection:
+    with catalog.changing(path) as connection:
         run = connection.execute
         run(
             "insert into images select sha256('image ' || n), '/pictures/' || n || '.jpg', 224, 224, 'JPEG', 'test', "

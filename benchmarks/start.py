@@ -18,7 +18,7 @@ from statistics import median
 from measure import alternate, report
 
 from clipdb.ingest.store.rows import put
-from clipdb.schema import catalog
+from clipdb.schema import catalog, creation
 
 CLIPDB = Path(sys.executable).with_name("clipdb")
 LAYERS, HEADS, SPANS = range(8, 12), range(12), range(20)
@@ -52,9 +52,9 @@ def run(folder: str, *command: str) -> None:
 
 
 def make_index(index: Path) -> None:
-    catalog.create(index)
+    creation.create(index)
     heads = [{"model_id": MODEL, "layer": layer, "head": head} for layer in LAYERS for head in HEADS]
-    with catalog.connect(index, read_only=False) as connection:
+    with catalog.changing(index) as connection:
         put(connection, "head_statistics", heads)
         # A pick's text and share of variance don't matter for the time.
         pick = {"pool": "general", "text_id": "0" * 64, "text": "a photo of something blue", "run": "0"}

@@ -33,7 +33,7 @@ def add_classes(index: Path, classes: int) -> list[str]:
         schema=texts_schema(EMBED, {}),
     )
     version = lance.write_dataset(table, str(texts_path(index, MODEL))).version
-    with catalog.connect(index, read_only=False) as connection:
+    with catalog.changing(index) as connection:
         connection.execute("update images set label = 'class ' || rowid % ?", [classes])
         connection.executemany("insert into texts values (?, ?)", list(zip(keys, texts, strict=True)))
         connection.execute(

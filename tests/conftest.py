@@ -72,7 +72,7 @@ def ready_index(scenes: Path, model: tuple[object, ...], tmp_path_factory: pytes
 @pytest.fixture
 def own_index(ready_index: Path, tmp_path: Path) -> Path:
     """A copy of `ready_index` of the test's own."""
-    return Path(shutil.copytree(ready_index, tmp_path / "own.clipdb"))
+    return Path(shutil.copytree(ready_index, tmp_path / "own.clipdb", symlinks=True))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipdb.errors import require
+from clipdb.errors import ClipdbError, require
 from clipdb.queries.index import Index
 from clipdb.schema import catalog
 from clipdb.schema.names import is_url
@@ -32,6 +32,8 @@ def open(
     model: str | None = None,
     device: str = "auto",
     checkpoint: str | Path | None = None,
+    files: bool = True,
+    models: bool = True,
 ) -> Index:
     """Open an index, or an export of one where it lies, for reading.
 
@@ -48,6 +50,10 @@ def open(
     checkpoint
         The file of that model's weights, where it was ingested with one that is elsewhere now. A model of other
         weights is refused when it would run.
+    files
+        Whether an image in a question may be a file on this machine. Say False where strangers ask.
+    models
+        Whether models are loaded for images and texts that the index lacks. Say False where strangers ask.
 
     Raises
     ------
@@ -63,7 +69,7 @@ def open(
     True
     """
 
-    def embedder() -> Embedder:
+    def embedder(opened: Index) -> Embedder:
         require("torch", "ingest")
         require("open_clip", "ingest")
         require("clipdb.models.embedder", "ingest")
@@ -73,8 +79,18 @@ def open(
         weights = None if checkpoint is None else Path(checkpoint)
         return Embedder(StoredModels(OpenReader(opened.path, opened.context.rows), device, weights), _kept)
 
-    opened = Index(path, queries, model, embedder, _artefact(path))
-    return opened
+    return Index(path, queries, model, embedder if models else without_models, _artefact(path), files)
+
+
+def without_models(_opened: Index) -> Embedder:
+    """Refuse what only a model could answer.
+
+    Raises
+    ------
+    ClipdbError
+        Always.
+    """
+    raise ClipdbError("this image or text is not in the index, which was opened without its models")
 
 
 def _artefact(path: str | Path) -> Artefact | None:

@@ -143,12 +143,15 @@ def upgrade(index: str | Path) -> bool:
     False
     """
     from clipdb.ingest.store.lock import writer_lock
+    from clipdb.ingest.store.publishing import publish
     from clipdb.schema import catalog
     from clipdb.schema.upgrade import upgrade as bring_up
 
     catalog.require_index(Path(index))
     with writer_lock(Path(index)):
-        return bring_up(Path(index))
+        if upgraded := bring_up(Path(index)):
+            publish(Path(index))
+        return upgraded
 
 
 class _Files:

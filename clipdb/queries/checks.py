@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.index import Index
-from clipdb.queries.vectors.lance_tables import Kind, committed_versions
+from clipdb.queries.vectors.lance_tables import Kind
+from clipdb.schema.catalog import committed_versions
 from clipdb.schema.names import head_name
 from clipdb.schema.vectors import head_columns
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,12 +27,13 @@ if TYPE_CHECKING:
 
     from clipdb.models.embedder import Embedder
     from clipdb.queries.functions.base.context import Context
+    from clipdb.queries.vectors.cache import VectorStore
     from clipdb.queries.vectors.lance_tables import Vectors
 
 _T = TypeVar("_T")
 
 
-def no_embedder() -> Embedder:
+def no_embedder(_index: Index) -> Embedder:
     """Refuse what only a model could answer."""
     raise ClipdbError("this image or text is not in the index: open it with `clipdb.open`, which can run the model")
 
@@ -68,16 +70,23 @@ class Index:
         path: str | Path,
         queries: Sequence[str | Path] = (),
         model: str | None = None,
-        embedder: Callable[[], Embedder] = no_embedder,
+        embedder: Callable[[Index], Embedder] = no_embedder,
         place: Place | None = None,
+        files: bool = True,
     ) -> None:
         self.path = path if is_url(path) else Path(path)
         self.folders = tuple(Path(folder) for folder in queries)
-        self._place: Place = OnDisk(Path(path)) if place is None else place
-        self.bare_connection = self._place.connection
-        self.bare_connection.execute(SAME_SPELLING)
-        self._model = model
+        self.files = files
+        self._wanted = self._model = model
         self._embedder = embedder
+        self._store: VectorStore | None = None
+        self._begin(OnDisk(Path(path)) if place is None else place)
+
+    def _begin(self, place: Place) -> None:
+        self._place: Place = place
+        self.bare_connection = place.connection
+        self.bare_connection.execute(SAME_SPELLING)
+        self._model = self._wanted
         self._vectors: Vectors | None = None
         self._context: Context | None = None
         self._shown = False  # whether SQL sees the vectors as tables
@@ -100,9 +109,36 @@ class Index:
     def close(self) -> None:
         """Close the index; results that were not fetched are lost."""
         settle(self.bare_connection)
-        self.bare_connection.close()
+        self._place.close()
         if self._engine is not None:
             self._engine.dispose()
+
+    @property
+    def stale(self) -> bool:
+        """Whether a writer has published a newer state of the index since this one was opened."""
+        return self._place.stale
+
+    def refresh(self) -> bool:
+        """Open the newest state in place of this one; results that were not fetched are lost.
+
+        Returns
+        -------
+        bool
+            Whether there was a newer one.
+        """
+        if not self.stale:
+            return False
+        newer = OnDisk(Path(self.path))
+        self.close()
+        self._store = None
+        self._begin(newer)
+        return True
+
+    def cursor(self) -> Index:
+        """Open the same state once more, for another thread, which has to close it: vectors are read only once."""
+        other = Index(self.path, self.folders, self._wanted, self._embedder, self._place.again(), self.files)
+        other._store = self.context.store
+        return other
 
     def sql(self, query: str, **params: Any) -> duckdb.DuckDBPyRelation:
         """Ask in SQL.
@@ -229,7 +265,7 @@ class Index:
         """Work out the value of each of a named query's parameters: see `clipdb.queries.named.binding.bind`."""
         from clipdb.queries.named.binding import bind
 
-        return bind(self.bare_connection, query, given, self._model)
+        return bind(self.bare_connection, query, given, self._model, self.files)
 
     def prepare(self, query: str, params: Mapping[str, Any] | None = None) -> None:
         """Open the vectors before the first statement that may read them: Lance is slow to import."""
@@ -255,7 +291,8 @@ class Index:
         from clipdb.queries.functions import register
         from clipdb.queries.functions.base.context import Context
 
-        context = Context(self.bare_connection, self.vectors, self._embedder, self._place.unreadable)
+        embedder = partial(self._embedder, self)
+        context = Context(self.bare_connection, self.vectors, embedder, self._place.unreadable, self._store, self.files)
         if self._model is not None or len(context.store.models("images")) == 1:
             self._model = context.model(self._model)
         register(self.bare_connection, context)

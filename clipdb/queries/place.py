@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import duckdb
 
 from clipdb.errors import ClipdbError
-from clipdb.schema import catalog
+from clipdb.schema import catalog, snapshots
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -23,6 +23,16 @@ class Place(Protocol):
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The relations and views; whoever opened the place closes it."""
+
+    @property
+    def stale(self) -> bool:
+        """Whether there is a newer state of it."""
+
+    def again(self) -> Self:
+        """Return the same state with a connection of its own."""
+
+    def close(self) -> None:
+        """Close the connection, and let go of the state that it had open."""
 
     def vectors(self) -> Vectors:
         """Return the tables of vectors."""
@@ -47,6 +57,8 @@ class OnDisk:
     ----------
     path
         Its directory.
+    snapshot
+        Which state of it: the folder of a snapshot that is held already. Default: the newest.
 
     Raises
     ------
@@ -54,9 +66,24 @@ class OnDisk:
         If it is no index, or can't be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, snapshot: Path | None = None) -> None:
         self._path = path
-        self.connection = catalog.connect(path)
+        self._snapshot = snapshot or snapshots.newest(path)
+        self.connection = catalog.connect(path, snapshot)
+
+    @property
+    def stale(self) -> bool:
+        """Whether a writer has published a newer snapshot."""
+        return snapshots.newest(self._path) != self._snapshot
+
+    def again(self) -> OnDisk:
+        """Return the same snapshot with a connection of its own."""
+        return OnDisk(self._path, self._snapshot)
+
+    def close(self) -> None:
+        """Close the connection, and let go of its snapshot."""
+        self.connection.close()
+        catalog.release(self.connection)
 
     def vectors(self) -> Vectors:
         """Return its Lance tables."""

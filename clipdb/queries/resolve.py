@@ -110,7 +110,7 @@ def unknown_property(wanted: str, known: Sequence[str], whose: str = "") -> Clip
     return ClipdbError(f"no head{whose} carries the property {wanted!r}: the nearest are {', '.join(listed[:_SHOWN])}")
 
 
-def resolve(connection: duckdb.DuckDBPyConnection, kind: str, value: Any, model: str | None) -> Any:
+def resolve(connection: duckdb.DuckDBPyConnection, kind: str, value: Any, model: str | None, files: bool) -> Any:
     """Find a parameter's value in the index, as the index spells it.
 
     Parameters
@@ -123,12 +123,16 @@ def resolve(connection: duckdb.DuckDBPyConnection, kind: str, value: Any, model:
         What was written.
     model
         The model asked for, if any.
+    files
+        Whether an image may be a file.
 
     Raises
     ------
     ClipdbError
         If there is no such thing, or several could be meant: the message lists candidates.
     """
+    if kind == "image" and files and is_file(value):
+        return _image_of_file(connection, value)
     finder = _FINDERS.get(kind)
     return value if finder is None else finder(connection, value, model)
 
@@ -155,17 +159,20 @@ def _head(connection: duckdb.DuckDBPyConnection, value: str, model: str | None) 
     )
 
 
-def _image(connection: duckdb.DuckDBPyConnection, value: str, _: str | None) -> str:
-    if is_file(value):
-        import hashlib
+def _image_of_file(connection: duckdb.DuckDBPyConnection, path: str) -> str:
+    """Return the id of the image that a file is; its path if the index lacks it, so that the model runs on it."""
+    import hashlib
 
-        try:
-            with Path(value).open("rb") as file:
-                image_id = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise ClipdbError(f"{value} can't be read: {error.strerror}") from error
-        known = _column(connection, "select 1 from images where image_id = $image", image=image_id)
-        return image_id if known else value  # the model runs on a file that the index lacks
+    try:
+        with Path(path).open("rb") as file:
+            image_id = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ClipdbError(f"{path} can't be read: {error.strerror}") from error
+    known = _column(connection, "select 1 from images where image_id = $image", image=image_id)
+    return image_id if known else path
+
+
+def _image(connection: duckdb.DuckDBPyConnection, value: str, _: str | None) -> str:
     return one_image(value, connection.execute(FIND, [written(value)]).fetchall())
 
 

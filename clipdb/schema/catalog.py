@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 import itertools
-import re
-import time
-from contextlib import suppress
+import os
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
-from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError
-from clipdb.schema import migrations, views
-from clipdb.schema.connections import settle
-from clipdb.schema.names import MANIFEST
+from clipdb.schema import migrations, snapshots, views
+from clipdb.schema.connections import closing, settle
+from clipdb.schema.duckdb_files import CONFIG, open_file, reason_of, require_writable, unreadable
+from clipdb.schema.names import MANIFEST, vectors_file
+from clipdb.schema.snapshots import CATALOG, WORK
 
-CATALOG = "catalog.duckdb"
 SCHEMA_VERSION = migrations.SCHEMA_VERSION
 
-# One configuration for every connection: DuckDB refuses to open a file twice in one process with two of them.
-# Without autoinstall a query that names an unknown function fails at once; with it, DuckDB tries the network.
-CONFIG: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
-_LOCKED = re.compile(r"Could not set lock on file|being used by another process")
-_HOLDER = re.compile(r"held in (?P<program>.+?) \(PID (?P<pid>\d+)\)")
-_DAMAGED = re.compile(
-    r"Corrupt|Could not read enough bytes|replaying WAL|Serialization Error|INTERNAL Error|FATAL Error"
-)
-_HELD_HERE = re.compile("with a different configuration|is already attached by database")
-_RETRY_SECONDS = 0.05
 _SHOWN = 3  # indexes that a message names
 
-
-class InUseError(ClipdbError):
-    """Another process, or another connection of this one, has the catalog open in the other way."""
+# What keeps the snapshot of each connection.
+_holding: weakref.WeakKeyDictionary[duckdb.DuckDBPyConnection, weakref.finalize[..., duckdb.DuckDBPyConnection]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def exists(index: Path) -> bool:
     """Return whether a directory holds a catalog."""
-    return (index / CATALOG).is_file()
+    return (index / CATALOG).is_file() or snapshots.newest(index) is not None
 
 
 def is_artefact(index: Path) -> bool:
@@ -53,101 +46,82 @@ def in_memory() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def create(index: Path) -> None:
-    """Make an empty index: the directory with its tables, comments, views and version.
+def connect(index: Path, snapshot: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Open the catalog of an index for reading: its newest state, which stays as it is, whatever is written meanwhile.
 
-    It is built under a temporary name beside its place and renamed: it is there whole or not at all. What was killed
-    while it made one here is deleted.
-
-    Raises
-    ------
-    ClipdbError
-        If something else is in the way, another process makes it too, or the place cannot be written.
-    """
-    require_free(index)
-    # Not at the top: most commands only read, and these take longer to import than the rest of this module.
-    import os
-    import shutil
-    from uuid import uuid4
-
-    from clipdb.schema.leftovers import delete_leftovers, make_locked
-
-    handle = None
-    building = index.with_name(f".{index.name}.{uuid4().hex}")
-    try:
-        handle = make_locked(building)
-        (building / "vectors").mkdir()
-        delete_leftovers(index, "[0-9a-f]{32}", is_unfinished)
-        with duckdb.connect(str(building / CATALOG), config=CONFIG) as connection:
-            connection.begin()
-            migrations.make(connection)
-            migrations.stamp(connection, SCHEMA_VERSION)
-            connection.commit()
-            # Closing does this too, but keeps quiet when the disk is full.
-            connection.execute("checkpoint")
-        building.rename(index)
-    except (OSError, duckdb.Error) as error:
-        if exists(index):
-            raise InUseError(f"another command has just made {index}: run this one again when it is done") from error
-        raise ClipdbError(f"cannot make an index at {index}: {reason_of(error)}") from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-        if handle is not None:
-            os.close(handle)
-
-
-def is_unfinished(directory: Path) -> bool:
-    """Return whether a directory with the name of an index that is being made holds what an index may, and no more."""
-    return directory.is_dir() and all(
-        one.name in ("vectors", "writer.lock") or one.name.startswith(CATALOG) for one in directory.iterdir()
-    )
-
-
-def require_free(index: Path) -> None:
-    """Check that an index can be made here.
-
-    Raises
-    ------
-    ClipdbError
-        If it isn't a valid name for one, or something else is in the way.
-    """
-    if not index.name:
-        raise ClipdbError(f"{index} isn't a valid name for an index: write one as NAME.clipdb")
-    if exists(index):
-        raise ClipdbError(f"{index} is an index already: choose another name")
-    refuse_artefact(index)
-    if index.exists() and not (index.is_dir() and not any(index.iterdir())):
-        raise ClipdbError(f"{index} is there and is not an index: choose another name")
-    _require_writable(index)
-
-
-def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.DuckDBPyConnection:
-    """Open the catalog of an index.
-
-    Many processes may read at once, or one may write: keep a writing connection open for a commit, no longer.
+    Any number of processes may read while one writes.
 
     Parameters
     ----------
     index
         Directory of the index.
-    read_only
-        Open for reading.
-    wait
-        Seconds to keep trying while another process has the catalog open in the other way.
+    snapshot
+        The folder of an older state that is held already. Default: the newest.
 
     Returns
     -------
     duckdb.DuckDBPyConnection
-        The caller closes it. Times are rendered in UTC.
+        The caller closes it. Its state is kept until it is forgotten or `release` is called. Times are rendered in UTC.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no index, it cannot be read, or it is of another schema version.
+    """
+    require_index(index)
+    file, handle = snapshots.hold(index, snapshot)
+    with snapshots.held(handle):
+        connection = open_file(index, file, read_only=True)
+    if handle is not None:
+        _holding[connection] = weakref.finalize(connection, os.close, handle)
+    return _checked(index, connection, read_only=True)
+
+
+def release(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let go of the state that a connection which was closed had open."""
+    if connection in _holding:
+        _holding.pop(connection)()
+
+
+def connect_writing(index: Path) -> duckdb.DuckDBPyConnection:
+    """Open what the writer of an index has; the caller holds its lock, closes this, and publishes what it wrote.
 
     Raises
     ------
     InUseError
-        If it stays in use.
+        If somebody else has that file open.
     ClipdbError
-        If there is no index, it cannot be read, or it is of another schema version.
+        If there is no index, it can't be written, or it is of another schema version.
     """
-    connection = open_any(index, read_only, wait)
+    return _checked(index, open_work(index), read_only=False)
+
+
+@contextmanager
+def changing(index: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Change the relations of an index and publish them; the caller holds it for writing, and its vectors stay."""
+    with closing(connect_writing(index)) as connection:
+        yield connection
+        connection.execute("checkpoint")
+        versions = versions_by_file(connection)
+    snapshots.publish(index, versions)
+    snapshots.hide_unheld(index)
+    snapshots.delete_hidden(index)
+
+
+def committed_versions(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, Any], int]:
+    """Read which version of each Lance table, by model and kind, a catalog vouches for."""
+    rows = connection.execute(
+        "select model_id, kind, max(lance_version) from batches group by model_id, kind order by model_id, kind"
+    ).fetchall()
+    return {(model_id, kind): version for model_id, kind, version in rows}
+
+
+def versions_by_file(connection: duckdb.DuckDBPyConnection) -> snapshots.Versions:
+    """Read which version of each Lance table, by its file's name, a catalog vouches for."""
+    return {vectors_file(*key): version for key, version in committed_versions(connection).items()}
+
+
+def _checked(index: Path, connection: duckdb.DuckDBPyConnection, read_only: bool) -> duckdb.DuckDBPyConnection:
     try:
         connection.execute("set global TimeZone = 'UTC'")
         _check_version(connection, index)
@@ -156,6 +130,7 @@ def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.D
     except BaseException as error:  # Ctrl-C too: a connection left open would keep this process from writing
         settle(connection)
         connection.close()
+        release(connection)
         if isinstance(error, duckdb.Error):
             raise unreadable(index, error) from error
         raise
@@ -208,50 +183,34 @@ def _nearby(index: Path) -> list[Path]:
     return []
 
 
-def _require_writable(index: Path) -> None:
-    """Refuse a name that reads well, but before whose question mark DuckDB would put the suffix of its log."""
-    if "?" in str(index):
-        raise ClipdbError(
-            f"{index} can't be written to: DuckDB takes what follows a ? for no path: rename the directory"
-        )
-
-
-def open_any(index: Path, read_only: bool, wait: float) -> duckdb.DuckDBPyConnection:
-    """Open a catalog as `connect` does, whatever its schema version."""
+def open_work(index: Path) -> duckdb.DuckDBPyConnection:
+    """Open what the writer of an index has, whatever its schema version; if it is missing, the catalog becomes it."""
     require_index(index)
-    if not read_only:
-        _require_writable(index)
-    deadline = time.monotonic() + wait
-    while True:
-        try:
-            return duckdb.connect(str(index / CATALOG), read_only=read_only, config=CONFIG)
-        except duckdb.Error as error:
-            if not (_LOCKED.search(str(error)) or _HELD_HERE.search(str(error))):
-                raise unreadable(index, error) from error
-            if time.monotonic() >= deadline:
-                raise InUseError(_in_use(index, str(error))) from error
-        time.sleep(_RETRY_SECONDS)
+    require_writable(index)
+    if not (index / WORK).exists():
+        _adopt(index)
+    return open_file(index, index / WORK, read_only=False)
 
 
-def _in_use(index: Path, message: str) -> str:
-    if _HELD_HERE.search(message):
-        return f"{index} is open in this process for another use: close that connection first"
-    holder = _HOLDER.search(message)
-    who = f"process {holder['pid']} ({holder['program']})" if holder else "another process"
-    return f"{index} is in use by {who}: try again when it is done"
+def _adopt(index: Path) -> None:
+    """Make what the writer works on from a catalog that an older clipdb wrote, or that was copied alone."""
+    import shutil
 
-
-def unreadable(index: Path, error: Exception) -> ClipdbError:
-    """Return, in one line, why DuckDB can't read a catalog."""
-    reason = reason_of(error)
-    path = index / CATALOG
-    if "not a valid DuckDB database" in reason:
-        return ClipdbError(f"{path} is not a DuckDB file: restore it from a copy, or ingest into a new index")
-    if "version number" in reason:
-        return ClipdbError(f"{path} was written by another version of DuckDB: upgrade clipdb ({reason})")
-    if _DAMAGED.search(reason):
-        return ClipdbError(f"{path} is damaged: restore it from a copy, or ingest into a new index ({reason})")
-    return ClipdbError(f"{path} cannot be opened: {reason}")
+    file, handle = snapshots.hold(index)
+    building = index / f".{WORK}"
+    try:
+        if handle is None:
+            with open_file(index, file, read_only=False) as connection:
+                connection.execute("checkpoint")  # a log beside it would be left behind
+        shutil.copyfile(file, building)
+        snapshots.sync(building)
+        building.rename(index / WORK)
+    except OSError as error:
+        raise ClipdbError(f"{index} can't be written: {reason_of(error)}") from error
+    finally:
+        building.unlink(missing_ok=True)
+        if handle is not None:
+            os.close(handle)
 
 
 def _check_version(connection: duckdb.DuckDBPyConnection, index: Path) -> None:
@@ -280,10 +239,3 @@ def known_version(connection: duckdb.DuckDBPyConnection, index: Path) -> int:
             "upgrade clipdb with `pip install --upgrade clipdb`"
         )
     return version
-
-
-def reason_of(error: Exception) -> str:
-    """Return in one line why the operating system or DuckDB failed."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return first_line(error)

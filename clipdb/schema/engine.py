@@ -12,17 +12,17 @@ from sqlalchemy import Engine, NullPool, create_engine
 from clipdb.schema.catalog import connect
 
 
-def engine(index: Path, read_only: bool = True) -> Engine:
+def engine(index: Path) -> Engine:
     """Make an engine over the catalog of an index.
 
-    Connections are closed when they are given back, so an idle engine keeps no other process from writing.
+    Each connection has the state that is newest when it is opened.
 
     Raises
     ------
     ClipdbError
         As `clipdb.schema.catalog.connect` does, when a connection is opened.
     """
-    return engine_on(lambda: connect(index, read_only=read_only))
+    return engine_on(lambda: connect(index))
 
 
 def engine_on(connect: Callable[[], duckdb.DuckDBPyConnection]) -> Engine:

@@ -66,6 +66,11 @@ def model_slug(model_id: str) -> str:
     return model_id.replace("/", "__")
 
 
+def vectors_file(model_id: str, kind: str) -> str:
+    """Name a model's Lance table of images or texts: ``ARCH__PRETRAINED.images.lance``."""
+    return f"{model_slug(model_id)}.{kind}.lance"
+
+
 def is_name(text: str, most: int = MOST_NAME) -> bool:
     """Return whether a text can name something: one line of letters that print, and not too many of them."""
     return bool(text.strip()) and text.isprintable() and len(text) <= most

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import duckdb
 
 from clipdb.errors import ClipdbError
-from clipdb.schema import catalog, migrations, views
+from clipdb.schema import catalog, migrations, snapshots, views
+from clipdb.schema.connections import closing
+from clipdb.schema.duckdb_files import CONFIG, reason_of
+from clipdb.schema.snapshots import WORK
 
 
 def upgrade(index: Path) -> bool:
-    """Write the catalog of an older index anew, as this version has it; the caller holds the index for writing.
+    """Bring what the writer of an index has to this version; the caller holds it for writing, and publishes it.
 
-    It is written beside its place and renamed: after a failure or a kill the index is as it was, and who has it open
-    for reading goes on with what it has.
+    An older catalog is written anew, beside its place, and renamed: after a failure or a kill the index is as it was.
 
     Returns
     -------
@@ -29,30 +30,30 @@ def upgrade(index: Path) -> bool:
     ClipdbError
         If there is no index, it is of a newer schema version, or the new catalog can't be written.
     """
-    with catalog.open_any(index, read_only=False, wait=10.0) as connection:
+    published = snapshots.is_published(index)
+    with closing(catalog.open_work(index)) as connection:
         current = catalog.known_version(connection, index)
         if current == migrations.SCHEMA_VERSION:
             if outdated := not views.are_current(connection):
                 views.create(connection)
-            return outdated
+            return outdated or not published
         connection.execute("checkpoint")  # a log left beside it would be replayed into the new file
-    place = index / catalog.CATALOG
+    place = index / WORK
     building = place.with_name(f".{place.name}.upgrade")
     older = str(place).replace("'", "''")
     try:
         building.unlink(missing_ok=True)
-        with duckdb.connect(str(building), config=catalog.CONFIG) as connection:
+        with duckdb.connect(str(building), config=CONFIG) as connection:
             connection.execute(f"attach '{older}' as older (read_only)")
             connection.begin()
             migrations.make(connection)
             migrations.fill(connection, "older", current)
             connection.commit()
             connection.execute("checkpoint")
-        with building.open("rb") as written:
-            os.fsync(written.fileno())
+        snapshots.sync(building)
         building.rename(place)
     except (OSError, duckdb.Error) as error:
-        raise ClipdbError(f"cannot upgrade {index}, which is as it was: {catalog.reason_of(error)}") from error
+        raise ClipdbError(f"cannot upgrade {index}, which is as it was: {reason_of(error)}") from error
     finally:
         building.unlink(missing_ok=True)
     return True

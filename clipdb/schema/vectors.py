@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from clipdb.errors import ClipdbError
-from clipdb.schema.names import head_column, model_slug
+from clipdb.schema.names import head_column, vectors_file
 
 VECTORS = "vectors"
 
@@ -45,12 +45,12 @@ def vectors_path(index: Path) -> Path:
 
 def images_path(index: Path, model_id: str) -> Path:
     """Return the Lance table of a model's image vectors: ``INDEX/vectors/MODEL_SLUG.images.lance``."""
-    return vectors_path(index) / f"{model_slug(model_id)}.images.lance"
+    return vectors_path(index) / vectors_file(model_id, "images")
 
 
 def texts_path(index: Path, model_id: str) -> Path:
     """Return the Lance table of a model's text vectors: ``INDEX/vectors/MODEL_SLUG.texts.lance``."""
-    return vectors_path(index) / f"{model_slug(model_id)}.texts.lance"
+    return vectors_path(index) / vectors_file(model_id, "texts")
 
 
 def unreadable_vectors(index: Path, error: BaseException) -> ClipdbError | None:

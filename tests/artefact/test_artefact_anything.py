@@ -24,7 +24,7 @@ from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.vector_arrays import vector_column
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer
-from clipdb.schema import catalog
+from clipdb.schema import creation
 from clipdb.schema.names import head_column
 from clipdb.schema.vectors import images_schema, texts_schema
 
@@ -45,7 +45,7 @@ STATUS = st.sampled_from(["ok", "rejected", "error"])
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("empty") / "empty.clipdb"
-    catalog.create(path)
+    creation.create(path)
     return path
 
 

@@ -11,7 +11,7 @@ from artefacts import MODEL, TABLES, contents, export, files, make, sha
 from support import clipdb, done, rows, verified
 
 from clipdb.artefact.merge import import_artefact
-from clipdb.schema import catalog
+from clipdb.schema import creation
 
 
 def test_a_new_index_is_the_one_that_was_exported(index: Path, exported: Path, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_progress_counts_every_row_that_is_read(index: Path, exported: Path, tmp
     totals: list[int] = []
     batches: list[int] = []
     progress = Progress(totals.append, batches.append)
-    catalog.create(tmp_path / "empty.clipdb")
+    creation.create(tmp_path / "empty.clipdb")
     assert import_artefact(tmp_path / "empty.clipdb", exported, progress=progress).vectors.added == 8
     assert totals == [16] and sum(batches) == 16
     imported = import_artefact(tmp_path / "new.clipdb", exported, progress=progress)

@@ -19,7 +19,7 @@ from support import change, clipdb, done, refused, rows
 
 from clipdb.artefact.export import Options, export_index
 from clipdb.artefact.format import RELATIONS
-from clipdb.schema import catalog, tables
+from clipdb.schema import catalog, creation, tables
 
 HUB = "hf://datasets/OWNER/NAME/"
 
@@ -176,7 +176,7 @@ def pictured(tmp_path: Path) -> tuple[Path, list[Path]]:
     import hashlib
 
     index = tmp_path / "pictures.clipdb"
-    catalog.create(index)
+    creation.create(index)
     files = []
     for number, (width, height) in enumerate(((600, 300), (40, 20), (300, 600))):
         file = tmp_path / f"{number}.png"

@@ -199,8 +199,8 @@ def test_what_is_not_there_is_refused(two: Built, tmp_path: Path, options: list[
 
 def test_there_must_be_an_index_with_a_model(tmp_path: Path) -> None:
     assert "no index at" in refused("export", tmp_path / "out", "-i", tmp_path / "none.clipdb")
-    from clipdb.schema import catalog
+    from clipdb.schema import creation
 
-    catalog.create(tmp_path / "empty.clipdb")
+    creation.create(tmp_path / "empty.clipdb")
     assert "has no models yet" in refused("export", tmp_path / "out", "-i", tmp_path / "empty.clipdb")
     assert [one.name for one in tmp_path.iterdir()] == ["empty.clipdb"]

@@ -17,7 +17,7 @@ from support import change, done, rows
 from clipdb.artefact.export import vector_shards
 from clipdb.artefact.format import SHARD_ROWS
 from clipdb.artefact.manifest import read_manifest
-from clipdb.schema import catalog
+from clipdb.schema import catalog, creation
 from clipdb.schema.vectors import images_path, images_schema
 
 MODEL = "many/rows"
@@ -39,7 +39,7 @@ def contents(place: Path) -> dict[str, bytes]:
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index of more rows than a file has, appended in pieces of many sizes; some have no vectors of one head."""
     index = tmp_path_factory.mktemp("many") / "many.clipdb"
-    catalog.create(index)
+    creation.create(index)
     count = 2 * SHARD_ROWS + 1000
     rng = np.random.default_rng(5)
     ids = [sha(str(number)) for number in range(count)]
@@ -60,7 +60,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for size in (1, 100, SHARD_ROWS - 50, 3000, count):
         dataset = lance.write_dataset(stored.slice(first, size), path, mode="append" if first else "create")
         first += size
-    with catalog.connect(index, read_only=False) as connection:
+    with catalog.changing(index) as connection:
         places = pa.table({"image_id": ids, "uri": [f"/x/{n}" for n in range(count)]})
         connection.register("places", places)
         connection.execute("insert into images by name select * from places")

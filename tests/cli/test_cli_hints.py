@@ -12,7 +12,7 @@ import pytest
 from support import change, clipdb, done, refused
 
 import clipdb as package
-from clipdb.schema import catalog
+from clipdb.schema import creation
 
 ADVICE = re.compile(r"`(clipdb [^`]+)`")
 
@@ -139,7 +139,7 @@ def test_prompts_have_whole_keys(index: Path) -> None:
 
 def test_names_only_index_is_asked_without_vectors(tmp_path: Path) -> None:
     path = tmp_path / "named.clipdb"
-    catalog.create(path)
+    creation.create(path)
     with package.open(path) as db:
         assert ("heads",) in db.sql("show tables").fetchall()
 

@@ -184,7 +184,7 @@ def test_failures_of_one_run_leave_the_width_to_their_reasons(
 ) -> None:
     index = build(tmp_path / "failed.clipdb")
     reason = "not an image that can be read: it begins with b'junk'"
-    with catalog.connect(index.path, read_only=False) as connection:
+    with catalog.changing(index.path) as connection:
         for number in (1, 2):
             uri = f"/home/ada/My Photos/{'deep/' * 9}{number}.png"
             connection.execute("insert into image_failures values (?, ?, ?)", [uri, reason, RUN])

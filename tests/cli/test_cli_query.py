@@ -219,9 +219,9 @@ except SystemExit as done:
 
 
 def test_a_new_index_says_what_to_run(run: Run, tmp_path: Path) -> None:
-    from clipdb.schema import catalog
+    from clipdb.schema import creation
 
-    catalog.create(tmp_path / "new.clipdb")
+    creation.create(tmp_path / "new.clipdb")
     result = run("query", "heads", index=tmp_path / "new.clipdb")
     assert result.exit_code == 1 and "run `clipdb ingest images" in result.stderr
 

@@ -83,7 +83,7 @@ def test_what_is_gone_or_not_the_image_is_grey(run: Run, coloured: Built, tmp_pa
         4: str(coloured.files[4].rename(coloured.files[4].with_name("four#4.png"))),
         5: str(tmp_path / "shard.tar#5.png"),
     }
-    with catalog.connect(coloured.path, read_only=False) as connection:
+    with catalog.changing(coloured.path) as connection:
         for number, uri in odd.items():
             connection.execute("update images set uri = ? where image_id = ?", [uri, coloured.ids[number]])
     coloured.files[3].write_text("no picture")

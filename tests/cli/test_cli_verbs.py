@@ -12,7 +12,7 @@ from built_index import Built, Run
 from click.testing import Result
 
 from clipdb import __version__
-from clipdb.schema import catalog
+from clipdb.schema import catalog, creation
 from clipdb.schema.vectors import images_path, texts_path
 
 LATER = "20270101T000000000000-0000"
@@ -24,7 +24,7 @@ def rows(result: Result) -> list[dict[str, object]]:
 
 
 def change(index: Path, *statements: str) -> None:
-    with catalog.connect(index, read_only=False) as connection:
+    with catalog.changing(index) as connection:
         for statement in statements:
             connection.execute(statement)
 
@@ -78,7 +78,7 @@ def test_info_counts_failures(run: Run, copy: Built) -> None:
 
 
 def test_info_of_an_empty_index(run: Run, tmp_path: Path) -> None:
-    catalog.create(tmp_path / "new.clipdb")
+    creation.create(tmp_path / "new.clipdb")
     result = run("info", "-f", "json", index=tmp_path / "new.clipdb")
     assert result.exit_code == 0 and rows(result) == []
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from click.testing import Result
 
-from clipdb.schema import catalog
+from clipdb.schema import catalog, creation
 from clipdb.schema.names import head_column
 from clipdb.schema.vectors import images_path, images_schema, texts_path, texts_schema
 
@@ -70,7 +70,7 @@ def build(
     content: Callable[[int], bytes] = numbered,
 ) -> Built:
     """Build an index. The last two images of each model have no vectors of layer 1, as before a layer was added."""
-    catalog.create(path)
+    creation.create(path)
     rng = np.random.default_rng(seed)
     folder = path.parent / "files"
     folder.mkdir(exist_ok=True)
@@ -78,7 +78,7 @@ def build(
     for number, file in enumerate(files):
         file.write_bytes(content(number))
     built = Built(path, [hashlib.sha256(file.read_bytes()).hexdigest() for file in files], files=files)
-    with catalog.connect(path, read_only=False) as connection:
+    with catalog.changing(path) as connection:
         connection.executemany(
             "insert into images values (?, ?, 4, 4, 'PNG', 'test', ?, ?)",
             [[one, str(files[n]), "even" if n % 2 == 0 else "odd", f'{{"n": {n}}}'] for n, one in enumerate(built.ids)],

@@ -15,6 +15,8 @@ import duckdb
 import numpy as np
 from click.testing import CliRunner, Result
 
+from clipdb.schema import catalog
+
 MODEL = "clipdb-tiny/random"
 HALF = 2e-3
 """How far apart two float16 of the same vector may be: a step, after batches of other sizes."""
@@ -137,7 +139,7 @@ def rows(index: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
 
 def change(index: Path, sql: str, *values: object) -> None:
     """Change the catalog behind clipdb's back."""
-    with duckdb.connect(str(index / "catalog.duckdb")) as connection:
+    with catalog.changing(index) as connection:
         connection.execute(sql, list(values))
 
 

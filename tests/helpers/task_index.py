@@ -57,7 +57,7 @@ def build_task(path: Path) -> Task:
     classes = [CLASSES[i] for i in rng.integers(len(CLASSES), size=len(built.ids))]
     colours = [COLOURS[i] for i in rng.integers(len(COLOURS), size=len(built.ids))]
     means = {head[1:]: rng.normal(size=HEAD_DIM) for head in built.vectors}
-    with catalog.connect(path, read_only=False) as connection:
+    with catalog.changing(path) as connection:
         connection.executemany(
             "update images set label = ?, metadata = ? where image_id = ?",
             [

@@ -27,7 +27,7 @@ URIS = {
 @pytest.fixture(scope="module")
 def named(tmp_path_factory: pytest.TempPathFactory) -> Built:
     built = build(tmp_path_factory.mktemp("named") / "named.clipdb")
-    with catalog.connect(built.path, read_only=False) as connection:
+    with catalog.changing(built.path) as connection:
         for number, uri in URIS.items():
             connection.execute("update images set uri = ? where image_id = ?", [uri, built.ids[number]])
         connection.execute("update images set uri = '' where image_id = ?", [built.ids[9]])

@@ -85,7 +85,7 @@ def test_the_worst_group_is_the_worst_class_or_pair(db: clipdb.Index, task: Task
 
 def test_a_key_of_the_metadata_is_a_target(tmp_path: Path) -> None:
     task = build_task(tmp_path / "own.clipdb")
-    with catalog.connect(task.path, read_only=False) as connection:
+    with catalog.changing(task.path) as connection:
         connection.execute("update images set metadata = json_object('kind', label)")
     with clipdb.open(task.path) as db:
         by_key, by_label = ask(db, heads="L2.H0", target="kind"), ask(db, heads="L2.H0")
@@ -119,7 +119,7 @@ def test_heads_meet_all_conditions(db: clipdb.Index, given: dict[str, str], head
 
 def test_a_labellers_own_labels_count(tmp_path: Path) -> None:
     task = build_task(tmp_path / "own.clipdb")
-    with catalog.connect(task.path, read_only=False) as connection:
+    with catalog.changing(task.path) as connection:
         connection.execute(
             "insert into labels select * replace ('human:me' as labeller, 'shape' as property) from labels "
             "where layer = 2"
@@ -193,7 +193,7 @@ def test_what_is_wrong_is_said_in_a_line(db: clipdb.Index, given: dict[str, Any]
 )
 def test_an_index_that_lacks_what_is_needed_says_so(tmp_path: Path, change: str, problem: str) -> None:
     task = build_task(tmp_path / "own.clipdb")
-    with catalog.connect(task.path, read_only=False) as connection:
+    with catalog.changing(task.path) as connection:
         connection.execute(change)
     given = {"property": "colour"} if "labels" in change else {"heads": "L2.H0"}
     with clipdb.open(task.path) as db, pytest.raises(ClipdbError) as caught:

@@ -125,7 +125,7 @@ def test_bad_values_are_said_in_a_line(built: Built, query: str, values: dict[st
 
 def test_without_spans_the_command_is_named(tmp_path: Path) -> None:
     copy = build(tmp_path / "copy.clipdb")
-    with catalog.connect(copy.path, read_only=False) as connection:
+    with catalog.changing(copy.path) as connection:
         connection.execute("delete from spans")
     with clipdb.open(copy.path) as db, pytest.raises(ClipdbError, match=r"L1\.H1 has no spans yet: run `clipdb span`"):
         db.query.activating("L1.H1", span=1)

@@ -29,7 +29,7 @@ def rated(two: Built, tmp_path: Path) -> clipdb.Index:
                 for judge in ("llm:m", "human:ann"):
                     fits = number < place or (judge == "llm:m" and number == 4)
                     judgements.append([*where, sha(text), accepted, judge, "r4", fits, "ok"])
-    with catalog.connect(path, read_only=False) as connection:
+    with catalog.changing(path) as connection:
         connection.executemany(
             "insert into labels (model_id, layer, head, pool, labeller, run, property, confidence, prompt_sha256, "
             "status, created_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

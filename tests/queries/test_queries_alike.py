@@ -116,7 +116,7 @@ def related(path: Path) -> Built:
             place, table.schema.field(place), pa.array(list(values), table.schema.field(place).type)
         )
     version = lance.write_dataset(table, str(images_path(path, "one/a")), mode="overwrite").version
-    with catalog.connect(path, read_only=False) as connection:
+    with catalog.changing(path) as connection:
         connection.execute("update batches set lance_version = ? where kind = 'images'", [version])
     return built
 

@@ -11,7 +11,7 @@ from built_index import HEADS, LAYERS, NOW, PROPERTIES, RUN, SPANS, Built, build
 
 import clipdb
 from clipdb.errors import ClipdbError
-from clipdb.schema import catalog
+from clipdb.schema import catalog, creation
 
 KEYS = [(layer, head) for layer in LAYERS for head in range(HEADS)]
 FOLDED = {key[1:]: name.lower().rstrip(".") for key, name in PROPERTIES.items()}
@@ -26,7 +26,7 @@ def dicts(result: Any) -> list[dict[str, Any]]:
 
 
 def variances(path: Path, **of_head: float) -> None:
-    with catalog.connect(path, read_only=False) as connection:
+    with catalog.changing(path) as connection:
         for head, variance in of_head.items():
             connection.execute(
                 "update head_statistics set total_variance = ? where concat('L', layer, '.H', head) = ?",
@@ -60,7 +60,7 @@ def test_polysemantic_heads_vary_much_and_fit_few_spans(tmp_path: Path, top: int
 
 def test_verdicts_that_are_missing_count_for_no_side(tmp_path: Path) -> None:
     copy = build(tmp_path / "copy.clipdb")
-    with catalog.connect(copy.path, read_only=False) as connection:
+    with catalog.changing(copy.path) as connection:
         connection.execute("delete from judgements where text_id not in (?, ?)", [sha(SPANS[0]), sha(SPANS[1])])
     with clipdb.open(copy.path) as db:
         assert db.query.polysemantic(at_most=2).fetchall() == []  # two verdicts say nothing of the other three
@@ -108,7 +108,7 @@ def test_shared_spans_are_plain_counts(built: Built, top: int) -> None:
 
 def test_coverage_is_of_all_spans_of_a_pool(tmp_path: Path) -> None:
     copy = build(tmp_path / "copy.clipdb")
-    with catalog.connect(copy.path, read_only=False) as connection:
+    with catalog.changing(copy.path) as connection:
         connection.execute(
             "insert into spans values ('one/a', 1, 0, 'mine', 1, ?, 'mine', 0.05, 0.05, ?)", [sha("mine"), RUN]
         )
@@ -124,7 +124,7 @@ def test_coverage_is_of_all_spans_of_a_pool(tmp_path: Path) -> None:
 
 def test_failed_images_say_why(tmp_path: Path) -> None:
     copy = build(tmp_path / "copy.clipdb")
-    with catalog.connect(copy.path, read_only=False) as connection:
+    with catalog.changing(copy.path) as connection:
         connection.execute("insert into runs (run, command, started_at) values (?, 'ingest images', ?)", [RUN, NOW])
         connection.execute("insert into image_failures values ('b.png', 'truncated', ?)", [RUN])
         connection.execute("insert into image_failures values ('a.png', 'empty', 'unknown')")
@@ -144,7 +144,7 @@ def test_failed_images_say_why(tmp_path: Path) -> None:
     ],
 )
 def test_an_index_that_lacks_something_says_what_to_run(tmp_path: Path, query: str, missing: str, command: str) -> None:
-    catalog.create(tmp_path / "empty.clipdb")
+    creation.create(tmp_path / "empty.clipdb")
     with clipdb.open(tmp_path / "empty.clipdb") as db, pytest.raises(ClipdbError) as caught:
         getattr(db.query, query)()
     assert str(caught.value).startswith(f"this index has no {missing} yet: run `{command}")
@@ -152,7 +152,7 @@ def test_an_index_that_lacks_something_says_what_to_run(tmp_path: Path, query: s
 
 def test_without_judgements_the_command_is_named(tmp_path: Path) -> None:
     copy = build(tmp_path / "copy.clipdb")
-    with catalog.connect(copy.path, read_only=False) as connection:
+    with catalog.changing(copy.path) as connection:
         connection.execute("delete from judgements")
     with clipdb.open(copy.path) as db, pytest.raises(ClipdbError, match="no judgements yet: run `clipdb judge`"):
         db.query.polysemantic()

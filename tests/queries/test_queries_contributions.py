@@ -113,7 +113,7 @@ def test_texts_without_a_heads_vector_get_it_from_the_basis(tmp_path: Path) -> N
     copy = build(tmp_path / "copy.clipdb")
     path = texts_path(copy.path, "one/a")
     lance.dataset(str(path)).drop_columns(["l2h1"])
-    with catalog.connect(copy.path, read_only=False) as connection:
+    with catalog.changing(copy.path) as connection:
         connection.execute(
             "update batches set lance_version = ? where kind = 'texts'", [lance.dataset(str(path)).version]
         )

@@ -22,7 +22,7 @@ MEASURES = ["cosine", "dot", "centred"]
 def centred(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """An index whose heads have means far from 0."""
     built = build(tmp_path_factory.mktemp("centred") / "centred.clipdb", seed=11)
-    with catalog.connect(built.path, read_only=False) as connection:
+    with catalog.changing(built.path) as connection:
         for (_, layer, head), mean in means(built).items():
             connection.execute(
                 "update head_statistics set mean = ? where (layer, head) = (?, ?)", [mean.tolist(), layer, head]
@@ -99,7 +99,7 @@ def test_the_dot_of_a_text_is_the_heads_share(centred: Built) -> None:
 def test_texts_of_a_pool_only(centred: Built, tmp_path: Path) -> None:
     few = [sha(text) for text in SPANS[1:3]]
     copy = build(tmp_path / "copy.clipdb")
-    with catalog.connect(copy.path, read_only=False) as connection:
+    with catalog.changing(copy.path) as connection:
         connection.execute("insert into pools values ('few', 'Few', 'tests', 'none')")
         connection.executemany("insert into pool_texts values ('few', ?, 0, null)", [[one] for one in few])
     with clipdb.open(copy.path) as db:
@@ -162,7 +162,7 @@ def test_bad_arguments_are_said_in_a_line(
 
 def test_without_texts_the_command_is_said(tmp_path: Path) -> None:
     copy = build(tmp_path / "copy.clipdb")
-    with catalog.connect(copy.path, read_only=False) as connection:
+    with catalog.changing(copy.path) as connection:
         connection.execute("delete from batches where kind = 'texts'")
     with clipdb.open(copy.path) as db, pytest.raises(ClipdbError, match="has no texts in this index: run `clipdb ing"):
         db.query.image_texts(copy.ids[0], "L1.H0")

@@ -14,7 +14,7 @@ from built_index import PROPERTIES, SPANS, Built
 
 import clipdb
 from clipdb.errors import ClipdbError
-from clipdb.schema import catalog
+from clipdb.schema import creation
 
 FOLDED = {key: name.lower().rstrip(".") for key, name in PROPERTIES.items()}
 
@@ -218,7 +218,7 @@ def test_one_index_is_opened_twice(two: Built) -> None:
     ],
 )
 def test_an_empty_index_says_what_to_run(tmp_path: Path, query: str, missing: str, command: str) -> None:
-    catalog.create(tmp_path / "empty.clipdb")
+    creation.create(tmp_path / "empty.clipdb")
     values = {"text": "red"} if query == "spans" else {}
     with clipdb.open(tmp_path / "empty.clipdb") as db, pytest.raises(ClipdbError) as caught:
         getattr(db.query, query)(**values)
@@ -226,7 +226,7 @@ def test_an_empty_index_says_what_to_run(tmp_path: Path, query: str, missing: st
 
 
 def test_an_index_without_vectors_says_so(tmp_path: Path) -> None:
-    catalog.create(tmp_path / "empty.clipdb")
+    creation.create(tmp_path / "empty.clipdb")
     with clipdb.open(tmp_path / "empty.clipdb") as db:
         with pytest.raises(ClipdbError, match="no models yet"):
             db.sql("select * from image_vectors")

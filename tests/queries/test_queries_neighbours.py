@@ -252,7 +252,7 @@ def test_several_models_must_be_told_apart(two: Built) -> None:
 
 def test_vectors_that_are_gone_are_said(tmp_path: Path) -> None:
     copy = build(tmp_path / "copy.clipdb")
-    with catalog.connect(copy.path, read_only=False) as connection:
+    with catalog.changing(copy.path) as connection:
         connection.execute("update batches set lance_version = 99")
     with clipdb.open(copy.path) as db:
         assert db.sql("select count(*) from heads").fetchall() == [(6,)]

@@ -22,7 +22,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """An index whose heads have means."""
     made = build(tmp_path_factory.mktemp("property") / "property.clipdb", seed=21)
     rng = np.random.default_rng(22)
-    with catalog.connect(made.path, read_only=False) as connection:
+    with catalog.changing(made.path) as connection:
         for _, layer, head in made.vectors:
             mean = rng.normal(size=HEAD_DIM) / 2
             connection.execute(
@@ -144,7 +144,7 @@ def test_a_name_may_have_commas_and_colons() -> None:
 
 def test_without_labels_the_command_is_said(tmp_path: Path) -> None:
     bare = build(tmp_path / "bare.clipdb")
-    with catalog.connect(bare.path, read_only=False) as connection:
+    with catalog.changing(bare.path) as connection:
         connection.execute("delete from labels")
     with clipdb.open(bare.path) as db:
         with pytest.raises(ClipdbError, match=r"this index has no names of heads yet: run `clipdb label`"):

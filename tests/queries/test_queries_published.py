@@ -80,7 +80,7 @@ def index(tmp_path_factory: pytest.TempPathFactory, spans: dict[Head, list[str]]
         for text in texts[:5]
         for judge in JUDGES
     ]
-    with catalog.connect(path, read_only=False) as connection:
+    with catalog.changing(path) as connection:
         put(connection, "judgements", judgements)
     return path
 

@@ -84,7 +84,7 @@ def test_directions_are_orthonormal_in_their_order() -> None:
 
 def test_heads_without_spans_are_left_out_unless_asked_for(tmp_path: Path) -> None:
     task = build_task(tmp_path / "own.clipdb")
-    with catalog.connect(task.path, read_only=False) as connection:
+    with catalog.changing(task.path) as connection:
         connection.execute("delete from spans where layer = 1")
         connection.execute("update spans set cumulative_variance = null where head = 0 and rank > 2")
         connection.execute("delete from spans where head = 1 and rank > 3")
@@ -103,7 +103,7 @@ def test_heads_without_spans_are_left_out_unless_asked_for(tmp_path: Path) -> No
 
 def test_spans_of_several_pools_must_be_told_apart(tmp_path: Path) -> None:
     task = build_task(tmp_path / "own.clipdb")
-    with catalog.connect(task.path, read_only=False) as connection:
+    with catalog.changing(task.path) as connection:
         connection.execute("insert into spans select * replace ('other' as pool) from spans where rank <= 2")
     with clipdb.open(task.path) as db:
         with pytest.raises(ClipdbError, match=r"several pools: choose one with --pool \(general, other\)"):
@@ -115,7 +115,7 @@ def test_spans_of_several_pools_must_be_told_apart(tmp_path: Path) -> None:
 
 def test_an_index_without_spans_says_which_command(tmp_path: Path) -> None:
     task = build_task(tmp_path / "own.clipdb")
-    with catalog.connect(task.path, read_only=False) as connection:
+    with catalog.changing(task.path) as connection:
         connection.execute("delete from spans")
     with clipdb.open(task.path) as db:
         with pytest.raises(ClipdbError, match=r"no spans yet: run `clipdb span`"):

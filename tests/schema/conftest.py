@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from clipdb.schema import catalog
+from clipdb.schema import creation
 
 
 @pytest.fixture(scope="session")
 def empty_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("empty") / "empty.clipdb"
-    catalog.create(path)
+    creation.create(path)
     return path
 
 
 @pytest.fixture
 def index(empty_index: Path, tmp_path: Path) -> Path:
     """An empty index of the test's own."""
-    return Path(shutil.copytree(empty_index, tmp_path / "test.clipdb"))
+    return Path(shutil.copytree(empty_index, tmp_path / "test.clipdb", symlinks=True))
 
 
 @pytest.fixture

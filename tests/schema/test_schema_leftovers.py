@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support import clipdb, done
 
-from clipdb.schema import catalog
+from clipdb.schema import catalog, creation
 from clipdb.schema.leftovers import delete_leftovers, make_locked
 
 WRITE = """
@@ -28,14 +28,14 @@ with replacing(Path(sys.argv[1])) as building:
 CREATE = """
 import os, sys, time
 from pathlib import Path
-from clipdb.schema import catalog, migrations
+from clipdb.schema import creation, migrations
 
 def wait(*_):
     print("made", flush=True)
     time.sleep(600)
 
 sys.addaudithook(lambda event, arguments: wait() if event == "os.rename" else None)
-catalog.create(Path(sys.argv[1]))
+creation.create(Path(sys.argv[1]))
 """
 
 
@@ -57,7 +57,7 @@ def test_a_file_that_was_half_written_goes_with_the_next(tmp_path: Path) -> None
     theirs = [tmp_path / name for name in (".out.csv.json.1", ".out.csv.x", ".out2.csv.1", "out.csv.1")]
     for file in theirs:
         file.write_text("somebody's")
-    catalog.create(tmp_path / "i.clipdb")
+    creation.create(tmp_path / "i.clipdb")
     command = ("query", "select 1 as a", "-o", out, "-i", tmp_path / "i.clipdb")
     done(*command)  # while the first still runs
     assert half.exists() and out.read_text() == "a\n1\n"
@@ -85,7 +85,7 @@ def test_an_index_that_is_being_made_is_left_to_its_maker(tmp_path: Path) -> Non
     first = started(CREATE, index)
     try:
         [half] = tmp_path.glob(".x.clipdb.*")
-        catalog.create(index)
+        creation.create(index)
         assert half.exists()
     finally:
         killed(first)

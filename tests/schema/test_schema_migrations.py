@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -7,11 +8,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from clipdb.api.sharing import upgrade
 from clipdb.errors import ClipdbError
-from clipdb.schema import catalog, migrations
-from clipdb.schema.catalog import CATALOG, SCHEMA_VERSION, connect
+from clipdb.ingest.store.lock import LOCK
+from clipdb.schema import creation, migrations
+from clipdb.schema.catalog import SCHEMA_VERSION, connect, connect_writing
 from clipdb.schema.migrations import Migration
-from clipdb.schema.upgrade import upgrade
+from clipdb.schema.snapshots import CATALOG, SNAPSHOTS, WORK
 
 # The catalog as version 1 had it: bases in `heads`, and no labels' scores.
 VERSION_1 = """
@@ -33,6 +36,9 @@ insert into images (image_id, uri, metadata) values ('a', 'a.jpg', '{"colour": "
 
 @pytest.fixture
 def older(index: Path) -> Path:
+    """Make an index as the first version laid it out: its catalog is a file, which readers and writers share."""
+    (index / WORK).replace(index / CATALOG)
+    shutil.rmtree(index / SNAPSHOTS)
     with duckdb.connect(str(index / CATALOG)) as connection:
         connection.execute(VERSION_1)
     return index
@@ -47,11 +53,11 @@ def test_versions_are_numbered_without_gaps() -> None:
     assert [step.version for step in migrations.MIGRATIONS] == list(range(2, SCHEMA_VERSION + 1))
 
 
-@pytest.mark.parametrize("read_only", [True, False])
-def test_an_older_index_says_what_to_run_and_stays_as_it_is(older: Path, read_only: bool) -> None:
+@pytest.mark.parametrize("open_it", [connect, connect_writing])
+def test_an_older_index_says_what_to_run_and_stays_as_it_is(older: Path, open_it: Callable[[Path], object]) -> None:
     before = (older / CATALOG).read_bytes()
     with pytest.raises(ClipdbError, match=rf"run `clipdb upgrade {older}`$"):
-        connect(older, read_only)
+        open_it(older)
     assert (older / CATALOG).read_bytes() == before
 
 
@@ -77,7 +83,7 @@ def test_an_upgrade_keeps_every_row(older: Path) -> None:
 
 def test_an_upgraded_catalog_is_what_a_new_one_would_be(older: Path, tmp_path: Path) -> None:
     upgrade(older)
-    catalog.create(tmp_path / "new.clipdb")
+    creation.create(tmp_path / "new.clipdb")
     query = """
         select 'column', table_name, column_name, data_type, is_nullable, comment
         from duckdb_columns() where not internal
@@ -97,8 +103,8 @@ def test_an_upgrade_leaves_behind_what_was_replaced(older: Path) -> None:
     before = (older / CATALOG).stat().st_size
     upgrade(older)
     assert (older / CATALOG).stat().st_size < before / 2
-    assert [file.name for file in older.iterdir()].count(CATALOG) == 1
-    assert {file.name for file in older.iterdir()} == {CATALOG, "vectors"}
+    assert {file.name for file in older.iterdir()} == {CATALOG, WORK, SNAPSHOTS, LOCK, "vectors"}
+    assert [file.name for file in (older / SNAPSHOTS).iterdir()] == ["000001"]
 
 
 def test_an_index_that_is_up_to_date_is_left_alone(index: Path) -> None:
@@ -123,10 +129,11 @@ os.kill(os.getpid(), 9)
 
 
 def test_a_newer_index_is_refused(index: Path) -> None:
-    with duckdb.connect(str(index / CATALOG)) as connection:
-        connection.execute("insert into clipdb_schema values (?, '99', now())", [SCHEMA_VERSION + 1])
+    for file in (CATALOG, WORK):
+        with duckdb.connect(str(index / file)) as connection:
+            connection.execute("insert into clipdb_schema values (?, '99', now())", [SCHEMA_VERSION + 1])
     before = (index / CATALOG).read_bytes()
-    for act in (connect, lambda index: connect(index, read_only=False), upgrade):
+    for act in (connect, connect_writing, upgrade):
         with pytest.raises(ClipdbError, match=f"schema version {SCHEMA_VERSION + 1} .*upgrade clipdb") as caught:
             act(index)
         assert "\n" not in str(caught.value)

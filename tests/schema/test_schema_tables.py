@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 import clipdb.schema
 from clipdb.schema import catalog
-from clipdb.schema.engine import engine
+from clipdb.schema.engine import engine, engine_on
 
 # What DuckDB has an index of; the keys of other tables are compared by those who write.
 KEYS = {
@@ -66,7 +66,7 @@ def test_rows_go_in_and_come_out_through_sqlalchemy(index: Path) -> None:
     heads, bases, statistics = clipdb.schema.heads, clipdb.schema.bases, clipdb.schema.head_statistics
     runs = clipdb.schema.runs
     now = datetime.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
-    with engine(index, read_only=False).begin() as connection:
+    with catalog.changing(index) as writing, engine_on(writing.cursor).begin() as connection:
         head = {"model_id": "m/w", "layer": 1, "head": 2}
         connection.execute(bases.insert(), [head | {"basis": [0.5, -0.25]}])
         connection.execute(statistics.insert(), [head | {"mean": [1.0]}])
@@ -79,20 +79,20 @@ def test_rows_go_in_and_come_out_through_sqlalchemy(index: Path) -> None:
 
 
 def test_an_upsert_replaces_the_row_of_a_key(index: Path) -> None:
-    with catalog.connect(index, read_only=False) as connection:
+    with catalog.changing(index) as connection:
         for source in ("old", "new"):
             connection.execute("insert or replace into pools (pool, source) values ('p', ?)", [source])
         assert connection.execute("select pool, source from pools").fetchall() == [("p", "new")]
 
 
-def test_an_idle_engine_keeps_nobody_from_writing(index: Path) -> None:
+def test_an_engine_has_the_newest_state_at_each_connection(index: Path) -> None:
     idle = engine(index)
-    with idle.connect() as connection:
-        assert connection.execute(sa.text("select count(*) from images")).scalar() == 0
-    with catalog.connect(index, read_only=False, wait=0) as connection:
-        connection.execute("insert into texts values ('a', 'b')")
-    with idle.connect() as connection:
-        assert connection.execute(sa.text("select count(*) from texts")).scalar() == 1
+    with idle.connect() as older:
+        with catalog.changing(index) as connection:
+            connection.execute("insert into texts values ('a', 'b')")
+        for count, open_one in ((0, older), (1, idle.connect())):
+            with open_one as connected:
+                assert connected.execute(sa.text("select count(*) from texts")).scalar() == count
 
 
 def test_times_are_rendered_in_utc(index: Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from clipdb.api.sharing import upgrade
 from clipdb.errors import ClipdbError
 from clipdb.schema import catalog as catalogs
 from clipdb.schema import views
 from clipdb.schema.catalog import CATALOG
-from clipdb.schema.upgrade import upgrade
 
 
 def forget() -> None:
@@ -49,7 +49,7 @@ def test_a_view_that_is_new_answers_in_an_index_made_before(index: Path, folder:
         with catalogs.connect(index) as reader:
             assert reader.execute(question).fetchall() == [(0, 42)]
             assert not views.are_current(reader)
-    with catalogs.connect(index, read_only=False):
+    with catalogs.changing(index):
         pass
     with duckdb.connect(str(index / CATALOG), read_only=True) as bare:
         assert bare.execute(question).fetchall() == [(0, 42)]

@@ -21,7 +21,7 @@ from clipdb.artefact.export.vector_shards import Source, writing_vectors
 from clipdb.artefact.format import CARD, OF_SOURCES, RELATIONS, WITH_VECTORS, File, Manifest, ModelEntry, What
 from clipdb.artefact.manifest import read_manifest
 from clipdb.errors import ClipdbError
-from clipdb.queries.vectors.lance_tables import committed_versions, open_vectors
+from clipdb.queries.vectors.lance_tables import open_vectors
 from clipdb.schema import catalog
 from clipdb.schema.names import MANIFEST
 from clipdb.schema.vectors import reading_vectors
@@ -102,7 +102,7 @@ def export_index(
         choice = choose(connection, options.models, options.layers)
         tables: Tables = {}
         if options.what != "relations" or not choice.all_models:
-            for key, committed in committed_versions(connection).items():
+            for key, committed in catalog.committed_versions(connection).items():
                 if key[0] in choice.layers:
                     tables[key] = open_vectors(index, *key, committed)
         if options.what == "vectors" and not tables:

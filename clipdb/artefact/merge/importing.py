@@ -108,7 +108,7 @@ class _Session:
         self.nameless = 0  # images of which the artefact has vectors and the catalog would have no row
 
     def run(self) -> Imported:
-        with closing(catalog.connect(self.writer.index)) as connection:
+        with closing(catalog.connect_writing(self.writer.index)) as connection:
             self._check(connection)
             unfinished = _count(connection, _UNFINISHED, self.artefact.digest)
         for merge in self.merges:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.lock import writer_lock
-from clipdb.schema import catalog
+from clipdb.schema import catalog, creation
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def whole(index: Path, digest: str) -> Iterator[Path]:
     if catalog.exists(index):
         yield index
         return
-    catalog.require_free(index)
+    creation.require_free(index)
     building = index.with_name(f".{index.name}.{digest[:16]}")
     yield building
     with writer_lock(building):  # else another import might take it for what a kill left
@@ -51,6 +51,6 @@ def _clean(index: Path) -> None:
     for other in index.parent.glob(f".{escape(index.name)}.{'[0-9a-f]' * 16}"):
         # A kill may have come while it was deleted: so not all of these need be there.
         with suppress(ClipdbError, OSError):
-            if catalog.is_unfinished(other):
+            if creation.is_unfinished(other):
                 with writer_lock(other):
                     shutil.rmtree(other)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,21 @@ class Artefact:
     def path(self, file: str) -> str:
         """Return where a file of the artefact is."""
         return f"{self.where}/{file}"
+
+    @property
+    def stale(self) -> bool:
+        """Return False: nobody writes to an artefact."""
+        return False
+
+    def again(self) -> Artefact:
+        """Return the artefact with a connection of its own."""
+        other = copy(self)
+        other.connection = self.connection.cursor()
+        return other
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
 
     def vectors(self) -> ParquetVectors:
         """Return its tables of vectors."""

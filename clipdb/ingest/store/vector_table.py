@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ class VectorTable:
         return not last or last[0][0]
 
     def compact(self) -> None:
-        """Merge small files, index the ids, and delete what no committed version needs."""
+        """Merge small files and index the ids."""
         if self.dataset is None:
             return
         with disk_errors(self.writer.index), self._handle:
@@ -143,9 +143,6 @@ class VectorTable:
         else:  # this run finishes what another began
             with self.writer.transaction() as connection:
                 self._record_version(connection, 0)
-        # Only the holder of the lock gets here, so unfinished files are leftovers of a kill, not of another writer.
-        with disk_errors(self.writer.index), self._handle:
-            self.dataset.cleanup_old_versions(timedelta(0), delete_unverified=True)
         self._since_compaction = 0
 
     def _stamped(self, rows: pa.Table) -> pa.Table:
@@ -177,9 +174,9 @@ class VectorTable:
         try:
             for left in self.path.rglob(".tmp*"):  # files that Lance was killed over before it named them
                 left.unlink()
-            dataset = lance.dataset(str(self.path))
-            if dataset.version != committed:
-                dataset.checkout_version(committed).restore()
+            dataset = lance.dataset(str(self.path), version=committed)
+            if dataset.latest_version != committed:
+                dataset.restore()
                 dataset = lance.dataset(str(self.path))
                 self._move_version(dataset.version)
         except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Write to an index: one writer, one run, transactions that hold the catalog only for a moment."""
+"""Write to an index: one writer, one run, transactions that readers see when they are published."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import platform
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -17,17 +18,17 @@ from typing import Any, Self
 
 import duckdb
 
-from clipdb._util.notes import note
 from clipdb._util.text import without_login
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.lock import writer_lock
+from clipdb.ingest.store.publishing import publish
 from clipdb.ingest.store.rows import put
-from clipdb.schema import catalog
+from clipdb.schema import catalog, creation, snapshots
 from clipdb.schema.connections import closing
 from clipdb.schema.vectors import unreadable_vectors
 
-# A reader may be at a long query; a writer that has done an hour's work waits for it rather than give up.
-PATIENCE_SECONDS = 600.0
+# How many times longer than a publication takes, committed work waits for the next: at most a twentieth of a run.
+PUBLISH_EVERY = 20.0
 PACKAGES = ("clipdb", "duckdb", "pylance", "torch", "open_clip_torch")
 
 
@@ -45,8 +46,11 @@ class Reader:
 
     def read(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run one query on the catalog."""
-        with closing(catalog.connect(self.index)) as connection:
+        with closing(self._connect()) as connection:
             return connection.execute(sql, list(parameters)).fetchall()
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        return catalog.connect(self.index)
 
     def models(self, chosen: str | None = None) -> list[str]:
         """List the models of the index that have image vectors, or check that one is among them.
@@ -119,14 +123,17 @@ class Writer(Reader):
         self.made = False
         self._committed = False
         self._held = ExitStack()
+        self._published = True
+        self._published_at = self._cost = 0.0  # seconds
 
     def __enter__(self) -> Self:
         if self._create and not catalog.exists(self.index):
-            catalog.create(self.index)
+            creation.create(self.index)
             self.made = True
         else:
-            catalog.connect(self.index, read_only=True).close()
+            catalog.connect(self.index).close()
         self._held.enter_context(writer_lock(self.index))
+        self._published = snapshots.is_published(self.index)
         return self
 
     def __exit__(
@@ -139,6 +146,8 @@ class Writer(Reader):
                 self._row["finished_at"] = datetime.now(UTC) if kind is None else None
                 with self.transaction():
                     pass  # which writes the run's row
+            if not self._published and not (self.made and not self._committed):  # or what a killed writer committed
+                self._publish()
         if error is not None and (damaged := unreadable_vectors(self.index, error)):
             raise damaged from error
 
@@ -149,7 +158,7 @@ class Writer(Reader):
         Raises
         ------
         ClipdbError
-            If the disk is full, or a reader doesn't let go of the catalog.
+            If the disk is full.
         """
         with (
             disk_errors(self.index),
@@ -165,16 +174,20 @@ class Writer(Reader):
             }
             put(connection, "runs", [self._row | counts], replace=True)
             connection.commit()
-        self._committed = True
+        self._committed, self._published = True, False
+        if time.monotonic() - self._published_at >= PUBLISH_EVERY * self._cost:
+            self._publish()
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        """Open the catalog for writing, and say so on stderr where a reader makes that a long wait."""
-        try:
-            return catalog.connect(self.index, read_only=False)
-        except catalog.InUseError as error:
-            holder = str(error).partition(": ")[0]
-            note(f"note: {holder}: waiting up to {PATIENCE_SECONDS:.0f} s for it")
-            return catalog.connect(self.index, read_only=False, wait=PATIENCE_SECONDS)
+        return catalog.connect_writing(self.index)
+
+    def _publish(self) -> None:
+        """Let readers see what is committed."""
+        began = time.monotonic()
+        with disk_errors(self.index):
+            publish(self.index)
+        self._published, self._published_at = True, time.monotonic()
+        self._cost = self._published_at - began
 
 
 @contextmanager

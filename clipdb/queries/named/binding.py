@@ -14,7 +14,11 @@ from clipdb.queries.resolve import require_rows, resolve
 
 
 def bind(
-    connection: duckdb.DuckDBPyConnection, query: NamedQuery, given: Mapping[str, Any], model: str | None
+    connection: duckdb.DuckDBPyConnection,
+    query: NamedQuery,
+    given: Mapping[str, Any],
+    model: str | None,
+    files: bool = True,
 ) -> dict[str, Any]:
     """Work out the value of each of a named query's parameters.
 
@@ -28,6 +32,8 @@ def bind(
         Values by parameter name; None counts as left out.
     model
         The model to ask about if none is given.
+    files
+        Whether an image may be a file.
 
     Raises
     ------
@@ -49,5 +55,5 @@ def bind(
     for parameter in sorted(query.parameters, key=lambda parameter: parameter.type != "model"):
         value = values[parameter.name]
         if value is not None or parameter.required:
-            values[parameter.name] = resolve(connection, parameter.type, value, values.get("model"))
+            values[parameter.name] = resolve(connection, parameter.type, value, values.get("model"), files)
     return values

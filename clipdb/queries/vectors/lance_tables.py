@@ -6,7 +6,7 @@ index has one model, or one was chosen, also ``image_vectors`` and ``text_vector
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from clipdb.errors import ClipdbError
+from clipdb.schema.catalog import committed_versions
 from clipdb.schema.vectors import images_path, texts_path
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["images", "texts"]
 Key = tuple[str, Kind]
-Versions = Mapping[Key, int]
 
 _SHORT: dict[Kind, str] = {"images": "image_vectors", "texts": "text_vectors"}
 
@@ -119,14 +119,6 @@ class LanceVectors:
         runs = self._connection.execute("select model_id, kind, max(run) from batches group by all").fetchall()
         newest = {(model, kind): run for model, kind, run in runs}
         return {key: Held(self.open(*key).count_rows(), newest[key]) for key in self.keys}
-
-
-def committed_versions(connection: duckdb.DuckDBPyConnection) -> Versions:
-    """Read which version of each Lance table the catalog vouches for."""
-    rows = connection.execute(
-        "select model_id, kind, max(lance_version) from batches group by model_id, kind order by model_id, kind"
-    ).fetchall()
-    return {(model_id, kind): version for model_id, kind, version in rows}
 
 
 def open_vectors(index: Path, model_id: str, kind: Kind, version: int) -> lance.LanceDataset:

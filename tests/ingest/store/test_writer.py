@@ -20,7 +20,7 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.store.vector_arrays import vector_column
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer
-from clipdb.schema import catalog
+from clipdb.schema import catalog, creation
 
 SMALL = ("--batch-size", 1, "--workers", 1)
 
@@ -37,7 +37,7 @@ def nothing(connection: object) -> None:
 @pytest.fixture
 def index(tmp_path: Path) -> Path:
     path = tmp_path / "own.clipdb"
-    catalog.create(path)
+    creation.create(path)
     return path
 
 
@@ -58,7 +58,7 @@ def test_a_second_writer_is_told_who_is_at_it(scenes: Path, model: tuple, tmp_pa
 
 def test_readers_see_whole_batches_while_an_ingest_runs(scenes: Path, model: tuple, tmp_path: Path) -> None:
     from clipdb.queries.index import Index
-    from clipdb.queries.vectors.lance_tables import committed_versions, open_vectors
+    from clipdb.queries.vectors.lance_tables import open_vectors
 
     index = tmp_path / "busy.clipdb"
     process = Process(tmp_path / "log", "ingest", "images", scenes, *model, *SMALL, "-i", index)
@@ -69,7 +69,7 @@ def test_readers_see_whole_batches_while_an_ingest_runs(scenes: Path, model: tup
             images, added = opened.connection.execute(
                 "select (select count(*) from images), (select sum(added) from batches)"
             ).fetchall()[0]
-            (((name, kind), version),) = committed_versions(opened.connection).items()
+            (((name, kind), version),) = catalog.committed_versions(opened.connection).items()
             ids = open_vectors(index, name, kind, version).to_table(columns=["image_id"]).column(0).to_pylist()
             joined = opened.sql("select count(*) from image_vectors join images using (image_id)").fetchall()[0][0]
         assert images == added == len(set(ids)) == len(ids) == joined

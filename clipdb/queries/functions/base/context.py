@@ -37,6 +37,10 @@ class Context:
         Makes the embedder of new images and texts.
     unreadable
         Says in one line why DuckDB could not read the catalog, which in an artefact anybody may have written.
+    store
+        The vectors, if they are in memory already.
+    files
+        Whether an image may be a file.
 
     Attributes
     ----------
@@ -52,9 +56,11 @@ class Context:
         vectors: Vectors,
         embedder: Callable[[], Embedder],
         unreadable: Callable[[Exception], ClipdbError],
+        store: VectorStore | None = None,
+        files: bool = True,
     ) -> None:
-        self.store = VectorStore(vectors)
-        self.subjects = Subjects(self.store, self.heads, self._images_named, embedder)
+        self.store = store or VectorStore(vectors)
+        self.subjects = Subjects(self.store, self.heads, self._images_named, embedder, files)
         self.error: ClipdbError | KeyboardInterrupt | None = None
         self._stopped_at: float | None = None
         self._cursor = connection.cursor()

@@ -50,6 +50,8 @@ class Subjects:
         Finds the images that a name may mean: ``image_id, uri``.
     embedder
         Makes the embedder when it is first needed, since that imports torch.
+    files
+        Whether an image may be a file.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class Subjects:
         heads_of: Callable[[str], ModelHeads],
         named: Callable[[str], list[tuple[str, str | None]]],
         embedder: Callable[[], Embedder],
+        files: bool = True,
     ) -> None:
         self._store = store
         self._heads_of = heads_of
         self._named = named
         self._make_embedder = embedder
+        self._files = files
         self._embedder: Embedder | None = None
         self._images: dict[tuple[str, str], ImageVectors] = {}
         self._texts: dict[tuple[str, str], TextVectors] = {}
@@ -82,7 +86,7 @@ class Subjects:
         ClipdbError
             If it is neither a file nor the name of one image of the model.
         """
-        if is_file(image):
+        if self._files and is_file(image):
             return hashlib.sha256(_bytes(image)).hexdigest()
         begin_so = self._store.beginning(model, "images", image.strip().lower(), LISTED + 1)
         if len(begin_so) == 1:

@@ -1,0 +1,67 @@
+"""Publish what a writer committed: readers see it from then on, and keep what they have open as long as they like."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from clipdb.schema import catalog, snapshots
+from clipdb.schema.connections import closing
+from clipdb.schema.vectors import vectors_path
+
+
+def publish(index: Path) -> None:
+    """Make the newest snapshot of an index; the caller holds it for writing, and nothing is under way.
+
+    Tags keep the versions of the Lance tables that snapshots vouch for, until nobody holds the snapshots any more.
+
+    Raises
+    ------
+    OSError
+        If the file system is full.
+    ClipdbError
+        If the catalog can't be opened.
+    """
+    with closing(catalog.connect_writing(index)) as connection:
+        connection.execute("checkpoint")  # so that the file is whole without its log
+        versions = catalog.versions_by_file(connection)
+    known = snapshots.vouched(index)
+    for name, version in versions.items():
+        if version not in known.get(name, ()):
+            _tag(vectors_path(index) / name, version)
+    snapshots.publish(index, versions)
+    snapshots.hide_unheld(index)
+    wanted = snapshots.vouched(index)
+    for name, given_up in snapshots.vouched(index, hidden=True).items():
+        if given_up - wanted.get(name, set()):
+            _collect(vectors_path(index) / name, wanted.get(name, set()))
+    snapshots.delete_hidden(index)
+
+
+def _tag(table: Path, version: int) -> None:
+    """Keep a version from being cleaned up."""
+    import lance  # half a second, which a verb that changes no vectors doesn't need
+
+    tags = lance.dataset(str(table), version=version).tags
+    if _name(version) not in tags.list():
+        tags.create(_name(version), version)
+
+
+def _collect(table: Path, wanted: set[int]) -> None:
+    """Delete what no snapshot needs of a table."""
+    import lance
+
+    if not wanted:  # the model was taken out of the index
+        return
+    dataset = lance.dataset(str(table), version=max(wanted))
+    for name in dataset.tags.list():
+        if name not in map(_name, wanted):
+            dataset.tags.delete(name)
+    if dataset.latest_version > max(wanted):  # what is being written is not committed yet
+        return
+    # Only the holder of the lock gets here, so unfinished files are leftovers of a kill, not of another writer.
+    dataset.cleanup_old_versions(timedelta(0), delete_unverified=True, error_if_tagged_old_versions=False)
+
+
+def _name(version: int) -> str:
+    return f"v{version}"

@@ -1,0 +1,79 @@
+"""Make an index: whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+
+from clipdb.errors import ClipdbError
+from clipdb.schema import catalog, migrations, snapshots
+from clipdb.schema.duckdb_files import CONFIG, InUseError, reason_of, require_writable
+from clipdb.schema.leftovers import delete_leftovers, make_locked
+from clipdb.schema.snapshots import CATALOG, SNAPSHOTS, WORK
+
+
+def create(index: Path) -> None:
+    """Make an empty index: the directory with its tables, comments, views and version.
+
+    It is built under a temporary name beside its place and renamed: it is there whole or not at all. What was killed
+    while it made one here is deleted.
+
+    Raises
+    ------
+    ClipdbError
+        If something else is in the way, another process makes it too, or the place cannot be written.
+    """
+    require_free(index)
+    handle = None
+    building = index.with_name(f".{index.name}.{uuid4().hex}")
+    try:
+        handle = make_locked(building)
+        (building / "vectors").mkdir()
+        delete_leftovers(index, "[0-9a-f]{32}", is_unfinished)
+        with duckdb.connect(str(building / WORK), config=CONFIG) as connection:
+            connection.begin()
+            migrations.make(connection)
+            migrations.stamp(connection, migrations.SCHEMA_VERSION)
+            connection.commit()
+            # Closing does this too, but keeps quiet when the disk is full.
+            connection.execute("checkpoint")
+        snapshots.publish(building, {})
+        building.rename(index)
+    except (OSError, duckdb.Error) as error:
+        if catalog.exists(index):
+            raise InUseError(f"another command has just made {index}: run this one again when it is done") from error
+        raise ClipdbError(f"cannot make an index at {index}: {reason_of(error)}") from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def is_unfinished(directory: Path) -> bool:
+    """Return whether a directory with the name of an index that is being made holds what an index may, and no more."""
+    return directory.is_dir() and all(
+        one.name in ("vectors", "writer.lock", SNAPSHOTS, WORK, f"{WORK}.wal") or CATALOG in one.name
+        for one in directory.iterdir()
+    )
+
+
+def require_free(index: Path) -> None:
+    """Check that an index can be made here.
+
+    Raises
+    ------
+    ClipdbError
+        If it isn't a valid name for one, or something else is in the way.
+    """
+    if not index.name:
+        raise ClipdbError(f"{index} isn't a valid name for an index: write one as NAME.clipdb")
+    if catalog.exists(index):
+        raise ClipdbError(f"{index} is an index already: choose another name")
+    catalog.refuse_artefact(index)
+    if index.exists() and not (index.is_dir() and not any(index.iterdir())):
+        raise ClipdbError(f"{index} is there and is not an index: choose another name")
+    require_writable(index)
