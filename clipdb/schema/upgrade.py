@@ -53,6 +53,8 @@ def upgrade(index: Path) -> bool:
         snapshots.sync(building)
         building.rename(place)
     except (OSError, duckdb.Error) as error:
+        if snapshots.newest(index) is None:  # its catalog is a file still, which an older clipdb may go on to write
+            place.unlink()
         raise ClipdbError(f"cannot upgrade {index}, which is as it was: {reason_of(error)}") from error
     finally:
         building.unlink(missing_ok=True)

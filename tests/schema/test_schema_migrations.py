@@ -165,7 +165,7 @@ def test_rows_that_do_not_fit_leave_the_catalog_as_it_was(older: Path) -> None:
         upgrade(older)
     assert "\n" not in str(caught.value)
     assert (older / CATALOG).read_bytes() == before
-    assert {file.name for file in older.iterdir()} == {CATALOG, "vectors"}
+    assert {file.name for file in older.iterdir()} == {CATALOG, LOCK, "vectors"}
 
 
 def test_a_kill_leaves_the_catalog_as_it_was_and_the_next_upgrade_cleans_up(
@@ -184,4 +184,4 @@ upgrade.upgrade(Path(sys.argv[1]))
     assert (older / CATALOG).read_bytes() == before
     assert len(list(older.iterdir())) > 2  # what the kill left
     assert upgrade(older)
-    assert {file.name for file in older.iterdir()} == {CATALOG, "vectors"}
+    assert {file.name for file in older.iterdir()} == {CATALOG, WORK, SNAPSHOTS, LOCK, "vectors"}
