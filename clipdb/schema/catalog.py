@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from clipdb._util.disk import sync
 from clipdb.errors import ClipdbError
 from clipdb.schema import migrations, snapshots, views
 from clipdb.schema.connections import closing, settle
@@ -203,8 +204,9 @@ def _adopt(index: Path) -> None:
             with open_file(index, file, read_only=False) as connection:
                 connection.execute("checkpoint")  # a log beside it would be left behind
         shutil.copyfile(file, building)
-        snapshots.sync(building)
+        sync(building)
         building.rename(index / WORK)
+        sync(index)
     except OSError as error:
         raise ClipdbError(f"{index} can't be written: {reason_of(error)}") from error
     finally:

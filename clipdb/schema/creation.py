@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import duckdb
 
+from clipdb._util.disk import sync
 from clipdb.errors import ClipdbError
 from clipdb.schema import catalog, migrations, snapshots
 from clipdb.schema.duckdb_files import CONFIG, InUseError, reason_of, require_writable
@@ -43,6 +44,7 @@ def create(index: Path) -> None:
             connection.execute("checkpoint")
         snapshots.publish(building, {})
         building.rename(index)
+        sync(index.parent)
     except (OSError, duckdb.Error) as error:
         if catalog.exists(index):
             raise InUseError(f"another command has just made {index}: run this one again when it is done") from error

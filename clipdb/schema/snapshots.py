@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from clipdb._util.disk import sync
 from clipdb.errors import ClipdbError
 
 CATALOG = "catalog.duckdb"
@@ -151,15 +152,6 @@ def vouched(index: Path, hidden: bool = False) -> dict[str, set[int]]:
             for name, version in json.loads(file.read_bytes()).items():
                 found.setdefault(name, set()).add(version)
     return found
-
-
-def sync(path: Path) -> None:
-    """Have the disk keep a file or folder, whatever happens to the machine."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

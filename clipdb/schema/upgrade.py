@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 
+from clipdb._util.disk import sync
 from clipdb.errors import ClipdbError
 from clipdb.schema import catalog, migrations, snapshots, views
 from clipdb.schema.connections import closing
@@ -50,8 +51,9 @@ def upgrade(index: Path) -> bool:
             migrations.fill(connection, "older", current)
             connection.commit()
             connection.execute("checkpoint")
-        snapshots.sync(building)
+        sync(building)
         building.rename(place)
+        sync(index)
     except (OSError, duckdb.Error) as error:
         if snapshots.newest(index) is None:  # its catalog is a file still, which an older clipdb may go on to write
             place.unlink()

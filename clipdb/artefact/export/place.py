@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from clipdb._util.disk import swapped, sync
 from clipdb.artefact.manifest import read_manifest
 from clipdb.errors import ClipdbError
 from clipdb.schema.leftovers import delete_leftovers, make_locked
@@ -55,15 +56,6 @@ def building(directory: Path, replace: bool) -> Iterator[Path]:
         raise ClipdbError(f"can't export to {directory}: {error.strerror or error}") from error
 
 
-def sync(path: Path) -> None:
-    """Have a file or directory written to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _check(directory: Path, replace: bool) -> None:
     """Refuse what would be lost: only an export with nothing else in it is replaced."""
     if not directory.name:
@@ -83,9 +75,14 @@ def _check(directory: Path, replace: bool) -> None:
 
 
 def _put(made: Path, directory: Path, replace: bool) -> None:
-    """Rename; an export that is there stays, under a temporary name, until the new one is in its place."""
+    """Rename; an export that is there stays, under a temporary name, until the new one is in its place.
+
+    Where names can be swapped there is no moment without an export: the old one then has the temporary name.
+    """
     if not (replace and (directory / MANIFEST).exists()):
         made.rename(directory)  # also over an empty directory, and over nothing else
+        return
+    if swapped(made, directory):
         return
     old = directory.with_name(f".{directory.name}.{uuid4().hex}")
     directory.rename(old)

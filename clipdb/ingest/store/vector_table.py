@@ -19,6 +19,7 @@ import lance
 import pyarrow as pa
 
 from clipdb.errors import ClipdbError
+from clipdb.ingest.store.durable import Durable
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Writer, disk_errors
 from clipdb.schema import vectors
@@ -55,6 +56,7 @@ class VectorTable:
         self._since_compaction = 0
         # Ids are looked up in another thread, and Lance refuses to read through a handle that is being written through.
         self._handle = threading.Lock()
+        self._durable = Durable(self.path)
         self.dataset: lance.LanceDataset | None = self._recover()
 
     @property
@@ -151,6 +153,7 @@ class VectorTable:
 
     def _record_version(self, connection: duckdb.DuckDBPyConnection, added: int) -> None:
         assert self.dataset is not None
+        self._durable.keep()
         row = {
             "model_id": self.model_id,
             "kind": self.kind,
@@ -188,6 +191,7 @@ class VectorTable:
 
     def _move_version(self, version: int) -> None:
         """Record that the rows committed last are now found at another version."""
+        self._durable.keep()
         with self.writer.transaction() as connection:
             connection.execute(
                 "update batches set lance_version = $version where model_id = $model and kind = $kind "
