@@ -53,6 +53,8 @@ class Index:
         Makes what runs the model on images and texts that the index lacks; called only when one is asked about.
     place
         Where the relations and vectors are, if not in an index on disk; an artefact, for example.
+    files
+        Whether an image in a question may be a file.
 
     Raises
     ------
@@ -61,8 +63,9 @@ class Index:
 
     Notes
     -----
-    While an index is open for reading no command can write to it: close it, or use it in a ``with`` block.
-    Nobody writes to an artefact.
+    An index that is open has one state for as long as it is open, whatever is written meanwhile, and keeps nobody from
+    writing: `stale` says whether there is a newer state, and `refresh` opens it. Connections are for one thread at a
+    time: give each thread a `cursor` of its own.
     """
 
     def __init__(

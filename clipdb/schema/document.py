@@ -21,12 +21,18 @@ Schema version {SCHEMA_VERSION}. An index is a directory, by convention `NAME.cl
 
 ```
 NAME.clipdb/
-  catalog.duckdb              the tables, views and macros below
+  catalog.duckdb              the tables, views and macros below: a link to the newest snapshot
+  snapshots/000017/           a state of them that never changes again; its readers lock the folder
+  work.duckdb                 what the writer commits to, and publishes as the next snapshot
   vectors/                    a LanceDB database
     MODEL_SLUG.images.lance   one row per image, one column per head
     MODEL_SLUG.texts.lance    one row per text, one column per head
   writer.lock                 held by the process that writes
 ```
+
+Open `catalog.duckdb` for reading with any DuckDB client, at any time; what is written into a snapshot by hand is lost
+with the next one. A copy of the folder keeps the link (`cp -a`, `rsync -a`), or has the newest state as a file in its place,
+which works as well.
 
 `MODEL_SLUG` is `model_id` with `__` for the slash: `ViT-B-32/openai` makes `ViT-B-32__openai.images.lance`.
 Views and macros are stored in the catalog: any DuckDB client has them; `duckdb_columns()` has the comments.

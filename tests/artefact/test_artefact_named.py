@@ -185,6 +185,8 @@ def test_a_card_of_names_alone_shows_a_table_that_is_there(six: Path, tmp_path: 
 
 
 def test_an_import_of_names_says_no_more_than_that(six: Path, tmp_path: Path) -> None:
-    imported = import_artefact(tmp_path / "new.clipdb", export(six, tmp_path / "names"))
+    imported_to = tmp_path / "new.clipdb"
+    imported = import_artefact(imported_to, export(six, tmp_path / "names"))
     assert not imported.notes and imported.vectors.added == 0
-    assert clipdb("info", "-i", tmp_path / "new.clipdb").stdout == clipdb("info", "-i", six).stdout
+    one, other = (clipdb("info", "-i", index).stdout.replace(str(index), "INDEX") for index in (imported_to, six))
+    assert one == other

@@ -219,17 +219,18 @@ def test_thumbnails_are_images_to_datasets(tmp_path: Path) -> None:
     assert again.read_bytes() == (tmp_path / "out" / "thumbnails" / "00000.parquet").read_bytes()
 
 
-def test_an_ingest_need_not_wait_for_thumbnails(tmp_path: Path) -> None:
+def test_an_export_has_one_state_whatever_is_written_meanwhile(tmp_path: Path) -> None:
     index, _ = pictured(tmp_path)
-    alone = threading.Lock()  # pictures are drawn in several threads, and one would meet another's connection
+    alone = threading.Lock()  # pictures are drawn in several threads, and an index has one writer
 
     def draw(image_id: str, uri: str) -> bytes:
-        with alone:
-            catalog.connect(index, read_only=False, wait=0).close()  # which can't be while an export reads
+        with alone, catalog.changing(index) as connection:
+            connection.execute("delete from images where image_id = ?", [image_id])
         return Path(uri).read_bytes()
 
     exported = export_index(index, tmp_path / "out", Options(), draw)
     assert exported.without_thumbnail == 0 and len(load(tmp_path / "out", "thumbnails", tmp_path)) == 3
+    assert rows(index, "from images") == [] and len(load(tmp_path / "out", "images", tmp_path)) == 3
 
 
 def test_images_whose_files_are_gone_are_counted(tmp_path: Path) -> None:

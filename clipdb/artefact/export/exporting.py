@@ -126,7 +126,6 @@ def export_index(
         without = 0
         if thumbnail is not None:
             pictured = images_of(connection, choice)
-            connection.close()
             for file in write_thumbnails(pictured, root, thumbnail):
                 add(file)
             without = len(pictured) - sum(file.rows for file in files if file.kind == "thumbnails")
