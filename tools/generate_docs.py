@@ -1,15 +1,17 @@
-"""Write the reference docs from the code: docs/cli.md, docs/queries.md, docs/schema.md.
+"""Write the reference docs from the code: docs/cli.md, docs/python.md, docs/queries.md, docs/schema.md.
 
 Run `python tools/generate_docs.py`; a test fails while a page is not what this would write.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
+import clipdb
 from clipdb.cli import main
 from clipdb.cli.query import Questions, usage
 from clipdb.queries.named.sql_files import NamedQuery, find_query, query_names
@@ -42,6 +44,34 @@ _CLIPDB_COMPLETE=fish_source clipdb | source             # in ~/.config/fish/con
 ```
 
 """
+
+_PYTHON = """# Python
+
+<!-- Written by `python tools/generate_docs.py`. Change the docstrings in clipdb/api, not this file. -->
+
+Everything that `import clipdb` gives. The functions that write have the command line's options and defaults. They
+return what they did and print nothing: notes go to the logger `clipdb`, and `progress=False` turns the bar off. Each
+named query is a method of `db.query` ([Queries](queries.md)), and `clipdb.schema` has the tables for SQLAlchemy
+([Tables and columns](schema.md)). [Ask](ask.md) shows the functions at work, and so does the notebook
+`examples/first_steps.ipynb`. In a Python session `help(clipdb.label)` prints what stands here.
+
+"""
+
+PUBLIC = {
+    "Open an index": ("open", "Index"),
+    "Fill an index": ("ingest_images", "ingest_texts", "span"),
+    "Name heads": ("label", "judge", "review", "Server"),
+    "See where in a picture": ("segment",),
+    "Share": ("export", "import_artefact", "import_spans", "import_labels", "import_reviews", "verify", "upgrade"),
+    "When something is wrong": ("ClipdbError",),
+}
+"""The names that the page of Python describes, in its order."""
+
+_MEMBERS = {
+    "Index": ("query", "sql", "rows", "execute", "register", "connection", "engine", "close"),
+    "Server": (),
+}
+"""Of a class that has more, the members to describe."""
 
 _QUERIES = """# Queries
 
@@ -134,6 +164,15 @@ def render_cli() -> str:
     return _CLI + "\n".join(_commands(main, "clipdb", None))
 
 
+def render_python() -> str:
+    """Write the public names: a table for every reader, and what mkdocstrings turns into their descriptions."""
+    rows = "".join(
+        f"| `clipdb.{name}` | {_summary(getattr(clipdb, name))} |\n" for names in PUBLIC.values() for name in names
+    )
+    sections = (f"\n## {title}\n\n" + "\n".join(_described(name) for name in names) for title, names in PUBLIC.items())
+    return f"{_PYTHON}| name | |\n| --- | --- |\n{rows}" + "".join(sections)
+
+
 def render_queries() -> str:
     """Write every shipped query: what it answers, its parameters, its SQL."""
     return _QUERIES + "## Shipped queries\n\n" + "\n".join(_query(find_query(name)) for name in query_names())
@@ -141,6 +180,7 @@ def render_queries() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": render_cli,
+    "python.md": render_python,
     "queries.md": render_queries,
     "schema.md": render_schema,
 }
@@ -156,6 +196,15 @@ def _commands(command: click.Command, name: str, parent: click.Context | None) -
             below = command.get_command(context, verb)
             assert below is not None
             yield from _commands(below, verb, context)
+
+
+def _summary(named: object) -> str:
+    return (inspect.getdoc(named) or "").splitlines()[0]
+
+
+def _described(name: str) -> str:
+    options = f"    options:\n      members: [{', '.join(_MEMBERS[name])}]\n" if name in _MEMBERS else ""
+    return f"::: clipdb.{name}\n{options}"
 
 
 def _query(query: NamedQuery) -> str:
