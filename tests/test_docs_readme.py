@@ -62,28 +62,32 @@ def prepare() -> None:
     Path("birds.csv").write_text("text,property\na red circle,colour\na blue star,colour\na striped object,texture\n")
 
 
+def run(line: str, server: str) -> str:
+    """Run a command of a page with what stands in for what can't be had."""
+    from clipdb.cli import main
+
+    arguments = [{SERVER: server, **INSTEAD}.get(one, one) for one in shlex.split(INSTEAD_OF_LINES.get(line, line))[1:]]
+    if AN_ID in arguments:
+        known = rows(Path("index.clipdb"), "select image_id from images where uri not like '%.jpg' limit 1")
+        arguments[arguments.index(AN_ID)] = known[0][0][:6]
+    result = CliRunner().invoke(main, arguments, input=TYPED.get(line, ""))
+    assert result.exit_code == 0, (line, arguments, result.output, result.exception)
+    return result.output
+
+
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What each command of the pages printed."""
-    from clipdb.cli import main
-
     outputs: dict[str, str] = {}
     with pytest.MonkeyPatch.context() as patch, serving(answer) as server:
         patch.chdir(tmp_path_factory.mktemp("pages"))
         patch.delenv("CLIPDB_INDEX", raising=False)
         prepare()
-        for page, line in ((page, line) for page in PAGES for line in commands(page)):
+        for page in PAGES:
             for index in INDEX.findall(page.read_text(encoding="utf-8")):
                 patch.setenv("CLIPDB_INDEX", index)
-            arguments = [INSTEAD.get(one, one) for one in shlex.split(INSTEAD_OF_LINES.get(line, line))[1:]]
-            if SERVER in arguments:
-                arguments[arguments.index(SERVER)] = server.url
-            if AN_ID in arguments:
-                known = rows(Path("index.clipdb"), "select image_id from images where uri not like '%.jpg' limit 1")
-                arguments[arguments.index(AN_ID)] = known[0][0][:6]
-            result = CliRunner().invoke(main, arguments, input=TYPED.get(line, ""))
-            assert result.exit_code == 0, (line, arguments, result.output, result.exception)
-            outputs[line] = result.output
+            for line in commands(page):
+                outputs[line] = run(line, server.url)
         yield outputs
 
 

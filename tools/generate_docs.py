@@ -101,10 +101,10 @@ tables, which are `clipdb.schema.heads` and so on. What the tables, views and ma
 
 ## Vectors in SQL
 
-A model's vectors are `vectors."ARCH/PRETRAINED".images` and `vectors."ARCH/PRETRAINED".texts`: a row an image or a
-text, with `embedding` and a column a head (`l11h3` for L11.H3), which DuckDB sees as `FLOAT[n]`. Where the index has
-one model, or `--model` chose one, they are also `image_vectors` and `text_vectors`. Only the columns and rows that a
-statement uses are read. A vector is null where an image has not been through that head yet.
+A model's vectors are `vectors."ARCH/PRETRAINED".images` and `vectors."ARCH/PRETRAINED".texts`: one row per image or
+text, with `embedding` and one column per head (`l11h3` for L11.H3), which DuckDB sees as `FLOAT[n]`. Where the index
+has one model, or `--model` chose one, they are also `image_vectors` and `text_vectors`. Only the columns and rows that
+a statement uses are read. A vector is null where an image has not been through that head yet.
 
 ```sql
 select label, avg(array_cosine_similarity(l4h2, (select l4h2 from image_vectors limit 1))) as likeness
