@@ -47,6 +47,8 @@ def outputs(page: str) -> dict[str, list[str]]:
 
 
 def words(line: str) -> list[str]:
+    """Read a line without its numbers, rules, and folders, which are shortened to the room there is."""
+    line = re.sub(r"[…/]\S*/", "", line)
     return re.sub(r"-?\d+\.\d+(e-\d+)?", "#", line).replace("-", "").split()
 
 
