@@ -25,7 +25,7 @@ _CLI = """# The command line
 
 Results go to stdout, progress and notes to stderr. Exit code 0: done; 1: failed, with one line that says what to do;
 2: wrong usage; 130: stopped. The index is `--index`, or `$CLIPDB_INDEX`, or `./index.clipdb`. A table is cut to the
-terminal's width, or to 120 columns where there is none; `csv`, `json`, `jsonl` and `parquet` are exact.
+terminal's width, or to 120 columns if there is no terminal; `csv`, `json`, `jsonl` and `parquet` are exact.
 Control characters in names and cells are written to a terminal as `\\u001b`, and in JSON everywhere.
 
 Ctrl-C ends any command within a second or two with `Stopped.`, or with `Stopped: 64 images are in; the same command
@@ -97,7 +97,8 @@ with clipdb.open("index.clipdb") as db:
 
 A result is a DuckDB relation: `.df()`, `.pl()`, `.arrow()`, `.fetchall()`. While an index is open for reading no
 command can write to it, so close it, or open it in a `with` block. `db.engine` is a SQLAlchemy engine over the same
-tables, which are `clipdb.schema.heads` and so on. What the tables, views and macros hold is in [schema.md](schema.md).
+tables, which are `clipdb.schema.heads` and so on. [Tables and columns](schema.md) says
+what tables, views and macros hold.
 
 ## Vectors in SQL
 
@@ -114,7 +115,8 @@ group by label
 
 `neighbours(model, head, image, k := 10)` is a table: `image_id`, `score` (cosine in the head's space) and `rank` of the
 images nearest to one, itself left out. `model` may be null where the index has one; `image` may be a file, or the
-beginning of an id. The search is exact. Its arguments may come from other tables; [sql.md](sql.md) has all functions:
+beginning of an id. The search is exact. Its arguments may come from other tables. [Vectors in SQL](sql.md) has all
+functions:
 
 ```sql
 select images.uri, near.rank, near.score, other.uri
