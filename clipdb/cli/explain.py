@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clipdb.cli.options.common import PICTURE, output_options, readable_option
+from clipdb.cli.options.common import PICTURE, output_options, readable_option, require_matplotlib
 from clipdb.cli.options.model_options import model_options
 from clipdb.cli.show.form import Output
 from clipdb.errors import ClipdbError
@@ -30,7 +30,13 @@ QUERY = "contributions"
     help="What shares are summed by.",
 )
 @click.option("--check", is_flag=True, help="Run the model on the image's file even if the index has its vectors.")
-@click.option("--plot", type=PICTURE, metavar="FILE.png", help="Draw the shares as a bar chart, .png or .jpg.")
+@click.option(
+    "--plot",
+    type=PICTURE,
+    metavar="FILE.png",
+    callback=require_matplotlib,
+    help="Draw the shares as a bar chart, .png or .jpg.",
+)
 @model_options
 @readable_option
 @output_options

@@ -33,7 +33,8 @@ with image_runs as (
     select count(*) as failed from image_failures
 ), holdings as (
     select 1 as place, null as model_id, 'images' as what, null as name, count(*) as number,
-        case when any_value(failed) > 0 then any_value(failed) || ' could not be read: see image_failures' end as note
+        case when any_value(failed) > 0
+            then any_value(failed) || ' could not be read: see `clipdb query images-failed`' end as note
     from failures left join images on true
     having count(image_id) > 0 or any_value(failed) > 0
     union all

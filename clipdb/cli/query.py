@@ -33,6 +33,17 @@ STARTS_SQL = {
 class _Sql(click.Command):
     """A command without a name of its own."""
 
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Parse the options; advice after a mistake names the group, whose help is this command's, too."""
+        try:
+            return super().make_context(*args, **more)
+        except click.NoSuchOption as error:
+            if error.option_name in ("--plot", "--sheet"):
+                drawn = f"{error.option_name} belongs to named queries: rows of SQL aren't drawn"
+                raise click.UsageError(drawn, more.get("parent")) from error
+            error.ctx = more.get("parent")
+            raise
+
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write how it is called: its place in the group is the SQL itself."""
         assert ctx.parent is not None
@@ -120,6 +131,8 @@ def _sql(sql: str, index: Path | str, output: Output, files: bool, model: str | 
         raise ClipdbError(f"{sql} is a file: `clipdb query - < {sql}` runs what is in it")
     if not sql.strip():
         raise ClipdbError('the SQL is empty: try `clipdb query "select * from heads limit 5"`')
+    if sql.lower() == "explain":
+        raise ClipdbError("explain is a command of its own: see `clipdb explain --help`")
     with open_index(index, model=model, checkpoint=checkpoint) as opened, files_as_allowed(opened, sql, files):
         rows = write_result(opened.execute(sql), output)
     short = _SHORT_ID.search(sql)

@@ -30,5 +30,5 @@ def command(index: Path, output: Output) -> None:
     if failed:
         named = "; ".join(" ".join(filter(None, (one.model_id, f"{one.check}: {one.problem}"))) for one in failed)
         raise ClipdbError(
-            f"{len(failed)} of {len(checks)} checks failed: {named}: ingest the images again, or restore a copy"
+            f"{len(failed)} of {len(checks)} checks failed: {named}: restore a copy, or ingest into a new index"
         )

@@ -83,7 +83,11 @@ def check_index(index: Index) -> Iterator[Check]:
     if unopened:
         return  # the vectors can't be read as SQL, and what is missing has been said
     for model, kind in versions:
-        yield from _vectors(index, model, kind)
+        try:
+            yield from _vectors(index, model, kind)
+        except ClipdbError as error:
+            yield Check(model, f"{kind}: the vectors can be read", str(error).rpartition(": ")[0])
+            return
     if not any(kind == "images" for _, kind in versions):
         return
     held = " union ".join(f"select image_id from {_table(model, kind)}" for model, kind in versions if kind == "images")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from clipdb.errors import ClipdbError
 from clipdb.schema.connections import was_interrupted
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def reason(error: BaseException, context: Context | None, place: Place) -> BaseE
 
         let_go()  # a thread of DuckDB's may wait for a model
         return KeyboardInterrupt()
-    if not isinstance(error, duckdb.Error):
+    if not isinstance(error, Exception) or isinstance(error, ClipdbError):
         return error
     cause = context.error if context is not None else None
     if cause is not None and isinstance(error, duckdb.InvalidInputException) and type(cause).__name__ in str(error):

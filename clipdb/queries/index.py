@@ -164,7 +164,7 @@ class Index:
         context = self.context
         if self._model is not None and "model" in found.parameters:
             arguments = {"model": self._model} | arguments
-        return found.rows(context, arguments)
+        return self._explained(lambda: found.rows(context, arguments))
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -264,7 +264,7 @@ class Index:
     def _explained(self, run: Callable[[], _T]) -> _T:
         try:
             return run()
-        except (duckdb.Error, RuntimeError) as error:
+        except Exception as error:
             cause = reason(error, self._context, self._place)
             if cause is error:
                 raise

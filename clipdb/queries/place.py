@@ -33,10 +33,10 @@ class Place(Protocol):
     def engine(self) -> Engine:
         """Make a SQLAlchemy engine over the relations."""
 
-    def is_about(self, error: duckdb.Error) -> bool:
+    def is_about(self, error: Exception) -> bool:
         """Return whether an error says that the place itself can't be read."""
 
-    def unreadable(self, error: duckdb.Error) -> ClipdbError:
+    def unreadable(self, error: Exception) -> ClipdbError:
         """Return, in one line, why it can't be read."""
 
 
@@ -74,10 +74,15 @@ class OnDisk:
 
         return engine(self._path)
 
-    def is_about(self, error: duckdb.Error) -> bool:
-        """Return False: DuckDB's errors speak for themselves."""
-        return False
+    def is_about(self, error: Exception) -> bool:
+        """Return whether its vectors can't be read; what DuckDB says of the catalog speaks for itself."""
+        return self._unreadable_vectors(error) is not None
 
-    def unreadable(self, error: duckdb.Error) -> ClipdbError:
-        """Return, in one line, why the catalog can't be read."""
-        return catalog.unreadable(self._path, error)
+    def unreadable(self, error: Exception) -> ClipdbError:
+        """Return, in one line, why its vectors or its catalog can't be read."""
+        return self._unreadable_vectors(error) or catalog.unreadable(self._path, error)
+
+    def _unreadable_vectors(self, error: Exception) -> ClipdbError | None:
+        from clipdb.schema.vectors import unreadable_vectors
+
+        return unreadable_vectors(self._path, error)

@@ -23,6 +23,11 @@ _FILLED_BY = {
     "judgements": "clipdb judge",
 }
 
+_NO_CLEAR_NAME = (
+    "has a clear name: see `clipdb query heads` for the reasons "
+    "(`clipdb label --labeller vote` names every head, clear or not, those of random weights too)"
+)
+
 # A person may write 'color' and mean 'colour'; `spelled` does the same outside SQL.
 SAME_SPELLING = """
 create or replace temp macro same_spelling(text) as
@@ -78,10 +83,7 @@ def no_names(rows: Callable[..., list[tuple[Any, ...]]], model: str) -> ClipdbEr
         The model.
     """
     if rows("select 1 from labels where model_id = ? and status = 'ok' limit 1", model):
-        return ClipdbError(
-            f"no head of {model} has a clear name: see `clipdb query heads` for the reasons "
-            "(`clipdb label --labeller vote` names every head, clear or not, those of random weights too)"
-        )
+        return ClipdbError(f"no head of {model} {_NO_CLEAR_NAME}")
     return ClipdbError(f"no head of {model} has a name yet: run `clipdb label`")
 
 
@@ -98,7 +100,7 @@ def unknown_property(wanted: str, known: Sequence[str], whose: str = "") -> Clip
         Of which model, as `` of MODEL``, if it matters.
     """
     if not known:
-        return ClipdbError(f"no head{whose} carries the property {wanted!r}: run `{_FILLED_BY['labels']}`")
+        return ClipdbError(f"no head{whose} {_NO_CLEAR_NAME}")
     from difflib import get_close_matches
 
     if len(known) <= _SHOWN:

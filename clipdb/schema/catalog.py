@@ -29,6 +29,7 @@ _DAMAGED = re.compile(
 )
 _HELD_HERE = re.compile("with a different configuration|is already attached by database")
 _RETRY_SECONDS = 0.05
+_SHOWN = 3  # indexes that a message names
 
 
 class InUseError(ClipdbError):
@@ -184,7 +185,8 @@ def require_index(index: Path) -> None:
         Saying what it is instead.
     """
     if not index.exists():
-        near = ", ".join(map(str, _nearby(index)))
+        found = _nearby(index)
+        near = ", ".join([*map(str, found[:_SHOWN]), *(["..."] if len(found) > _SHOWN else [])])
         name = f"name one with -i ({near}), or " if near else ""
         raise ClipdbError(f"no index at {index}: {name}make one with `clipdb ingest images ...` or `clipdb demo`")
     if index.name == MANIFEST:
@@ -202,7 +204,7 @@ def _nearby(index: Path) -> list[Path]:
     folder = index.parent
     found = itertools.chain(folder.glob(f"*/{CATALOG}"), folder.glob(f"*/*/{CATALOG}"))
     with suppress(OSError):
-        return [file.parent for file in itertools.islice(found, 3)]
+        return [file.parent for file in itertools.islice(found, _SHOWN + 1)]
     return []
 
 
@@ -239,7 +241,7 @@ def _in_use(index: Path, message: str) -> str:
     return f"{index} is in use by {who}: try again when it is done"
 
 
-def unreadable(index: Path, error: duckdb.Error) -> ClipdbError:
+def unreadable(index: Path, error: Exception) -> ClipdbError:
     """Return, in one line, why DuckDB can't read a catalog."""
     reason = reason_of(error)
     path = index / CATALOG

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 
+from clipdb.errors import ClipdbError
 from clipdb.schema.names import head_column, model_slug
 
 VECTORS = "vectors"
@@ -15,6 +17,8 @@ VECTORS = "vectors"
 # Lance refuses to insert one id twice from concurrent merges only where the field says that it is the key.
 _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
 _HEAD_COLUMN = re.compile(r"l(\d+)h(\d+)")
+# How pyarrow passes on what Lance says, which ends with a place in Lance's own source.
+_LANCE_ERROR = re.compile(r"External error: (?P<reason>.+?)(?:, \S+\.rs:\d+:\d+)?$", re.MULTILINE)
 
 
 # What each column means, and what a head column means in the table of this key.
@@ -47,6 +51,33 @@ def images_path(index: Path, model_id: str) -> Path:
 def texts_path(index: Path, model_id: str) -> Path:
     """Return the Lance table of a model's text vectors: ``INDEX/vectors/MODEL_SLUG.texts.lance``."""
     return vectors_path(index) / f"{model_slug(model_id)}.texts.lance"
+
+
+def unreadable_vectors(index: Path, error: BaseException) -> ClipdbError | None:
+    """Return, in one line, what is wrong with the vectors of an index, if an error comes from reading them."""
+    found = _LANCE_ERROR.search(str(error))
+    if found is None or "no space left" in found["reason"].lower():
+        return None
+    return ClipdbError(
+        f"the vectors of {index} are damaged ({found['reason']}): restore it from a copy, or ingest into a new index"
+    )
+
+
+@contextmanager
+def reading_vectors(index: Path) -> Iterator[None]:
+    """Say in one line what is wrong with the vectors that a block can't read.
+
+    Raises
+    ------
+    ClipdbError
+        If they are damaged.
+    """
+    try:
+        yield
+    except Exception as error:
+        if damaged := unreadable_vectors(index, error):
+            raise damaged from error
+        raise
 
 
 def images_schema(embed_dim: int, head_dims: Mapping[tuple[int, int], int]) -> pa.Schema:

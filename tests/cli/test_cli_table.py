@@ -118,3 +118,10 @@ def test_values_are_readable(value: object, expected: str) -> None:
 def test_no_rows_leave_the_header() -> None:
     assert render(("a", "b"), [], 80) == "a  b\n-  -\n"
     assert render(("a" * 30, "b" * 30), [], 40).splitlines()[1] == f"{'-' * 19}  {'-' * 19}"
+
+
+def test_a_command_in_a_note_that_is_cut_stands_whole_below() -> None:
+    advice = "older than the images: run `clipdb span --pool general -i somewhere/far/away.clipdb`"
+    drawn = render(("what", "note"), [("spans", advice), ("labels", "no clear name: " + "x" * 90)], 50)
+    assert drawn.splitlines()[4:] == [advice]
+    assert max(map(len, drawn.splitlines()[:4])) <= 50

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from support import clipdb, done
+from support import clipdb, done, refused
 
 
 def test_what_a_query_needs_and_is_not_given_is_wrong_usage(ready_index: Path) -> None:
@@ -22,3 +22,13 @@ def test_empty_arguments_are_named_as_they_were_typed(ready_index: Path, picture
 def test_american_spelling() -> None:
     british, american = (done("query", name, "--help") for name in ("neighbours", "neighbors"))
     assert american == british and "Usage:" in british
+
+
+def test_charts_belong_to_named_queries(ready_index: Path) -> None:
+    result = clipdb("query", "select 1", "--plot", "x.png", "-i", ready_index)
+    assert result.exit_code == 2 and "Try 'main query --help'" in result.stderr
+    assert "--plot belongs to named queries: rows of SQL aren't drawn" in result.stderr
+
+
+def test_a_command_that_reads_as_sql_is_pointed_out(ready_index: Path) -> None:
+    assert "`clipdb explain --help`" in refused("query", "explain", "-i", ready_index)

@@ -24,6 +24,7 @@ from clipdb.errors import ClipdbError
 from clipdb.queries.vectors.lance_tables import committed_versions, open_vectors
 from clipdb.schema import catalog
 from clipdb.schema.names import MANIFEST
+from clipdb.schema.vectors import reading_vectors
 
 Progress = Callable[[File], None]
 
@@ -93,7 +94,11 @@ def export_index(
     ClipdbError
         If the index can't be read, has not what was chosen, or the directory can't be written or holds something else.
     """
-    with catalog.connect(index) as connection, building(directory, options.replace) as root:
+    with (
+        reading_vectors(index),
+        catalog.connect(index) as connection,
+        building(directory, options.replace) as root,
+    ):
         choice = choose(connection, options.models, options.layers)
         tables: Tables = {}
         if options.what != "relations" or not choice.all_models:

@@ -125,14 +125,14 @@ class Artefact:
                     f"{self.path(file.path)} has {rows} rows, and {MANIFEST} says {file.rows}: get the artefact again"
                 )
 
-    def is_about(self, error: duckdb.Error) -> bool:
+    def is_about(self, error: Exception) -> bool:
         """Return whether DuckDB complains of this artefact; a host may go by another name than its URL."""
         message = str(error)
         if "found in Parquet file" in message:  # of JSON that is none, whose file DuckDB doesn't name
             return True
         return self.where in message or any(file.path in message for file in self.manifest.files)
 
-    def unreadable(self, error: duckdb.Error) -> ClipdbError:
+    def unreadable(self, error: Exception) -> ClipdbError:
         """Return, in one line, why DuckDB could not read it."""
         reason = without_login(first_line(error))  # before it is cut
         reason = reason if len(reason) <= _MOST_REASON else f"{reason[:_MOST_REASON]}..."

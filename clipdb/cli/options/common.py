@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from clipdb.cli.show.form import FORMATS, Output, format_of
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, require_found
 from clipdb.pictures import PICTURES
 from clipdb.schema.names import is_url
 
@@ -148,5 +148,20 @@ _COLUMNS = _option(
 _OUTPUT_OPTIONS: list[Callable[[Any], Any]] = [_FORMAT, _OUTPUT, _LIMIT, _COLUMNS]
 
 PICTURE = PictureFile()
-PLOT = click.Option(["--plot"], type=PICTURE, metavar="FILE.png", help="Draw the rows as a chart, .png or .jpg.")
+
+
+def require_matplotlib(_ctx: click.Context, _option: click.Parameter, file: Path | None) -> Path | None:
+    """Refuse a chart that can't be drawn before anything is computed for it."""
+    if file is not None:
+        require_found("matplotlib", "plot")
+    return file
+
+
+PLOT = click.Option(
+    ["--plot"],
+    type=PICTURE,
+    metavar="FILE.png",
+    callback=require_matplotlib,
+    help="Draw the rows as a chart, .png or .jpg.",
+)
 """What a query takes whose header names a chart."""

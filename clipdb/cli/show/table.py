@@ -71,8 +71,11 @@ def render(names: Sequence[str], rows: Sequence[Row], width: int, left_out: Sequ
 
     rule = _GAP.join("-" * widths[place] for place in shown) + "\n"
     head = _GAP.join(_pad(text, widths[place], numeric[place]) for place, text in zip(shown, heading, strict=True))
+    # A note may hold a command, which has to be whole to be run.
+    notes = [row[place] for place in shown for row in cells if names[place] == "note" and "`" in row[place]]
+    whole = dict.fromkeys(f"{text}\n" for text in notes if _cut(text, widths[names.index("note")]) != text)
     note = _note(left_out, names[len(shown) :], width)
-    return head.rstrip() + "\n" + rule + "".join(map(line, cells)) + note
+    return head.rstrip() + "\n" + rule + "".join([*map(line, cells), *whole]) + note
 
 
 def _note(left_out: Sequence[str], no_room: Sequence[str], width: int) -> str:

@@ -24,6 +24,7 @@ from clipdb.ingest.store.lock import writer_lock
 from clipdb.ingest.store.rows import put
 from clipdb.schema import catalog
 from clipdb.schema.connections import closing
+from clipdb.schema.vectors import unreadable_vectors
 
 # A reader may be at a long query; a writer that has done an hour's work waits for it rather than give up.
 PATIENCE_SECONDS = 600.0
@@ -138,6 +139,8 @@ class Writer(Reader):
                 self._row["finished_at"] = datetime.now(UTC) if kind is None else None
                 with self.transaction():
                     pass  # which writes the run's row
+        if error is not None and (damaged := unreadable_vectors(self.index, error)):
+            raise damaged from error
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -13,6 +13,7 @@
 -- $level number = 0.95: Coverage of the interval, between 0 and 1.
 -- $model model optional: Only this model.
 -- needs: labels
+-- empty: no head has a clear name, see `clipdb query heads` for the reasons
 -- interval: entanglement low high
 
 with vocabulary as (

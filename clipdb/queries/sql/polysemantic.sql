@@ -9,6 +9,7 @@
 -- $top integer = 5: How many spans to look at.
 -- $model model optional: Only heads of this model.
 -- needs: labels, judgements
+-- empty: no head has a clear name, see `clipdb query heads` for the reasons
 
 with varying as (
     select

@@ -5,6 +5,7 @@
 --
 -- $model model optional: Only this model.
 -- needs: labels
+-- empty: no head has a clear name, see `clipdb query heads` for the reasons
 
 select
     model_id, property_key as property, count(*) as heads, list(name order by layer, head) as carried_by,

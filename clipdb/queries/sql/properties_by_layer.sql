@@ -6,6 +6,7 @@
 -- $property property optional: Only this property, or those that have it as a part.
 -- $model model optional: Only this model.
 -- needs: labels
+-- empty: no head has a clear name, see `clipdb query heads` for the reasons
 
 with layer_sums as (
     select model_id, layer, sum(total_variance) as variance from heads group by model_id, layer

@@ -5,6 +5,7 @@
 -- $property property required: The property, or a part of its name.
 -- $model model optional: Only heads of this model.
 -- needs: labels
+-- empty: no head has a clear name, see `clipdb query heads` for the reasons
 
 select
     model_id, name as head, property, labeller, share, confidence, spans, cumulative_variance as variance

@@ -51,7 +51,7 @@ class Context:
         connection: duckdb.DuckDBPyConnection,
         vectors: Vectors,
         embedder: Callable[[], Embedder],
-        unreadable: Callable[[duckdb.Error], ClipdbError],
+        unreadable: Callable[[Exception], ClipdbError],
     ) -> None:
         self.store = VectorStore(vectors)
         self.subjects = Subjects(self.store, self.heads, self._images_named, embedder)
