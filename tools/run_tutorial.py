@@ -28,6 +28,7 @@ PICTURES = {"colour.png": "alike-in-colour.png", "whole.png": "alike-overall.png
 
 STANDS_IN = {"photos/": "clipdb-demo/scenes", "ViT-B-32/openai": "clipdb-tiny/scenes"}
 CUT = "..."
+_PROGRESS = re.compile(r"^(loading the model|(images|texts|heads) \d+).*\n", re.MULTILINE)
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
@@ -69,7 +70,8 @@ def run(command: str, folder: Path, environment: dict[str, str]) -> str:
         raise SystemExit(f"{command}: {ran.stderr}")
     if arguments != words[1:]:
         return ""
-    return (ran.stdout + ran.stderr).replace(str(folder.resolve()), HOME)
+    notes = _PROGRESS.sub("", ran.stderr)  # said every half minute, on a busy machine
+    return (ran.stdout + notes).replace(str(folder.resolve()), HOME)
 
 
 if __name__ == "__main__":
