@@ -15,13 +15,12 @@ from pathlib import Path
 import clipdb
 from clipdb.cli.show.table import render
 from clipdb.queries.functions import functions as table_functions
-from clipdb.queries.functions.base.table_function import TableFunction
 
 PAGE = Path(__file__).parents[1] / "docs" / "sql.md"
 WIDTH = 120
 
 _BLOCK = re.compile(r"```sql\n(?P<sql>.*?)```\n\n```text\n(?P<output>.*?)```", re.DOTALL)
-_TABLE = re.compile(r"(?<=\| function \| gives \|\n\| --- \| --- \|\n).*?(?=\n\n)", re.DOTALL)
+_TABLE = re.compile(r"(?<=\| function \| does \| gives \|\n\| --- \| --- \| --- \|\n).*?(?=\n\n)", re.DOTALL)
 
 
 def blocks(page: str) -> Iterator[tuple[str, str]]:
@@ -31,19 +30,11 @@ def blocks(page: str) -> Iterator[tuple[str, str]]:
 
 
 def functions() -> str:
-    """Write the table of functions: how each is called, and what its rows hold."""
+    """Write the table of functions: how each is called, what it does, and what its rows hold."""
     return "\n".join(
-        f"| `{signature(function)}` | {', '.join(f'`{column}`' for column in function.columns)} |"
+        f"| `{function.signature}` | {function.title} | {', '.join(f'`{column}`' for column in function.columns)} |"
         for function in table_functions().values()
     )
-
-
-def signature(function: TableFunction) -> str:
-    """Write how a function is called."""
-    names = (
-        f"{name} := {function.defaults[name]}" if name in function.defaults else name for name in function.parameters
-    )
-    return f"{function.name}({', '.join(names)})"
 
 
 def write(page: str, index: Path) -> str:

@@ -148,5 +148,3 @@ _COLUMNS = _option(
 _OUTPUT_OPTIONS: list[Callable[[Any], Any]] = [_FORMAT, _OUTPUT, _LIMIT, _COLUMNS]
 
 PICTURE = PictureFile()
-PLOT = click.Option(["--plot"], type=PICTURE, metavar="FILE.png", help="Draw the rows as a chart, .png or .jpg.")
-"""What a query takes whose header names a chart."""

@@ -1,16 +1,17 @@
-"""``alike(model, head := null, images := 10000)``: how much the heads of a model resemble each other, pair by pair."""
+"""How much the heads of a model resemble each other, pair by pair."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.head_statistics import Moments
-from clipdb.queries.functions.base.table_function import Arguments, Rows, TableFunction
+from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.schema.names import Head, head_name, parse_head
 
 _NULL_VARIANCE = 1e-6  # of a head's largest: below, float32 sums hold rounding only
@@ -75,14 +76,22 @@ def _adjusted(share: float, number: int, predictor: _Head) -> float | None:
     return 1 - (1 - share) * (number - 1) / left if left > 0 else None
 
 
-def alike(context: Context, calls: Sequence[Arguments]) -> list[Rows]:
+class Call(NamedTuple):
+    """One head with all others, or every head where it is null."""
+
+    model: str | None
+    head: str | None = None
+    images: int = 10000
+
+
+@table_function(
+    Call, head="VARCHAR", other="VARCHAR", overlap="DOUBLE", cka="DOUBLE", explained="DOUBLE", images="BIGINT"
+)
+def alike(context: Context, calls: Sequence[Call]) -> list[Rows]:
     """Compare heads, each with every other of its model.
 
-    Parameters
-    ----------
-    calls
-        ``(model, head, images)`` each: one head with all others, or every head where it is null. Vectors are compared
-        over that many images, those of the lowest ids, which are hashes: a fixed random sample. 0 stands for all.
+    Vectors are compared over so many images, those of the lowest ids, which are hashes: a fixed random sample. 0 stands
+    for all.
 
     Returns
     -------
@@ -142,18 +151,4 @@ def _pairs(context: Context, model: str, images: int, wanted: set[Head]) -> dict
     return pairs
 
 
-FUNCTION = TableFunction(
-    name="alike",
-    parameters={"model": "VARCHAR", "head": "VARCHAR", "images": "BIGINT"},
-    defaults={"head": "null", "images": "10000"},
-    columns={
-        "head": "VARCHAR",
-        "other": "VARCHAR",
-        "overlap": "DOUBLE",
-        "cka": "DOUBLE",
-        "explained": "DOUBLE",
-        "images": "BIGINT",
-    },
-    compute=alike,
-    needed=("images",),
-)
+FUNCTION = alike

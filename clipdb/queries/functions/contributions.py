@@ -1,28 +1,33 @@
-"""``contributions(model, image, text, text_b := null)``: each head's share of a cosine, or of the difference of two."""
+"""Each head's share of a cosine, or of the difference of two."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.subjects import ImageVectors, TextVectors
-from clipdb.queries.functions.base.table_function import Arguments, Rows, TableFunction
+from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.queries.vectors.model_heads import ModelHeads
 from clipdb.schema.names import Head, head_name
 
 REST = "not stored"
 
 
-def explain(context: Context, calls: Sequence[Arguments]) -> list[Rows]:
-    """Split cosines of images and texts into what each head adds.
+class Call(NamedTuple):
+    """An image and a text, or two texts, whose cosines' difference is then split."""
 
-    Parameters
-    ----------
-    calls
-        ``(model, image, text, text_b)`` each; with ``text_b`` it is the difference of the two cosines that is split.
+    model: str | None
+    image: str
+    text: str
+    text_b: str | None = None
+
+
+@table_function(Call, layer="INTEGER", head="INTEGER", name="VARCHAR", property="VARCHAR", share="DOUBLE")
+def contributions(context: Context, calls: Sequence[Call]) -> list[Rows]:
+    """Split the cosine of an image and a text, or the difference of two cosines, into what each head adds.
 
     Returns
     -------
@@ -66,11 +71,4 @@ def _row(heads: ModelHeads, part: Head | None, share: float) -> tuple[Any, ...]:
     return *part, head_name(*part), heads.properties.get(part), share
 
 
-FUNCTION = TableFunction(
-    name="contributions",
-    parameters={"model": "VARCHAR", "image": "VARCHAR", "text": "VARCHAR", "text_b": "VARCHAR"},
-    defaults={"text_b": "null"},
-    columns={"layer": "INTEGER", "head": "INTEGER", "name": "VARCHAR", "property": "VARCHAR", "share": "DOUBLE"},
-    compute=explain,
-    needed=("image", "text"),
-)
+FUNCTION = contributions

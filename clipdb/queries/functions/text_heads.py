@@ -1,28 +1,32 @@
-"""``text_heads(model, text)``: how much each head's output varies along a text."""
+"""How much each head's output varies along a text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.head_statistics import head_moments
-from clipdb.queries.functions.base.table_function import Arguments, Rows, TableFunction
+from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.schema.names import head_name, text_id
 
 
-def text_heads(context: Context, calls: Sequence[Arguments]) -> list[Rows]:
+class Call(NamedTuple):
+    """A text; those that the index lacks go through the model together."""
+
+    model: str | None
+    text: str
+
+
+@table_function(Call, head="VARCHAR", explained="DOUBLE", spread="DOUBLE", mean="DOUBLE", images="BIGINT")
+def text_heads(context: Context, calls: Sequence[Call]) -> list[Rows]:
     """Measure, for every head, how its shares of the cosine with a text vary over the images.
 
     With a = Q^T t and C the covariance of the head's vectors y, the share <y, a> has the variance a^T C a, by which
     TEXTSPAN picks its descriptions (Gandelsman et al., arXiv 2310.05916, algorithm 1); and a^T C a / (a^T a tr C) is
     the part of the head's variance that lies along the text: the variance that it would explain as a first span.
-
-    Parameters
-    ----------
-    calls
-        ``(model, text)`` each. Texts that the index lacks go through the model together.
 
     Returns
     -------
@@ -32,10 +36,10 @@ def text_heads(context: Context, calls: Sequence[Arguments]) -> list[Rows]:
     """
     found: list[Rows] = [[] for _ in calls]
     places: dict[str, list[int]] = {}
-    for place, (model, _) in enumerate(calls):
-        places.setdefault(context.model(model), []).append(place)
+    for place, call in enumerate(calls):
+        places.setdefault(context.model(call.model), []).append(place)
     for model, some in places.items():
-        embeddings = _embeddings(context, model, [calls[place][1] for place in some]).T
+        embeddings = _embeddings(context, model, [calls[place].text for place in some]).T
         rows: list[list[tuple[object, ...]]] = [[] for _ in some]
         for head in context.store.heads(model):
             directions = context.heads(model).bases[head].T.astype(np.float64) @ embeddings
@@ -67,11 +71,4 @@ def _embeddings(context: Context, model: str, texts: Sequence[str]) -> np.ndarra
     )
 
 
-FUNCTION = TableFunction(
-    name="text_heads",
-    parameters={"model": "VARCHAR", "text": "VARCHAR"},
-    defaults={},
-    columns={"head": "VARCHAR", "explained": "DOUBLE", "spread": "DOUBLE", "mean": "DOUBLE", "images": "BIGINT"},
-    compute=text_heads,
-    needed=("text",),
-)
+FUNCTION = text_heads

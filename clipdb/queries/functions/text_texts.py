@@ -1,7 +1,30 @@
-"""``text_texts(model, head, text, k := 10, measure := 'cosine', pool := null)``: texts nearest to a text."""
+"""The texts nearest to a text in what a head writes."""
 
 from __future__ import annotations
 
-from clipdb.queries.functions.base.head_search import head_search
+from collections.abc import Sequence
+from typing import NamedTuple
 
-FUNCTION = head_search("text_texts", subject="texts", target="texts")
+from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.head_search import search
+from clipdb.queries.functions.base.table_function import Rows, table_function
+
+
+class Call(NamedTuple):
+    """A text and a head."""
+
+    model: str | None
+    head: str
+    text: str
+    k: int = 10
+    measure: str = "cosine"
+    pool: str | None = None
+
+
+@table_function(Call, text_id="VARCHAR", score="FLOAT", rank="INTEGER")
+def text_texts(context: Context, calls: Sequence[Call]) -> list[Rows]:
+    """Find the texts nearest to a text in what a head writes, all or those of a pool, itself left out."""
+    return search(context, calls, subject="texts", target="texts")
+
+
+FUNCTION = text_texts

@@ -16,7 +16,6 @@
 -- $top integer = 5: How many spans to look at.
 -- $level number = 0.95: Coverage of the intervals, between 0 and 1.
 -- needs: labels
--- plot: scoreboard
 -- interval: entanglement e_low e_high
 -- interval: association a_low a_high
 -- note: select

@@ -15,7 +15,7 @@ from pathlib import Path
 from clipdb import plugins
 from clipdb.errors import ClipdbError
 from clipdb.ingest.images.sources.expand import expand
-from clipdb.ingest.images.sources.item import HEIC, SourceItem
+from clipdb.ingest.images.sources.item import HEIC, SourceItem, reason
 from clipdb.ingest.images.sources.source import Source, Sources
 from clipdb.models.image_formats import HEIC_HINT
 
@@ -67,8 +67,10 @@ def open_source(path: str) -> Source:
                 if kind.suffixes and not Path(path).is_file():
                     raise ClipdbError(f"{path} is no regular file: images and shards have to be")
                 return kind(path)
-    except OSError as error:
-        raise ClipdbError(f"{path} cannot be read: {error.strerror}") from None
+    except ClipdbError:
+        raise
+    except Exception as error:  # damaged archives raise nearly anything
+        raise ClipdbError(f"{path} cannot be read: {reason(error)}") from error
     if path.lower().endswith(HEIC):
         raise ClipdbError(f"{path} is a HEIC image: {HEIC_HINT}")
     raise ClipdbError(f"{path} is of no known kind: give images, a folder, .tar, .parquet or a text file")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.images.sources import source_kinds
-from clipdb.ingest.images.sources.item import read_file
+from clipdb.ingest.images.sources.item import read_file, reason
 
 
 def read_uri(uri: str) -> bytes:
@@ -27,8 +27,7 @@ def read_uri(uri: str) -> bytes:
     try:
         data = _read(uri)
     except Exception as error:  # damaged archives raise nearly anything
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-        raise ClipdbError(f"the image {uri} can't be read: {reason}") from error
+        raise ClipdbError(f"the image {uri} can't be read: {reason(error)}") from error
     if data is None:
         raise ClipdbError(f"the image file {uri} no longer exists: put it back, or give the path of a copy")
     return data

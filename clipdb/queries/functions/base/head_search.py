@@ -10,37 +10,23 @@ import numpy as np
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.similarity import check_k, check_measure, head_candidates, mean_of
-from clipdb.queries.functions.base.table_function import Arguments, Rows, TableFunction
+from clipdb.queries.functions.base.table_function import Arguments, Rows
 from clipdb.queries.vectors.lance_tables import Kind
 from clipdb.schema.names import Head, parse_head
 
 _Group = tuple[str, str, int, str, str | None]  # model, head, k, measure, pool
 
 
-def head_search(name: str, subject: Kind, target: Kind) -> TableFunction:
-    """Make the table function ``name(model, head, SUBJECT, k, measure)``; over texts, ``pool`` may limit them.
+def search(context: Context, calls: Sequence[Arguments], subject: Kind, target: Kind) -> list[Rows]:
+    """Return the rows ``(id, score, rank)`` nearest to a subject, of each call.
 
     Parameters
     ----------
-    name
-        As SQL calls it.
+    calls
+        ``(model, head, SUBJECT, k, measure)`` each; over texts, also the ``pool`` to which they are limited.
     subject, target
         Whose neighbours, and what they are.
     """
-    texts = target == "texts"
-    asked, found = subject[:-1], target[:-1]
-    return TableFunction(
-        name=name,
-        parameters={"model": "VARCHAR", "head": "VARCHAR", asked: "VARCHAR", "k": "BIGINT", "measure": "VARCHAR"}
-        | ({"pool": "VARCHAR"} if texts else {}),
-        defaults={"k": "10", "measure": "'cosine'"} | ({"pool": "null"} if texts else {}),
-        columns={f"{found}_id": "VARCHAR", "score": "FLOAT", "rank": "INTEGER"},
-        compute=lambda context, calls: _search(context, calls, subject, target),
-        needed=("head", asked, "k", "measure"),
-    )
-
-
-def _search(context: Context, calls: Sequence[Arguments], subject: Kind, target: Kind) -> list[Rows]:
     groups: dict[_Group, list[int]] = {}
     for place, (model, head, _, k, measure, *pool) in enumerate(calls):
         key = (context.model(model), head, check_k(k), check_measure(measure), pool[0] if pool else None)
