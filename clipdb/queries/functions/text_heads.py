@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -13,15 +12,8 @@ from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.schema.names import head_name, text_id
 
 
-class Call(NamedTuple):
-    """A text; those that the index lacks go through the model together."""
-
-    model: str | None
-    text: str
-
-
-@table_function(Call, head="VARCHAR", explained="DOUBLE", spread="DOUBLE", mean="DOUBLE", images="BIGINT")
-def text_heads(context: Context, calls: Sequence[Call]) -> list[Rows]:
+@table_function(head="VARCHAR", explained="DOUBLE", spread="DOUBLE", mean="DOUBLE", images="BIGINT")
+def text_heads(context: Context, model: str | None, text: Sequence[str]) -> list[Rows]:
     """Measure, for every head, how its shares of the cosine with a text vary over the images.
 
     With a = Q^T t and C the covariance of the head's vectors y, the share <y, a> has the variance a^T C a, by which
@@ -31,30 +23,24 @@ def text_heads(context: Context, calls: Sequence[Call]) -> list[Rows]:
     Returns
     -------
     list
-        For each call one row per head, in order: ``(head, explained, spread, mean, images)``. explained is null if the
+        For each text one row per head, in order: ``(head, explained, spread, mean, images)``. explained is null if the
         text has no part in the head's space, or the head does not vary.
     """
-    found: list[Rows] = [[] for _ in calls]
-    places: dict[str, list[int]] = {}
-    for place, call in enumerate(calls):
-        places.setdefault(context.model(call.model), []).append(place)
-    for model, some in places.items():
-        embeddings = _embeddings(context, model, [calls[place].text for place in some]).T
-        rows: list[list[tuple[object, ...]]] = [[] for _ in some]
-        for head in context.store.heads(model):
-            directions = context.heads(model).bases[head].T.astype(np.float64) @ embeddings
-            moments = head_moments(context, model, head)
-            if not moments.count:
-                continue
-            variances = np.einsum("kt,kl,lt->t", directions, moments.covariance, directions, optimize=True)
-            lengths = np.square(directions).sum(axis=0)
-            means = moments.mean @ directions
-            for row, variance, length, mean in zip(rows, variances, lengths, means, strict=True):
-                explained = float(variance / (length * moments.total)) if length > 0 and moments.total > 0 else None
-                row.append((head_name(*head), explained, float(np.sqrt(variance)), float(mean), moments.count))
-        for place, row in zip(some, rows, strict=True):
-            found[place] = row
-    return found
+    model = context.model(model)
+    embeddings = _embeddings(context, model, text).T
+    rows: list[list[tuple[object, ...]]] = [[] for _ in text]
+    for head in context.store.heads(model):
+        directions = context.heads(model).bases[head].T.astype(np.float64) @ embeddings
+        moments = head_moments(context, model, head)
+        if not moments.count:
+            continue
+        variances = np.einsum("kt,kl,lt->t", directions, moments.covariance, directions, optimize=True)
+        lengths = np.square(directions).sum(axis=0)
+        means = moments.mean @ directions
+        for row, variance, length, mean in zip(rows, variances, lengths, means, strict=True):
+            explained = float(variance / (length * moments.total)) if length > 0 and moments.total > 0 else None
+            row.append((head_name(*head), explained, float(np.sqrt(variance)), float(mean), moments.count))
+    return list(rows)
 
 
 def _embeddings(context: Context, model: str, texts: Sequence[str]) -> np.ndarray:

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.head_search import search
 from clipdb.queries.functions.base.table_function import Rows, table_function
 
 
-class Call(NamedTuple):
-    """A text and a head."""
-
-    model: str | None
-    head: str
-    text: str
-    k: int = 10
-    measure: str = "cosine"
-    pool: str | None = None
-
-
-@table_function(Call, text_id="VARCHAR", score="FLOAT", rank="INTEGER")
-def text_texts(context: Context, calls: Sequence[Call]) -> list[Rows]:
+@table_function(text_id="VARCHAR", score="FLOAT", rank="INTEGER")
+def text_texts(
+    context: Context,
+    model: str | None,
+    head: str,
+    text: Sequence[str],
+    k: int = 10,
+    measure: str = "cosine",
+    pool: str | None = None,
+) -> list[Rows]:
     """Find the texts nearest to a text in what a head writes, all or those of a pool, itself left out."""
-    return search(context, calls, subject="texts", target="texts")
+    return search(context, model, head, text, k, measure, pool, subject="texts", target="texts")
 
 
 FUNCTION = text_texts

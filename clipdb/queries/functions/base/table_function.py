@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from inspect import Parameter, Signature
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import duckdb
 import pyarrow as pa
@@ -21,6 +21,7 @@ from clipdb.queries.functions.base.context import Context
 
 Arguments = tuple[Any, ...]
 Rows = Sequence[tuple[Any, ...]]
+Compute = Callable[[Context, Sequence[Arguments]], Sequence[Rows]]
 
 _SQL = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
 _ARROW = {
@@ -61,7 +62,7 @@ class TableFunction:
     defaults: Mapping[str, Any]
     needed: Sequence[str]
     columns: Mapping[str, str]
-    compute: Callable[[Context, Sequence[Arguments]], Sequence[Rows]]
+    compute: Compute
 
     @property
     def title(self) -> str:
@@ -160,19 +161,15 @@ class TableFunction:
         return call
 
 
-def table_function(
-    call: Callable[..., Arguments] | None = None, /, **columns: str
-) -> Callable[[Callable[..., Any]], TableFunction]:
+def table_function(**columns: str) -> Callable[[Callable[..., Any]], TableFunction]:
     """Make a table function of a Python function, whose name, signature and docstring are those of the SQL function.
 
-    Parameters may be ``str``, ``int``, ``float`` or ``bool``: VARCHAR, BIGINT, DOUBLE or BOOLEAN in SQL. One that may
-    be None may be null.
+    ``function(context, *arguments)`` answers a call with its rows. Parameters may be ``str``, ``int``, ``float`` or
+    ``bool``: VARCHAR, BIGINT, DOUBLE or BOOLEAN in SQL. One that may be None may be null. One may be a ``Sequence``:
+    the function is then given together what calls that differ in it alone have there, and returns the rows of each.
 
     Parameters
     ----------
-    call
-        By default the Python function answers one call, ``function(context, *arguments)``, with its rows. With a
-        NamedTuple of a call's arguments it answers a batch, ``function(context, calls)``, with the rows of each.
     columns
         SQL type by name of what it returns: VARCHAR, BIGINT, INTEGER, DOUBLE, FLOAT or BOOLEAN.
 
@@ -183,28 +180,44 @@ def table_function(
     """
 
     def make(function: Callable[..., Any]) -> TableFunction:
-        asked = list(inspect.signature(call or function).parameters.values())[0 if call else 1 :]
-        hints = get_type_hints(call or function)
-        types = {one.name: get_args(hints.get(one.name)) or (hints.get(one.name),) for one in asked}
-        parameters = {name: _sql_type(f"{function.__name__}: {name}", kinds) for name, kinds in types.items()}
-
-        def compute(context: Context, calls: Sequence[Arguments]) -> Sequence[Rows]:
-            if call is not None:
-                answers: Sequence[Rows] = function(context, [call(*one) for one in calls])
-                return answers
-            return [function(context, *one) for one in calls]
-
-        return TableFunction(
-            name=function.__name__,
-            description=inspect.getdoc(function) or "",
-            parameters=parameters,
-            defaults={one.name: one.default for one in asked if one.default is not Parameter.empty},
-            needed=[name for name, kinds in types.items() if NoneType not in kinds],
-            columns=columns,
-            compute=compute,
-        )
+        hints = get_type_hints(function)
+        parameters, defaults, needed, together = {}, {}, [], None
+        for place, one in enumerate(list(inspect.signature(function).parameters.values())[1:]):
+            hint, default = hints.get(one.name), one.default
+            if get_origin(hint) is Sequence:
+                (hint,), together = get_args(hint), place
+                default = default if default is Parameter.empty else default[0]
+            kinds = get_args(hint) or (hint,)
+            parameters[one.name] = _sql_type(f"{function.__name__}: {one.name}", kinds)
+            if default is not Parameter.empty:
+                defaults[one.name] = default
+            if NoneType not in kinds:
+                needed.append(one.name)
+        compute = _each(function) if together is None else _grouped(function, together)
+        description = inspect.getdoc(function) or ""
+        return TableFunction(function.__name__, description, parameters, defaults, needed, columns, compute)
 
     return make
+
+
+def _each(function: Callable[..., Rows]) -> Compute:
+    return lambda context, calls: [function(context, *one) for one in calls]
+
+
+def _grouped(function: Callable[..., Sequence[Rows]], together: int) -> Compute:
+    """Call a function once for all calls that differ in the argument at one place alone."""
+
+    def compute(context: Context, calls: Sequence[Arguments]) -> Sequence[Rows]:
+        groups: dict[tuple[Arguments, Arguments], list[int]] = {}
+        for place, one in enumerate(calls):
+            groups.setdefault((one[:together], one[together + 1 :]), []).append(place)
+        found: dict[int, Rows] = {}
+        for (before, after), places in groups.items():
+            rows = function(context, *before, [calls[place][together] for place in places], *after)
+            found |= zip(places, rows, strict=True)
+        return [found[place] for place in range(len(calls))]
+
+    return compute
 
 
 def _sql_type(parameter: str, kinds: Sequence[Any]) -> str:
