@@ -11,7 +11,7 @@ from clipdb.ingest.images.sources.item import SourceItem
 
 
 class Source:
-    """The images of one path: what a kind of source says about itself, all of it but how to yield items has defaults.
+    """The images of one path. A kind of source is a subclass, which has to say at least how to yield items.
 
     Attributes
     ----------
