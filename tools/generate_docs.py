@@ -1,4 +1,4 @@
-"""Write the reference docs from the code: docs/cli.md, docs/python.md, docs/queries.md, docs/schema.md.
+"""Write the reference docs from the code: docs/cli.md, python.md, queries.md, schema.md, and the functions of sql.md.
 
 Run `python tools/generate_docs.py`; a test fails while a page is not what this would write.
 """
@@ -14,10 +14,13 @@ import click
 import clipdb
 from clipdb.cli import main
 from clipdb.cli.query import Questions, usage
+from clipdb.queries.functions import functions
 from clipdb.queries.named.sql_files import NamedQuery, find_query, query_names
 from clipdb.schema.document import render as render_schema
 
 DOCS = Path(__file__).parents[1] / "docs"
+
+_FUNCTIONS = "| function | does | gives |\n| --- | --- | --- |\n"
 
 _CLI = """# The command line
 
@@ -180,11 +183,22 @@ def render_queries() -> str:
     return _QUERIES + "## Shipped queries\n\n" + "\n".join(_query(find_query(name)) for name in query_names())
 
 
+def render_sql() -> str:
+    """Write how each table function is called, what it does and what its rows hold, into the page as it is."""
+    rows = "".join(
+        f"| `{function.signature}` | {function.title} | {', '.join(f'`{column}`' for column in function.columns)} |\n"
+        for function in functions().values()
+    )
+    before, head, after = (DOCS / "sql.md").read_text(encoding="utf-8").partition(_FUNCTIONS)
+    return before + head + rows + after[after.index("\n\n") + 1 :]
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": render_cli,
     "python.md": render_python,
     "queries.md": render_queries,
     "schema.md": render_schema,
+    "sql.md": render_sql,
 }
 
 
