@@ -19,6 +19,7 @@ lint: .venv/.dev
 docs: .venv/.dev
 	$(BIN)/python -m clipdb.schema.document
 	$(BIN)/python tools/generate_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -33,4 +34,4 @@ docs: .venv/.dev
 	touch $@
 
 clean:
-	rm -rf .venv clipdb-demo
+	rm -rf .venv clipdb-demo site

@@ -9,8 +9,13 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
+from PIL import Image
+from support import MODEL
+
+import clipdb
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
 FILES = re.findall(r"^`([\w./]+)`\n\n```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -47,23 +52,50 @@ def run(site: Path, folder: Path, index: Path, *command: str) -> subprocess.Comp
     return subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+def python(site: Path, code: str) -> str:
+    """Run code where the page's package is installed, and return what it prints."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+
+
 def test_every_kind_of_the_page_has_a_file() -> None:
     kinds = set(re.findall(r"entry-points\.\"clipdb\.(\w+)\"", PAGE))
-    assert kinds == {"queries", "views", "labellers", "judges", "functions", "formats", "towers"}
+    assert kinds == {
+        "queries", "charts", "views", "labellers", "judges", "functions", "formats", "sources", "towers"
+    }  # fmt: skip
     assert len(FILES) == len(kinds) + 1 and len(COMMANDS) == len(kinds) - 1
 
 
-def test_every_command_of_the_page_runs(installed: Path, own_index: Path, tmp_path: Path) -> None:
+def test_every_command_of_the_page_runs(installed: Path, own_index: Path, pictures: list[Path], tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for number, picture in enumerate(pictures[:3]):
+            with Image.open(picture) as opened:
+                opened.rotate(90).save(tmp_path / "turned.png")  # so that the index hasn't seen it
+            archive.write(tmp_path / "turned.png", f"folder/{number}.png")
+        archive.writestr("folder/broken.png", b"no image")
+        archive.writestr("notes.txt", b"no image")
     told = {}
     for command in COMMANDS:
         as_json = ["-f", "json"] if 'query "' in command else []
-        ran = run(installed, tmp_path, own_index, *shlex.split(command), *as_json)
+        # The index has one model, of random weights.
+        ran = run(installed, tmp_path, own_index, *shlex.split(command.replace("ViT-B-32/openai", MODEL)), *as_json)
         assert ran.returncode == 0, (command, ran.stderr)
         told[command] = ran.stdout
     (longest,) = (json.loads(told[command]) for command in COMMANDS if "longest" in command)
     assert len(longest) == 3 and longest[0]["length"] >= longest[1]["length"] >= longest[2]["length"] > 0
     (shares,) = (json.loads(told[command]) for command in COMMANDS if "property_variance" in command)
     assert sum(row["heads"] for row in shares) == 24
+    with Image.open(tmp_path / "strong.png") as chart:
+        assert chart.width == 1200 and len(chart.getcolors(1 << 20) or []) > 10
+    with clipdb.open(own_index) as db:
+        zipped = db.sql("select uri from images where contains(uri, '.zip#') order by uri").fetchall()
+        failed = db.sql("select uri from image_failures").fetchall()
+    assert zipped == [(f"{tmp_path}/photos.zip#folder/{number}.png",) for number in range(3)]
+    assert failed == [(f"{tmp_path}/photos.zip#folder/broken.png",)]
+    again = f"from clipdb.ingest.images.sources.uri import read_uri; print(read_uri({zipped[0][0]!r}))"
+    assert python(installed, again) == f"{ZipFile(tmp_path / 'photos.zip').read('folder/0.png')!r}\n"
     page = (tmp_path / "heads.html").read_text()
     assert page.startswith("<table>\n<tr><th>model_id</th>") and page.count("<tr>") == 6
 
@@ -73,14 +105,38 @@ def test_what_the_package_brings_is_listed(installed: Path, own_index: Path, tmp
     for verb, name in (("label", "keyword"), ("judge", "mentioned")):
         assert name in run(installed, tmp_path, own_index, "clipdb", verb, "--help").stdout
     families = "from clipdb.models.towers import families; print([family.__name__ for family in families()])"
-    ran = subprocess.run(
-        [sys.executable, "-c", families],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(installed), *sys.path])},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ran.stdout == "['OpenClipClassToken', 'LargePatches']\n"
+    assert python(installed, families) == "['OpenClipClassToken', 'OpenClipAverage']\n"
+
+
+TOWER = """
+import torch
+from towers import cut_architecture
+
+from clipdb.models.decomposition import reconstruction_error
+from clipdb.models.towers import adapt
+
+model = cut_architecture("ViT-L-14-CLIPA")
+with torch.no_grad():
+    for parameter in model.visual.parameters():
+        parameter += 0.02 * torch.randn_like(parameter)
+pictures = torch.randn(2, 3, 224, 224)
+for after_pool in (True, False):  # CLIPA's way, and open_clip's other one
+    model.visual.final_ln_after_pool = after_pool
+    tower = adapt(model, "a/b")
+    with torch.inference_mode():
+        print(tower.name, reconstruction_error(tower, pictures, model.encode_image(pictures)))
+    heads, tokens = tower.capture(pictures, [1, 0]).heads, tower.capture_tokens(pictures, [1, 0]).tokens
+    print(tuple(tokens.shape), float((tokens.sum(dim=3) - heads).norm() / heads.norm()))
+"""
+
+
+def test_the_pages_tower_adds_up_and_so_do_its_tokens(installed: Path) -> None:
+    lines = python(installed, TOWER).splitlines()
+    for added_up, tokens in (lines[:2], lines[2:]):
+        name, error = added_up.split()
+        shape, apart = tokens.rsplit(" ", 1)
+        assert name == "open_clip_average" and float(error) < 5e-6
+        assert shape == "(2, 2, 16, 257, 64)" and float(apart) < 5e-6
 
 
 def test_a_name_that_is_taken_is_refused(installed: Path, own_index: Path, tmp_path: Path) -> None:

@@ -50,7 +50,3 @@ def test_python_runs_as_it_stands(ready_index: Path, tmp_path: Path, monkeypatch
         names: dict[str, object] = {}
         exec(block, names)
         assert names["alike"] is not None
-
-
-def test_every_function_is_listed_as_it_is_called(tool: ModuleType) -> None:
-    assert tool.functions() in PAGE, "run: python tools/run_sql_docs.py INDEX"

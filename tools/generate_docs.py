@@ -1,21 +1,26 @@
-"""Write the reference docs from the code: docs/cli.md, docs/queries.md, docs/schema.md.
+"""Write the reference docs from the code: docs/cli.md, python.md, queries.md, schema.md, and the functions of sql.md.
 
 Run `python tools/generate_docs.py`; a test fails while a page is not what this would write.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
+import clipdb
 from clipdb.cli import main
 from clipdb.cli.query import Questions, usage
+from clipdb.queries.functions import functions
 from clipdb.queries.named.sql_files import NamedQuery, find_query, query_names
 from clipdb.schema.document import render as render_schema
 
 DOCS = Path(__file__).parents[1] / "docs"
+
+_FUNCTIONS = "| function | does | gives |\n| --- | --- | --- |\n"
 
 _CLI = """# The command line
 
@@ -23,7 +28,7 @@ _CLI = """# The command line
 
 Results go to stdout, progress and notes to stderr. Exit code 0: done; 1: failed, with one line that says what to do;
 2: wrong usage; 130: stopped. The index is `--index`, or `$CLIPDB_INDEX`, or `./index.clipdb`. A table is cut to the
-terminal's width, or to 120 columns where there is none; `csv`, `json`, `jsonl` and `parquet` are exact.
+terminal's width, or to 120 columns if there is no terminal; `csv`, `json`, `jsonl` and `parquet` are exact.
 Control characters in names and cells are written to a terminal as `\\u001b`, and in JSON everywhere.
 
 Ctrl-C ends any command within a second or two with `Stopped.`, or with `Stopped: 64 images are in; the same command
@@ -42,6 +47,34 @@ _CLIPDB_COMPLETE=fish_source clipdb | source             # in ~/.config/fish/con
 ```
 
 """
+
+_PYTHON = """# Python
+
+<!-- Written by `python tools/generate_docs.py`. Change the docstrings in clipdb/api, not this file. -->
+
+Everything that `import clipdb` gives. The functions that write have the command line's options and defaults. They
+return what they did and print nothing: notes go to the logger `clipdb`, and `progress=False` turns the bar off. Each
+named query is a method of `db.query` ([Queries](queries.md)), and `clipdb.schema` has the tables for SQLAlchemy
+([Tables and columns](schema.md)). [Ask](ask.md) shows the functions at work, and so does the notebook
+`examples/first_steps.ipynb`. In a Python session `help(clipdb.label)` prints what stands here.
+
+"""
+
+PUBLIC = {
+    "Open an index": ("open", "Index"),
+    "Fill an index": ("ingest_images", "ingest_texts", "span"),
+    "Name heads": ("label", "judge", "review", "Server"),
+    "See where in a picture": ("segment",),
+    "Share": ("export", "import_artefact", "import_spans", "import_labels", "import_reviews", "verify", "upgrade"),
+    "When something is wrong": ("ClipdbError",),
+}
+"""The names that the page of Python describes, in its order."""
+
+_MEMBERS = {
+    "Index": ("query", "sql", "rows", "execute", "register", "connection", "engine", "close"),
+    "Server": (),
+}
+"""Of a class that has more, the members to describe."""
 
 _QUERIES = """# Queries
 
@@ -67,14 +100,15 @@ with clipdb.open("index.clipdb") as db:
 
 A result is a DuckDB relation: `.df()`, `.pl()`, `.arrow()`, `.fetchall()`. While an index is open for reading no
 command can write to it, so close it, or open it in a `with` block. `db.engine` is a SQLAlchemy engine over the same
-tables, which are `clipdb.schema.heads` and so on. What the tables, views and macros hold is in [schema.md](schema.md).
+tables, which are `clipdb.schema.heads` and so on. [Tables and columns](schema.md) says
+what tables, views and macros hold.
 
 ## Vectors in SQL
 
-A model's vectors are `vectors."ARCH/PRETRAINED".images` and `vectors."ARCH/PRETRAINED".texts`: a row an image or a
-text, with `embedding` and a column a head (`l11h3` for L11.H3), which DuckDB sees as `FLOAT[n]`. Where the index has
-one model, or `--model` chose one, they are also `image_vectors` and `text_vectors`. Only the columns and rows that a
-statement uses are read. A vector is null where an image has not been through that head yet.
+A model's vectors are `vectors."ARCH/PRETRAINED".images` and `vectors."ARCH/PRETRAINED".texts`: one row per image or
+text, with `embedding` and one column per head (`l11h3` for L11.H3), which DuckDB sees as `FLOAT[n]`. Where the index
+has one model, or `--model` chose one, they are also `image_vectors` and `text_vectors`. Only the columns and rows that
+a statement uses are read. A vector is null where an image has not been through that head yet.
 
 ```sql
 select label, avg(array_cosine_similarity(l4h2, (select l4h2 from image_vectors limit 1))) as likeness
@@ -84,7 +118,8 @@ group by label
 
 `neighbours(model, head, image, k := 10)` is a table: `image_id`, `score` (cosine in the head's space) and `rank` of the
 images nearest to one, itself left out. `model` may be null where the index has one; `image` may be a file, or the
-beginning of an id. The search is exact. Its arguments may come from other tables; [sql.md](sql.md) has all functions:
+beginning of an id. The search is exact. Its arguments may come from other tables. [Vectors in SQL](sql.md) has all
+functions:
 
 ```sql
 select images.uri, near.rank, near.score, other.uri
@@ -134,15 +169,36 @@ def render_cli() -> str:
     return _CLI + "\n".join(_commands(main, "clipdb", None))
 
 
+def render_python() -> str:
+    """Write the public names: a table for every reader, and what mkdocstrings turns into their descriptions."""
+    rows = "".join(
+        f"| `clipdb.{name}` | {_summary(getattr(clipdb, name))} |\n" for names in PUBLIC.values() for name in names
+    )
+    sections = (f"\n## {title}\n\n" + "\n".join(_described(name) for name in names) for title, names in PUBLIC.items())
+    return f"{_PYTHON}| name | |\n| --- | --- |\n{rows}" + "".join(sections)
+
+
 def render_queries() -> str:
     """Write every shipped query: what it answers, its parameters, its SQL."""
     return _QUERIES + "## Shipped queries\n\n" + "\n".join(_query(find_query(name)) for name in query_names())
 
 
+def render_sql() -> str:
+    """Write how each table function is called, what it does and what its rows hold, into the page as it is."""
+    rows = "".join(
+        f"| `{function.signature}` | {function.title} | {', '.join(f'`{column}`' for column in function.columns)} |\n"
+        for function in functions().values()
+    )
+    before, head, after = (DOCS / "sql.md").read_text(encoding="utf-8").partition(_FUNCTIONS)
+    return before + head + rows + after[after.index("\n\n") + 1 :]
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": render_cli,
+    "python.md": render_python,
     "queries.md": render_queries,
     "schema.md": render_schema,
+    "sql.md": render_sql,
 }
 
 
@@ -156,6 +212,15 @@ def _commands(command: click.Command, name: str, parent: click.Context | None) -
             below = command.get_command(context, verb)
             assert below is not None
             yield from _commands(below, verb, context)
+
+
+def _summary(named: object) -> str:
+    return (inspect.getdoc(named) or "").splitlines()[0]
+
+
+def _described(name: str) -> str:
+    options = f"    options:\n      members: [{', '.join(_MEMBERS[name])}]\n" if name in _MEMBERS else ""
+    return f"::: clipdb.{name}\n{options}"
 
 
 def _query(query: NamedQuery) -> str:

@@ -2,7 +2,7 @@
 
     clipdb demo /tmp/demo && python tools/run_sql_docs.py /tmp/demo/demo.clipdb
 
-A block of SQL is followed by a block of text, its output. The table of functions comes from their definitions.
+A block of SQL is followed by a block of text, its output. The table of functions is `tools/generate_docs.py`'s.
 """
 
 from __future__ import annotations
@@ -14,36 +14,17 @@ from pathlib import Path
 
 import clipdb
 from clipdb.cli.show.table import render
-from clipdb.queries.functions import functions as table_functions
-from clipdb.queries.functions.base.table_function import TableFunction
 
 PAGE = Path(__file__).parents[1] / "docs" / "sql.md"
 WIDTH = 120
 
 _BLOCK = re.compile(r"```sql\n(?P<sql>.*?)```\n\n```text\n(?P<output>.*?)```", re.DOTALL)
-_TABLE = re.compile(r"(?<=\| function \| gives \|\n\| --- \| --- \|\n).*?(?=\n\n)", re.DOTALL)
 
 
 def blocks(page: str) -> Iterator[tuple[str, str]]:
     """Find the statements of a page, each with the output that is printed below it."""
     for match in _BLOCK.finditer(page):
         yield match["sql"], match["output"]
-
-
-def functions() -> str:
-    """Write the table of functions: how each is called, and what its rows hold."""
-    return "\n".join(
-        f"| `{signature(function)}` | {', '.join(f'`{column}`' for column in function.columns)} |"
-        for function in table_functions().values()
-    )
-
-
-def signature(function: TableFunction) -> str:
-    """Write how a function is called."""
-    names = (
-        f"{name} := {function.defaults[name]}" if name in function.defaults else name for name in function.parameters
-    )
-    return f"{function.name}({', '.join(names)})"
 
 
 def write(page: str, index: Path) -> str:
@@ -55,8 +36,7 @@ def write(page: str, index: Path) -> str:
             output = render(result.columns, result.fetchall(), WIDTH).rstrip("\n")
             return f"```sql\n{match['sql']}```\n\n```text\n{output}\n```"
 
-        page = _BLOCK.sub(run, page)
-    return _TABLE.sub(lambda _: functions(), page)
+        return _BLOCK.sub(run, page)
 
 
 if __name__ == "__main__":

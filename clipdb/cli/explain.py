@@ -83,12 +83,15 @@ def command(
         shown = _name(opened, values["image"])
     total, its_own = sum(row[-1] for row in rows), own[0] - sum(own[1:])
     if plot is not None:
-        from clipdb.pictures.charts import draw
+        from clipdb.pictures.charts import make_chart, save_chart
+        from clipdb.pictures.figures import entitle
 
         scores = "\n\N{MINUS SIGN} ".join(f"cos({shown}, “{one}”)" for one in texts)
         sum_of_heads, of_model = (f"{one:.4f}".replace("-", "\N{MINUS SIGN}") for one in (total, its_own))
         title = f"{scores}\n= {sum_of_heads}; by {values['model']} itself {of_model}"
-        draw("shares", [dict(zip(names, row, strict=True)) for row in rows], plot, title)
+        figure = make_chart(QUERY, [dict(zip(names, row, strict=True)) for row in rows], values)
+        entitle(figure, title)
+        save_chart(figure, plot)
     write_rows(names, rows, output)
     click.echo(
         f"total {total:.6f}; the model's own cosine{' difference' if text_b is not None else ''} "

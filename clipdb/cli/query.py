@@ -12,11 +12,12 @@ from typing import Any
 import click
 
 from clipdb.api.opening import open as open_index
-from clipdb.cli.options.common import PICTURE, PLOT, files_option, output_options, readable_option
+from clipdb.cli.options.common import PICTURE, files_option, output_options, readable_option, require_matplotlib
 from clipdb.cli.options.model_options import weights_option
 from clipdb.cli.show.form import Output
 from clipdb.cli.show.messages import Group, say
 from clipdb.errors import ClipdbError
+from clipdb.pictures.charts import charted
 from clipdb.queries.named.parameters import Parameter
 from clipdb.queries.named.sql_files import NamedQuery, find_query, query_names
 from clipdb.queries.needs import reads_vectors
@@ -158,6 +159,8 @@ def _named(query: NamedQuery) -> click.Command:
         sheet: Path | None = given.pop("sheet", None)
         cells = {name: given.pop(f"sheet_{name}") for name in ("size", "columns") if f"sheet_{name}" in given}
         checkpoint: Path | None = given.pop("checkpoint", None)
+        if plot is not None and query.command not in charted():
+            raise click.UsageError(f"{query.command} has no chart: {', '.join(charted())} have one")
         if sheet is not None and query.sheet is None:
             raise click.UsageError(f"{query.command} lists no images, so there is nothing to show on a sheet")
         with (
@@ -172,11 +175,11 @@ def _named(query: NamedQuery) -> click.Command:
                 if note := draw_sheet(opened, query, bound, sheet, **cells):
                     say(f"note: {note}", err=True)
             result = opened.execute(query.sql, bound)
-            if query.plot is not None and plot is not None:
-                from clipdb.pictures.charts import draw
+            if plot is not None:
+                from clipdb.pictures.charts import make_chart, save_chart
 
                 names, rows = [column[0] for column in result.description or ()], result.fetchall()
-                draw(query.plot, [dict(zip(names, row, strict=True)) for row in rows], plot)
+                save_chart(make_chart(query.command, [dict(zip(names, row, strict=True)) for row in rows], bound), plot)
                 write_rows(names, rows, output, query.intervals)
             else:
                 write_result(result, output, query)
@@ -193,8 +196,7 @@ def _named(query: NamedQuery) -> click.Command:
         )
         for parameter in query.parameters
     ]
-    if query.plot is not None:
-        options.append(PLOT)
+    options.append(_plot_option(shown=query.command in charted()))
     options += _sheet_options(shown=query.sheet is not None)
     if query.parameters:
         main = query.parameters[0]
@@ -212,6 +214,13 @@ def _named(query: NamedQuery) -> click.Command:
     made.callback = shared.callback
     made.params += [option for option in shared.params if option.name not in {one.name for one in options}]
     return made
+
+
+def _plot_option(shown: bool) -> click.Option:
+    """Make ``--plot``; queries without a chart take it only to say which have one."""
+    help = "Draw the rows as a chart, .png or .jpg."
+    check = require_matplotlib if shown else None
+    return click.Option(["--plot"], type=PICTURE, metavar="FILE.png", callback=check, help=help, hidden=not shown)
 
 
 def _sheet_options(shown: bool) -> list[click.Parameter]:

@@ -1,4 +1,19 @@
-"""What clipdb needs to know of an image tower."""
+"""What clipdb needs to know of an image tower.
+
+The embedding is the final LayerNorm at the pooled token x, projected: ``e = P^T (gamma (x - mean(x)) / sigma + beta)``.
+x is a sum of what the stem, every head and every MLP write, and sigma apart, all that follows is linear. So e is a sum
+(Gandelsman et al., arXiv 2310.05916, section 3):
+
+- of every head ``B[l, h] z[l, h] / sigma``. z are the k numbers of the head at the pooled token before W_O, attention
+  weights times values (with their bias), and ``B[l, h] = P^T diag(gamma) (I - 11^T/d) W_O[l][:, h]`` doesn't depend on
+  the image;
+- of the rest: the stem, the MLPs and the bias of each W_O, mapped as a head's output is, and ``P^T beta``.
+
+If the tower averages tokens, ``z[l, h] / sigma`` is the mean over these tokens, each divided by its own sigma if the
+LayerNorm comes before the mean, and by the sigma of the mean if it comes after.
+
+`clipdb.models.decomposition.prove` adds up heads and rest on real images and compares with the model's own embedding.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +34,7 @@ class Captured:
     embedding
         Image embeddings before normalisation, float32 ``[batch, D]``.
     heads
-        Head outputs at the pooled token over the final LayerNorm's sigma, ``z[l, h] / sigma``: float32
-        ``[batch, layer, H, k]``, layers in the order that was asked for.
+        ``z[l, h] / sigma``: float32 ``[batch, layer, H, k]``, layers in the order that was asked for.
     """
 
     embedding: torch.Tensor
@@ -45,7 +59,26 @@ class CapturedTokens:
 
 
 class Adapter(Protocol):
-    """A family of image towers, all of whose heads write linearly into the embedding once sigma is known."""
+    """A family of image towers: how to read heads and rest off any tower of the family.
+
+    `clipdb.models.towers.open_clip_class_token` is one for open_clip's own transformer. A family that differs from it
+    in its pooling can inherit all but ``pooled`` and the two captures.
+
+    Attributes
+    ----------
+    name
+        Of the family.
+    pooling
+        What the index writes down about it: open_clip's ``pool_type``.
+    layers, heads
+        How many layers, and heads in each.
+    head_dim, width, embed_dim
+        Sizes k of a head, d of the residual stream and D of the embedding.
+    patch_size, image_size
+        Sides in pixels.
+    other_tokens
+        Names of the tokens that are no patch, which come before the patches.
+    """
 
     name: str
     pooling: str
@@ -57,9 +90,9 @@ class Adapter(Protocol):
     patch_size: int
     image_size: int
     other_tokens: Sequence[str]
-    """Names of the tokens that are no patch, which come before the patches."""
 
-    def __init__(self, visual: Any) -> None: ...
+    def __init__(self, visual: Any) -> None:
+        """Take the image tower of a model: ``model.visual`` of open_clip."""
 
     @staticmethod
     def misfit(visual: Any) -> str | None:
@@ -72,7 +105,7 @@ class Adapter(Protocol):
         """Embed images and keep the heads of some layers token by token, at the cost of a forward pass."""
 
     def output_map(self, layer: int) -> np.ndarray:
-        """Return ``B[l, h]`` of every head of a layer, float64 ``[H, D, k]``: c = B z / sigma."""
+        """Return ``B[l, h]`` of every head of a layer, float64 ``[H, D, k]``."""
 
     def rest(self, images: torch.Tensor) -> torch.Tensor:
-        """Sum all components that are not heads, each from its own module output: float32 ``[batch, D]``."""
+        """Sum the rest, each part from its own module's output, never as a difference: float32 ``[batch, D]``."""

@@ -24,8 +24,10 @@ MARGIN = 8
 CAPTION = 36
 TITLE, HEADING = 48, 26
 """Heights of the two lines above a sheet, and of a block's heading."""
+LONGEST_RATIO = 4
+"""Of pictures whose sides differ by more, the middle is shown, to which most models cut them."""
 
-_LARGE, _SMALL = 15, 13
+_LARGE, _SMALL, _LINE = 15, 13, 16
 _PALE = (110, 110, 110)
 
 
@@ -53,7 +55,7 @@ def draw_contact_sheet(
     Parameters
     ----------
     title
-        Two lines above the pictures; what is too wide is cut.
+        What stands above the pictures: a line, which is cut where it is too wide, and a text, which is wrapped.
     blocks
         Their pictures fit into ``size`` pixels. Captions are cut to the width of a cell, those of files at their
         beginning.
@@ -78,11 +80,13 @@ def draw_contact_sheet(
     across, down = size + MARGIN, size + CAPTION + MARGIN
     width = columns * across + MARGIN
     heights = [(HEADING if block.heading else 0) + -(-len(block.cells) // columns) * down for block in blocks]
-    sheet = Image.new("RGB", (width, TITLE + sum(heights)), "white")
+    subtitle = wrapped(title[1], small, width - 2 * MARGIN)
+    top = TITLE + _LINE * (len(subtitle) - 1)
+    sheet = Image.new("RGB", (width, top + sum(heights)), "white")
     draw = ImageDraw.Draw(sheet)
     draw.text((MARGIN, 7), cut(title[0], large, width - 2 * MARGIN), fill="black", font=large)
-    draw.text((MARGIN, 27), cut(title[1], small, width - 2 * MARGIN), fill=_PALE, font=small)
-    top = TITLE
+    for number, line in enumerate(subtitle):
+        draw.text((MARGIN, 27 + _LINE * number), line, fill=_PALE, font=small)
     for block, height in zip(blocks, heights, strict=True):
         first = top
         if block.heading:
@@ -97,10 +101,17 @@ def draw_contact_sheet(
             else:
                 sheet.paste(cell.picture, (x + (size - cell.picture.width) // 2, y + (size - cell.picture.height) // 2))
             for number, line in enumerate(cell.caption):
-                draw.text((x, y + size + 2 + 16 * number), cut(line, small, size), fill="black", font=small)
+                draw.text((x, y + size + 2 + _LINE * number), cut(line, small, size), fill="black", font=small)
         top += height
     with replacing(path) as building:
         sheet.save(building, format=PICTURES[path.suffix.lower()], quality=92, subsampling=0)
+
+
+def middle(width: int, height: int) -> tuple[int, int, int, int]:
+    """Return the box of a picture's middle, no longer than `LONGEST_RATIO` allows: left, top, right, bottom."""
+    longest = LONGEST_RATIO * min(width, height)
+    left, top = max(0, width - longest) // 2, max(0, height - longest) // 2
+    return left, top, left + min(width, longest), top + min(height, longest)
 
 
 def cut(text: str, font: Font, width: int) -> str:

@@ -19,15 +19,21 @@ def new_figure(width: float, height: float, title: str, panels: int = 1) -> tupl
     """Make a figure without pyplot, which would look for a screen and keep it."""
     from matplotlib.figure import Figure
 
-    lines = [part for line in title.splitlines() for part in textwrap.wrap(line, _WRAP) or [""]]
-    figure = Figure(figsize=(width, height + 0.2 * (len(lines) - 1)), layout="constrained")
-    figure.suptitle("\n".join(line.replace("$", r"\$") for line in lines), fontsize=11)  # a $ would start a formula
+    figure = Figure(figsize=(width, height), layout="constrained")
+    entitle(figure, title)
     beside = list(figure.subplots(1, panels, sharey=True, squeeze=False)[0])
     for axes in beside:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=9)
         axes.set_axisbelow(True)
     return figure, beside
+
+
+def entitle(figure: Figure, title: str) -> None:
+    """Write a title in place of one of a single line, and make room for more lines."""
+    lines = [part for line in title.splitlines() for part in textwrap.wrap(line, _WRAP) or [""]]
+    figure.set_figheight(figure.get_figheight() + 0.2 * (len(lines) - 1))
+    figure.suptitle("\n".join(line.replace("$", r"\$") for line in lines), fontsize=11)  # a $ would start a formula
 
 
 def short(text: str, most: int = 28) -> str:

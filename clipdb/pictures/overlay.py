@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import numpy as np
 
 from clipdb.errors import require
 from clipdb.pictures import PICTURES
-from clipdb.pictures.contact_sheet import wrapped
+from clipdb.pictures.contact_sheet import LONGEST_RATIO, middle, wrapped
 from clipdb.schema.leftovers import replacing
 
 if TYPE_CHECKING:
@@ -58,8 +59,9 @@ def draw_overlay(found: Segmentation, title: str, lines: Sequence[str], path: Pa
 
     from clipdb.models.preprocess import decode_whole
 
-    original = _fitted(decode_whole(found.data))
-    heat, seen = heat_map(found, original.width, original.height, squares)
+    picture, box = decode_whole(found.data), shown_box(found)
+    original = _fitted(picture.crop(box))
+    heat, seen = heat_map(found, box, original.width, original.height, squares)
     most = float(np.abs(found.map).max()) or 1.0
     plain = _dimmed(np.asarray(original, float), seen)
     grey = np.asarray(original.convert("L"), float)[..., None].repeat(3, axis=2)
@@ -71,6 +73,8 @@ def draw_overlay(found: Segmentation, title: str, lines: Sequence[str], path: Pa
     width = max(across, BAR[0] + 220) + 2 * MARGIN
     large, small = ImageFont.load_default(LARGE), ImageFont.load_default(SMALL)
     head = wrapped(title, large, width - 2 * MARGIN)
+    if box != (0, 0, found.width, found.height):
+        lines = [*lines, f"the middle of the picture, which is {found.width} x {found.height} pixels"]
     body = [part for line in lines for part in wrapped(line, small, width - 2 * MARGIN)]
     top = MARGIN + int(1.4 * (LARGE * len(head) + SMALL * len(body))) + 8
     bottom = top + original.height + (original.height + MARGIN if below else 0)
@@ -88,8 +92,27 @@ def draw_overlay(found: Segmentation, title: str, lines: Sequence[str], path: Pa
         sheet.save(building, format=PICTURES[path.suffix.lower()], quality=92, subsampling=0)
 
 
-def heat_map(found: Segmentation, width: int, height: int, squares: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Spread the patches' shares over the whole picture, drawn at any size.
+def shown_box(found: Segmentation) -> tuple[int, int, int, int]:
+    """Return the box of the picture that is drawn: the middle of a very long one, and all that the model saw."""
+    left, top, right, bottom = middle(found.width, found.height)
+    x0, y0, x1, y1 = found.covered
+    return (
+        max(0, min(left, int(x0))),
+        max(0, min(top, int(y0))),
+        min(found.width, max(right, math.ceil(x1))),
+        min(found.height, max(bottom, math.ceil(y1))),
+    )
+
+
+def heat_map(
+    found: Segmentation, box: tuple[int, int, int, int], width: int, height: int, squares: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spread the patches' shares over a box of the picture, drawn at any size.
+
+    Parameters
+    ----------
+    box
+        Left, top, right and bottom in the upright picture's pixels.
 
     Returns
     -------
@@ -97,8 +120,8 @@ def heat_map(found: Segmentation, width: int, height: int, squares: bool) -> tup
         Shares ``[height, width]``, 0 where the model saw nothing, and whether it saw, boolean of the same shape.
     """
     left, top, right, bottom = found.covered
-    x = ((np.arange(width) + 0.5) * found.width / width - left) / (right - left) * found.side
-    y = ((np.arange(height) + 0.5) * found.height / height - top) / (bottom - top) * found.side
+    x = (box[0] + (np.arange(width) + 0.5) * (box[2] - box[0]) / width - left) / (right - left) * found.side
+    y = (box[1] + (np.arange(height) + 0.5) * (box[3] - box[1]) / height - top) / (bottom - top) * found.side
     across, down = _weights(x, found.side, squares), _weights(y, found.side, squares)
     return down @ found.map @ across.T, np.outer(down.any(axis=1), across.any(axis=1))
 
@@ -130,7 +153,8 @@ def _fitted(picture: Image.Image) -> Image.Image:
     from PIL import Image
 
     scale = LONGEST / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    least = LONGEST // LONGEST_RATIO  # a longer picture that the model saw squashed is shown so
+    size = (max(least, round(picture.width * scale)), max(least, round(picture.height * scale)))
     # Small pictures are enlarged without smoothing: what the model saw is what is shown.
     return picture.resize(size, Image.Resampling.NEAREST if scale > 2 else Image.Resampling.LANCZOS)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from clipdb._util.text import counted, printable
 from clipdb.errors import ClipdbError, require
-from clipdb.pictures.contact_sheet import COLUMNS, SIZE, Block, Cell, draw_contact_sheet
+from clipdb.pictures.contact_sheet import COLUMNS, SIZE, Block, Cell, draw_contact_sheet, middle
 from clipdb.schema.names import parse_head
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def draw_sheet(
         blocks[:1] = [Block(one.heading, [first, *one.cells]) for one in blocks[:1]] or [Block("", [first])]
     shown = f" (the first {MOST} of {len(rows)})" if len(rows) > MOST else ""
     question = _question(index, query, values)
-    title = (question, f"{query.title}{shown}") if question else (f"{query.title}{shown}", "")
+    about = f"{query.title}{shown}, each with its {query.sheet[1].replace('_', ' ')}"
+    title = (question, about) if question else (about, "")
     draw_contact_sheet(title, blocks, path, size, columns)
     gone = [one for one in pictures if isinstance(pictures[one], str)]
     if not gone:
@@ -145,9 +146,25 @@ def _pictures(index: Index, images: Sequence[str], uris: Mapping[str, str], size
 def _fitted(picture: Image, size: int) -> Image:
     from PIL import Image, ImageOps
 
+    box = middle(*picture.size)
     # Small pictures are enlarged without smoothing: what the model saw is what is shown.
     smooth = Image.Resampling.LANCZOS if max(picture.size) > size else Image.Resampling.NEAREST
-    return ImageOps.contain(picture, (size, size), smooth)
+    fitted = ImageOps.contain(picture.crop(box), (size, size), smooth)
+    return fitted if box == (0, 0, *picture.size) else _with_faded_ends(fitted)
+
+
+def _with_faded_ends(picture: Image) -> Image:
+    """Show that a picture goes on at both ends of its longer side."""
+    from PIL import Image, ImageOps
+
+    end = max(picture.size) // 6
+    ramp = Image.linear_gradient("L").resize((min(picture.size), end))  # black to white, downwards
+    mask = Image.new("L", (min(picture.size), max(picture.size)), "white")
+    mask.paste(ramp, (0, 0))
+    mask.paste(ImageOps.flip(ramp), (0, max(picture.size) - end))
+    if picture.width > picture.height:
+        mask = mask.transpose(Image.Transpose.ROTATE_90)
+    return Image.composite(picture, Image.new("RGB", picture.size, "white"), mask)
 
 
 def _uris(index: Index, image_ids: Sequence[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from support import done
 
 import clipdb
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "demo.md"
 SCENES = 400
 K = 8
 # Chance is one in ten for colours. Heads that are named for colour have to be far from it, the best of them further.
@@ -69,13 +69,13 @@ def test_every_command_that_it_prints_prints_what_stands_below_it(
         assert done(*shlex.split(command)[1:]) in printed
 
 
-def test_the_readme_shows_this_output(printed: str) -> None:
-    readme = README.read_text()
-    assert commands(printed) == [one for one in commands(readme) if "clipdb-demo/" in one]
+def test_the_page_shows_this_output(printed: str) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert commands(printed) == commands(page)
     for table in ("head property", "rank score", "part "):
         headers = columns(printed, table)
-        assert headers and headers <= columns(readme, table)
-    now, then = properties(printed), properties(readme)
+        assert headers and headers <= columns(page, table)
+    now, then = properties(printed), properties(page)
     assert now.keys() == then.keys()
     assert sum(now[head] != then[head] for head in now) <= HEADS_THAT_MAY_DIFFER
 

@@ -175,7 +175,7 @@ def test_a_negative_figure_has_one_sign_in_the_whole_chart(
     total = numbers(explained(pictures[1], OTHER, "--text-b", TEXT, "--plot", tmp_path / "a.png", "-i", index)[1])[0]
     other = numbers(explained(pictures[1], TEXT, "--text-b", OTHER, "--plot", tmp_path / "b.png", "-i", index)[1])[0]
     assert total == pytest.approx(-other) and other != 0
-    negative = titles[0 if total < 0 else 1]
+    negative = titles[1 if total < 0 else 3]  # each chart's own heading comes first
     assert f"= \N{MINUS SIGN}{abs(total):.4f}; by {MODEL_ID} itself \N{MINUS SIGN}" in negative.replace("\n", " ")
 
 
@@ -205,6 +205,22 @@ def test_queries_draw_their_charts(index: Path, tmp_path: Path) -> None:
         "query", "reconstruct", *task, "--plot", tmp_path / "r.svg"
     )
     assert done("query", "ablate", "--layers", "4", *task[:-1], "csv").count("direct effects only") == len(ablated)
+
+
+def test_a_query_without_a_chart_says_which_have_one(index: Path, tmp_path: Path) -> None:
+    result = clipdb("query", "heads", "--plot", tmp_path / "x.png", "-i", index)
+    said = "heads has no chart: ablate, contributions, reconstruct, scoreboard have one"
+    assert result.exit_code == 2 and result.stderr.splitlines()[-1] == f"Error: {said}"
+    assert "--plot" not in done("query", "heads", "--help") and "--plot" in done("query", "ablate", "--help")
+
+
+def test_the_axis_of_shares_says_what_its_sides_are_for() -> None:
+    from clipdb.pictures.charts.contributions import draw
+
+    rows = [{"part": "L1.H1", "property": None, "heads": 1, "share": share} for share in (0.2, -0.1)]
+    one, two = ({"text": "red", "text_b": other} for other in (None, "blue"))
+    assert draw(rows, one).axes[0].get_xlabel() == "share of the cosine: right of 0 for “red”, left of 0 against it"
+    assert draw(rows, two).axes[0].get_xlabel() == "share of the difference: right of 0 for “red”, left of 0 for “blue”"
 
 
 def test_without_matplotlib_the_extra_is_named(

@@ -11,6 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import clipdb
 from clipdb import __version__
 from clipdb.cli import VERBS, main
 from clipdb.queries.named.sql_files import query_names
@@ -46,7 +47,7 @@ def test_every_command_and_option_has_help(verb: str) -> None:
             assert not isinstance(option, click.Option) or option.help, f"{path} {option.name}"
 
 
-@pytest.mark.parametrize("page", ["cli.md", "queries.md", "schema.md"])
+@pytest.mark.parametrize("page", ["cli.md", "python.md", "queries.md", "schema.md", "sql.md"])
 def test_the_pages_are_current(page: str) -> None:
     written = (ROOT / "docs" / page).read_text(encoding="utf-8")
     assert written == generator().PAGES[page](), "run: python tools/generate_docs.py"
@@ -56,6 +57,8 @@ def test_the_pages_name_everything() -> None:
     cli, queries = ((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("cli.md", "queries.md"))
     assert all(f"## `clipdb {verb}`" in cli for verb in VERBS)
     assert all(f"### `{name.replace('_', '-')}`" in queries for name in query_names())
+    described = {name for names in generator().PUBLIC.values() for name in names}
+    assert described == set(clipdb.__all__) - {"__version__", "schema"}
 
 
 @pytest.mark.parametrize(

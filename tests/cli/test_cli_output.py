@@ -167,12 +167,12 @@ def test_a_plan_keeps_its_lines(run: Run) -> None:
 def test_a_chart_without_a_judge_is_all_entanglement(built: Built) -> None:
     """A panel and its upper scale, where verdicts would have a panel of their own."""
     import clipdb
-    from clipdb.pictures.charts import CHARTS
+    from clipdb.pictures.charts.scoreboard import draw
 
     with clipdb.open(built.path) as db:
         judged = db.query.scoreboard().to_arrow_table().to_pylist()
     unjudged = [{**row, "judge": None, "association": None, "note": None} for row in judged]
-    labels = [[axes.get_xlabel() for axes in CHARTS["scoreboard"](rows, "").axes] for rows in (judged, unjudged)]
+    labels = [[axes.get_xlabel() for axes in draw(rows, {}).axes] for rows in (judged, unjudged)]
     assert labels == [
         ["entanglement (lower is better)", "association (higher is better)"],
         ["entanglement (lower is better)"],

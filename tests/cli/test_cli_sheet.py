@@ -15,7 +15,7 @@ from clipdb.schema import catalog
 
 GREY = (211, 211, 211)
 CELL, COLUMNS, MARGIN = 160, 5, 8
-TOP, HEADING, CAPTION = 48, 26, 36
+TOP, HEADING, CAPTION, LINE = 48, 26, 36, 16
 STEP = CELL + MARGIN
 
 
@@ -225,10 +225,17 @@ def test_pictures_may_be_larger_and_fewer_in_a_row_and_jpeg(run: Run, coloured: 
     result = run(*asked, "--sheet-size", "100", "--sheet-columns", "2", index=coloured.path)
     assert result.exit_code == 0, result.stderr
     with Image.open(sheet) as picture:
-        assert picture.format == "JPEG" and picture.size == (2 * 108 + 8, TOP + 3 * (108 + CAPTION))
+        assert picture.format == "JPEG" and picture.size == (
+            2 * 108 + 8,
+            TOP + 2 * LINE + 3 * (108 + CAPTION),
+        )  # the title's text has two lines
     found = [line.split(",")[2] for line in result.stdout.splitlines()[1:]]
     for place, image in enumerate(found, start=1):
-        off = cell(sheet, place, size=100, columns=2)[4:-4, 4:-4].astype(int) - (6 * coloured.ids.index(image), 0, 0)
+        off = cell(sheet, place, TOP + 2 * LINE, size=100, columns=2)[4:-4, 4:-4].astype(int) - (
+            6 * coloured.ids.index(image),
+            0,
+            0,
+        )
         assert np.abs(off).max() <= 4
     assert run(*asked, "--sheet-size", "9000", index=coloured.path).exit_code == 2
 
@@ -256,3 +263,19 @@ def test_an_exports_thumbnails_stand_in_for_what_is_gone(run: Run, coloured: Bui
         assert result.exit_code == 0 and result.stderr.startswith("note: 8 of 8 pictures can't be found: ")
         assert f"{coloured.files[3]} and 7 more are gone, changed or not readable" in result.stderr
         assert (cell(sheet, 0)[:4] == GREY).all()
+
+
+@pytest.mark.parametrize("size", [(50, 3000), (3000, 50)])
+def test_of_a_very_long_picture_the_middle_is_shown_and_that_it_goes_on(
+    run: Run, coloured: Built, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    from clipdb.pictures.query_sheet import _fitted
+
+    picture = Image.new("RGB", size, "red")
+    picture.paste("blue", (size[0] // 2 - 25, size[1] // 2 - 25, size[0] // 2 + 25, size[1] // 2 + 25))
+    shown = np.asarray(_fitted(picture, CELL)).astype(int)
+    if size[0] > size[1]:
+        shown = shown.swapaxes(0, 1)
+    assert shown.shape == (160, 40, 3)
+    assert (shown[61:99] == (0, 0, 255)).all() and (shown[30:55] == (255, 0, 0)).all()
+    assert (shown[[0, -1]] > 240).all() and (np.diff(shown[:26, 0, 1]) <= 0).all()

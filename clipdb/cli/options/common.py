@@ -155,13 +155,3 @@ def require_matplotlib(_ctx: click.Context, _option: click.Parameter, file: Path
     if file is not None:
         require_found("matplotlib", "plot")
     return file
-
-
-PLOT = click.Option(
-    ["--plot"],
-    type=PICTURE,
-    metavar="FILE.png",
-    callback=require_matplotlib,
-    help="Draw the rows as a chart, .png or .jpg.",
-)
-"""What a query takes whose header names a chart."""

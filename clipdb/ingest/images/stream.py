@@ -14,9 +14,9 @@ from typing import Self
 
 import numpy as np
 
-from clipdb.errors import ClipdbError
 from clipdb.ingest.images.decoding.workers import DecodedBatch, DecodePool
 from clipdb.ingest.images.sources import SourceItem
+from clipdb.ingest.images.sources.item import reason
 from clipdb.models.preprocess import ImageFacts
 
 READERS = 4
@@ -220,7 +220,5 @@ def _read(item: SourceItem) -> bytes | str:
     """Read one item; a failure is its reason."""
     try:
         return item.read()
-    except ClipdbError as error:
-        return str(error)
-    except OSError as error:
-        return error.strerror or str(error)
+    except Exception as error:  # damaged archives raise nearly anything
+        return reason(error)

@@ -29,10 +29,10 @@ def adapt(model: Any, model_id: str) -> Adapter:
     ClipdbError
         If none does: the message names what the tower lacks.
     """
-    reasons = []
+    reasons: dict[str, None] = {}  # each once, in order
     for family in families():
         reason = family.misfit(model.visual)
         if reason is None:
             return family(model.visual)
-        reasons.append(reason)
+        reasons[reason] = None
     raise ClipdbError(f"{model_id} can't be decomposed: {'; '.join(reasons)}: see `clipdb models` for those that can")

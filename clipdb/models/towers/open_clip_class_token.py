@@ -20,6 +20,7 @@ class OpenClipClassToken:
 
     name = "open_clip_class_token"
     pooling = "tok"
+    pools = "a class token"
     other_tokens: Sequence[str] = ("class token",)
 
     def __init__(self, visual: Any) -> None:
@@ -34,15 +35,15 @@ class OpenClipClassToken:
         self.patch_size = int(visual.patch_size[0])
         self.image_size = int(visual.image_size[0])
 
-    @staticmethod
-    def misfit(visual: Any) -> str | None:
+    @classmethod
+    def misfit(cls, visual: Any) -> str | None:
         """Return why this family doesn't fit a tower; None where it does."""
         from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 
         if not isinstance(visual, VisionTransformer):
             return f"its image tower is a {type(visual).__name__}, not open_clip's VisionTransformer"
-        if visual.attn_pool is not None or visual.pool_type != "tok":
-            return "its image tower does not pool a class token"
+        if visual.attn_pool is not None or visual.pool_type != cls.pooling:
+            return f"its image tower does not pool {cls.pools}"
         # A subclass would run another forward than the one written here.
         if any(type(block) is not ResidualAttentionBlock for block in visual.transformer.resblocks):
             return "its blocks normalise or scale inside the attention"
@@ -62,7 +63,7 @@ class OpenClipClassToken:
         kept: dict[int, torch.Tensor] = {}
         x = self.visual._embeds(images)  # a tensor of our own: what follows adds to it in place
         for layer, block in enumerate(self.blocks):
-            attend = self._attend if layer < self.layers - 1 else self._attend_from_class_token
+            attend = self.attend if layer < self.layers - 1 else self._attend_from_class_token
             z = attend(block.attn, block.ln_1(x))
             if layer in layers:
                 kept[layer] = z[:, 0].clone()  # a view would keep every token's
@@ -70,7 +71,7 @@ class OpenClipClassToken:
             x.add_(block.ls_2(block.mlp(block.ln_2(x))))
         token = x[:, 0]
         heads = torch.stack([kept[layer] for layer in layers], dim=1).float()
-        return Captured(self._embed(token).float(), heads / self._sigma(token)[:, None, None, None])
+        return Captured(self._embed(token).float(), heads / self.sigma(token)[:, None, None, None])
 
     @torch.inference_mode()
     def capture_tokens(self, images: torch.Tensor, layers: Sequence[int]) -> CapturedTokens:
@@ -87,7 +88,7 @@ class OpenClipClassToken:
         kept: dict[int, torch.Tensor] = {}
         x = self.visual._embeds(images)
         for layer, block in enumerate(self.blocks):
-            query, key, value = self._project_in(block.attn, block.ln_1(x))
+            query, key, value = self.project_in(block.attn, block.ln_1(x))
             if layer in layers:
                 scores = query[:, :, :1] @ key.transpose(2, 3) * self.head_dim**-0.5
                 kept[layer] = scores.softmax(dim=-1).transpose(2, 3) * value
@@ -98,7 +99,7 @@ class OpenClipClassToken:
             x.add_(block.ls_2(block.mlp(block.ln_2(x))))
         token = x[:, 0]
         tokens = torch.stack([kept[layer] for layer in layers], dim=1).float()
-        return CapturedTokens(self._embed(token).float(), tokens / self._sigma(token)[:, None, None, None, None])
+        return CapturedTokens(self._embed(token).float(), tokens / self.sigma(token)[:, None, None, None, None])
 
     def output_map(self, layer: int) -> np.ndarray:
         """Return ``B[l, h] = P^T diag(gamma) (I - 11^T/d) W_O[l][:, h]``, float64 ``[H, D, k]``."""
@@ -117,21 +118,34 @@ class OpenClipClassToken:
             float32 ``[batch, D]``.
         """
         x = self.visual._embeds(images)
-        written = x[:, 0].double()
+        written = x.double()
         for block in self.blocks:
-            x = x + self._write(block, self._attend(block.attn, block.ln_1(x)))
+            x = x + self._write(block, self.attend(block.attn, block.ln_1(x)))
             mlp = block.ls_2(block.mlp(block.ln_2(x)))
-            written = written + mlp[:, 0].double() + _scaled(block.ls_1, block.attn.out_proj.bias.double())
+            written = written + mlp.double() + _scaled(block.ls_1, block.attn.out_proj.bias.double())
             x = x + mlp
-        parts = self._to_joint_space(written) / self._sigma(x[:, 0]).double()[:, None]
+        parts = self._to_joint_space(self.pooled(written, x))
         return (parts + self._project(self.visual.ln_post.bias.double())).float()
 
-    def _attend(self, attention: Any, normed: torch.Tensor) -> torch.Tensor:
+    def pooled(self, given: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return what of each token's part goes into the pooled token, over sigma: ``[batch, ...]``.
+
+        Parameters
+        ----------
+        given
+            A part of what the last block writes, or anything else by token, ``[batch, tokens, ...]``.
+        x
+            What the last block writes, ``[batch, tokens, d]``.
+        """
+        sigma = self.sigma(x[:, 0])
+        return given[:, 0] / sigma.view(-1, *[1] * (given.dim() - 2))
+
+    def attend(self, attention: Any, normed: torch.Tensor) -> torch.Tensor:
         """Return all heads' outputs before W_O at every token, ``[batch, tokens, H, k]``."""
-        query, key, value = self._project_in(attention, normed)
+        query, key, value = self.project_in(attention, normed)
         return functional.scaled_dot_product_attention(query, key, value).transpose(1, 2)
 
-    def _project_in(self, attention: Any, normed: torch.Tensor) -> list[torch.Tensor]:
+    def project_in(self, attention: Any, normed: torch.Tensor) -> list[torch.Tensor]:
         """Return queries, keys and values, ``[batch, H, tokens, k]`` each."""
         qkv = functional.linear(normed, attention.in_proj_weight, attention.in_proj_bias)
         return list(qkv.unflatten(-1, (3, self.heads, self.head_dim)).permute(2, 0, 3, 1, 4))
@@ -158,7 +172,8 @@ class OpenClipClassToken:
         normed = self.visual.ln_post(token)
         return normed if self.visual.proj is None else normed @ self.visual.proj
 
-    def _sigma(self, token: torch.Tensor) -> torch.Tensor:
+    def sigma(self, token: torch.Tensor) -> torch.Tensor:
+        """Return what the final LayerNorm divides each token ``[..., d]`` by: float32 ``[...]``."""
         variance = token.float().var(dim=-1, correction=0)
         return (variance + self.visual.ln_post.eps).sqrt()
 

@@ -1,7 +1,8 @@
 """Table functions in SQL over the vectors: one module each, registered on every connection that reads vectors.
 
-A module has a `clipdb.queries.functions.base.table_function.TableFunction` called ``FUNCTION``. Modules of other
-packages are found by their entry points ``clipdb.functions``; each entry is called as its function is in SQL.
+A module has a Python function called ``FUNCTION``, which `clipdb.queries.functions.base.table_function.table_function`
+decorates. Modules of other packages are found by their entry points ``clipdb.functions``; each entry is called as its
+function is in SQL.
 """
 
 from __future__ import annotations

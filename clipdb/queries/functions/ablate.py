@@ -1,4 +1,4 @@
-"""``ablate(model, ...)``: zero-shot accuracy before and after heads' contributions are taken off."""
+"""Zero-shot accuracy before and after heads' contributions are taken off."""
 
 from __future__ import annotations
 
@@ -10,27 +10,39 @@ from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.ablation import NOTE, Removal, choose_heads, have_vectors, random_sets, require_means
 from clipdb.queries.functions.base.classification import LABEL, Task, read_task
 from clipdb.queries.functions.base.context import Context
-from clipdb.queries.functions.base.table_function import Rows, TableFunction, each
+from clipdb.queries.functions.base.table_function import Rows, table_function
 
 MODES = ("zero", "mean")
 ALL, CLASS, GROUP, WORST = "all", "class", "group", "worst group"
 
 
+@table_function(
+    part="VARCHAR",
+    name="VARCHAR",
+    images="BIGINT",
+    before="DOUBLE",
+    after="DOUBLE",
+    control="DOUBLE",
+    control_low="DOUBLE",
+    control_high="DOUBLE",
+    removed="INTEGER",
+    note="VARCHAR",
+)
 def ablate(
     context: Context,
     model: str | None,
-    heads: str | None,
-    property: str | None,
-    layers: str | None,
-    labeller: str | None,
-    mode: str,
-    target: str,
-    template: str,
-    group: str | None,
-    control: int,
-    seed: int,
+    heads: str | None = None,
+    property: str | None = None,
+    layers: str | None = None,
+    labeller: str | None = None,
+    mode: str = "zero",
+    target: str = LABEL,
+    template: str = "a photo of a {}",
+    groups: str | None = None,
+    control: int = 5,
+    seed: int = 0,
 ) -> Rows:
-    """Classify with all contributions, less those of some heads, and less those of random sets of as many.
+    """Classify images with all contributions, less those of some heads, and less those of random sets of as many.
 
     A head's share is taken away from the scores (Gandelsman et al., arXiv 2310.05916, section 3.2): all of it, or, with
     mode ``mean``, down to that of the head's mean. The model doesn't run, and nothing is renormalised: these are direct
@@ -42,7 +54,7 @@ def ablate(
         The set: see `clipdb.queries.functions.base.ablation.choose_heads`.
     mode
         ``zero`` or ``mean``.
-    target, template, group
+    target, template, groups
         The task: see `clipdb.queries.functions.base.classification.read_task`.
     control
         How many random sets.
@@ -52,9 +64,8 @@ def ablate(
     Returns
     -------
     list
-        ``(part, name, images, before, after, control, control_low, control_high, heads, note)``: all images, then each
-        class, each group where ``group`` is given, and the group of the lowest accuracy. ``control`` is the mean of the
-        random sets' accuracies, the next two the lowest and the highest.
+        All images, then each class, each group where ``groups`` is given, and the group of the lowest accuracy.
+        ``control`` is the mean of the random sets' accuracies, the next two the lowest and the highest.
 
     Raises
     ------
@@ -73,9 +84,9 @@ def ablate(
     involved = sorted({head for one in sets for head in one})
     if mode == "mean":
         require_means(context, model, involved)
-    task = read_task(context, model, target, template, group, have_vectors(context, model, involved))
+    task = read_task(context, model, target, template, groups, have_vectors(context, model, involved))
     right = count_right(context, task, [Removal(context, task, one, mode == "mean") for one in sets])
-    return [(*row, len(chosen), NOTE) for row in _rows(task, right, group is not None)]
+    return [(*row, len(chosen), NOTE) for row in _rows(task, right, groups is not None)]
 
 
 def count_right(context: Context, task: Task, removals: Sequence[Removal]) -> np.ndarray:
@@ -116,45 +127,4 @@ def _row(part: str, name: str | None, images: int, accuracy: np.ndarray) -> tupl
     return part, name, int(images), before, after, *spread
 
 
-FUNCTION = TableFunction(
-    name="ablate",
-    parameters={
-        "model": "VARCHAR",
-        "heads": "VARCHAR",
-        "property": "VARCHAR",
-        "layers": "VARCHAR",
-        "labeller": "VARCHAR",
-        "mode": "VARCHAR",
-        "target": "VARCHAR",
-        "template": "VARCHAR",
-        "groups": "VARCHAR",
-        "control": "BIGINT",
-        "seed": "BIGINT",
-    },
-    defaults={
-        "heads": "null",
-        "property": "null",
-        "layers": "null",
-        "labeller": "null",
-        "mode": "'zero'",
-        "target": f"'{LABEL}'",
-        "template": "'a photo of a {}'",
-        "groups": "null",
-        "control": "5",
-        "seed": "0",
-    },
-    columns={
-        "part": "VARCHAR",
-        "name": "VARCHAR",
-        "images": "BIGINT",
-        "before": "DOUBLE",
-        "after": "DOUBLE",
-        "control": "DOUBLE",
-        "control_low": "DOUBLE",
-        "control_high": "DOUBLE",
-        "removed": "INTEGER",
-        "note": "VARCHAR",
-    },
-    compute=each(ablate),
-    needed=("mode", "target", "template", "control", "seed"),
-)
+FUNCTION = ablate

@@ -1,8 +1,6 @@
-"""``activating(model, head, text := null, span := null, k := 10)``: what activates a head most, and what least."""
+"""The images that activate a head most, and those that do least."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,13 +8,14 @@ from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.head_statistics import head_moments
 from clipdb.queries.functions.base.similarity import best, check_k
-from clipdb.queries.functions.base.table_function import TableFunction, each
+from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.schema.names import Head, head_name, parse_head
 
 
+@table_function(side="VARCHAR", rank="INTEGER", image_id="VARCHAR", score="FLOAT")
 def activating(
-    context: Context, model: str | None, head: str, text: str | None, span: int | None, k: int
-) -> Sequence[tuple[object, ...]]:
+    context: Context, model: str | None, head: str, text: str | None = None, span: int | None = None, k: int = 10
+) -> Rows:
     """Find the images that activate a head most and least.
 
     The score is ||y - m||, the length of what the head adds to its mean m; along a text or a span, it is
@@ -72,11 +71,4 @@ def _span(context: Context, model: str, head: Head, rank: int) -> str:
     return str(spans[rank])
 
 
-FUNCTION = TableFunction(
-    name="activating",
-    parameters={"model": "VARCHAR", "head": "VARCHAR", "text": "VARCHAR", "span": "BIGINT", "k": "BIGINT"},
-    defaults={"text": "null", "span": "null", "k": "10"},
-    columns={"side": "VARCHAR", "rank": "INTEGER", "image_id": "VARCHAR", "score": "FLOAT"},
-    compute=each(activating),
-    needed=("head", "k"),
-)
+FUNCTION = activating

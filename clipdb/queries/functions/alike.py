@@ -1,4 +1,4 @@
-"""``alike(model, head := null, images := 10000)``: how much the heads of a model resemble each other, pair by pair."""
+"""How much the heads of a model resemble each other, pair by pair."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.head_statistics import Moments
-from clipdb.queries.functions.base.table_function import Arguments, Rows, TableFunction
+from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.schema.names import Head, head_name, parse_head
 
 _NULL_VARIANCE = 1e-6  # of a head's largest: below, float32 sums hold rounding only
@@ -75,42 +75,39 @@ def _adjusted(share: float, number: int, predictor: _Head) -> float | None:
     return 1 - (1 - share) * (number - 1) / left if left > 0 else None
 
 
-def alike(context: Context, calls: Sequence[Arguments]) -> list[Rows]:
+@table_function(head="VARCHAR", other="VARCHAR", overlap="DOUBLE", cka="DOUBLE", explained="DOUBLE", images="BIGINT")
+def alike(context: Context, model: str | None, head: Sequence[str | None] = (None,), images: int = 10000) -> list[Rows]:
     """Compare heads, each with every other of its model.
 
     Parameters
     ----------
-    calls
-        ``(model, head, images)`` each: one head with all others, or every head where it is null. Vectors are compared
-        over that many images, those of the lowest ids, which are hashes: a fixed random sample. 0 stands for all.
+    head
+        One head with all others, or every head where it is None.
+    images
+        Vectors are compared over so many images, those of the lowest ids, which are hashes: a fixed random sample. 0
+        stands for all.
 
     Returns
     -------
     list
-        For each call ``(head, other, overlap, cka, explained, images)``: explained is the share of head's variance
+        For each head ``(head, other, overlap, cka, explained, images)``: explained is the share of head's variance
         that is linear in other's vectors. Images without a vector of both heads are left out.
     """
-    found: dict[tuple[str, int], dict[tuple[Head, Head], tuple[object, ...]]] = {}
-    wanted: dict[tuple[str, int], set[Head]] = {}
-    asked = []
-    for model, head, images in calls:
-        if images < 0:
-            raise ClipdbError(f"images is {images}: give the number of images to compare over, or 0 for all")
-        name = context.model(model)
-        key = None if head is None else parse_head(head)
-        if key is not None:
-            context.store.require_head(name, key)
-        wanted.setdefault((name, images), set()).update(context.store.heads(name) if key is None else [key])
-        asked.append(((name, images), key))
-    for (name, images), heads in wanted.items():
-        found[name, images] = _pairs(context, name, images, heads)
+    if images < 0:
+        raise ClipdbError(f"images is {images}: give the number of images to compare over, or 0 for all")
+    model = context.model(model)
+    keys = [None if one is None else parse_head(one) for one in head]
+    chosen = {key for key in keys if key is not None}
+    for key in chosen:
+        context.store.require_head(model, key)
+    pairs = _pairs(context, model, images, set(context.store.heads(model)) if None in keys else chosen)
     return [
         [
             (head_name(*one), head_name(*other), *values)
-            for (one, other), values in found[place].items()
+            for (one, other), values in pairs.items()
             if key is None or one == key
         ]
-        for place, key in asked
+        for key in keys
     ]
 
 
@@ -142,18 +139,4 @@ def _pairs(context: Context, model: str, images: int, wanted: set[Head]) -> dict
     return pairs
 
 
-FUNCTION = TableFunction(
-    name="alike",
-    parameters={"model": "VARCHAR", "head": "VARCHAR", "images": "BIGINT"},
-    defaults={"head": "null", "images": "10000"},
-    columns={
-        "head": "VARCHAR",
-        "other": "VARCHAR",
-        "overlap": "DOUBLE",
-        "cka": "DOUBLE",
-        "explained": "DOUBLE",
-        "images": "BIGINT",
-    },
-    compute=alike,
-    needed=("images",),
-)
+FUNCTION = alike

@@ -1,4 +1,4 @@
-"""``contributions(model, image, text, text_b := null)``: each head's share of a cosine, or of the difference of two."""
+"""Each head's share of a cosine, or of the difference of two."""
 
 from __future__ import annotations
 
@@ -9,41 +9,30 @@ import numpy as np
 
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.subjects import ImageVectors, TextVectors
-from clipdb.queries.functions.base.table_function import Arguments, Rows, TableFunction
+from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.queries.vectors.model_heads import ModelHeads
 from clipdb.schema.names import Head, head_name
 
 REST = "not stored"
 
 
-def explain(context: Context, calls: Sequence[Arguments]) -> list[Rows]:
-    """Split cosines of images and texts into what each head adds.
-
-    Parameters
-    ----------
-    calls
-        ``(model, image, text, text_b)`` each; with ``text_b`` it is the difference of the two cosines that is split.
+@table_function(layer="INTEGER", head="INTEGER", name="VARCHAR", property="VARCHAR", share="DOUBLE")
+def contributions(
+    context: Context, model: str | None, image: str, text: Sequence[str], text_b: str | None = None
+) -> list[Rows]:
+    """Split the cosine of an image and a text, or the difference of two cosines, into what each head adds.
 
     Returns
     -------
     list
-        For each call ``(layer, head, name, property, share)``: one row per head, by layer and head, and one for the
-        rest.
+        For each text one row per head, by layer and head, and one for the rest.
     """
-    images: dict[tuple[str, str], ImageVectors] = {}  # with LATERAL one image may come with many texts
-    found: list[Rows] = []
-    for wanted, image, *texts in calls:
-        model = context.model(wanted)
-        heads = context.heads(model)
-        if (model, image) not in images:
-            images[model, image] = context.subjects.image(model, image)[1]
-        split = [
-            _split(heads, images[model, image], one)
-            for one in context.subjects.texts(model, [text for text in texts if text is not None])
-        ]
-        shares = split[0] if len(split) == 1 else {part: share - split[1][part] for part, share in split[0].items()}
-        found.append([_row(heads, part, share) for part, share in shares.items()])
-    return found
+    model = context.model(model)
+    heads, vectors = context.heads(model), context.subjects.image(model, image)[1]
+    texts = [*text] if text_b is None else [*text, text_b]
+    split = [_split(heads, vectors, one) for one in context.subjects.texts(model, texts)]
+    less = {} if text_b is None else split.pop()
+    return [[_row(heads, part, share - less.get(part, 0.0)) for part, share in one.items()] for one in split]
 
 
 def _split(heads: ModelHeads, image: ImageVectors, text: TextVectors) -> dict[Head | None, float]:
@@ -66,11 +55,4 @@ def _row(heads: ModelHeads, part: Head | None, share: float) -> tuple[Any, ...]:
     return *part, head_name(*part), heads.properties.get(part), share
 
 
-FUNCTION = TableFunction(
-    name="contributions",
-    parameters={"model": "VARCHAR", "image": "VARCHAR", "text": "VARCHAR", "text_b": "VARCHAR"},
-    defaults={"text_b": "null"},
-    columns={"layer": "INTEGER", "head": "INTEGER", "name": "VARCHAR", "property": "VARCHAR", "share": "DOUBLE"},
-    compute=explain,
-    needed=("image", "text"),
-)
+FUNCTION = contributions

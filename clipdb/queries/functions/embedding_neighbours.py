@@ -1,14 +1,15 @@
-"""``embedding_neighbours(model, image, k := 10)``: the images nearest to an image by the whole embedding, exactly."""
+"""The images nearest to an image by the whole embedding, exactly."""
 
 from __future__ import annotations
 
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.similarity import Candidates, check_k, lengths
-from clipdb.queries.functions.base.table_function import Rows, TableFunction, each
+from clipdb.queries.functions.base.table_function import Rows, table_function
 
 
-def nearest(context: Context, model: str | None, image: str, k: int) -> Rows:
-    """Return the k images ``(image_id, score, rank)`` whose embeddings have the largest cosine with an image's."""
+@table_function(image_id="VARCHAR", score="FLOAT", rank="INTEGER")
+def embedding_neighbours(context: Context, model: str | None, image: str, k: int = 10) -> Rows:
+    """Find the images whose embeddings have the largest cosine with an image's."""
     model = context.model(model)
     store, subjects = context.store, context.subjects
     vectors = store.embeddings(model, "images")
@@ -20,11 +21,4 @@ def nearest(context: Context, model: str | None, image: str, k: int) -> Rows:
     return found[0]
 
 
-FUNCTION = TableFunction(
-    name="embedding_neighbours",
-    parameters={"model": "VARCHAR", "image": "VARCHAR", "k": "BIGINT"},
-    defaults={"k": "10"},
-    columns={"image_id": "VARCHAR", "score": "FLOAT", "rank": "INTEGER"},
-    compute=each(nearest),
-    needed=("image", "k"),
-)
+FUNCTION = embedding_neighbours

@@ -1,7 +1,20 @@
-"""``neighbours(model, head, image, k := 10, measure := 'cosine')``: images nearest to an image, in a head's space."""
+"""The images nearest to an image in what a head writes."""
 
 from __future__ import annotations
 
-from clipdb.queries.functions.base.head_search import head_search
+from collections.abc import Sequence
 
-FUNCTION = head_search("neighbours", subject="images", target="images")
+from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.head_search import search
+from clipdb.queries.functions.base.table_function import Rows, table_function
+
+
+@table_function(image_id="VARCHAR", score="FLOAT", rank="INTEGER")
+def neighbours(
+    context: Context, model: str | None, head: str, image: Sequence[str], k: int = 10, measure: str = "cosine"
+) -> list[Rows]:
+    """Find the images nearest to an image in what a head writes, itself left out."""
+    return search(context, model, head, image, k, measure, subject="images", target="images")
+
+
+FUNCTION = neighbours

@@ -1,15 +1,13 @@
-"""``outliers(model, head, k := 10)``: the images on which a head's output is most unusual."""
+"""The images on which a head's output is most unusual."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.head_statistics import head_moments
 from clipdb.queries.functions.base.similarity import best, check_k
-from clipdb.queries.functions.base.table_function import TableFunction, each
+from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.schema.names import parse_head
 
 _NULL_VARIANCE = 1e-6  # of the largest: below, float32 sums hold rounding only
@@ -44,7 +42,8 @@ def shrunk(covariance: np.ndarray, centred: np.ndarray) -> np.ndarray:
     return (1 - d) * covariance + d * target
 
 
-def outliers(context: Context, model: str | None, head: str, k: int) -> Sequence[tuple[object, ...]]:
+@table_function(image_id="VARCHAR", distance="FLOAT", ratio="FLOAT", rank="INTEGER")
+def outliers(context: Context, model: str | None, head: str, k: int = 10) -> Rows:
     """Find the images whose vectors are farthest from the head's mean, in Mahalanobis distance.
 
     Parameters
@@ -81,11 +80,4 @@ def outliers(context: Context, model: str | None, head: str, k: int) -> Sequence
     return [(image, distance, distance / median if median else None, rank) for image, distance, rank in found]
 
 
-FUNCTION = TableFunction(
-    name="outliers",
-    parameters={"model": "VARCHAR", "head": "VARCHAR", "k": "BIGINT"},
-    defaults={"k": "10"},
-    columns={"image_id": "VARCHAR", "distance": "FLOAT", "ratio": "FLOAT", "rank": "INTEGER"},
-    compute=each(outliers),
-    needed=("head", "k"),
-)
+FUNCTION = outliers

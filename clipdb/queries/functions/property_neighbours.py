@@ -1,10 +1,4 @@
-"""``property_neighbours(model, image, like, unlike := null, k := 10, space := 'joint')``: alike in some properties.
-
-The score is the mean over the properties of ``like``, by their weights, of the cosine of the two images over all heads
-of the property, after the heads' means are taken off. Each property of ``unlike`` takes off its weight, relative to
-those of ``like`` together, times that cosine as far as it is above 0: images that have nothing in common there are not
-preferred to one another.
-"""
+"""The images alike in some properties, and not in others."""
 
 from __future__ import annotations
 
@@ -15,13 +9,27 @@ from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.property_search import SPACES, similarities
 from clipdb.queries.functions.base.property_weights import normal_property, parse_weights
 from clipdb.queries.functions.base.similarity import best, check_k
-from clipdb.queries.functions.base.table_function import Rows, TableFunction, each
+from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.queries.resolve import no_names
 from clipdb.schema.names import Head
 
 
-def nearest(context: Context, model: str | None, image: str, like: str, unlike: str | None, k: int, space: str) -> Rows:
-    """Return the k images ``(image_id, score, rank)`` that are most like an image in some properties and not in others.
+@table_function(image_id="VARCHAR", score="FLOAT", rank="INTEGER")
+def property_neighbours(
+    context: Context,
+    model: str | None,
+    image: str,
+    like: str,
+    unlike: str | None = None,
+    k: int = 10,
+    space: str = "joint",
+) -> Rows:
+    """Find the images that are most like an image in some properties, and not in others.
+
+    The score is the mean over the properties of ``like``, by their weights, of the cosine of the two images over all
+    heads of the property, after the heads' means are taken off. Each property of ``unlike`` takes off its weight,
+    relative to those of ``like`` together, times that cosine as far as it is above 0: images that have nothing in
+    common there are not preferred to one another.
 
     Raises
     ------
@@ -68,18 +76,4 @@ def _carriers(context: Context, model: str) -> dict[str, list[Head]]:
     return carriers
 
 
-FUNCTION = TableFunction(
-    name="property_neighbours",
-    parameters={
-        "model": "VARCHAR",
-        "image": "VARCHAR",
-        "like": "VARCHAR",
-        "unlike": "VARCHAR",
-        "k": "BIGINT",
-        "space": "VARCHAR",
-    },
-    defaults={"unlike": "null", "k": "10", "space": "'joint'"},
-    columns={"image_id": "VARCHAR", "score": "FLOAT", "rank": "INTEGER"},
-    compute=each(nearest),
-    needed=("image", "like", "k", "space"),
-)
+FUNCTION = property_neighbours

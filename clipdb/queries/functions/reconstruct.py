@@ -1,4 +1,4 @@
-"""``reconstruct(model, ...)``: zero-shot accuracy with heads replaced by what their spans hold of them."""
+"""Zero-shot accuracy with heads replaced by what their spans hold of them."""
 
 from __future__ import annotations
 
@@ -11,25 +11,36 @@ from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.ablation import NOTE, Removal, choose_heads, have_vectors, require_means
 from clipdb.queries.functions.base.classification import LABEL, Task, read_task, text_embeddings
 from clipdb.queries.functions.base.context import Context
-from clipdb.queries.functions.base.table_function import Rows, TableFunction, each
+from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.schema.names import Head
 
 _DEPENDENT = 1e-6  # of a direction's length: what is left under this is rounding, and the direction adds nothing
 
 
+@table_function(
+    spans="INTEGER",
+    accuracy="DOUBLE",
+    worst="DOUBLE",
+    whole="DOUBLE",
+    whole_worst="DOUBLE",
+    variance="DOUBLE",
+    images="BIGINT",
+    replaced="INTEGER",
+    note="VARCHAR",
+)
 def reconstruct(
     context: Context,
     model: str | None,
-    heads: str | None,
-    property: str | None,
-    layers: str | None,
-    labeller: str | None,
-    pool: str | None,
-    target: str,
-    template: str,
-    group: str | None,
+    heads: str | None = None,
+    property: str | None = None,
+    layers: str | None = None,
+    labeller: str | None = None,
+    pool: str | None = None,
+    target: str = LABEL,
+    template: str = "a photo of a {}",
+    groups: str | None = None,
 ) -> Rows:
-    """Classify with heads replaced by their projection on their first m spans, for every m.
+    """Classify images with heads replaced by their projection on their first m spans, for every m.
 
     A head's vector y becomes ``mean + P_m (y - mean)``, with P_m the projection on the first m texts that TEXTSPAN
     picked for it (arXiv 2310.05916, section 4.2 and Algorithm 1): at m = 0 its mean, with spans that fill its space y
@@ -42,15 +53,15 @@ def reconstruct(
         `clipdb.queries.functions.base.ablation.choose_heads`.
     pool
         Whose spans; needed where the model has spans from several.
-    target, template, group
+    target, template, groups
         The task: see `clipdb.queries.functions.base.classification.read_task`.
 
     Returns
     -------
     list
-        ``(spans, accuracy, worst, whole, whole_worst, variance, images, heads, note)`` for m = 0, 1, ...: ``worst`` is
-        the accuracy of the worst group, ``whole`` what the two are with the heads as they are, and ``variance`` the
-        share of the heads' variance that m spans explain, on average.
+        One row per m = 0, 1, ...: ``worst`` is the accuracy of the worst group, ``whole`` and ``whole_worst`` what the
+        two are with the heads as they are, and ``variance`` the share of the heads' variance that m spans explain, on
+        average.
 
     Raises
     ------
@@ -66,7 +77,7 @@ def reconstruct(
     if without := [head for head in chosen if head not in spans]:
         raise ClipdbError(f"{len(without)} of these heads have no spans: run `clipdb span`")
     require_means(context, model, chosen)
-    task = read_task(context, model, target, template, group, have_vectors(context, model, chosen))
+    task = read_task(context, model, target, template, groups, have_vectors(context, model, chosen))
     right = _count_right(context, task, chosen, spans)
     sizes = np.bincount(task.group, minlength=len(task.groups))
     accuracy, worst = right.sum(axis=1) / len(task.rows), (right / sizes).min(axis=1)
@@ -177,40 +188,4 @@ def _variance(heads: Sequence[Head], spans: Spans, most: int) -> list[float | No
     return means
 
 
-FUNCTION = TableFunction(
-    name="reconstruct",
-    parameters={
-        "model": "VARCHAR",
-        "heads": "VARCHAR",
-        "property": "VARCHAR",
-        "layers": "VARCHAR",
-        "labeller": "VARCHAR",
-        "pool": "VARCHAR",
-        "target": "VARCHAR",
-        "template": "VARCHAR",
-        "groups": "VARCHAR",
-    },
-    defaults={
-        "heads": "null",
-        "property": "null",
-        "layers": "null",
-        "labeller": "null",
-        "pool": "null",
-        "target": f"'{LABEL}'",
-        "template": "'a photo of a {}'",
-        "groups": "null",
-    },
-    columns={
-        "spans": "INTEGER",
-        "accuracy": "DOUBLE",
-        "worst": "DOUBLE",
-        "whole": "DOUBLE",
-        "whole_worst": "DOUBLE",
-        "variance": "DOUBLE",
-        "images": "BIGINT",
-        "replaced": "INTEGER",
-        "note": "VARCHAR",
-    },
-    compute=each(reconstruct),
-    needed=("target", "template"),
-)
+FUNCTION = reconstruct

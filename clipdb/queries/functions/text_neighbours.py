@@ -1,7 +1,20 @@
-"""``text_neighbours(model, head, text, k := 10, measure := 'cosine')``: images nearest to a text in a head."""
+"""The images nearest to a text in what a head writes."""
 
 from __future__ import annotations
 
-from clipdb.queries.functions.base.head_search import head_search
+from collections.abc import Sequence
 
-FUNCTION = head_search("text_neighbours", subject="texts", target="images")
+from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.head_search import search
+from clipdb.queries.functions.base.table_function import Rows, table_function
+
+
+@table_function(image_id="VARCHAR", score="FLOAT", rank="INTEGER")
+def text_neighbours(
+    context: Context, model: str | None, head: str, text: Sequence[str], k: int = 10, measure: str = "cosine"
+) -> list[Rows]:
+    """Find the images nearest to a text in what a head writes."""
+    return search(context, model, head, text, k, measure, subject="texts", target="images")
+
+
+FUNCTION = text_neighbours

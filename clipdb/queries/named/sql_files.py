@@ -13,7 +13,6 @@ A file `NAME.sql` starts with comments::
     -- empty: run `clipdb label` first
     -- limit: 50
     -- sheet: image_id score
-    -- plot: completeness
     -- interval: share low high
     -- note: select count(*) || ' are not counted' from labels where property is null having count(*) > 0
 
@@ -23,10 +22,9 @@ The first line is the title. A parameter is ``$name TYPE``, then ``required``, `
 DEFAULT``, then a colon and its help. Types are those of `clipdb.queries.named.parameters`. ``needs`` names the tables
 that must have rows; ``empty`` says what to do where the query finds none; ``limit`` is how many rows the command line
 prints unless told otherwise; ``sheet`` says that the rows are images that can be shown, and which columns are the
-image and its caption, and perhaps a third whose values are headings; ``plot`` names the chart of
-`clipdb.pictures.charts` that shows the rows; ``interval``, once for each, names a figure's column and those of the
-ends of its interval, which a table on a screen shows as ``0.958 [0.875, 1.000]``; ``note`` is SQL of one text, which
-the command line says on stderr where there is one; it may go on over indented lines.
+image and its caption, and perhaps a third whose values are headings; ``interval``, once for each, names a figure's
+column and those of the ends of its interval, which a table on a screen shows as ``0.958 [0.875, 1.000]``; ``note`` is
+SQL of one text, which the command line says on stderr where there is one; it may go on over indented lines.
 """
 
 from __future__ import annotations
@@ -65,7 +63,6 @@ class NamedQuery:
     empty: str | None
     limit: int | None
     sheet: tuple[str, ...] | None
-    plot: str | None
     sql: str
     path: Path
     intervals: tuple[tuple[str, str, str], ...] = ()
@@ -91,7 +88,6 @@ class _Header:
     empty: str | None = None
     limit: int | None = None
     sheet: tuple[str, ...] | None = None
-    plot: str | None = None
     intervals: tuple[tuple[str, str, str], ...] = ()
     note: str | None = None
 
@@ -203,7 +199,6 @@ def read_query(path: Path) -> NamedQuery:
         sheet=header.sheet,
         sql=sql,
         path=path,
-        plot=header.plot,
         intervals=header.intervals,
         note=header.note,
     )
@@ -225,8 +220,6 @@ def _read_line(header: _Header, line: str) -> None:
         if not text.removeprefix("limit:").strip().isdecimal():
             raise ValueError("`limit:` takes a whole number")
         header.limit = int(text.removeprefix("limit:"))
-    elif text.startswith("plot:"):
-        header.plot = text.removeprefix("plot:").strip()
     elif text.startswith("interval:"):
         ends = text.removeprefix("interval:").split()
         if len(ends) != 3:
@@ -244,7 +237,7 @@ def _read_line(header: _Header, line: str) -> None:
         header.parameters[-1] = header.parameters[-1].with_more_help(text)
     elif header.parameters and text:
         raise ValueError(
-            f"{text!r} follows the parameters: write `$name`, `needs:`, `empty:`, `limit:`, `sheet:`, `plot:`, "
+            f"{text!r} follows the parameters: write `$name`, `needs:`, `empty:`, `limit:`, `sheet:`, "
             "`interval:`, `note:` or indent by four"
         )
     else:

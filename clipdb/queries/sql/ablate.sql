@@ -19,7 +19,6 @@
 -- $seed integer = 0: Decides the random sets.
 -- $model model required: The model; may be left out where the index has one.
 -- needs: images
--- plot: ablation
 -- interval: control control_low control_high
 
 select part, name, images, before, after, control, control_low, control_high, removed, note

@@ -9,7 +9,6 @@
 -- $text_b text optional: A second text, whose shares are subtracted.
 -- $by choice(head|layer|property) = head: What shares are summed by.
 -- $model model required: The model; may be left out where the index has one.
--- plot: shares
 
 select
     case

@@ -14,7 +14,6 @@
 -- $groups text optional: A second key: the worst group is then one of the pairs of class and its value.
 -- $model model required: The model; may be left out where the index has one.
 -- needs: images, spans
--- plot: completeness
 
 select spans, accuracy, worst, whole, whole_worst, variance, images, replaced, note
 from reconstruct(

@@ -17,7 +17,6 @@
 -- $level number = 0.95: Coverage of the intervals, between 0 and 1.
 -- needs: labels
 -- empty: no head has a clear name, see `clipdb query heads` for the reasons
--- plot: scoreboard
 -- interval: entanglement e_low e_high
 -- interval: association a_low a_high
 -- note: select

@@ -12,7 +12,8 @@ from PIL import Image
 from support import clipdb, refused, rows
 
 from clipdb.errors import ClipdbError
-from clipdb.ingest.images.sources import SourceItem, open_sources, tar_shards
+from clipdb.ingest.images.sources import SourceItem, open_sources
+from clipdb.ingest.images.sources.kinds import tar_shards
 
 
 def shard(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:

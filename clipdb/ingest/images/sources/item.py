@@ -44,7 +44,7 @@ class SourceItem:
     uri
         Where it is: an absolute path, ``/x/shard.tar#member.jpg`` or ``/x/file.parquet#row=17``.
     read
-        Returns the file's bytes; safe in any thread. Raises OSError or ClipdbError when they cannot be had.
+        Returns the file's bytes; safe in any thread. Raises any error when they cannot be had.
     label, split
         What the source says the image shows, and which part of the data set it belongs to.
     metadata
@@ -104,6 +104,11 @@ def read_file(path: str) -> bytes:
 def too_large(size: int) -> str:
     """State that `size` bytes are too many for one image."""
     return f"the file has {size:,} bytes: more than {MAX_BYTES:,} are not read"
+
+
+def reason(error: Exception) -> str:
+    """Return in one line why something can't be read."""
+    return " ".join(str(getattr(error, "strerror", None) or error).split())
 
 
 def is_image(name: str) -> bool:

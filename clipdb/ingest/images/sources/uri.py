@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 from clipdb.errors import ClipdbError
-from clipdb.ingest.images.sources import parquet_shards, tar_shards
-from clipdb.ingest.images.sources.item import read_file
-
-_ROW = "row="
+from clipdb.ingest.images.sources import source_kinds
+from clipdb.ingest.images.sources.item import read_file, reason
 
 
 def read_uri(uri: str) -> bytes:
@@ -27,15 +24,13 @@ def read_uri(uri: str) -> bytes:
     ClipdbError
         When it is not there any more, or can't be read.
     """
-    if Path(uri).is_file():
-        return _read(uri, partial(read_file, uri))
-    for container, part in _splits(uri):
-        lower = container.lower()
-        if lower.endswith(parquet_shards.SUFFIXES) and part.startswith(_ROW) and part[len(_ROW) :].isdecimal():
-            return _read(uri, partial(parquet_shards.read_row, container, int(part[len(_ROW) :])))
-        if lower.endswith(tar_shards.SUFFIXES):
-            return _read(uri, partial(tar_shards.read_member, container, part))
-    raise ClipdbError(f"the image file {uri} no longer exists: put it back, or give the path of a copy")
+    try:
+        data = _read(uri)
+    except Exception as error:  # damaged archives raise nearly anything
+        raise ClipdbError(f"the image {uri} can't be read: {reason(error)}") from error
+    if data is None:
+        raise ClipdbError(f"the image file {uri} no longer exists: put it back, or give the path of a copy")
+    return data
 
 
 def found(uri: str) -> bool:
@@ -77,9 +72,11 @@ def _splits(uri: str) -> Iterator[tuple[str, str]]:
         place = uri.find("#", place + 1)
 
 
-def _read(uri: str, read: Callable[[], bytes]) -> bytes:
-    try:
-        return read()
-    except Exception as error:  # damaged archives raise nearly anything
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-        raise ClipdbError(f"the image {uri} can't be read: {reason}") from error
+def _read(uri: str) -> bytes | None:
+    if Path(uri).is_file():
+        return read_file(uri)
+    for container, part in _splits(uri):
+        for kind in source_kinds():
+            if container.lower().endswith(kind.suffixes) and (data := kind(container).read(part)) is not None:
+                return data
+    return None

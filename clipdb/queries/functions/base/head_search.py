@@ -10,62 +10,50 @@ import numpy as np
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.similarity import check_k, check_measure, head_candidates, mean_of
-from clipdb.queries.functions.base.table_function import Arguments, Rows, TableFunction
+from clipdb.queries.functions.base.table_function import Rows
 from clipdb.queries.vectors.lance_tables import Kind
 from clipdb.schema.names import Head, parse_head
 
-_Group = tuple[str, str, int, str, str | None]  # model, head, k, measure, pool
 
-
-def head_search(name: str, subject: Kind, target: Kind) -> TableFunction:
-    """Make the table function ``name(model, head, SUBJECT, k, measure)``; over texts, ``pool`` may limit them.
+def search(
+    context: Context,
+    model: str | None,
+    head: str,
+    subjects: Sequence[str],
+    k: int,
+    measure: str,
+    pool: str | None = None,
+    *,
+    subject: Kind,
+    target: Kind,
+) -> list[Rows]:
+    """Return the rows ``(id, score, rank)`` nearest to each subject.
 
     Parameters
     ----------
-    name
-        As SQL calls it.
+    pool
+        Only texts of this pool.
     subject, target
         Whose neighbours, and what they are.
+
+    Raises
+    ------
+    ClipdbError
+        If something asked for is not there.
     """
-    texts = target == "texts"
-    asked, found = subject[:-1], target[:-1]
-    return TableFunction(
-        name=name,
-        parameters={"model": "VARCHAR", "head": "VARCHAR", asked: "VARCHAR", "k": "BIGINT", "measure": "VARCHAR"}
-        | ({"pool": "VARCHAR"} if texts else {}),
-        defaults={"k": "10", "measure": "'cosine'"} | ({"pool": "null"} if texts else {}),
-        columns={f"{found}_id": "VARCHAR", "score": "FLOAT", "rank": "INTEGER"},
-        compute=lambda context, calls: _search(context, calls, subject, target),
-        needed=("head", asked, "k", "measure"),
-    )
-
-
-def _search(context: Context, calls: Sequence[Arguments], subject: Kind, target: Kind) -> list[Rows]:
-    groups: dict[_Group, list[int]] = {}
-    for place, (model, head, _, k, measure, *pool) in enumerate(calls):
-        key = (context.model(model), head, check_k(k), check_measure(measure), pool[0] if pool else None)
-        groups.setdefault(key, []).append(place)
-    found: dict[int, Rows] = {}
-    for group, places in groups.items():
-        subjects = [calls[place][2] for place in places]
-        found.update(zip(places, _search_group(context, group, subjects, subject, target), strict=True))
-    return [found[place] for place in range(len(calls))]
-
-
-def _search_group(context: Context, group: _Group, subjects: list[str], subject: Kind, target: Kind) -> list[Rows]:
-    """Answer calls that differ in their subject only."""
-    model, head_name, k, measure, pool = group
-    head = parse_head(head_name)
-    context.store.require_head(model, head, "images")
-    context.store.require_head(model, head, target)
+    model, key = context.model(model), parse_head(head)
+    check_k(k)
+    check_measure(measure)
+    context.store.require_head(model, key, "images")
+    context.store.require_head(model, key, target)
     # Images stand off the origin by the head's mean, texts by another mean, so that `centred` takes the mean off
     # images, and off texts only where they are compared with each other (measured in docs/decisions.md).
     centre_target = target == "images" or subject == "texts"
     centre_subject = subject == "images" or target == "texts"
-    rows = head_candidates(context, model, target, head, measure, centre_target)
+    rows = head_candidates(context, model, target, key, measure, centre_target)
     among = None if pool is None else _pool_rows(context, model, pool)
-    offset = mean_of(context, model, subject, head) if measure == "centred" and centre_subject else None
-    asked = [_vector(context, model, head, one, subject) for one in subjects]
+    offset = mean_of(context, model, subject, key) if measure == "centred" and centre_subject else None
+    asked = [_vector(context, model, key, one, subject) for one in subjects]
     queries: list[tuple[int, np.ndarray, int | None]] = [
         (place, vector if offset is None else vector - offset, row if subject == target else None)
         for place, (row, vector) in enumerate(asked)

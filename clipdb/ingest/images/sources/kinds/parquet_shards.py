@@ -23,17 +23,16 @@ from clipdb.ingest.images.sources.item import (
     parent_of,
     split_of,
 )
-
-SUFFIXES = (".parquet", ".pq")
-"""Endings of Parquet files, in lower case."""
+from clipdb.ingest.images.sources.source import Source
 
 _NAMES = ("image", "img", "jpg", "jpeg", "png", "bytes", "image_bytes", "picture", "photo")
 _LABELS = ("label", "labels", "class", "cls", "category", "fine_label")
+_ROW = "row="
 _ROWS = 16  # a batch: a few MB of photographs
 _BUFFER = 2**20
 
 
-class ParquetFile:
+class ParquetFile(Source):
     """The images in the Parquet file `path`.
 
     The image column is binary or ``struct<bytes, path>``, found by Hugging Face's own schema, by name or by
@@ -46,11 +45,15 @@ class ParquetFile:
         When the file is no Parquet file or has no image column.
     """
 
+    suffixes = (".parquet", ".pq")
+    # After tables of paths, which may be Parquet, and after tars, beside each of which img2dataset writes its captions.
+    order = 2
+
     def __init__(self, path: str) -> None:
-        self.path = path
+        super().__init__(path)
         try:
             with pq.ParquetFile(path) as file:
-                self.total: int = file.metadata.num_rows
+                self.total = file.metadata.num_rows
                 schema = file.schema_arrow
         except (pa.ArrowException, OSError) as error:
             raise ClipdbError(f"{path} is not a readable Parquet file: {one_line(error)}") from None
@@ -72,10 +75,34 @@ class ParquetFile:
             with pq.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False) as file:
                 for batch in file.iter_batches(batch_size=_ROWS, columns=self._columns, use_threads=False):
                     for values in _rows(batch):
-                        yield self._item(f"{uri}#row={row}", values, split)
+                        yield self._item(f"{uri}#{_ROW}{row}", values, split)
                         row += 1
         except Exception as error:  # damaged pages raise nearly anything, text that is no UTF-8 too
             yield failed_item(uri, f"the file cannot be read from row {row} on: {one_line(error)}")
+
+    def read(self, part: str) -> bytes | None:
+        """Read the image in one row, ``row=17``.
+
+        Raises
+        ------
+        ClipdbError
+            When the file has no such row, or no image in it.
+        """
+        if not (part.startswith(_ROW) and part[len(_ROW) :].isdecimal()):
+            return None
+        row, first = int(part[len(_ROW) :]), 0
+        with pq.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False) as file:
+            group = 0
+            while group < file.num_row_groups and first + file.metadata.row_group(group).num_rows <= row:
+                first += file.metadata.row_group(group).num_rows
+                group += 1
+            if group < file.num_row_groups:
+                rows = file.iter_batches(_ROWS, row_groups=[group], columns=[self._image], use_threads=False)
+                for batch in rows:
+                    if row < first + len(batch):
+                        return self._item(self.path, _rows(batch.slice(row - first, 1))[0], None).read()
+                    first += len(batch)
+        raise ClipdbError(f"{self.path} has no row {row}")
 
     def _item(self, uri: str, values: dict[str, Any], split: str | None) -> SourceItem:
         """Return one row's image."""
@@ -99,29 +126,6 @@ class ParquetFile:
         if isinstance(label, int) and not isinstance(label, bool) and self._classes:
             return str(self._classes[label]) if 0 <= label < len(self._classes) else None
         return None if label is None else str(label)
-
-
-def read_row(path: str, row: int) -> bytes:
-    """Read the image in one row.
-
-    Raises
-    ------
-    ClipdbError
-        When the file has no such row, or no image in it.
-    """
-    source = ParquetFile(path)
-    with pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
-        group, first = 0, 0
-        while group < file.num_row_groups and first + file.metadata.row_group(group).num_rows <= row:
-            first += file.metadata.row_group(group).num_rows
-            group += 1
-        if group < file.num_row_groups:
-            rows = file.iter_batches(_ROWS, row_groups=[group], columns=[source._image], use_threads=False)
-            for batch in rows:
-                if row < first + len(batch):
-                    return source._item(path, _rows(batch.slice(row - first, 1))[0], None).read()
-                first += len(batch)
-    raise ClipdbError(f"{path} has no row {row}")
 
 
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
@@ -194,3 +198,6 @@ def plain_value(value: Any) -> Any:
 def one_line(error: Exception) -> str:
     """Return an error's text on one line."""
     return " ".join(str(error).split())
+
+
+SOURCE = ParquetFile

@@ -1,58 +1,14 @@
-"""A folder of image files, walked in sorted order without holding its list."""
+"""The files under a folder, in sorted order, and those of them that are pictures of kinds that are not read."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from clipdb._util.notes import note
-from clipdb.ingest.images.sources.item import (
-    HEIC,
-    UNREAD,
-    SourceItem,
-    clean,
-    failed_item,
-    file_item,
-    is_image,
-    split_of,
-)
+from clipdb.ingest.images.sources.item import HEIC, UNREAD
 from clipdb.models.image_formats import HEIC_HINT
-
-
-@dataclass(frozen=True)
-class Folder:
-    """The images under `path`, to any depth; hidden files and folders are left out.
-
-    The split is read off the folder's own name or those right below it (``train``, ``val``, ``test``).
-    """
-
-    path: str
-
-    @property
-    def total(self) -> int:
-        """Count the items by walking the folder once."""
-        return sum(1 for entry in walk(self.path) if isinstance(entry, OSError) or is_image(entry))
-
-    def __iter__(self) -> Iterator[SourceItem]:
-        """Yield the images, folder by folder; a folder that may not be read is an item that fails.
-
-        Pictures of kinds that are not read are counted on stderr.
-        """
-        root = PurePosixPath(self.path)
-        unread: Counter[str] = Counter()
-        for entry in walk(self.path):
-            if isinstance(entry, OSError):
-                yield failed_item(clean(str(entry.filename)), f"the folder cannot be read: {entry.strerror}")
-            elif is_image(entry):
-                below = PurePosixPath(entry).relative_to(root).parts[:-1]
-                yield file_item(entry, split=(split_of(below[0]) if below else None) or split_of(root.name))
-            else:
-                unread.update(unread_kind(entry))
-        if unread:
-            note(f"note: left out of {clean(self.path)}: {unread_kinds(unread)}")
 
 
 def unread_kind(path: str) -> list[str]:

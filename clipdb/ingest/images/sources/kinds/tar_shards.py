@@ -21,10 +21,8 @@ from clipdb.ingest.images.sources.item import (
     split_of,
     too_large,
 )
+from clipdb.ingest.images.sources.source import Source
 from clipdb.models.preprocess import MAX_BYTES
-
-SUFFIXES = (".tar", ".tar.gz", ".tgz")
-"""Endings of tar shards, in lower case."""
 
 _SIDECARS = ("cls", "json", "txt")
 _SIDECAR_BYTES = 2**24
@@ -54,8 +52,7 @@ class _Member(tarfile.TarInfo):
             raise
 
 
-@dataclass
-class TarShard:
+class TarShard(Source):
     """The images in the tar file `path`.
 
     Members that share a key (the name up to its first dot) belong together: ``.cls`` gives the label, ``.json``
@@ -63,9 +60,7 @@ class TarShard:
     images have been read.
     """
 
-    path: str
-    total: None = None
-    left_out: int = field(default=0, init=False)
+    suffixes = (".tar", ".tar.gz", ".tgz")
 
     def __iter__(self) -> Iterator[SourceItem]:
         """Yield the images in order; damage is an item that fails, after all images before it."""
@@ -100,6 +95,21 @@ class TarShard:
             return
         yield from self._items(sample, uri, split)
 
+    def read(self, part: str) -> bytes:
+        """Read one image by its name in the shard.
+
+        Raises
+        ------
+        ClipdbError
+            When the shard has no such image.
+        """
+        with tarfile.open(self.path, "r|*") as archive:
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined] # as above
+                if member.isreg() and clean(member.name) == part and member.size <= MAX_BYTES:
+                    return _read(archive, member)
+        raise ClipdbError(f"{self.path} has no image of that name")
+
     def _items(self, sample: _Sample, uri: str, split: str | None) -> Iterator[SourceItem]:
         """Yield a sample's images."""
         for name, data in sample.images:
@@ -111,22 +121,6 @@ class TarShard:
                 metadata=sample.metadata or None,
                 parent=parent_of(name),
             )
-
-
-def read_member(path: str, name: str) -> bytes:
-    """Read one image of a shard, by the name that its uri has after the ``#``.
-
-    Raises
-    ------
-    ClipdbError
-        When the shard has no such image.
-    """
-    with tarfile.open(path, "r|*") as archive:
-        while (member := archive.next()) is not None:
-            archive.members.clear()  # type: ignore[attr-defined] # as above
-            if member.isreg() and clean(member.name) == name and member.size <= MAX_BYTES:
-                return _read(archive, member)
-    raise ClipdbError(f"{path} has no image of that name")
 
 
 def _read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -158,3 +152,6 @@ def _finite(number: str) -> float | None:
     """Read a number, null where it is too large for one."""
     value = float(number)
     return value if math.isfinite(value) else None
+
+
+SOURCE = TarShard

@@ -17,7 +17,7 @@ MOST_SOURCES = 40
 _JUDGES = ("#2f6fad", "#c8553d", "#4c8c5a", "#8a63a8", "#b8892b", "#3f9aa6")
 
 
-def scoreboard(rows: Sequence[Row], title: str) -> Figure:
+def draw(rows: Sequence[Row], asked: Mapping[str, Any]) -> Figure:
     """Draw entanglement and association with their intervals, side by side for models, sources of names and judges.
 
     Where nobody judged anything, entanglement has the chart to itself.
@@ -41,7 +41,7 @@ def scoreboard(rows: Sequence[Row], title: str) -> Figure:
         judge: _JUDGES[place % len(_JUDGES)] for place, judge in enumerate(others)
     }
     fit = ", and how well their spans fit" if judges else " (nobody has judged the names yet)"
-    heading = title or f"How much heads share properties{fit}{cut}"
+    heading = f"How much heads share properties{fit}{cut}"
     figure, panels = new_figure(WIDTH * 1.25, height, heading, panels=2 if judges else 1)
     left, right = panels[0], panels[-1]
     several_pools = len({pool for _, _, pool in sources if pool is not None}) > 1

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clipdb.errors import ClipdbError
-from clipdb.ingest.images.sources import parquet_shards
 from clipdb.ingest.images.sources.expand import absolute, local_path
 from clipdb.ingest.images.sources.item import SourceItem, clean, failed_item, file_item, is_image
+from clipdb.ingest.images.sources.kinds import parquet_shards
+from clipdb.ingest.images.sources.source import Source
 
 PATHS = ("path", "file", "filepath", "file_name")
 """Names of the column that holds paths, in any case."""
@@ -25,7 +26,7 @@ _ROWS = 1024
 Row = dict[str, Any]
 
 
-class AnnotatedList:
+class AnnotatedList(Source):
     """The images that a table names, each with its label, split and metadata.
 
     Paths are relative to the table's folder. The columns ``label`` and ``split`` are what they say, every other column
@@ -43,7 +44,7 @@ class AnnotatedList:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = path
+        super().__init__(path)
         self._rows = READERS[Path(path).suffix.lower()]
         self._base = str(Path(path).parent)
         self.total = 0
@@ -52,6 +53,26 @@ class AnnotatedList:
             self.total += 1
         if not self.total:
             raise ClipdbError(f"{path} names no images: write one row per image")
+
+    @classmethod
+    def accepts(cls, path: str) -> bool:
+        """Return whether a file is a table of paths: Parquet may hold images, and a plain list may be called CSV."""
+        suffix = Path(path).suffix.lower()
+        if suffix not in READERS or not Path(path).is_file():
+            return False
+        if suffix in parquet_shards.ParquetFile.suffixes:
+            try:
+                schema = pq.read_schema(path)
+            except (pa.ArrowException, OSError):
+                return False
+            return any(name.lower() in PATHS for name in schema.names) and not any(
+                map(parquet_shards.holds_bytes, schema.types)
+            )
+        if suffix == ".csv":
+            with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
+                first = file.readline().strip()
+            return "," in first or not is_image(first)
+        return True
 
     def __iter__(self) -> Iterator[SourceItem]:
         """Yield the images in the table's order; a row without a path is an item that fails."""
@@ -89,24 +110,6 @@ class AnnotatedList:
             f"{self.path} has no column {', '.join(PATHS[:-1])} or {PATHS[-1]} (its columns: {', '.join(row)}): "
             "name the column of paths `path`"
         )
-
-
-def names_paths(path: str) -> bool:
-    """Return whether a file is a table of paths: Parquet may hold the images themselves, a list may be called CSV."""
-    suffix = Path(path).suffix.lower()
-    if suffix in parquet_shards.SUFFIXES:
-        try:
-            schema = pq.read_schema(path)
-        except (pa.ArrowException, OSError):
-            return False
-        return any(name.lower() in PATHS for name in schema.names) and not any(
-            map(parquet_shards.holds_bytes, schema.types)
-        )
-    if suffix == ".csv":
-        with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
-            first = file.readline().strip()
-        return "," in first or not is_image(first)
-    return suffix in READERS
 
 
 def _csv_rows(path: str) -> Iterator[Row]:
@@ -164,3 +167,6 @@ READERS: dict[str, Callable[[str], Iterator[Row]]] = {
     ".pq": _parquet_rows,
 }
 """How tables are read, by suffix."""
+
+
+SOURCE = AnnotatedList

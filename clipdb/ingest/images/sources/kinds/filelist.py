@@ -9,9 +9,10 @@ from pathlib import Path
 from clipdb.errors import ClipdbError
 from clipdb.ingest.images.sources.expand import absolute, local_path
 from clipdb.ingest.images.sources.item import SourceItem, file_item
+from clipdb.ingest.images.sources.source import Source
 
 
-class FileList:
+class FileList(Source):
     """The images that the text file or pipe `path` names; ``-`` reads standard input.
 
     Paths are relative to the list's own folder, those from a pipe to the working directory. Blank lines and
@@ -23,8 +24,10 @@ class FileList:
         When the list names nothing, or a URL.
     """
 
+    order = 4  # any text may be one
+
     def __init__(self, path: str) -> None:
-        self.path = path
+        super().__init__(path)
         # a pipe can be read only once
         self._piped = None if path != "-" and Path(path).is_file() else _read(path).splitlines()
         self._base = absolute("." if self._piped is not None else str(Path(path).parent))
@@ -32,6 +35,14 @@ class FileList:
         if not self.total:
             name = "standard input" if path == "-" else path
             raise ClipdbError(f"{name} names no images: write one path a line")
+
+    @classmethod
+    def accepts(cls, path: str) -> bool:
+        """Return whether a path is a pipe or a file of text."""
+        if not Path(path).is_file():
+            return True
+        with Path(path).open("rb") as file:
+            return b"\0" not in file.read(4096)
 
     def __iter__(self) -> Iterator[SourceItem]:
         """Yield the images in the list's order."""
@@ -62,3 +73,6 @@ def _read(pipe: str) -> str:
     if pipe == "-":
         return sys.stdin.read()
     return Path(pipe).read_text("utf-8", "surrogateescape")
+
+
+SOURCE = FileList
