@@ -19,8 +19,8 @@ from clipdb.ingest.descriptions.texts import missing_texts, text_embeddings
 from clipdb.ingest.names.shares import Share, head_shares
 from clipdb.ingest.names.unchanged import Labelled, news
 from clipdb.ingest.names.zero_shot_groups import group_images, kinds_of_descriptions
+from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
-from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Reader, Writer
 from clipdb.schema.names import Head
 
@@ -101,7 +101,8 @@ def _measure(
     writer: Writer, model_id: str, pool: str, descriptions: Mapping[str, Sequence[str]]
 ) -> dict[Head, list[Share]]:
     """Measure how much each property of the pool explains of each head of a model."""
-    texts, images = VectorTable(writer, model_id, "texts"), VectorTable(writer, model_id, "images")
+    tables = ModelTables(writer, model_id)
+    texts, images = tables.texts, tables.images
     ids = [key for keys in descriptions.values() for key in keys]
     if missing := missing_texts(texts, ids):
         raise ClipdbError(
