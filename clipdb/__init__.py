@@ -2,7 +2,7 @@
 
 `clipdb.open(path)` opens an index for questions, and `clipdb.segment` shows where in a picture its heads find a text.
 `clipdb.ingest_images`, `span`, `label`, `judge` and the others do what the verbs of the command line do.
-`clipdb.schema` has the tables.
+`clipdb.schema` has the tables. What goes wrong is a `clipdb.ClipdbError`, whose ``kind`` says what to do about it.
 """
 
 from __future__ import annotations

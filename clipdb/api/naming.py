@@ -215,7 +215,7 @@ def review(
     if len(models) > 1:
         raise ClipdbError(f"{index} has several models: say whose head it is ({', '.join(models)})")
     if not reader.read("select 1 from heads where (model_id, layer, head) = (?, ?, ?)", models[0], layer, number):
-        raise ClipdbError(f"{models[0]} has no head {head} in {index}: `clipdb query heads` lists them")
+        raise ClipdbError(f"{models[0]} has no head {head} in {index}: `clipdb query heads` lists them", kind="absent")
     said = {text_id(text): fits for text, fits in (verdicts or {}).items()}
     chosen = choose_pool(index, pool, models[0])
     record(

@@ -20,7 +20,7 @@ from open_clip.factory import load_checkpoint
 from clipdb import demo
 from clipdb._util.notes import note
 from clipdb._util.text import first_line
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, Kind
 from clipdb.models.checkpoint import tensor_shapes, tensors_digest
 from clipdb.models.hub import weights_file
 from clipdb.models.model_config import Config, register
@@ -141,7 +141,7 @@ def load(
     arch, tag = split_name(model_id)
     known = open_clip.get_pretrained_cfg(arch, tag)
     if checkpoint is None and not known and model_id != demo.MODEL_ID:
-        raise ClipdbError(_no_such_tag(arch, tag))
+        raise ClipdbError(_no_such_tag(arch, tag), kind="absent")
     target = pick_device(device)
     wanted = known if config is None else config["preprocess_cfg"]
     network = _build(arch, precision, bool(known.get("quick_gelu")), wanted)
@@ -176,7 +176,8 @@ def _build(arch: str, precision: str, quick_gelu: bool, preprocess: Mapping[str,
         )
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, AssertionError, ImportError) as error:
         # What open_clip and timm make of a configuration that doesn't hold together, or of a missing package.
-        raise ClipdbError(f"open_clip can't make {arch}: {first_line(error)}") from error
+        kind: Kind = "missing" if isinstance(error, ImportError) else "invalid"
+        raise ClipdbError(f"open_clip can't make {arch}: {first_line(error)}", kind=kind) from error
     finally:
         logging.disable(logging.NOTSET)
 

@@ -67,7 +67,8 @@ def pool_members(writer: Writer, pool: str) -> list[tuple[str, str]]:
         pools = writer.read("select distinct pool from pool_texts order by pool")
         known = ", ".join(row[0] for row in pools) or "none yet"
         raise ClipdbError(
-            f"no pool {pool!r} in {writer.index} (it has {known}): run `clipdb ingest texts FILE --pool {pool}`"
+            f"no pool {pool!r} in {writer.index} (it has {known}): run `clipdb ingest texts FILE --pool {pool}`",
+            kind="absent",
         )
     return [(row[0], row[1]) for row in rows]
 

@@ -90,10 +90,12 @@ def label(index: Path, pool: str, model_id: str | None = None) -> Labelled:
 def _descriptions(reader: Reader, pool: str) -> dict[str, list[str]]:
     """List the ids of each property's descriptions; spellings of one property (`normal_property`) are one."""
     if not reader.read("select 1 from pool_texts where pool = ? limit 1", pool):
-        raise ClipdbError(f"{reader.index} has no descriptions from the pool {pool!r}: run `clipdb span --pool {pool}`")
+        raise ClipdbError(
+            f"{reader.index} has no descriptions from the pool {pool!r}: run `clipdb span --pool {pool}`", kind="absent"
+        )
     descriptions = dict(reader.read(_DESCRIPTIONS, pool))
     if not descriptions:
-        raise ClipdbError(f"the texts of the pool {pool!r} have no properties: {_elsewhere(pool)}")
+        raise ClipdbError(f"the texts of the pool {pool!r} have no properties: {_elsewhere(pool)}", kind="absent")
     return descriptions
 
 
@@ -107,7 +109,8 @@ def _measure(
     if missing := missing_texts(texts, ids):
         raise ClipdbError(
             f"{model_id} has no embeddings of {len(missing)} of the {len(ids)} descriptions from the pool {pool!r}: "
-            f"run `clipdb span --pool {pool} --model {model_id}`"
+            f"run `clipdb span --pool {pool} --model {model_id}`",
+            kind="absent",
         )
     embeddings = np.split(text_embeddings(texts, ids), np.cumsum([len(keys) for keys in descriptions.values()])[:-1])
     kinds = {name: kinds_of_descriptions(rows) for name, rows in zip(descriptions, embeddings, strict=True)}
