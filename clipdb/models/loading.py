@@ -135,10 +135,7 @@ def load(
     ClipdbError
         If there is no such model, it can't be decomposed, or its weights can't be had or don't fit.
     """
-    model_slug(model_id)
-    if config is not None:
-        register(model_id.split("/")[0], config)
-    arch, tag = split_name(model_id)
+    arch, tag = split_name(model_id, config)
     known = open_clip.get_pretrained_cfg(arch, tag)
     if checkpoint is None and not known and model_id != demo.MODEL_ID:
         raise ClipdbError(_no_such_tag(arch, tag), kind="absent")
@@ -182,8 +179,8 @@ def _build(arch: str, precision: str, quick_gelu: bool, preprocess: Mapping[str,
         logging.disable(logging.NOTSET)
 
 
-def split_name(model_id: str) -> tuple[str, str]:
-    """Split ``ARCH/PRETRAINED`` and check that open_clip knows the architecture.
+def split_name(model_id: str, config: Config | None = None) -> tuple[str, str]:
+    """Split ``ARCH/PRETRAINED``, and see to it that open_clip knows the architecture.
 
     Raises
     ------
@@ -192,6 +189,8 @@ def split_name(model_id: str) -> tuple[str, str]:
     """
     model_slug(model_id)
     arch, tag = model_id.split("/")
+    if config is not None:
+        register(arch, config)
     if demo.MODEL_ID.split("/")[0] not in open_clip.list_models():
         open_clip.add_model_config(demo.MODEL_CONFIG)
     refuse_unknown(arch, open_clip.list_models())

@@ -63,7 +63,7 @@ class Session:
 
     @property
     def counts(self) -> Counts:
-        """What came of the images that are committed, or need not be."""
+        """How many images were added, skipped, not readable and updated so far."""
         known, writer = self.known_images, self.writer
         return Counts(writer.added, writer.skipped, writer.failed, known.updated, tuple(differences(known)))
 

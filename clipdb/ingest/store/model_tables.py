@@ -1,4 +1,4 @@
-"""What an index holds of one model, for who writes to the index."""
+"""What an index holds of one model, for its writer."""
 
 from __future__ import annotations
 
