@@ -33,7 +33,9 @@ _T = TypeVar("_T")
 
 def no_embedder() -> Embedder:
     """Refuse what only a model could answer."""
-    raise ClipdbError("this image or text is not in the index: open it with `clipdb.open`, which can run the model")
+    raise ClipdbError(
+        "this image or text is not in the index: open it with `clipdb.open`, which can run the model", kind="absent"
+    )
 
 
 class Index:
@@ -61,6 +63,14 @@ class Index:
     -----
     While an index is open for reading no command can write to it: close it, or use it in a ``with`` block.
     Nobody writes to an artefact.
+
+    Examples
+    --------
+    >>> with clipdb.open("mine.clipdb") as db:
+    ...     db.sql("select count(*) from heads where model_id = $model", model="clipdb-tiny/scenes").fetchone()
+    ...     len(db.query.neighbours(image="scene-00000.png", head="L3.H1", k=2).fetchall())
+    (24,)
+    2
     """
 
     def __init__(
@@ -160,7 +170,7 @@ class Index:
 
         found = functions().get(function)
         if found is None:
-            raise ClipdbError(f"no table function {function!r}: there are {', '.join(functions())}")
+            raise ClipdbError(f"no table function {function!r}: there are {', '.join(functions())}", kind="absent")
         context = self.context
         if self._model is not None and "model" in found.parameters:
             arguments = {"model": self._model} | arguments

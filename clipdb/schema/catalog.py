@@ -32,10 +32,6 @@ _RETRY_SECONDS = 0.05
 _SHOWN = 3  # indexes that a message names
 
 
-class InUseError(ClipdbError):
-    """Another process, or another connection of this one, has the catalog open in the other way."""
-
-
 def exists(index: Path) -> bool:
     """Return whether a directory holds a catalog."""
     return (index / CATALOG).is_file()
@@ -88,7 +84,9 @@ def create(index: Path) -> None:
         building.rename(index)
     except (OSError, duckdb.Error) as error:
         if exists(index):
-            raise InUseError(f"another command has just made {index}: run this one again when it is done") from error
+            raise ClipdbError(
+                f"another command has just made {index}: run this one again when it is done", kind="busy"
+            ) from error
         raise ClipdbError(f"cannot make an index at {index}: {reason_of(error)}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -142,10 +140,8 @@ def connect(index: Path, read_only: bool = True, wait: float = 10.0) -> duckdb.D
 
     Raises
     ------
-    InUseError
-        If it stays in use.
     ClipdbError
-        If there is no index, it cannot be read, or it is of another schema version.
+        If there is no index, it stays in use, it cannot be read, or it is of another schema version.
     """
     connection = open_any(index, read_only, wait)
     try:
@@ -188,7 +184,9 @@ def require_index(index: Path) -> None:
         found = _nearby(index)
         near = ", ".join([*map(str, found[:_SHOWN]), *(["..."] if len(found) > _SHOWN else [])])
         name = f"name one with -i ({near}), or " if near else ""
-        raise ClipdbError(f"no index at {index}: {name}make one with `clipdb ingest images ...` or `clipdb demo`")
+        raise ClipdbError(
+            f"no index at {index}: {name}make one with `clipdb ingest images ...` or `clipdb demo`", kind="absent"
+        )
     if index.name == MANIFEST:
         raise ClipdbError(f"{index} is a file of an artefact: name the directory, {index.parent}")
     if not index.is_dir():
@@ -196,7 +194,7 @@ def require_index(index: Path) -> None:
     refuse_artefact(index)
     # Only asks whether the file is there: opening and closing it here would drop DuckDB's own locks on it.
     if not exists(index):
-        raise ClipdbError(f"{index} is not an index: it has no {CATALOG}")
+        raise ClipdbError(f"{index} is not an index: it has no {CATALOG}", kind="absent")
 
 
 def _nearby(index: Path) -> list[Path]:
@@ -229,7 +227,7 @@ def open_any(index: Path, read_only: bool, wait: float) -> duckdb.DuckDBPyConnec
             if not (_LOCKED.search(str(error)) or _HELD_HERE.search(str(error))):
                 raise unreadable(index, error) from error
             if time.monotonic() >= deadline:
-                raise InUseError(_in_use(index, str(error))) from error
+                raise ClipdbError(_in_use(index, str(error)), kind="busy") from error
         time.sleep(_RETRY_SECONDS)
 
 
@@ -248,7 +246,7 @@ def unreadable(index: Path, error: Exception) -> ClipdbError:
     if "not a valid DuckDB database" in reason:
         return ClipdbError(f"{path} is not a DuckDB file: restore it from a copy, or ingest into a new index")
     if "version number" in reason:
-        return ClipdbError(f"{path} was written by another version of DuckDB: upgrade clipdb ({reason})")
+        return ClipdbError(f"{path} was written by another version of DuckDB: upgrade clipdb ({reason})", kind="newer")
     if _DAMAGED.search(reason):
         return ClipdbError(f"{path} is damaged: restore it from a copy, or ingest into a new index ({reason})")
     return ClipdbError(f"{path} cannot be opened: {reason}")
@@ -277,7 +275,8 @@ def known_version(connection: duckdb.DuckDBPyConnection, index: Path) -> int:
     if version > SCHEMA_VERSION:
         raise ClipdbError(
             f"{index} has schema version {version} and this clipdb knows {SCHEMA_VERSION}: "
-            "upgrade clipdb with `pip install --upgrade clipdb`"
+            "upgrade clipdb with `pip install --upgrade clipdb`",
+            kind="newer",
         )
     return version
 

@@ -24,10 +24,9 @@ def upgrade(index: Path) -> bool:
 
     Raises
     ------
-    InUseError
-        If another process has the catalog open.
     ClipdbError
-        If there is no index, it is of a newer schema version, or the new catalog can't be written.
+        If there is no index, another process has it open, it is of a newer schema version, or the new catalog can't be
+        written.
     """
     with catalog.open_any(index, read_only=False, wait=10.0) as connection:
         current = catalog.known_version(connection, index)

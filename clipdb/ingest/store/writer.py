@@ -58,9 +58,11 @@ class Reader:
         """
         known = [row[0] for row in self.read("select distinct model_id from batches where kind = 'images' order by 1")]
         if not known:
-            raise ClipdbError(f"{self.index} has no images yet: run `clipdb ingest images SRC --model ARCH/PRETRAINED`")
+            raise ClipdbError(
+                f"{self.index} has no images yet: run `clipdb ingest images SRC --model ARCH/PRETRAINED`", kind="absent"
+            )
         if chosen is not None and chosen not in known:
-            raise ClipdbError(f"{self.index} has no images of model {chosen}: it has {', '.join(known)}")
+            raise ClipdbError(f"{self.index} has no images of model {chosen}: it has {', '.join(known)}", kind="absent")
         return known if chosen is None else [chosen]
 
 
@@ -171,7 +173,9 @@ class Writer(Reader):
         """Open the catalog for writing, and say so on stderr where a reader makes that a long wait."""
         try:
             return catalog.connect(self.index, read_only=False)
-        except catalog.InUseError as error:
+        except ClipdbError as error:
+            if error.kind != "busy":
+                raise
             holder = str(error).partition(": ")[0]
             note(f"note: {holder}: waiting up to {PATIENCE_SECONDS:.0f} s for it")
             return catalog.connect(self.index, read_only=False, wait=PATIENCE_SECONDS)
