@@ -24,7 +24,9 @@ from measure import Comparison, report
 from photos import write_photos
 from safetensors.torch import save_file
 
-from clipdb.ingest.images.session import ImageOptions, Progress, ingest_images
+from clipdb._util.stages import Progress
+from clipdb.ingest.images.image_ingest import ingest_images
+from clipdb.ingest.images.image_options import ImageOptions
 from clipdb.models.loading import Model, load
 
 

@@ -2,7 +2,7 @@
 
 `clipdb.open(path)` opens an index for questions, and `clipdb.segment` shows where in a picture its heads find a text.
 `clipdb.ingest_images`, `span`, `label`, `judge` and the others do what the verbs of the command line do.
-`clipdb.schema` has the tables.
+`clipdb.schema` has the tables. What goes wrong is a `clipdb.ClipdbError`, whose ``kind`` says what to do about it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clipdb import schema
     from clipdb.api.describing import ingest_images, ingest_texts, span
+    from clipdb.api.embeddings import export_embeddings
     from clipdb.api.importing import import_artefact, import_labels, import_reviews, import_spans
-    from clipdb.api.naming import judge, label, review
+    from clipdb.api.naming import judge, label
     from clipdb.api.opening import open
+    from clipdb.api.reviewing import export_reviews, review, review_cards
     from clipdb.api.segmenting import segment
     from clipdb.api.sharing import export, upgrade, verify
     from clipdb.errors import ClipdbError
@@ -29,6 +31,8 @@ __all__ = [
     "Server",
     "__version__",
     "export",
+    "export_embeddings",
+    "export_reviews",
     "import_artefact",
     "import_labels",
     "import_reviews",
@@ -39,6 +43,7 @@ __all__ = [
     "label",
     "open",
     "review",
+    "review_cards",
     "schema",
     "segment",
     "span",
@@ -50,10 +55,12 @@ _FROM = {
     "ClipdbError": "clipdb.errors",
     "Index": "clipdb.queries.index",
     "Server": "clipdb.ingest.names.llm.server",
+    "export_embeddings": "clipdb.api.embeddings",
     "open": "clipdb.api.opening",
     "segment": "clipdb.api.segmenting",
     **dict.fromkeys(("ingest_images", "ingest_texts", "span"), "clipdb.api.describing"),
-    **dict.fromkeys(("judge", "label", "review"), "clipdb.api.naming"),
+    **dict.fromkeys(("judge", "label"), "clipdb.api.naming"),
+    **dict.fromkeys(("export_reviews", "review", "review_cards"), "clipdb.api.reviewing"),
     **dict.fromkeys(("import_artefact", "import_labels", "import_reviews", "import_spans"), "clipdb.api.importing"),
     **dict.fromkeys(("export", "upgrade", "verify"), "clipdb.api.sharing"),
 }

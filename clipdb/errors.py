@@ -1,4 +1,4 @@
-"""Failures that a person can act on."""
+"""Failures that a person, or the program that called, can act on."""
 
 from __future__ import annotations
 
@@ -7,26 +7,56 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Literal
 
 from clipdb._util.text import without_login
 
+Kind = Literal["missing", "absent", "invalid", "busy", "newer"]
+
 
 class ClipdbError(Exception):
-    """A failure whose message is one line: what is wrong and what to do about it. It shows no password of a URL."""
+    """A failure whose message is one line: what is wrong and what to do about it. It shows no password of a URL.
 
-    def __init__(self, message: str) -> None:
+    Attributes
+    ----------
+    kind
+        What a program can do about it:
+
+        - ``missing``: a package that this needs isn't installed. The message has the command that installs it.
+        - ``absent``: what was named, or what this needs, doesn't exist: an index, a file, a model, a head, an image, a
+          pool, spans. Name another, or make it first.
+        - ``busy``: another process, or another connection of this one, uses the index. Wait, and try again.
+        - ``newer``: a newer clipdb made the index or the export. Upgrade clipdb.
+        - ``invalid``: anything else: what was given can't be used, or contradicts what is there.
+
+    Examples
+    --------
+    >>> try:
+    ...     clipdb.open("nowhere.clipdb")
+    ... except clipdb.ClipdbError as error:
+    ...     print(error.kind)
+    absent
+    """
+
+    def __init__(self, message: str, *, kind: Kind = "invalid") -> None:
         super().__init__(without_login(message))
+        self.kind: Kind = kind
 
 
 class MissingExtra(ClipdbError):
     """A command needs a part of clipdb that was not installed."""
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f'{module} is not installed: run  pip install "clipdb[{extra}]"')
+        super().__init__(f'{module} is not installed: run  pip install "clipdb[{extra}]"', kind="missing")
 
 
 class Stopped(KeyboardInterrupt):
     """Ctrl-C in a writer: its message, if any, says what is in the index."""
+
+
+def kind_of(error: OSError) -> Kind:
+    """Return the kind of a failure to read a file: ``absent`` if it isn't there."""
+    return "absent" if isinstance(error, FileNotFoundError) else "invalid"
 
 
 def require_found(module: str, extra: str) -> None:

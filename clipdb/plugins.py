@@ -89,5 +89,7 @@ def load(kind: str, package: str, name: str) -> ModuleType:
     """
     known = modules(kind, package)
     if name not in known:
-        raise ClipdbError(f"no {kind.removesuffix('s')} is called {name!r}: there are {', '.join(known)}")
+        raise ClipdbError(
+            f"no {kind.removesuffix('s')} is called {name!r}: there are {', '.join(known)}", kind="absent"
+        )
     return import_module(known[name])

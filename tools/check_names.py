@@ -25,7 +25,8 @@ import clipdb
 from clipdb.demo import MODEL_CONFIG, WEIGHTS, write_scenes
 from clipdb.demo.scenes import PROPERTIES, VALUES, compose, generator, sample
 from clipdb.ingest.descriptions.spans import span
-from clipdb.ingest.images.session import ImageOptions, ingest_images
+from clipdb.ingest.images.image_ingest import ingest_images
+from clipdb.ingest.images.image_options import ImageOptions
 from clipdb.ingest.names.labellers import vote as by_vote
 from clipdb.ingest.names.labellers import zero_shot as by_zero_shot
 from clipdb.models.decomposition import Decomposer

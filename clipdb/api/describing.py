@@ -108,8 +108,8 @@ def ingest_images(
     open_sources(paths)
     with image_progress(progress) as told:
         import_torch()
-        from clipdb.ingest.images.session import ImageOptions
-        from clipdb.ingest.images.session import ingest_images as ingest
+        from clipdb.ingest.images import image_ingest
+        from clipdb.ingest.images.image_options import ImageOptions
 
         options = ImageOptions(
             layers=layers,
@@ -123,7 +123,7 @@ def ingest_images(
             label_from=label_from,
             overwrite=overwrite,
         )
-        return ingest(index, paths, model, options, told)
+        return image_ingest.ingest_images(index, paths, model, options, told)
 
 
 def ingest_texts(
@@ -224,7 +224,7 @@ def span(
 def import_torch() -> None:
     """Import what runs a model, which takes seconds and Ctrl-C doesn't leave half done."""
     _require_installed()
-    for module in ("torch", "open_clip", "clipdb.ingest.descriptions.spans", "clipdb.ingest.images.session"):
+    for module in ("torch", "open_clip", "clipdb.ingest.descriptions.spans", "clipdb.ingest.images.image_ingest"):
         require(module, "ingest")
 
 

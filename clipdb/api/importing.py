@@ -12,6 +12,7 @@ from clipdb.schema.names import is_url
 
 if TYPE_CHECKING:
     from clipdb.artefact.merge.importing import Imported as Merged
+    from clipdb.ingest.names.people.decisions_import import Reviewed
     from clipdb.ingest.names.published.published_names import Imported
 
 
@@ -136,7 +137,7 @@ def _published(
     return import_published(Path(index), kind, Path(file), source, model)
 
 
-def import_reviews(index: str | Path, file: str | Path, *, model: str | None = None) -> tuple[int, int, list[str]]:
+def import_reviews(index: str | Path, file: str | Path, *, model: str | None = None) -> Reviewed:
     """Import people's decisions, as ``clipdb export reviews`` writes them; the same file again changes nothing.
 
     Parameters
@@ -150,8 +151,8 @@ def import_reviews(index: str | Path, file: str | Path, *, model: str | None = N
 
     Returns
     -------
-    added, skipped, ignored
-        Rows that were written, rows that the index had, and columns that were not read.
+    Reviewed
+        Rows ``added``, rows ``skipped`` because the index had them, and columns that were ``ignored``.
 
     Raises
     ------
@@ -164,7 +165,7 @@ def import_reviews(index: str | Path, file: str | Path, *, model: str | None = N
     ...     "model,pretrained,layer,head,reviewer,decision,property,pool\\n"
     ...     "clipdb-tiny,scenes,3,1,ben,named,background,scenes\\n"
     ... )
-    >>> clipdb.import_reviews("mine.clipdb", "reviews.csv")[0]
+    >>> clipdb.import_reviews("mine.clipdb", "reviews.csv").added
     1
     """
     from clipdb.ingest.names.people.decisions_import import import_reviews as bring

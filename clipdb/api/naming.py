@@ -1,22 +1,19 @@
-"""`clipdb.label`, `judge` and `review`: names of heads, and verdicts on their spans."""
+"""`clipdb.label` and `judge`: names of heads, and verdicts on their spans."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipdb._util.stages import Stages
-from clipdb.api.progress import Shown, stage_progress
+from clipdb.api.progress import Shown, call_progress
 from clipdb.errors import ClipdbError, require
 from clipdb.plugins import load
 
 if TYPE_CHECKING:
-    from clipdb.ingest.names.llm.asking import Outcome
+    from clipdb.ingest.names.llm.outcome import Calls, Outcome
     from clipdb.ingest.names.llm.server import Server
     from clipdb.ingest.names.unchanged import Judged, Labelled
 
-CallCounts = Callable[[int, int, int], None]
 LABELLERS = "clipdb.ingest.names.labellers"
 JUDGES = "clipdb.ingest.names.judges"
 
@@ -34,8 +31,9 @@ def label(
     examples: str | Path | None = None,
     repeats: int = 1,
     concurrency: int = 8,
+    dry_run: bool = False,
     progress: Shown = True,
-) -> Labelled | Outcome:
+) -> Labelled | Outcome | Calls:
     """Name the heads of an index.
 
     A head whose label would be the same keeps the one that it has.
@@ -64,14 +62,17 @@ def label(
         For ``llm``: answers that each head is to have, each with a seed of its own.
     concurrency
         For ``llm``: calls at once.
+    dry_run
+        For ``llm``: ask nothing; return what would be asked.
     progress
         For ``llm``: see `clipdb.api.progress.Shown`.
 
     Returns
     -------
-    Labelled or Outcome
+    Labelled, Outcome or Calls
         How many heads were ``named``, are ``nameless`` and are the ``same`` as before; of a language model, how many
-        were ``answered``, ``skipped`` and ``failed``, with the ``reason`` of the first failure.
+        were ``answered``, ``skipped`` and ``failed``, with the ``reason`` of the first failure; of a dry run, the
+        ``questions``, the ``count`` of calls, and about how many tokens they take.
 
     Raises
     ------
@@ -86,18 +87,23 @@ def label(
     """
     index = Path(index)
     if labeller != "llm":
-        return label_without_server(index, labeller, pool, model)
+        labelled: Labelled = load("labellers", LABELLERS, labeller).label(index, choose_pool(index, pool, model), model)
+        return labelled
     if open_naming and vocabulary is not None:
         raise ClipdbError("open_naming and a vocabulary don't go together: choose one")
     require("pydantic", "llm")
     from clipdb.ingest.names.llm.examples import SHIPPED
-    from clipdb.ingest.names.llm.naming import Naming, label_by_llm
+    from clipdb.ingest.names.llm.naming import Naming, label_by_llm, plan
+    from clipdb.ingest.store.writer import Reader
 
+    server = _needed(server)
     words = None if vocabulary is None else Path(vocabulary)
     shown = SHIPPED if examples is None else Path(examples)
     naming = Naming(choose_pool(index, pool, model), model, spans, words, open_naming, shown)
-    with stage_progress(progress, "heads") as told:
-        return label_by_llm(index, _needed(server), naming, concurrency, repeats, _counting(told))
+    if dry_run:
+        return plan(Reader(index), naming, server.name).calls(server, repeats)
+    with call_progress(progress) as told:
+        return label_by_llm(index, server, naming, concurrency, repeats, told)
 
 
 def judge(
@@ -110,8 +116,9 @@ def judge(
     top: int = 5,
     server: Server | None = None,
     concurrency: int = 8,
+    dry_run: bool = False,
     progress: Shown = True,
-) -> Judged | Outcome:
+) -> Judged | Outcome | Calls:
     """Judge whether each head's first spans fit its name.
 
     Parameters
@@ -128,12 +135,12 @@ def judge(
         Whose names are judged; ``current`` for those that count now.
     top
         Spans per head.
-    server, concurrency, progress
+    server, concurrency, dry_run, progress
         For ``llm``: as in `label`.
 
     Returns
     -------
-    Judged or Outcome
+    Judged, Outcome or Calls
         Verdicts that are new, and those that are the ``same`` as before; of a language model, as in `label`.
 
     Raises
@@ -146,101 +153,22 @@ def judge(
     >>> clipdb.judge("mine.clipdb").note
     'not independent of labels by zero-shot or vote'
     """
+    from clipdb.ingest.names.named_spans import Judging
+
     index = Path(index)
+    judging = Judging(choose_pool(index, pool, model), model, labeller, top)
     if judge != "llm":
-        return judge_without_server(index, judge, pool, model, labeller, top)
+        judged: Judged = load("judges", JUDGES, judge).judge(index, judging)
+        return judged
     require("pydantic", "llm")
-    from clipdb.ingest.names.llm.judging import judge_by_llm
-    from clipdb.ingest.names.named_spans import Judging
-
-    judging = Judging(choose_pool(index, pool, model), model, labeller, top)
-    with stage_progress(progress, "heads") as told:
-        return judge_by_llm(index, _needed(server), judging, concurrency, _counting(told))
-
-
-def review(
-    index: str | Path,
-    head: str,
-    property: str,
-    *,
-    reviewer: str,
-    rejected: bool = False,
-    model: str | None = None,
-    pool: str | None = None,
-    confidence: float | None = None,
-    verdicts: Mapping[str, bool | None] | None = None,
-    blind: bool = False,
-) -> None:
-    """Write down what a person says of a head; a person's name counts before all others.
-
-    Parameters
-    ----------
-    index
-        Directory of the index.
-    head
-        As people write it: ``L11.H3``.
-    property
-        The head's name, or the one that is wrong.
-    reviewer
-        Who says so.
-    rejected
-        Whether the name is wrong.
-    model
-        The head's model; not needed if the index has one.
-    pool
-        Pool whose spans the person saw. Default: the pool that has spans.
-    confidence
-        How well the name fits, 0..1.
-    verdicts
-        By description, whether it fits the name; None if the person can't say.
-    blind
-        Whether the person saw no name before.
-
-    Raises
-    ------
-    ClipdbError
-        If the head, a description or the pool doesn't exist, or the name is empty.
-
-    Examples
-    --------
-    >>> clipdb.review("mine.clipdb", "L3.H1", "background", reviewer="ada")
-    """
-    from clipdb.ingest.names.people.decisions import Decision, record
+    from clipdb.ingest.names.llm.judging import answering, judge_by_llm, plan
     from clipdb.ingest.store.writer import Reader
-    from clipdb.schema.names import parse_head, text_id
 
-    index = Path(index)
-    (layer, number), reader = parse_head(head), Reader(index)
-    models = reader.models(model)
-    if len(models) > 1:
-        raise ClipdbError(f"{index} has several models: say whose head it is ({', '.join(models)})")
-    if not reader.read("select 1 from heads where (model_id, layer, head) = (?, ?, ?)", models[0], layer, number):
-        raise ClipdbError(f"{models[0]} has no head {head} in {index}: `clipdb query heads` lists them")
-    said = {text_id(text): fits for text, fits in (verdicts or {}).items()}
-    chosen = choose_pool(index, pool, models[0])
-    record(
-        index,
-        reviewer,
-        Decision(models[0], layer, number, chosen, property, rejected, confidence, said),
-        blind,
-    )
-
-
-def label_without_server(index: Path, labeller: str, pool: str | None, model: str | None) -> Labelled:
-    """Name heads by a labeller that asks no language model: see `label`."""
-    labelled: Labelled = load("labellers", LABELLERS, labeller).label(index, choose_pool(index, pool, model), model)
-    return labelled
-
-
-def judge_without_server(
-    index: Path, judge: str, pool: str | None, model: str | None, labeller: str, top: int
-) -> Judged:
-    """Judge spans by a judge that asks no language model: see `judge`."""
-    from clipdb.ingest.names.named_spans import Judging
-
-    judging = Judging(choose_pool(index, pool, model), model, labeller, top)
-    judged: Judged = load("judges", JUDGES, judge).judge(index, judging)
-    return judged
+    server = _needed(server)
+    if dry_run:
+        return plan(Reader(index), judging, server.name).calls(answering(server, judging))
+    with call_progress(progress) as told:
+        return judge_by_llm(index, server, judging, concurrency, told)
 
 
 def choose_pool(index: Path, pool: str | None, model: str | None) -> str:
@@ -255,7 +183,3 @@ def _needed(server: Server | None) -> Server:
     if server is None:
         raise ClipdbError("a language model needs a server: pass server=clipdb.Server(MODEL, base_url=URL)")
     return server
-
-
-def _counting(told: Stages) -> CallCounts:
-    return lambda well, total, failed: told("heads", well + failed, total)

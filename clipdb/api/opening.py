@@ -90,7 +90,7 @@ def without_models(_opened: Index) -> Embedder:
     ClipdbError
         Always.
     """
-    raise ClipdbError("this image or text is not in the index, which was opened without its models")
+    raise ClipdbError("this image or text is not in the index, which was opened without its models", kind="absent")
 
 
 def _artefact(path: str | Path) -> Artefact | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 30.0
 
+
+CallCounts = Callable[[int, int, int], None]
+"""Takes how many calls have ended well, are made in all, and have failed."""
 
 Shown = bool | Stages
 """True shows progress on stderr, False doesn't; or a function that takes what is being done, how much of it is done,
@@ -44,6 +47,13 @@ def stage_progress(progress: Shown, first: str = LOADING) -> Iterator[Stages]:
     """Show how work goes that has stages, as texts and then heads; ``first`` is what it begins with."""
     with _shown(progress, first) as show:
         yield show
+
+
+@contextmanager
+def call_progress(progress: Shown) -> Iterator[CallCounts]:
+    """Show how calls to a language model go, one per head."""
+    with _shown(progress, "heads", outcomes=True) as show:
+        yield lambda well, total, failed: show("heads", well + failed, total, f"failed {failed}")
 
 
 @contextmanager

@@ -7,9 +7,7 @@ from pathlib import Path
 import click
 
 from clipdb.cli.options.common import index_option
-from clipdb.cli.show.form import Output
 from clipdb.cli.show.messages import say
-from clipdb.errors import ClipdbError
 
 
 @click.command()
@@ -20,18 +18,9 @@ def reviews(index: Path, file: Path) -> None:
 
     `clipdb import reviews` reads the file, into this index or another.
     """
-    import clipdb
-    from clipdb.cli.show.output import write_result
+    from clipdb.api.reviewing import export_reviews
 
-    form = file.suffix.lower().lstrip(".")
-    if form not in ("csv", "parquet"):
-        raise ClipdbError(f"{file}: reviews are written as .csv or .parquet")
-    from clipdb.queries.reviews.decision_table import reviews as rows
-
-    with clipdb.open(index) as opened:
-        decided = rows(opened).fetchone() is not None
-        write_result(rows(opened), Output(form, file, None))
-    if decided:
+    if export_reviews(index, file):
         say(f"{file}: what people decided in {index}")
     else:
         say(f"note: nobody has decided on a head of {index}: {file} has no rows; see `clipdb review`", err=True)

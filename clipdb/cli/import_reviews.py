@@ -23,7 +23,7 @@ def reviews(index: Path, file: Path, model: str | None) -> None:
     """
     from clipdb.api.importing import import_reviews
 
-    added, skipped, ignored = import_reviews(index, file, model=model)
-    if ignored:
-        say(f"note: left out the columns {', '.join(ignored)}", err=True)
-    say(f"{index}: {added} decisions added, {skipped} were there")
+    done = import_reviews(index, file, model=model)
+    if done.ignored:
+        say(f"note: left out the columns {', '.join(done.ignored)}", err=True)
+    say(f"{index}: {done.added} decisions added, {done.skipped} were there")

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from clipdb._util.text import counted
-from clipdb.api.naming import JUDGES, choose_pool, judge_without_server
+from clipdb.api.naming import JUDGES
+from clipdb.api.naming import judge as give_verdicts
 from clipdb.cli.options.common import index_option
 from clipdb.cli.options.llm_options import llm_options, need_server, refuse_llm_options
+from clipdb.cli.show.llm_calls import said, show_calls
 from clipdb.cli.show.messages import say
-from clipdb.errors import require
+from clipdb.ingest.names.llm.outcome import Calls, Outcome
 from clipdb.plugins import modules
 
 if TYPE_CHECKING:
     from clipdb.ingest.names.llm.server import Server
-    from clipdb.ingest.names.named_spans import Judging
 
 
 @click.command()
@@ -62,39 +63,28 @@ def command(
     llm asks a language model on any OpenAI-compatible server, once per head; it isn't told who gave the name. Spans on
     which the same model has a verdict from the same prompt are skipped; calls that failed are made again.
     """
-    from clipdb.ingest.names.named_spans import Judging
-
     if judge != "llm":
         refuse_llm_options("--judge llm")
-        judged = judge_without_server(index, judge, pool, model, labeller, top)
-        same = f", {judged.same} as before" if judged.same else ""
-        note = f" ({judged.note})" if judged.note else ""
-        say(f"{index}: {judged.verdicts} verdicts by {judge}{same}{note}")
-        return
-    require("pydantic", "llm")
-    server = need_server(server, "--judge llm")
-    judging = Judging(choose_pool(index, pool, model), model, labeller, top)
-    if dry_run:
-        _show(index, server, judging)
     else:
-        _judge(index, server, judging, concurrency)
-
-
-def _judge(index: Path, server: Server, judging: Judging, concurrency: int) -> None:
-    from clipdb.cli.show.llm_calls import failures, llm_progress
-    from clipdb.ingest.names.llm.judging import judge_by_llm
-
-    with llm_progress("heads") as progress:
-        outcome = judge_by_llm(index, server, judging, concurrency, progress)
-    why = failures(outcome, "nothing was judged")
-    counts = f"{counted(outcome.answered, 'head')} judged by {server.name} ({counted(outcome.rows, 'verdict')})"
-    say(f"{index}: {counts}, {outcome.skipped} skipped, {outcome.failed} failed{why}")
-
-
-def _show(index: Path, server: Server, judging: Judging) -> None:
-    from clipdb.cli.show.llm_calls import show_calls
-    from clipdb.ingest.names.llm.judging import answering, plan
-    from clipdb.ingest.store.writer import Reader
-
-    todo = plan(Reader(index), judging, server.name)
-    show_calls(index, answering(server, judging), [(question, 1) for question in todo.questions], todo.heads)
+        need_server(server, "--judge llm")
+    done = give_verdicts(
+        index,
+        judge=judge,
+        pool=pool,
+        model=model,
+        labeller=labeller,
+        top=top,
+        server=server,
+        concurrency=concurrency,
+        dry_run=dry_run,
+    )
+    by = server.name if server else judge
+    if isinstance(done, Calls):
+        show_calls(index, done)
+    elif isinstance(done, Outcome):
+        judged = f"{counted(done.answered, 'head')} judged by {by} ({counted(done.rows, 'verdict')})"
+        say(f"{index}: {judged}{said(done, 'nothing was judged')}")
+    else:
+        same = f", {done.same} as before" if done.same else ""
+        note = f" ({done.note})" if done.note else ""
+        say(f"{index}: {done.verdicts} verdicts by {by}{same}{note}")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from clipdb._util.text import counted
-from clipdb.api.naming import LABELLERS, choose_pool, label_without_server
+from clipdb.api.naming import LABELLERS, label
 from clipdb.cli.options.common import index_option
 from clipdb.cli.options.llm_options import llm_options, need_server, refuse_llm_options
+from clipdb.cli.show.llm_calls import said, show_calls
 from clipdb.cli.show.messages import say
-from clipdb.errors import require
+from clipdb.ingest.names.llm.outcome import Calls, Outcome
 from clipdb.plugins import modules
 
 if TYPE_CHECKING:
-    from clipdb.ingest.names.llm.naming import Naming
     from clipdb.ingest.names.llm.server import Server
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -84,48 +84,30 @@ def command(
     """
     if labeller != "llm":
         refuse_llm_options("--labeller llm", "spans", "vocabulary", "open_naming", "examples", "repeats")
-        _measure(index, labeller, pool, model)
-        return
-    if open_naming and vocabulary is not None:
+    elif open_naming and vocabulary is not None:
         raise click.UsageError("--open and --vocabulary don't go together: choose one")
-    require("pydantic", "llm")
-    from clipdb.ingest.names.llm.examples import SHIPPED
-    from clipdb.ingest.names.llm.naming import Naming
-
-    pool = choose_pool(index, pool, model)
-    naming = Naming(pool, model, spans, vocabulary, open_naming, examples or SHIPPED)
-    server = need_server(server, "--labeller llm")
-    if dry_run:
-        _show(index, server, naming, repeats)
     else:
-        _label(index, server, naming, concurrency, repeats)
-
-
-def _measure(index: Path, labeller: str, pool: str | None, model: str | None) -> None:
-    labelled = label_without_server(index, labeller, pool, model)
-    same = f", {labelled.same} as before" if labelled.same else ""
-    nameless = f"{labelled.nameless} {labelled.nameless_are}"
-    say(f"{index}: {counted(labelled.named, 'head')} labelled by {labeller}, {nameless}{same}")
-
-
-def _label(index: Path, server: Server, naming: Naming, concurrency: int, repeats: int) -> None:
-    from clipdb.cli.show.llm_calls import failures, llm_progress
-    from clipdb.ingest.names.llm.naming import label_by_llm
-
-    with llm_progress("heads") as progress:
-        outcome = label_by_llm(index, server, naming, concurrency, repeats, progress)
-    why = failures(outcome, "no head was labelled")
-    labelled = f"{counted(outcome.answered, 'head')} labelled by {server.name}"
-    counts = f"{labelled}, {outcome.skipped} skipped, {outcome.failed} failed"
-    say(f"{index}: {counts}{why}")
-
-
-def _show(index: Path, server: Server, naming: Naming, repeats: int) -> None:
-    from clipdb.cli.show.llm_calls import show_calls
-    from clipdb.ingest.names.llm.naming import plan
-    from clipdb.ingest.store.writer import Reader
-
-    heads = plan(Reader(index), naming, server.name)
-    missing = heads.missing(repeats)
-    calls = [(question, repeats - answers) for question, answers in missing]
-    show_calls(index, server, calls, len(heads.questions) - len(missing))
+        need_server(server, "--labeller llm")
+    done = label(
+        index,
+        labeller=labeller,
+        pool=pool,
+        model=model,
+        server=server,
+        spans=spans,
+        vocabulary=vocabulary,
+        open_naming=open_naming,
+        examples=examples,
+        repeats=repeats,
+        concurrency=concurrency,
+        dry_run=dry_run,
+    )
+    by = server.name if server else labeller
+    if isinstance(done, Calls):
+        show_calls(index, done)
+    elif isinstance(done, Outcome):
+        say(f"{index}: {counted(done.answered, 'head')} labelled by {by}{said(done, 'no head was labelled')}")
+    else:
+        same = f", {done.same} as before" if done.same else ""
+        nameless = f"{done.nameless} {done.nameless_are}"
+        say(f"{index}: {counted(done.named, 'head')} labelled by {by}, {nameless}{same}")

@@ -31,7 +31,7 @@ def command(word: str | None, index: Path | str, output: Output) -> None:
         rows.setdefault(str(row[0]), row)
     wanted = [(*row, held.get(name)) for name, row in rows.items() if word is None or word.lower() in name.lower()]
     if word is not None and not wanted:
-        raise ClipdbError(f"no model has {word!r} in its name: `clipdb models` lists all")
+        raise ClipdbError(f"no model has {word!r} in its name: `clipdb models` lists all", kind="absent")
     write_rows((*_COLUMNS, "images"), sorted(wanted, key=lambda row: row[-1] is None), output)
 
 

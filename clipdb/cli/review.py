@@ -17,7 +17,6 @@ from clipdb.errors import ClipdbError
 from clipdb.schema.names import MOST_PROPERTY, is_name
 
 if TYPE_CHECKING:
-    from clipdb.ingest.names.people.decisions import Decision
     from clipdb.queries.reviews.cards import Card
 
 _BEST = 5
@@ -67,29 +66,23 @@ def command(
 
     A rejected name no longer counts for its head, whoever gave it.
     """
-    import clipdb
-    from clipdb.ingest.names.people.decisions import check_free, record, reviewer_name
-    from clipdb.queries.reviews.cards import review_cards
+    from clipdb.api.reviewing import review_cards
 
-    who = reviewer_name(reviewer)
-    with clipdb.open(index) as opened:
-        cards = review_cards(opened, who, model, labeller, spans, sample, seed)
-    check_free(index)
+    cards = review_cards(
+        index, reviewer=reviewer, model=model, labeller=labeller, spans=spans, sample=sample, seed=seed
+    )
     left = [card for card in cards if again or not card.reviewed]
     decided = 0
     try:
         with tempfile.TemporaryDirectory(prefix="clipdb-review-") as passing:
             for place, card in enumerate(left, start=1):
                 _show(card, f"{place} of {len(left)}", blind, _draw(index, card, sheets or Path(passing)))
-                decision = _ask(card, blind, rate, verdicts)
-                if decision is not None:
-                    record(index, reviewer, decision, blind)
-                    decided += 1
+                decided += _decide(index, card, reviewer, blind, rate, verdicts)
     except (_Quit, click.Abort):  # Abort is what a prompt makes of Ctrl-C and of the end of its input
         settled()
         click.echo()
     finally:
-        say(f"{index}: {counted(decided, 'head')} decided by {who}, {len(left) - decided} left")
+        say(f"{index}: {counted(decided, 'head')} decided by human:{reviewer.strip()}, {len(left) - decided} left")
 
 
 def _show(card: Card, place: str, blind: bool, sheet: str) -> None:
@@ -125,24 +118,27 @@ def _draw(index: Path, card: Card, folder: Path) -> str:
     return str(path)
 
 
-def _ask(card: Card, blind: bool, rate: bool, verdicts: bool) -> Decision | None:
-    """Ask for everything about one head; None where it is skipped."""
-    from clipdb.ingest.names.people.decisions import Decision
+def _decide(index: Path, card: Card, reviewer: str, blind: bool, rate: bool, verdicts: bool) -> bool:
+    """Ask for everything about one head and write it down; tell whether it was decided or skipped."""
+    from clipdb.api.reviewing import review
 
     name = _ask_own_name() if blind or card.property is None else _ask_name(card.property)
     if name is None:
-        return None
+        return False
     rejected = name == ""
-    return Decision(
-        card.model_id,
-        card.layer,
-        card.head,
-        card.pool,
-        property=name or str(card.property),
+    review(
+        index,
+        card.name,
+        name or str(card.property),
+        reviewer=reviewer,
         rejected=rejected,
+        model=card.model_id,
+        pool=card.pool,
         confidence=_ask_rating() if rate and not rejected else None,
-        verdicts=_ask_verdicts(card) if verdicts and not rejected else {},
+        verdicts=_ask_verdicts(card) if verdicts and not rejected else None,
+        blind=blind,
     )
+    return True
 
 
 def _ask_name(current: str) -> str | None:
@@ -197,7 +193,7 @@ def _ask_verdicts(card: Card) -> dict[str, bool | None]:
         numbers = {} if words in (["none"], ["all"]) else dict(_number(word, len(card.spans)) for word in words)
         if not words:
             return {}
-        return {span["text_id"]: numbers.get(rank, words == ["all"]) for rank, span in enumerate(card.spans, start=1)}
+        return {span["text"]: numbers.get(rank, words == ["all"]) for rank, span in enumerate(card.spans, start=1)}
 
     prompt = "which fit, like 1 3 4? with a ? where you can't say; all, none (Enter: no answer)"
     found: dict[str, bool | None] = click.prompt(prompt, default="", show_default=False, value_proc=read)

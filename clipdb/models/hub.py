@@ -37,7 +37,9 @@ def weights_file(model_id: str, known: dict[str, Any], checkpoint: Path | None) 
     """
     if checkpoint is not None:
         if not checkpoint.is_file():
-            raise ClipdbError(f"no checkpoint at {checkpoint}: give a .safetensors or torch file, --checkpoint FILE")
+            raise ClipdbError(
+                f"no checkpoint at {checkpoint}: give a .safetensors or torch file, --checkpoint FILE", kind="absent"
+            )
         return checkpoint
     if model_id == demo.MODEL_ID:
         return demo.WEIGHTS
@@ -50,7 +52,8 @@ def weights_file(model_id: str, known: dict[str, Any], checkpoint: Path | None) 
         reason = offline if constants.HF_HUB_OFFLINE else first_line(error)
         raise ClipdbError(
             f"can't get the weights of {model_id}: {reason}: connect once, or give a local file with "
-            f"--checkpoint FILE; `clipdb demo` needs no network"
+            f"--checkpoint FILE; `clipdb demo` needs no network",
+            kind="absent",
         ) from error
 
 

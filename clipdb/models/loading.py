@@ -20,7 +20,7 @@ from open_clip.factory import load_checkpoint
 from clipdb import demo
 from clipdb._util.notes import note
 from clipdb._util.text import first_line
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, Kind
 from clipdb.models.checkpoint import tensor_shapes, tensors_digest
 from clipdb.models.hub import weights_file
 from clipdb.models.model_config import Config, register
@@ -135,13 +135,10 @@ def load(
     ClipdbError
         If there is no such model, it can't be decomposed, or its weights can't be had or don't fit.
     """
-    model_slug(model_id)
-    if config is not None:
-        register(model_id.split("/")[0], config)
-    arch, tag = split_name(model_id)
+    arch, tag = split_name(model_id, config)
     known = open_clip.get_pretrained_cfg(arch, tag)
     if checkpoint is None and not known and model_id != demo.MODEL_ID:
-        raise ClipdbError(_no_such_tag(arch, tag))
+        raise ClipdbError(_no_such_tag(arch, tag), kind="absent")
     target = pick_device(device)
     wanted = known if config is None else config["preprocess_cfg"]
     network = _build(arch, precision, bool(known.get("quick_gelu")), wanted)
@@ -176,13 +173,14 @@ def _build(arch: str, precision: str, quick_gelu: bool, preprocess: Mapping[str,
         )
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, AssertionError, ImportError) as error:
         # What open_clip and timm make of a configuration that doesn't hold together, or of a missing package.
-        raise ClipdbError(f"open_clip can't make {arch}: {first_line(error)}") from error
+        kind: Kind = "missing" if isinstance(error, ImportError) else "invalid"
+        raise ClipdbError(f"open_clip can't make {arch}: {first_line(error)}", kind=kind) from error
     finally:
         logging.disable(logging.NOTSET)
 
 
-def split_name(model_id: str) -> tuple[str, str]:
-    """Split ``ARCH/PRETRAINED`` and check that open_clip knows the architecture.
+def split_name(model_id: str, config: Config | None = None) -> tuple[str, str]:
+    """Split ``ARCH/PRETRAINED``, and see to it that open_clip knows the architecture.
 
     Raises
     ------
@@ -191,6 +189,8 @@ def split_name(model_id: str) -> tuple[str, str]:
     """
     model_slug(model_id)
     arch, tag = model_id.split("/")
+    if config is not None:
+        register(arch, config)
     if demo.MODEL_ID.split("/")[0] not in open_clip.list_models():
         open_clip.add_model_config(demo.MODEL_CONFIG)
     refuse_unknown(arch, open_clip.list_models())

@@ -12,7 +12,7 @@ from typing import Any
 
 import open_clip
 
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, kind_of
 from clipdb.models.model_name import LOCAL_DIR
 
 _ARCHITECTURE = ("embed_dim", "vision_cfg", "text_cfg")
@@ -67,7 +67,7 @@ def named(model: str | None, config: Path | None, checkpoint: Path | None) -> Na
         weights = next(found, None)
         if not folder.is_dir() or weights is None:
             what = "has no weights in it" if folder.is_dir() else "is no folder"
-            raise ClipdbError(f"{folder} {what}: give one with open_clip_config.json and {_WEIGHTS[0]}")
+            raise ClipdbError(f"{folder} {what}: give one with open_clip_config.json and {_WEIGHTS[0]}", kind="absent")
         return Named(f"{_word(folder.absolute().name)}/local", read(folder / "open_clip_config.json"), weights)
     if config is None:
         if model is None:
@@ -89,7 +89,7 @@ def read(path: Path) -> Config:
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
-        raise ClipdbError(f"{path} can't be read: {error.strerror}") from error
+        raise ClipdbError(f"{path} can't be read: {error.strerror}", kind=kind_of(error)) from error
     except (ValueError, RecursionError) as error:
         raise ClipdbError(f"{path} is not JSON: give open_clip's configuration of the architecture") from error
     if isinstance(content, dict) and "model_cfg" not in content:

@@ -38,7 +38,9 @@ def refuse_unknown(arch: str, known: Iterable[str]) -> None:
     """
     names = list(known)
     if arch not in names:
-        raise ClipdbError(f"open_clip has no architecture {arch!r}{nearest(arch, names)}: see `clipdb models`")
+        raise ClipdbError(
+            f"open_clip has no architecture {arch!r}{nearest(arch, names)}: see `clipdb models`", kind="absent"
+        )
 
 
 def architectures() -> list[str]:

@@ -66,7 +66,7 @@ def load(name: str) -> list[PoolText]:
     if name not in shipped():
         near = get_close_matches(name.lower(), shipped(), n=2, cutoff=0.6)
         meant = f"did you mean {' or '.join(near)}?" if near else f"there are {' and '.join(shipped())}"
-        raise ClipdbError(f"clipdb ships no pool {name!r}: {meant}")
+        raise ClipdbError(f"clipdb ships no pool {name!r}: {meant}", kind="absent")
     if name == "general":
         return read(_GENERAL)
     # The demo draws pictures: what only wants `general` must not pay for its imports.

@@ -42,7 +42,7 @@ def read_bytes(path: Path, endings: Collection[str], wanted: str) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise ClipdbError(f"no file {path}: give {wanted}") from None
+        raise ClipdbError(f"no file {path}: give {wanted}", kind="absent") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ClipdbError(f"cannot read {path}: {reason}") from error

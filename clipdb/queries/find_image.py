@@ -54,7 +54,8 @@ def one_image(wanted: str, found: Sequence[tuple[str, str | None]], place: str =
     if not found:
         raise ClipdbError(
             f"no image {wanted!r} {place}: give a file, its name or uri in the index, or the beginning of its image_id "
-            '(`clipdb query "select image_id, uri from images"`)'
+            '(`clipdb query "select image_id, uri from images"`)',
+            kind="absent",
         )
     shown = max(_ID_SHOWN, len(name) + 4) if found[0][0].startswith(name.lower()) else _ID_SHOWN
     listed = ", ".join(f"{image_id[:shown]} {uri or ''}".strip() for image_id, uri in found[:LISTED])

@@ -35,7 +35,9 @@ _T = TypeVar("_T")
 
 def no_embedder(_index: Index) -> Embedder:
     """Refuse what only a model could answer."""
-    raise ClipdbError("this image or text is not in the index: open it with `clipdb.open`, which can run the model")
+    raise ClipdbError(
+        "this image or text is not in the index: open it with `clipdb.open`, which can run the model", kind="absent"
+    )
 
 
 class Index:
@@ -66,6 +68,14 @@ class Index:
     An index that is open has one state for as long as it is open, whatever is written meanwhile, and keeps nobody from
     writing: `stale` says whether there is a newer state, and `refresh` opens it. Connections are for one thread at a
     time: give each thread a `cursor` of its own.
+
+    Examples
+    --------
+    >>> with clipdb.open("mine.clipdb") as db:
+    ...     db.sql("select count(*) from heads where model_id = $model", model="clipdb-tiny/scenes").fetchone()
+    ...     len(db.query.neighbours(image="scene-00000.png", head="L3.H1", k=2).fetchall())
+    (24,)
+    2
     """
 
     def __init__(
@@ -199,7 +209,7 @@ class Index:
 
         found = functions().get(function)
         if found is None:
-            raise ClipdbError(f"no table function {function!r}: there are {', '.join(functions())}")
+            raise ClipdbError(f"no table function {function!r}: there are {', '.join(functions())}", kind="absent")
         context = self.context
         if self._model is not None and "model" in found.parameters:
             arguments = {"model": self._model} | arguments

@@ -48,7 +48,7 @@ def require_rows(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -
             raise ClipdbError(f"`needs: {table}` is not one of {', '.join(_FILLED_BY)}")
         if not _column(connection, f"select 1 from {table} limit 1"):
             what = "names of heads" if table == "labels" else table  # images have labels, too: their classes
-            raise ClipdbError(f"this index has no {what} yet: run `{_FILLED_BY[table]}`")
+            raise ClipdbError(f"this index has no {what} yet: run `{_FILLED_BY[table]}`", kind="absent")
 
 
 def one_model(known: Sequence[str], wanted: str | None) -> str:
@@ -60,7 +60,7 @@ def one_model(known: Sequence[str], wanted: str | None) -> str:
         If it is not there, or none was asked for and there are several: the message lists them.
     """
     if not known:
-        raise ClipdbError(f"this index has no models yet: run `{_FILLED_BY['models']}`")
+        raise ClipdbError(f"this index has no models yet: run `{_FILLED_BY['models']}`", kind="absent")
     listed = ", ".join(known)
     if wanted is None:
         if len(known) > 1:
@@ -69,7 +69,7 @@ def one_model(known: Sequence[str], wanted: str | None) -> str:
     for model in known:
         if model.casefold() == wanted.casefold():
             return model
-    raise ClipdbError(f"no model {wanted!r} in this index: it has {listed}")
+    raise ClipdbError(f"no model {wanted!r} in this index: it has {listed}", kind="absent")
 
 
 def no_names(rows: Callable[..., list[tuple[Any, ...]]], model: str) -> ClipdbError:
@@ -83,8 +83,8 @@ def no_names(rows: Callable[..., list[tuple[Any, ...]]], model: str) -> ClipdbEr
         The model.
     """
     if rows("select 1 from labels where model_id = ? and status = 'ok' limit 1", model):
-        return ClipdbError(f"no head of {model} {_NO_CLEAR_NAME}")
-    return ClipdbError(f"no head of {model} has a name yet: run `clipdb label`")
+        return ClipdbError(f"no head of {model} {_NO_CLEAR_NAME}", kind="absent")
+    return ClipdbError(f"no head of {model} has a name yet: run `clipdb label`", kind="absent")
 
 
 def unknown_property(wanted: str, known: Sequence[str], whose: str = "") -> ClipdbError:
@@ -100,14 +100,18 @@ def unknown_property(wanted: str, known: Sequence[str], whose: str = "") -> Clip
         Of which model, as `` of MODEL``, if it matters.
     """
     if not known:
-        return ClipdbError(f"no head{whose} {_NO_CLEAR_NAME}")
+        return ClipdbError(f"no head{whose} {_NO_CLEAR_NAME}", kind="absent")
     from difflib import get_close_matches
 
     if len(known) <= _SHOWN:
-        return ClipdbError(f"no head{whose} carries the property {wanted!r}: there are {', '.join(known)}")
+        return ClipdbError(
+            f"no head{whose} carries the property {wanted!r}: there are {', '.join(known)}", kind="absent"
+        )
     near = get_close_matches(spelled(wanted), [spelled(one) for one in known], n=3, cutoff=0.4)
     listed = [one for one in known if spelled(one) in near] or known
-    return ClipdbError(f"no head{whose} carries the property {wanted!r}: the nearest are {', '.join(listed[:_SHOWN])}")
+    return ClipdbError(
+        f"no head{whose} carries the property {wanted!r}: the nearest are {', '.join(listed[:_SHOWN])}", kind="absent"
+    )
 
 
 def resolve(connection: duckdb.DuckDBPyConnection, kind: str, value: Any, model: str | None, files: bool) -> Any:
@@ -153,9 +157,10 @@ def _head(connection: duckdb.DuckDBPyConnection, value: str, model: str | None) 
     layers = _column(connection, f"select distinct layer from heads where {of_model} order by layer", model=model)
     heads = _column(connection, f"select max(head) + 1 from heads where {of_model}", model=model)[0]
     if not layers:
-        raise ClipdbError(f"this index has no heads yet: run `{_FILLED_BY['heads']}`")
+        raise ClipdbError(f"this index has no heads yet: run `{_FILLED_BY['heads']}`", kind="absent")
     raise ClipdbError(
-        f"no head {value} in this index: it has layers {', '.join(map(str, layers))} with {heads} heads each"
+        f"no head {value} in this index: it has layers {', '.join(map(str, layers))} with {heads} heads each",
+        kind="absent",
     )
 
 
@@ -179,7 +184,7 @@ def _image(connection: duckdb.DuckDBPyConnection, value: str, _: str | None) -> 
 def _pool(connection: duckdb.DuckDBPyConnection, value: str, _: str | None) -> str:
     known = _column(connection, "select pool from pools union select pool from spans order by pool")
     if value not in known:
-        raise ClipdbError(f"no pool {value!r} in this index: it has {', '.join(known) or 'none'}")
+        raise ClipdbError(f"no pool {value!r} in this index: it has {', '.join(known) or 'none'}", kind="absent")
     return value
 
 

@@ -89,10 +89,9 @@ def connect_writing(index: Path) -> duckdb.DuckDBPyConnection:
 
     Raises
     ------
-    InUseError
-        If somebody else has that file open.
     ClipdbError
-        If there is no index, it can't be written, or it is of another schema version.
+        If somebody else has that file open (``busy``), there is no index (``absent``), it can't be written, or it is of
+        another schema version.
     """
     return _checked(index, open_work(index), read_only=False)
 
@@ -164,7 +163,9 @@ def require_index(index: Path) -> None:
         found = _nearby(index)
         near = ", ".join([*map(str, found[:_SHOWN]), *(["..."] if len(found) > _SHOWN else [])])
         name = f"name one with -i ({near}), or " if near else ""
-        raise ClipdbError(f"no index at {index}: {name}make one with `clipdb ingest images ...` or `clipdb demo`")
+        raise ClipdbError(
+            f"no index at {index}: {name}make one with `clipdb ingest images ...` or `clipdb demo`", kind="absent"
+        )
     if index.name == MANIFEST:
         raise ClipdbError(f"{index} is a file of an artefact: name the directory, {index.parent}")
     if not index.is_dir():
@@ -172,7 +173,7 @@ def require_index(index: Path) -> None:
     refuse_artefact(index)
     # Only asks whether the file is there: opening and closing it here would drop DuckDB's own locks on it.
     if not exists(index):
-        raise ClipdbError(f"{index} is not an index: it has no {CATALOG}")
+        raise ClipdbError(f"{index} is not an index: it has no {CATALOG}", kind="absent")
 
 
 def _nearby(index: Path) -> list[Path]:
@@ -238,6 +239,7 @@ def known_version(connection: duckdb.DuckDBPyConnection, index: Path) -> int:
     if version > SCHEMA_VERSION:
         raise ClipdbError(
             f"{index} has schema version {version} and this clipdb knows {SCHEMA_VERSION}: "
-            "upgrade clipdb with `pip install --upgrade clipdb`"
+            "upgrade clipdb with `pip install --upgrade clipdb`",
+            kind="newer",
         )
     return version

@@ -12,7 +12,7 @@ import duckdb
 from clipdb._util.disk import sync
 from clipdb.errors import ClipdbError
 from clipdb.schema import catalog, migrations, snapshots
-from clipdb.schema.duckdb_files import CONFIG, InUseError, reason_of, require_writable
+from clipdb.schema.duckdb_files import CONFIG, reason_of, require_writable
 from clipdb.schema.leftovers import delete_leftovers, make_locked
 from clipdb.schema.snapshots import CATALOG, SNAPSHOTS, WORK
 
@@ -47,7 +47,9 @@ def create(index: Path) -> None:
         sync(index.parent)
     except (OSError, duckdb.Error) as error:
         if catalog.exists(index):
-            raise InUseError(f"another command has just made {index}: run this one again when it is done") from error
+            raise ClipdbError(
+                f"another command has just made {index}: run this one again when it is done", kind="busy"
+            ) from error
         raise ClipdbError(f"cannot make an index at {index}: {reason_of(error)}") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)

@@ -30,8 +30,9 @@ NAME.clipdb/
   writer.lock                 held by the process that writes
 ```
 
-Open `catalog.duckdb` for reading with any DuckDB client, at any time. What is written into a snapshot by hand is lost with the
-next one. A copy of the folder keeps the link (`cp -a`, `rsync -a`), or has the newest state as a file in its place: both work.
+Open `catalog.duckdb` for reading with any DuckDB client, at any time. What is written into a snapshot by hand is lost
+with the next one. A copy of the folder keeps the link (`cp -a`, `rsync -a`), or has the newest state as a file in its
+place: both work.
 
 `MODEL_SLUG` is `model_id` with `__` for the slash: `ViT-B-32/openai` makes `ViT-B-32__openai.images.lance`.
 Views and macros are stored in the catalog: any DuckDB client has them; `duckdb_columns()` has the comments.

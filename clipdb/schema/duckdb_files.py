@@ -25,19 +25,13 @@ WAIT_SECONDS = 10.0
 _RETRY_SECONDS = 0.05
 
 
-class InUseError(ClipdbError):
-    """Another process, or another connection of this one, has the catalog open in the other way."""
-
-
 def open_file(index: Path, file: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
     """Open a DuckDB file of an index; wait a little for whoever has it open in the other way.
 
     Raises
     ------
-    InUseError
-        If it stays in use.
     ClipdbError
-        If DuckDB can't open it.
+        If it stays in use (``busy``), or DuckDB can't open it.
     """
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
@@ -47,7 +41,7 @@ def open_file(index: Path, file: Path, read_only: bool) -> duckdb.DuckDBPyConnec
             if not (_LOCKED.search(str(error)) or _HELD_HERE.search(str(error))):
                 raise unreadable(index, error) from error
             if time.monotonic() >= deadline:
-                raise InUseError(_in_use(index, str(error))) from error
+                raise ClipdbError(_in_use(index, str(error)), kind="busy") from error
         time.sleep(_RETRY_SECONDS)
 
 
@@ -74,7 +68,7 @@ def unreadable(index: Path, error: Exception) -> ClipdbError:
     if "not a valid DuckDB database" in reason:
         return ClipdbError(f"{path} is not a DuckDB file: restore it from a copy, or ingest into a new index")
     if "version number" in reason:
-        return ClipdbError(f"{path} was written by another version of DuckDB: upgrade clipdb ({reason})")
+        return ClipdbError(f"{path} was written by another version of DuckDB: upgrade clipdb ({reason})", kind="newer")
     if _DAMAGED.search(reason):
         return ClipdbError(f"{path} is damaged: restore it from a copy, or ingest into a new index ({reason})")
     return ClipdbError(f"{path} cannot be opened: {reason}")

@@ -82,7 +82,7 @@ def replacing(path: Path) -> Iterator[Path]:
     What killed commands left of the same file is deleted.
     """
     if not path.parent.is_dir():
-        raise ClipdbError(f"can't write {path}: there is no directory {path.parent}")
+        raise ClipdbError(f"can't write {path}: there is no directory {path.parent}", kind="absent")
     building = path.with_name(f".{path.name}.{os.getpid()}")
     handle = None
     try:

@@ -73,7 +73,8 @@ def hold(index: Path, snapshot: Path | None = None) -> tuple[Path, int | None]:
             break
         time.sleep(_WAIT_SECONDS)
     raise ClipdbError(
-        f"the newest snapshot of {index} was deleted: `clipdb upgrade {index}` publishes it again, if {WORK} is there"
+        f"the newest snapshot of {index} was deleted: `clipdb upgrade {index}` publishes it again, if {WORK} is there",
+        kind="absent",
     )
 
 

@@ -26,10 +26,9 @@ def upgrade(index: Path) -> bool:
 
     Raises
     ------
-    InUseError
-        If another process has the catalog open.
     ClipdbError
-        If there is no index, it is of a newer schema version, or the new catalog can't be written.
+        If there is no index, another process has it open, it is of a newer schema version, or the new catalog can't be
+        written.
     """
     published = snapshots.is_published(index)
     with closing(catalog.open_work(index)) as connection:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from artefacts import export, files, make
+from built_index import Built
 from support import refused
+from written_artefact import write_built
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +43,18 @@ def refusal(index: Path, artefact: Path) -> Callable[[], str]:
         return said
 
     return line
+
+
+@pytest.fixture(scope="session")
+def shards(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`built` as an artefact, in a folder that a glob or Hive would misread; don't write to it.
+
+    It has three shards, and row groups of six rows.
+    """
+    return write_built(tmp_path_factory.mktemp("it's [a] run=3") / "heads", built)
+
+
+@pytest.fixture
+def own_shards(shards: Path, tmp_path: Path) -> Path:
+    """A copy of `shards` of the test's own."""
+    return Path(shutil.copytree(shards, tmp_path / "own"))

@@ -1,21 +1,21 @@
+"""Artefacts read in place: the answers are those of the index that was exported."""
+
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import sqlalchemy
 from built_index import SPANS, Built
-from support import done, refused
-from written_artefact import change_manifest, write_built
+from support import done
+from written_artefact import write_built
 
 import clipdb
 from clipdb.artefact.format import RELATIONS
@@ -25,23 +25,11 @@ Pair = tuple[clipdb.Index, clipdb.Index]
 
 
 @pytest.fixture(scope="module")
-def exported(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`built` as an artefact: three shards, row groups of six rows. In a folder that a glob or Hive would misread."""
-    return write_built(tmp_path_factory.mktemp("it's [a] run=3") / "heads", built)
-
-
-@pytest.fixture(scope="module")
-def pair(built: Built, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pair(built: Built, shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """The index and the artefact, open; the index is a copy, since tests open the other in another way."""
     copy = shutil.copytree(built.path, tmp_path_factory.mktemp("copy") / "one.clipdb")
-    with clipdb.open(copy) as index, clipdb.open(exported) as artefact:
+    with clipdb.open(copy) as index, clipdb.open(shards) as artefact:
         yield index, artefact
-
-
-@pytest.fixture
-def own(exported: Path, tmp_path: Path) -> Path:
-    """A copy of the test's own."""
-    return Path(shutil.copytree(exported, tmp_path / "own"))
 
 
 QUESTIONS: dict[str, dict[str, Any]] = {
@@ -157,157 +145,19 @@ def test_an_export_of_the_first_version_is_read_and_imported(built: Built, tmp_p
             )
 
 
-def test_the_engine_and_other_connections_see_it(exported: Path) -> None:
-    with clipdb.open(exported) as db, db.engine.connect() as connection:
+def test_the_engine_and_other_connections_see_it(shards: Path) -> None:
+    with clipdb.open(shards) as db, db.engine.connect() as connection:
         counted = connection.execute(sqlalchemy.select(sqlalchemy.func.count()).select_from(clipdb.schema.heads))
         assert counted.scalar_one() == 6
         assert connection.exec_driver_sql("select count(*) from head_cards").scalar_one() == 6
-    with clipdb.open(exported) as db, pytest.raises(duckdb.Error, match="Can only delete from base table"):
+    with clipdb.open(shards) as db, pytest.raises(duckdb.Error, match="Can only delete from base table"):
         db.execute("delete from heads")
 
 
-def test_reading_imports_neither_lance_nor_torch(built: Built, exported: Path) -> None:
+def test_reading_imports_neither_lance_nor_torch(built: Built, shards: Path) -> None:
     code = (
         "import sys, clipdb; db = clipdb.open(sys.argv[1]); db.query.neighbours(head='L2.H0', image=sys.argv[2])\n"
         "print(sorted({'lance', 'lancedb', 'torch', 'sqlalchemy'} & set(sys.modules)))"
     )
-    run = subprocess.run([sys.executable, "-c", code, exported, built.ids[0]], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", code, shards, built.ids[0]], capture_output=True, text=True)
     assert (run.stdout, run.stderr) == ("[]\n", "")
-
-
-def test_what_the_command_exports_is_read(built: Built, tmp_path: Path) -> None:
-    done("export", tmp_path / "heads", "-i", built.path)
-    for arguments in (("heads",), ("contributions", built.ids[3], "--text", SPANS[0])):
-        ask = ("query", *arguments, "-f", "json")
-        assert done(*ask, "-i", tmp_path / "heads") == done(*ask, "-i", built.path)
-
-
-def test_the_model_runs_on_what_it_lacks(pictures: list[Path], tmp_path: Path) -> None:
-    index = tmp_path / "scenes.clipdb"
-    done("ingest", "images", *pictures[:4], "--model", "clipdb-tiny/scenes", "--workers", 0, "-i", index)
-    done("export", tmp_path / "heads", "-i", index)
-    ask = ("query", "text-heads", "--text", "a red circle", "-f", "json")
-    assert done(*ask, "-i", tmp_path / "heads") == done(*ask, "-i", index)
-
-
-def test_a_picture_of_nowhere_needs_its_file(built: Built, tmp_path: Path) -> None:
-    done("export", tmp_path / "heads", "--without-images", "-i", built.path)
-    said = refused("segment", built.ids[0], "--text", SPANS[0], "-i", tmp_path / "heads")
-    assert said == f"where the image {built.ids[0][:12]} came from is not known here: give the path of its file"
-
-
-def test_commands_that_read_take_it(built: Built, exported: Path) -> None:
-    for arguments in (("heads",), ("neighbours", built.ids[2], "--head", "L2.H0"), ("select count(*) from texts",)):
-        ask = ("query", *arguments, "-f", "json")
-        assert done(*ask, "-i", exported) == done(*ask, "-i", built.path)
-    explained = ("explain", built.ids[2], SPANS[0], "-f", "csv")
-    assert done(*explained, "-i", exported) == done(*explained, "-i", built.path)
-    held = [json.loads(done("info", "-f", "json", "-i", place)) for place in (built.path, exported)]
-    assert [(one["what"], one["number"]) for one in held[0]] == [(one["what"], one["number"]) for one in held[1]]
-    assert '"images": 40' in done("models", "one", "-f", "json", "-i", exported)
-
-
-@pytest.mark.parametrize("verb", ["ingest texts --pool scenes", "span", "label", "judge", "verify", "upgrade"])
-def test_commands_that_write_refuse_it(exported: Path, verb: str) -> None:
-    before = sorted(exported.rglob("*"))
-    assert refused(*verb.split(), "-i", exported) == (
-        f"{exported} is an artefact, made for reading: `clipdb import {exported} -i INDEX` makes an index of it"
-    )
-    assert refused(*verb.split(), "-i", "https://example.org/heads") == (
-        "https://example.org/heads is a URL, made for reading: get the artefact, and `clipdb import DIR -i INDEX`"
-    )
-    assert sorted(exported.rglob("*")) == before
-
-
-def test_an_index_with_a_manifest_beside_it_stays_an_index(built: Built, own: Path, tmp_path: Path) -> None:
-    index = Path(shutil.copytree(built.path, tmp_path / "index"))
-    shutil.copy(own / "manifest.json", index)
-    with clipdb.open(index) as db:
-        assert db.sql("select count(*) from batches").fetchall() == [(2,)]
-
-
-def _html(folder: Path) -> None:
-    (folder / "manifest.json").write_text("<!doctype html><p>Not here")
-
-
-def _newer(folder: Path) -> None:
-    change_manifest(folder, format_version=2)
-
-
-def _huge(folder: Path) -> None:
-    with (folder / "manifest.json").open("rb+") as file:
-        file.truncate(2**40)  # which takes no room
-
-
-def _missing(folder: Path) -> None:
-    (folder / "relations/spans.parquet").unlink()
-
-
-def _short(folder: Path) -> None:
-    file = folder / "relations/spans.parquet"
-    file.write_bytes(file.read_bytes()[:-20])
-
-
-def _fewer(folder: Path) -> None:
-    file = folder / "relations/spans.parquet"
-    pq.write_table(pq.read_table(file).slice(1), file)
-
-
-def _other(folder: Path) -> None:
-    file = folder / "relations/labels.parquet"
-    pq.write_table(pq.read_table(file).drop_columns(["status"]), file)
-
-
-@pytest.mark.parametrize(
-    ("damage", "problem"),
-    [
-        (_html, "manifest.json is not JSON"),
-        (_newer, "has format version 2 and this clipdb knows 1: upgrade clipdb"),
-        (_huge, "manifest.json is larger than any that `clipdb export` writes: get the artefact again"),
-        (_missing, "relations/spans.parquet"),
-        (_short, "relations/spans.parquet"),
-        (_fewer, "relations/spans.parquet has 29 rows, and manifest.json says 30: get the artefact again"),
-        (_other, '"status" not found'),
-    ],
-)
-def test_damage_is_said_in_a_line(own: Path, damage: Callable[[Path], None], problem: str) -> None:
-    damage(own)
-    said = refused("query", "heads", "-i", own)
-    assert problem in said and str(own) in said
-
-
-def test_vectors_that_are_not_as_said(built: Built, own: Path) -> None:
-    first, last = (own / f"vectors/one__a.images/0000{shard}.parquet" for shard in (0, 2))
-    ask = ("query", "neighbours", built.ids[2], "--head", "L2.H0", "-i", own)
-    whole, table = last.read_bytes(), pq.read_table(last)
-    pq.write_table(table.slice(1), last)
-    assert f"{last} has 7 rows, and manifest.json says 8: get the artefact again" == refused(*ask)
-    pq.write_table(table.drop_columns(["l2h0"]), last)
-    assert f"{own} can't be read: get the artefact again" in refused(*ask)
-    last.write_bytes(whole[:4] + bytes(500) + whole[504:])
-    assert f"{own} can't be read: get the artefact again" in refused(*ask)
-    last.write_bytes(whole[:200])
-    assert str(last) in refused(*ask)
-    last.unlink()
-    assert str(last) in refused(*ask)
-    last.write_bytes(whole)
-    pq.write_table(pq.read_table(first), first, store_schema=False)  # which has the sizes of vectors
-    assert f"{first} has not the columns of vectors of images: get the artefact again" == refused(*ask)
-    assert done("query", "heads", "-f", "csv", "-i", own)
-
-
-def test_no_artefact_at_all(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    assert "is not an index: it has no catalog.duckdb" in refused("query", "heads", "-i", tmp_path / "empty")
-    assert "no index at" in refused("query", "heads", "-i", tmp_path / "none")
-
-
-def test_the_manifest_itself_is_named(exported: Path) -> None:
-    said = refused("query", "heads", "-i", exported / "manifest.json")
-    assert said == f"{exported / 'manifest.json'} is a file of an artefact: name the directory, {exported}"
-
-
-@pytest.mark.parametrize("name", ["st*r", "wh?"])
-def test_what_duckdb_would_take_for_a_pattern(own: Path, tmp_path: Path, name: str) -> None:
-    said = refused("query", "heads", "-i", own.rename(tmp_path / name))
-    assert said == f"{tmp_path / name} can't be read: DuckDB takes * and ? for patterns: rename the directory"

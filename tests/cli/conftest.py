@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from built_index import Built, Run
 from click.testing import CliRunner, Result
+from published_files import LABELS, SPANS
+from support import done
 
 from clipdb.cli import main
 
@@ -18,3 +20,13 @@ def run(built: Built) -> Run:
         return CliRunner().invoke(main, list(arguments), env=environment, **more)  # type: ignore[arg-type]
 
     return invoke
+
+
+@pytest.fixture(scope="session")
+def names_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Spans and names of two heads, without model and images, beside the files. Don't write to it."""
+    folder = tmp_path_factory.mktemp("named")
+    for kind, content in (("spans", SPANS), ("labels", LABELS)):
+        (folder / f"{kind}.csv").write_text(content)
+        done("import", kind, folder / f"{kind}.csv", "--source", "web", "-i", folder / "named.clipdb")
+    return folder / "named.clipdb"

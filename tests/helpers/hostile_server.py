@@ -15,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from support import rows
+
 KEY = "sk-test-no-real-key-7Yq2mVt9Lw4Xz8Rb"
 
 
@@ -215,3 +217,12 @@ def free_port() -> int:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
         return port
+
+
+def assert_no_key(index: Path, *texts: str) -> None:
+    """Look for any eight characters of the key in all files of the index, and in what was said."""
+    parts = [KEY[start : start + 8] for start in range(len(KEY) - 7)]
+    for content in [*texts, *(path.read_bytes().decode("latin-1") for path in index.rglob("*") if path.is_file())]:
+        assert not [part for part in parts if part in content]
+    values = rows(index, "select columns(*)::text from labels union all by name select columns(*)::text from runs")
+    assert not [part for part in parts if part in repr(values)]

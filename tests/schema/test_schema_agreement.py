@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import string
-from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
@@ -12,19 +10,10 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plain_agreement import alpha, kappa, ratings_of
 from schema_rows import START, catalog, insert, judgement, label
 
 MODELS = ("a/x", "b/y")
-
-Unit = tuple[Any, ...]
-Ratings = dict[str, dict[Unit, dict[str, str]]]
-"""What each rater says of each unit, by kind; the unit's first part is its model."""
-
-
-@pytest.fixture
-def db() -> Iterator[duckdb.DuckDBPyConnection]:
-    with catalog() as connection:
-        yield connection
 
 
 @pytest.fixture(scope="module")
@@ -43,70 +32,6 @@ def rows(db: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
     result = db.execute(sql)
     names = [column[0] for column in result.description]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-
-
-def normal(text: str | None) -> str:
-    return (text or "").lower().strip().rstrip(string.whitespace + ".,;:!?")
-
-
-def named(labels: list[dict[str, Any]], pool: str | None = None) -> dict[Unit, dict[str, tuple[str, str]]]:
-    """Each labeller's newest name of each head, with the pool: 'not NAME' for a person's rejection."""
-    found: dict[Unit, dict[str, tuple[str, str]]] = {}
-    for row in sorted(sorted(labels, key=lambda row: row["pool"], reverse=True), key=lambda row: row["run"]):
-        struck = row["status"] == "rejected" and row["labeller"].startswith("human:")
-        name = normal(row["property"])
-        if not name and row["status"] == "ok" and row["labeller"].startswith("llm:"):
-            name = "none of these"
-        unit = (row["model_id"], row["layer"], row["head"])
-        if not name and row["status"] == "ok" and row["labeller"] == "zero-shot" and pool in (None, row["pool"]):
-            found.get(unit, {}).pop("zero-shot", None)  # what it is no longer sure of it does not say
-        if (row["status"] == "ok" or struck) and name and pool in (None, row["pool"]):
-            value = ("not " if struck else "") + name
-            found.setdefault(unit, {})[row["labeller"]] = (value, row["pool"])
-    return found
-
-
-def judged(judgements: list[dict[str, Any]]) -> dict[Unit, dict[str, str]]:
-    """Each judge's latest verdict on each description and property of a head."""
-    latest: dict[Unit, dict[str, bool | None]] = {}
-    for row in sorted(judgements, key=lambda row: (row["run"], row["property"])):
-        if row["status"] == "ok":
-            unit = (row["model_id"], row["layer"], row["head"], row["text_id"], normal(row["property"]))
-            latest.setdefault(unit, {})[row["judge"]] = row["verdict"]
-    return {
-        unit: {judge: str(verdict).lower() for judge, verdict in found.items() if verdict is not None}
-        for unit, found in latest.items()
-    }
-
-
-def ratings_of(labels: list[dict[str, Any]], judgements: list[dict[str, Any]], pool: str | None = None) -> Ratings:
-    names = named(labels, pool)
-    return {
-        "labels": {unit: {who: value for who, (value, _) in found.items()} for unit, found in names.items()},
-        "judgements": judged(judgements),
-    }
-
-
-def kappa(pairs: list[tuple[str, str]]) -> float | None:
-    """Cohen's kappa by its definition."""
-    n = len(pairs)
-    observed = sum(a == b for a, b in pairs) / n
-    first, second = Counter(a for a, _ in pairs), Counter(b for _, b in pairs)
-    if len(first) == 1 and first.keys() == second.keys():
-        return None
-    chance = sum(first[value] / n * second[value] / n for value in first)
-    return (observed - chance) / (1 - chance)
-
-
-def alpha(units: list[list[str]]) -> float | None:
-    """Krippendorff's alpha by its definition: disagreeing pairs within units over disagreeing pairs anywhere."""
-    units = [unit for unit in units if len(unit) > 1]
-    values = [value for unit in units for value in unit]
-    if len(set(values)) < 2:
-        return None
-    within = sum(2 / (len(unit) - 1) * sum(a != b for a, b in combinations(unit, 2)) for unit in units)
-    anywhere = 2 / (len(values) - 1) * sum(a != b for a, b in combinations(values, 2))
-    return 1 - within / anywhere
 
 
 def test_kappa_of_a_published_example(db: duckdb.DuckDBPyConnection) -> None:
@@ -141,21 +66,45 @@ def test_alpha_of_a_published_example(db: duckdb.DuckDBPyConnection) -> None:
 
 
 quick = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
 models = st.sampled_from(MODELS)
+
+
 numbers = st.integers(0, 3)
+
+
 runs = st.sampled_from("123")
+
+
 words = st.sampled_from(["colour", "Colour.", "shape", " shape", "number", "."])
+
+
 pools = st.sampled_from(["p", "p", "q"])
+
+
 statuses = st.sampled_from(["ok", "ok", "ok", "rejected", "error"])
+
+
 labellers = st.sampled_from(["zero-shot", "vote", "llm:x", "human:z", "human:y", "import:w"])
+
+
 judges = st.sampled_from(["vote", "llm:x", "llm:y", "human:z"])
+
+
 texts = st.sampled_from(["t1", "t2", "t3"])
+
+
 verdicts = st.sampled_from([True, True, False, None])
+
+
 label_sets = st.lists(
     st.builds(label, models, st.just(0), numbers, words | st.none(), labellers, runs, statuses, pools),
     max_size=40,
     unique_by=lambda row: tuple(row[name] for name in ("model_id", "head", "pool", "labeller", "run")),
 )
+
+
 judgement_sets = st.lists(
     st.builds(judgement, models, st.just(0), numbers, texts, words, verdicts, judges, runs, statuses),
     max_size=60,

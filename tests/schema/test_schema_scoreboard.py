@@ -22,12 +22,6 @@ def empty() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-@pytest.fixture
-def db() -> Iterator[duckdb.DuckDBPyConnection]:
-    with catalog() as connection:
-        yield connection
-
-
 def ends(db: duckdb.DuckDBPyConnection, successes: int | None, n: int, level: float = 0.95) -> tuple:
     select = "select bootstrap_low(s, n, level := l), bootstrap_high(s, n, level := l) from (select ? s, ? n, ? l)"
     return db.execute(select, [successes, n, level]).fetchall()[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,9 +13,55 @@ import pyarrow.parquet as pq
 
 from clipdb.artefact.columns import DESCRIPTION, relation_schema
 from clipdb.artefact.export.embeddings import FACTS, EditedEmbeddings
+from clipdb.errors import ClipdbError
+from clipdb.schema.leftovers import replacing
+from clipdb.schema.names import Head
 
 RECIPE = "clipdb"
 """The key of a Parquet file's metadata under which the recipe is, as JSON."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What is in a file of embeddings.
+
+    Attributes
+    ----------
+    model
+        Whose embeddings.
+    heads
+        ``(layer, head)`` of the heads that were taken away or kept; none if the embeddings are whole.
+    images, left_out
+        How many images have embeddings there, and how many don't, because they haven't been through all of these heads.
+    dim
+        Numbers in an embedding, D.
+    """
+
+    model: str
+    heads: tuple[Head, ...]
+    images: int
+    left_out: int
+    dim: int
+
+
+def write(embeddings: EditedEmbeddings, file: Path) -> Written:
+    """Write embeddings in the form that the file's name says, ``.parquet`` or ``.npy``: see the two below.
+
+    Raises
+    ------
+    ClipdbError
+        If the name says neither, the file can't be written, or there are no embeddings.
+    """
+    form = file.suffix.lower()
+    if form not in (".parquet", ".npy"):
+        raise ClipdbError(f"{file}: embeddings are written as FILE.parquet or FILE.npy")
+    with replacing(file) as building:
+        if form == ".parquet":
+            write_parquet(embeddings, building)
+        else:
+            with replacing(file.with_name(f"{file.name}.json")) as notes:
+                write_npy(embeddings, building, notes)
+    return Written(embeddings.model, tuple(embeddings.heads), embeddings.images, embeddings.left_out, embeddings.dim)
 
 
 def write_parquet(embeddings: EditedEmbeddings, file: Path) -> None:

@@ -147,7 +147,8 @@ class EditedEmbeddings:
         if not self.images:
             raise ClipdbError(
                 f"no image of {self.model} has been through all of these heads: select fewer, or run `clipdb ingest "
-                f"images` with their layers"
+                f"images` with their layers",
+                kind="absent",
             )
 
     def recipe(self) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def export_index(
                 if key[0] in choice.layers:
                     tables[key] = open_vectors(index, *key, committed)
         if options.what == "vectors" and not tables:
-            raise ClipdbError("this index has no vectors of what was chosen: leave out --what vectors")
+            raise ClipdbError("this index has no vectors of what was chosen: leave out --what vectors", kind="absent")
         make_tables(connection, choice, tables)
         files: list[File] = []
 

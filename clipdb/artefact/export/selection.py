@@ -67,7 +67,7 @@ def choose(connection: duckdb.DuckDBPyConnection, models: Sequence[str], layers:
         kept[model] = tuple(layer for layer in present if layer in asked)
         if layers is not None and not kept[model]:
             listed = ", ".join(map(str, present)) or "none"
-            raise ClipdbError(f"--layers {layers}: of {model} this index has layers {listed}")
+            raise ClipdbError(f"--layers {layers}: of {model} this index has layers {listed}", kind="absent")
     return Choice(kept, whole=len(kept) == len(depth) and layers is None, all_models=len(kept) == len(depth))
 
 

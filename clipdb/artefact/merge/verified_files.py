@@ -76,9 +76,11 @@ def open_artefact(directory: Path) -> Artefact:
     if not directory.is_dir():
         table = directory.suffix.lower() in (".csv", ".parquet")
         what = "; import a file with spans FILE, labels FILE or reviews FILE" if table else ""
-        raise ClipdbError(f"no artefact at {directory}: name a directory that `clipdb export` wrote{what}")
+        raise ClipdbError(
+            f"no artefact at {directory}: name a directory that `clipdb export` wrote{what}", kind="absent"
+        )
     if not (directory / MANIFEST).exists():
-        raise ClipdbError(f"{directory} is not an artefact: it has no {MANIFEST}")
+        raise ClipdbError(f"{directory} is not an artefact: it has no {MANIFEST}", kind="absent")
     _state(directory, MANIFEST)
     with (directory / MANIFEST).open("rb") as opened:
         text = opened.read(MOST_BYTES + 1)

@@ -14,7 +14,7 @@ from clipdb.artefact.format import RELATIONS, RUN_ARGUMENTS, File, columns_since
 from clipdb.artefact.manifest import MOST_BYTES, check_size, read_manifest
 from clipdb.artefact.reading.parquet_sql import parquet
 from clipdb.artefact.reading.remote import better_address, load_httpfs
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, kind_of
 from clipdb.schema import catalog, views
 from clipdb.schema.names import MANIFEST, is_url
 
@@ -170,7 +170,7 @@ class Artefact:
             with Path(path).open("rb") as file:
                 return file.read(MOST_BYTES + 1)
         except OSError as error:
-            raise ClipdbError(f"{path} can't be read: {error.strerror}") from error
+            raise ClipdbError(f"{path} can't be read: {error.strerror}", kind=kind_of(error)) from error
 
     def _make_relations(self) -> None:
         files = {file.name: file for file in self.manifest.of("relation")}

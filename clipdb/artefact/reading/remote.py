@@ -45,7 +45,8 @@ def load_httpfs(connection: duckdb.DuckDBPyConnection, url: str) -> None:
     except duckdb.Error as error:
         raise ClipdbError(
             f"{url} needs DuckDB's extension {_EXTENSION}, which is not here and can't be installed: run "
-            f"`INSTALL {_EXTENSION}` in DuckDB {duckdb.__version__} where there is a network ({first_line(error)})"
+            f"`INSTALL {_EXTENSION}` in DuckDB {duckdb.__version__} where there is a network ({first_line(error)})",
+            kind="missing",
         ) from error
     # Without these DuckDB asks for them again for every query. What is there is not expected to change meanwhile.
     connection.execute("set global enable_http_metadata_cache = true")

@@ -101,7 +101,7 @@ def llm_options(function: _F) -> _F:
     return cast(_F, decorated)
 
 
-def need_server(server: Server | None, who: str) -> Server:
+def need_server(server: Server | None, who: str) -> None:
     """Check that a model was named.
 
     Raises
@@ -113,7 +113,6 @@ def need_server(server: Server | None, who: str) -> Server:
         raise click.UsageError(f"{who} needs a model: add --llm-model NAME")
     if not server.model.strip() or not server.model.isprintable():
         raise click.UsageError(f"--llm-model {server.model!r} isn't a valid name: write it as the server does")
-    return server
 
 
 def refuse_llm_options(choice: str, *own: str) -> None:

@@ -12,6 +12,7 @@ from clipdb._util.stages import Stages, untold
 from clipdb.errors import ClipdbError, stopped
 from clipdb.ingest.descriptions.texts import embed_missing, pool_members, store_pool
 from clipdb.ingest.store.known_models import reload
+from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.writer import Writer
 from clipdb.models.loading import Model
 
@@ -101,7 +102,7 @@ def _embed(writer: Writer, pool: str, loader: Callable[[str], Callable[[], Model
     has_images = writer.read("select 1 from batches where kind = 'images' limit 1")
     for model_id in writer.models() if has_images else []:
         try:
-            embed_missing(writer, model_id, members, loader(model_id), progress)
+            embed_missing(ModelTables(writer, model_id), members, loader(model_id), progress)
         except ClipdbError as error:
             unavailable[model_id] = str(error)
     return unavailable

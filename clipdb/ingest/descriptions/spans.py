@@ -14,10 +14,9 @@ from clipdb.errors import ClipdbError, stopped
 from clipdb.ingest.descriptions.pool_ingest import ensure_pool
 from clipdb.ingest.descriptions.texts import embed_missing, pool_members, text_embeddings
 from clipdb.ingest.descriptions.textspan import textspan
-from clipdb.ingest.store.heads import refresh_statistics, stored_bases
 from clipdb.ingest.store.known_models import reload
+from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
-from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer
 from clipdb.models.loading import Model
 
@@ -75,7 +74,12 @@ def span(
         members = pool_members(writer, pool)
         return {
             name: _span_model(
-                writer, name, pool, members, count, partial(reload, writer, name, checkpoint, device), progress
+                ModelTables(writer, name),
+                pool,
+                members,
+                count,
+                partial(reload, writer, name, checkpoint, device),
+                progress,
             )
             for name in chosen
         }
@@ -97,18 +101,17 @@ def _keep_imported(writer: Writer, pool: str, models: Sequence[str]) -> None:
 
 
 def _span_model(
-    writer: Writer,
-    model_id: str,
+    tables: ModelTables,
     pool: str,
     members: Sequence[tuple[str, str]],
     count: int,
     load: Callable[[], Model],
     progress: Stages,
 ) -> int:
-    texts = embed_missing(writer, model_id, members, load, progress)
-    embeddings = text_embeddings(texts, [key for key, _ in members])
-    moments = refresh_statistics(writer, VectorTable(writer, model_id, "images"))
-    bases = stored_bases(writer, model_id)
+    writer, model_id = tables.writer, tables.model_id
+    embed_missing(tables, members, load, progress)
+    embeddings = text_embeddings(tables.texts, [key for key, _ in members])
+    moments, bases = tables.refresh_statistics(), tables.bases()
     rows: list[dict[str, Any]] = []
     for done, ((layer, head), m) in enumerate(moments.items()):
         progress("heads", done, len(moments))

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from clipdb._util.stages import LOADING, Stages, untold
 from clipdb.errors import ClipdbError
-from clipdb.ingest.store.heads import stored_bases
+from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.vector_arrays import vector_column, vector_matrix
 from clipdb.ingest.store.vector_table import VectorTable
@@ -67,18 +67,18 @@ def pool_members(writer: Writer, pool: str) -> list[tuple[str, str]]:
         pools = writer.read("select distinct pool from pool_texts order by pool")
         known = ", ".join(row[0] for row in pools) or "none yet"
         raise ClipdbError(
-            f"no pool {pool!r} in {writer.index} (it has {known}): run `clipdb ingest texts FILE --pool {pool}`"
+            f"no pool {pool!r} in {writer.index} (it has {known}): run `clipdb ingest texts FILE --pool {pool}`",
+            kind="absent",
         )
     return [(row[0], row[1]) for row in rows]
 
 
 def embed_missing(
-    writer: Writer,
-    model_id: str,
+    tables: ModelTables,
     texts: Sequence[tuple[str, str]],
     load: Callable[[], Model],
     progress: Stages = untold,
-) -> VectorTable:
+) -> None:
     """Embed the texts that a model has not embedded yet.
 
     Parameters
@@ -89,19 +89,14 @@ def embed_missing(
         Loads the model; called only if a text is missing, since loading takes seconds.
     progress
         Is told of the loading and of the texts that are embedded.
-
-    Returns
-    -------
-    VectorTable
-        The model's texts, with all of these in it.
     """
-    table = VectorTable(writer, model_id, "texts")
+    writer, table = tables.writer, tables.texts
     lacking = missing_texts(table, [key for key, _ in texts])
     missing = [(key, text) for key, text in texts if key in lacking]
     writer.skipped += len(texts) - len(missing)
     if missing:
         progress(LOADING, 0, None)
-        tower, bases = load().text_tower, stored_bases(writer, model_id)
+        tower, bases = load().text_tower, tables.bases()
         tower.note([text for _, text in missing])
         progress("texts", 0, len(missing))
         for start in range(0, len(missing), TEXTS_A_COMMIT):
@@ -111,7 +106,6 @@ def embed_missing(
             rows = _rows(ids, embeddings, bases)
             table.commit(rows, record=partial(_count, writer, len(ids)))
         table.compact()
-    return table
 
 
 def missing_texts(table: VectorTable, ids: Sequence[str]) -> set[str]:
@@ -130,10 +124,9 @@ def _tell(progress: Stages, before: int, total: int, done: int) -> None:
     progress("texts", before + done, total)
 
 
-def refresh_text_heads(writer: Writer, model_id: str) -> None:
+def refresh_text_heads(tables: ModelTables) -> None:
     """Add to texts their vectors in heads that were ingested after them; it takes their embeddings, not the model."""
-    table = VectorTable(writer, model_id, "texts")
-    bases = stored_bases(writer, model_id)
+    table, bases = tables.texts, tables.bases()
     if table.dataset is None or set(head_columns(table.dataset.schema)) == set(bases):
         return
     stored = table.dataset.to_table(columns=["text_id", "embedding"])

@@ -28,7 +28,9 @@ def chosen_pool(reader: Reader, pool: str | None, model_id: str | None = None) -
     with_spans = "select distinct pool from spans where model_id = coalesce(?, model_id) order by pool"
     pools = [row[0] for row in reader.read(with_spans, model_id)]
     if not pools:
-        raise ClipdbError(f"{reader.index} has no spans{f' of {model_id}' if model_id else ''} yet: run `clipdb span`")
+        raise ClipdbError(
+            f"{reader.index} has no spans{f' of {model_id}' if model_id else ''} yet: run `clipdb span`", kind="absent"
+        )
     if len(pools) > 1 and DEFAULT_POOL not in pools:
         raise ClipdbError(f"{reader.index} has spans from several pools: choose one with --pool ({', '.join(pools)})")
     return DEFAULT_POOL if len(pools) > 1 else pools[0]
@@ -49,5 +51,7 @@ def heads_with_spans(reader: Reader, pool: str, model_id: str | None) -> int:
     )[0][0]
     if not count:
         of = f" of {model_id}" if model_id else ""
-        raise ClipdbError(f"{reader.index} has no spans{of} from the pool {pool!r}: run `clipdb span --pool {pool}`")
+        raise ClipdbError(
+            f"{reader.index} has no spans{of} from the pool {pool!r}: run `clipdb span --pool {pool}`", kind="absent"
+        )
     return count

@@ -91,5 +91,6 @@ def check_judged(reader: Reader, judging: Judging) -> None:
     else:
         advice = f"there are names by {', '.join(labellers)}"
     raise ClipdbError(
-        f"{reader.index} has no names{whose}{of} that spans from the pool {judging.pool!r} stand for: {advice}"
+        f"{reader.index} has no names{whose}{of} that spans from the pool {judging.pool!r} stand for: {advice}",
+        kind="absent",
     )

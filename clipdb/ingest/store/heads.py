@@ -7,12 +7,10 @@ from collections.abc import Mapping
 import duckdb
 import numpy as np
 
-from clipdb.ingest.store.moments import Moments, head_moments
+from clipdb.ingest.store.moments import Moments
 from clipdb.ingest.store.rows import put
-from clipdb.ingest.store.vector_table import VectorTable
-from clipdb.ingest.store.writer import Reader, Writer
+from clipdb.ingest.store.writer import Reader
 from clipdb.schema.names import Head
-from clipdb.schema.vectors import head_columns
 
 
 def store_bases(connection: duckdb.DuckDBPyConnection, model_id: str, bases: Mapping[Head, np.ndarray]) -> None:
@@ -34,24 +32,6 @@ def stored_bases(reader: Reader, model_id: str) -> dict[Head, np.ndarray]:
         model_id,
     )
     return {(layer, head): np.array(basis, np.float64).reshape(dim, -1) for layer, head, basis, dim in rows}
-
-
-def refresh_statistics(writer: Writer, table: VectorTable) -> dict[Head, Moments]:
-    """Take the moments of all the model's head vectors, and store each head's mean, variance and rank.
-
-    Returns
-    -------
-    dict
-        ``{(layer, head): Moments}`` of the heads that have vectors.
-    """
-    if table.dataset is None:
-        return {}
-    columns = head_columns(table.dataset.schema)
-    by_column = head_moments(table.dataset, columns.values())
-    moments = {head: by_column[column] for head, column in columns.items() if by_column[column].count}
-    with writer.transaction() as connection:
-        store_statistics(connection, table.model_id, moments)
-    return moments
 
 
 def store_statistics(connection: duckdb.DuckDBPyConnection, model_id: str, moments: Mapping[Head, Moments]) -> None:

@@ -12,20 +12,6 @@ from clipdb.models.loading import Model, load
 from clipdb.models.model_config import Named, check
 
 
-def require_same_model(reader: Reader, model: Model) -> None:
-    """Refuse a model whose name the index has with other weights, preprocessing, embedding size or heads.
-
-    Raises
-    ------
-    ClipdbError
-        Naming what differs.
-    """
-    if difference := _difference(reader, model) or _stray(reader, model):
-        raise ClipdbError(
-            f"{difference}: give this one another name (--model ARCH/NAME --checkpoint FILE) or another index"
-        )
-
-
 def _difference(reader: Reader, model: Model) -> str | None:
     """Return in which way the index has another model of the same name."""
     rows = reader.read(
@@ -92,6 +78,24 @@ def remembered(reader: Reader, named: Named) -> Named:
         )
         checkpoint = Path(runs[0][0]) if runs else None
     return Named(named.model_id, config, checkpoint)
+
+
+def load_for(reader: Reader, named: Named, device: str, precision: str) -> Model:
+    """Load a model for an ingest into an index, which may have it already.
+
+    Raises
+    ------
+    ClipdbError
+        If the weights can't be had, or the index has the name with other weights, preprocessing, embedding size or
+        heads; it says which.
+    """
+    known = remembered(reader, named)
+    model = load(known.model_id, known.checkpoint, device, precision, known.config)
+    if difference := _difference(reader, model) or _stray(reader, model):
+        raise ClipdbError(
+            f"{difference}: give this one another name (--model ARCH/NAME --checkpoint FILE) or another index"
+        )
+    return model
 
 
 def reload(reader: Reader, model_id: str, checkpoint: Path | None, device: str) -> Model:

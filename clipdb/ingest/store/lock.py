@@ -36,7 +36,8 @@ def writer_lock(index: Path) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             raise ClipdbError(
-                f"{index} is being written by {_holder(file.read())}: wait for it, or stop it; queries work meanwhile"
+                f"{index} is being written by {_holder(file.read())}: wait for it, or stop it; queries work meanwhile",
+                kind="busy",
             ) from error
         file.truncate(0)
         # The file stays, and its content is shown to others: without the password of an address.

@@ -62,9 +62,11 @@ class Reader:
         """
         known = [row[0] for row in self.read("select distinct model_id from batches where kind = 'images' order by 1")]
         if not known:
-            raise ClipdbError(f"{self.index} has no images yet: run `clipdb ingest images SRC --model ARCH/PRETRAINED`")
+            raise ClipdbError(
+                f"{self.index} has no images yet: run `clipdb ingest images SRC --model ARCH/PRETRAINED`", kind="absent"
+            )
         if chosen is not None and chosen not in known:
-            raise ClipdbError(f"{self.index} has no images of model {chosen}: it has {', '.join(known)}")
+            raise ClipdbError(f"{self.index} has no images of model {chosen}: it has {', '.join(known)}", kind="absent")
         return known if chosen is None else [chosen]
 
 

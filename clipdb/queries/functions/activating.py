@@ -66,7 +66,8 @@ def _span(context: Context, model: str, head: Head, rank: int) -> str:
         raise ClipdbError(
             f"{head_name(*head)} has no span {rank}: it has spans 1 to {len(spans)}"
             if spans
-            else f"{head_name(*head)} has no spans yet: run `clipdb span`"
+            else f"{head_name(*head)} has no spans yet: run `clipdb span`",
+            kind="absent",
         )
     return str(spans[rank])
 

@@ -75,7 +75,7 @@ def reconstruct(
     if everything:
         chosen = [head for head in chosen if head in spans]
     if without := [head for head in chosen if head not in spans]:
-        raise ClipdbError(f"{len(without)} of these heads have no spans: run `clipdb span`")
+        raise ClipdbError(f"{len(without)} of these heads have no spans: run `clipdb span`", kind="absent")
     require_means(context, model, chosen)
     task = read_task(context, model, target, template, groups, have_vectors(context, model, chosen))
     right = _count_right(context, task, chosen, spans)

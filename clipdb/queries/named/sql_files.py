@@ -115,7 +115,7 @@ def query_names(folders: Iterable[Path] = ()) -> list[str]:
 
 def _require_folder(folder: Path) -> None:
     if not folder.is_dir():
-        raise ClipdbError(f"{folder} is not a folder: give --queries a folder of .sql files")
+        raise ClipdbError(f"{folder} is not a folder: give --queries a folder of .sql files", kind="absent")
 
 
 def _require_new(path: Path) -> None:
@@ -154,7 +154,7 @@ def find_query(name: str, folders: Sequence[Path] = ()) -> NamedQuery:
     names = [known.replace("_", "-") for known in query_names(folders)]
     near = get_close_matches(name, names, n=3, cutoff=0.6)
     hint = f"did you mean {', '.join(near)}?" if near else "`clipdb query --list` shows them all"
-    raise ClipdbError(f"no query is called {name!r}: {hint}")
+    raise ClipdbError(f"no query is called {name!r}: {hint}", kind="absent")
 
 
 def read_query(path: Path) -> NamedQuery:

@@ -110,7 +110,7 @@ def review_cards(
         labellers = ", ".join(name for (name,) in index.execute(known, {"model": model}).fetchall())
         choice = f"choose with --labeller among {labellers}" if labeller and labellers else ""
         advice = choice or "run `clipdb span` and `clipdb label` first"
-        raise ClipdbError(f"{index.path} has no heads{of}{named}: {advice}")
+        raise ClipdbError(f"{index.path} has no heads{of}{named}: {advice}", kind="absent")
     if sample is not None and sample < len(cards):
         return [cards[at] for at in sorted(random.Random(seed).sample(range(len(cards)), sample))]
     return cards

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import duckdb
+from pathlib import Path
 
+from clipdb.errors import ClipdbError
 from clipdb.queries.index import Index
+from clipdb.schema.leftovers import replacing
 
 # A verdict has no time of its own: run ids begin with it, and sort by it.
 _REVIEWS = """
@@ -23,18 +25,36 @@ order by run, model, pretrained, layer, head, text nulls first
 """
 
 
-def reviews(index: Index) -> duckdb.DuckDBPyConnection:
-    """List what people decided: one row per decision on a name, and one row per verdict on a description.
+def write_reviews(index: Index, file: Path) -> int:
+    """Write what people decided: one row per decision on a name, and one row per verdict on a description.
+
+    The columns are those that `clipdb import reviews` reads; layer and head count from 0, a rating is 1 to 5, and times
+    are UTC.
 
     Parameters
     ----------
     index
         An open index.
+    file
+        ``FILE.csv`` or ``FILE.parquet``.
 
     Returns
     -------
-    duckdb.DuckDBPyConnection
-        To fetch rows from. The columns are those that `clipdb import reviews` reads; layer and head count from 0, a
-        rating is 1 to 5, and times are UTC.
+    int
+        Number of rows.
+
+    Raises
+    ------
+    ClipdbError
+        If the file is of another kind, or can't be written.
     """
-    return index.execute(_REVIEWS)
+    form = file.suffix.lower()
+    if form not in (".csv", ".parquet"):
+        raise ClipdbError(f"{file}: reviews are written as .csv or .parquet")
+    rows = index.sql(_REVIEWS)
+    with replacing(file) as building:
+        if form == ".csv":
+            rows.write_csv(str(building), use_tmp_file=False)
+        else:
+            rows.write_parquet(str(building), compression="zstd", use_tmp_file=False)
+    return len(rows)

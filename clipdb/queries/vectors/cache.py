@@ -62,7 +62,7 @@ class VectorStore:
                 verb = (
                     "clipdb ingest images SRC --model" if kind == "images" else "clipdb ingest texts FILE --pool NAME"
                 )
-                raise ClipdbError(f"{model} has no {kind} in this index: run `{verb}`")
+                raise ClipdbError(f"{model} has no {kind} in this index: run `{verb}`", kind="absent")
             if key not in self._tables:
                 self._tables[key] = self._vectors.open(model, kind)
             return self._tables[key]
@@ -87,7 +87,8 @@ class VectorStore:
             of_texts = " for texts" if kind == "texts" else ""
             raise ClipdbError(
                 f"{model} has no vectors of head {head_name(*head)}{of_texts}: its layers here are "
-                f"{', '.join(map(str, layers))}, with {len(known) // len(layers)} heads each"
+                f"{', '.join(map(str, layers))}, with {len(known) // len(layers)} heads each",
+                kind="absent",
             )
 
     def ids(self, model: str, kind: Kind) -> np.ndarray:

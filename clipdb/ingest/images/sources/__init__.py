@@ -72,5 +72,5 @@ def open_source(path: str) -> Source:
     except Exception as error:  # damaged archives raise nearly anything
         raise ClipdbError(f"{path} cannot be read: {reason(error)}") from error
     if path.lower().endswith(HEIC):
-        raise ClipdbError(f"{path} is a HEIC image: {HEIC_HINT}")
+        raise ClipdbError(f"{path} is a HEIC image: {HEIC_HINT}", kind="missing")
     raise ClipdbError(f"{path} is of no known kind: give images, a folder, .tar, .parquet or a text file")

@@ -32,10 +32,10 @@ def expand(source: str) -> Iterator[str]:
     for name in _braces(path):
         found = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else [name]  # noqa: PTH207
         if not found:
-            raise ClipdbError(f"nothing matches {name}: check the pattern")
+            raise ClipdbError(f"nothing matches {name}: check the pattern", kind="absent")
         for one in found:
             if not os.path.exists(one):  # noqa: PTH110
-                raise ClipdbError(f"no such file or folder: {one}")
+                raise ClipdbError(f"no such file or folder: {one}", kind="absent")
             yield absolute(one)
 
 
@@ -59,7 +59,9 @@ def local_path(source: str) -> str:
     if scheme == "file" and parts.netloc in ("", "localhost"):
         return unquote(source.split("://", 1)[1].removeprefix(parts.netloc), errors="surrogateescape")
     tool = _TOOLS.get(scheme, "`curl -LO` or `wget`")
-    raise ClipdbError(f"{source} is not on this machine: download it first (with {tool}), then give its path")
+    raise ClipdbError(
+        f"{source} is not on this machine: download it first (with {tool}), then give its path", kind="absent"
+    )
 
 
 def _braces(pattern: str) -> Iterator[str]:

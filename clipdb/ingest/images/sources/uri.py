@@ -29,7 +29,9 @@ def read_uri(uri: str) -> bytes:
     except Exception as error:  # damaged archives raise nearly anything
         raise ClipdbError(f"the image {uri} can't be read: {reason(error)}") from error
     if data is None:
-        raise ClipdbError(f"the image file {uri} no longer exists: put it back, or give the path of a copy")
+        raise ClipdbError(
+            f"the image file {uri} no longer exists: put it back, or give the path of a copy", kind="absent"
+        )
     return data
 
 
@@ -56,7 +58,9 @@ def read_known(image_id: str, uri: str) -> bytes:
         When it is not there any more, can't be read, or is another.
     """
     if not uri:  # an export may leave out where images came from
-        raise ClipdbError(f"where the image {image_id[:12]} came from is not known here: give the path of its file")
+        raise ClipdbError(
+            f"where the image {image_id[:12]} came from is not known here: give the path of its file", kind="absent"
+        )
     data = read_uri(uri)
     if hashlib.sha256(data).hexdigest() != image_id:
         raise ClipdbError(f"{uri} has changed since it was ingested: ingest it again, or give the path of a copy")

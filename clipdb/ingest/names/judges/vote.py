@@ -43,7 +43,8 @@ def judge(index: Path, judging: Judging) -> Judged:
         if not writer.read("select 1 from pool_texts where pool = ? and property is not null limit 1", judging.pool):
             raise ClipdbError(
                 f"the pool {judging.pool!r} names no properties to judge by: ask a language model with --judge llm, or "
-                "judge yourself with `clipdb review --verdicts`"
+                "judge yourself with `clipdb review --verdicts`",
+                kind="absent",
             )
         about = {"judge": VOTE, "run": writer.run, "status": "ok"}
         found = writer.read(_JUDGE, *judging.values)

@@ -73,7 +73,8 @@ def label(index: Path, pool: str, model_id: str | None = None) -> Labelled:
         if not writer.read(_CAN_VOTE, pool):
             raise ClipdbError(
                 f"no span from the pool {pool!r} has both a property and a variance to vote with: name these heads "
-                f"with `clipdb label --labeller llm --pool {pool}`, or span with a pool whose texts have properties"
+                f"with `clipdb label --labeller llm --pool {pool}`, or span with a pool whose texts have properties",
+                kind="absent",
             )
         about = {"labeller": VOTE, "run": writer.run, "status": "ok", "created_at": datetime.now(UTC)}
         rows = [dict(zip(_LABEL_COLUMNS, row, strict=True)) | about for row in writer.read(_LABEL, pool, model_id)]

@@ -19,8 +19,8 @@ from clipdb.ingest.descriptions.texts import missing_texts, text_embeddings
 from clipdb.ingest.names.shares import Share, head_shares
 from clipdb.ingest.names.unchanged import Labelled, news
 from clipdb.ingest.names.zero_shot_groups import group_images, kinds_of_descriptions
+from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
-from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Reader, Writer
 from clipdb.schema.names import Head
 
@@ -90,10 +90,12 @@ def label(index: Path, pool: str, model_id: str | None = None) -> Labelled:
 def _descriptions(reader: Reader, pool: str) -> dict[str, list[str]]:
     """List the ids of each property's descriptions; spellings of one property (`normal_property`) are one."""
     if not reader.read("select 1 from pool_texts where pool = ? limit 1", pool):
-        raise ClipdbError(f"{reader.index} has no descriptions from the pool {pool!r}: run `clipdb span --pool {pool}`")
+        raise ClipdbError(
+            f"{reader.index} has no descriptions from the pool {pool!r}: run `clipdb span --pool {pool}`", kind="absent"
+        )
     descriptions = dict(reader.read(_DESCRIPTIONS, pool))
     if not descriptions:
-        raise ClipdbError(f"the texts of the pool {pool!r} have no properties: {_elsewhere(pool)}")
+        raise ClipdbError(f"the texts of the pool {pool!r} have no properties: {_elsewhere(pool)}", kind="absent")
     return descriptions
 
 
@@ -101,12 +103,14 @@ def _measure(
     writer: Writer, model_id: str, pool: str, descriptions: Mapping[str, Sequence[str]]
 ) -> dict[Head, list[Share]]:
     """Measure how much each property of the pool explains of each head of a model."""
-    texts, images = VectorTable(writer, model_id, "texts"), VectorTable(writer, model_id, "images")
+    tables = ModelTables(writer, model_id)
+    texts, images = tables.texts, tables.images
     ids = [key for keys in descriptions.values() for key in keys]
     if missing := missing_texts(texts, ids):
         raise ClipdbError(
             f"{model_id} has no embeddings of {len(missing)} of the {len(ids)} descriptions from the pool {pool!r}: "
-            f"run `clipdb span --pool {pool} --model {model_id}`"
+            f"run `clipdb span --pool {pool} --model {model_id}`",
+            kind="absent",
         )
     embeddings = np.split(text_embeddings(texts, ids), np.cumsum([len(keys) for keys in descriptions.values()])[:-1])
     kinds = {name: kinds_of_descriptions(rows) for name, rows in zip(descriptions, embeddings, strict=True)}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clipdb.ingest.names.llm.client import Question, Reply, T, ask
+from clipdb.ingest.names.llm.outcome import Outcome
 from clipdb.ingest.names.llm.server import Server
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Writer
@@ -20,25 +21,6 @@ SECONDS_A_COMMIT = 2.0
 
 Progress = Callable[[int, int, int], None]
 """Takes how many questions are answered, are asked in all, and have failed."""
-
-
-@dataclass
-class Outcome:
-    """What came of questions, and why the first one failed that did; ``rows`` counts what answers have made."""
-
-    answered: int = 0
-    skipped: int = 0
-    failed: int = 0
-    rows: int = 0
-    reason: str | None = None
-
-    def __iadd__(self, other: Outcome) -> Outcome:
-        self.answered += other.answered
-        self.skipped += other.skipped
-        self.failed += other.failed
-        self.rows += other.rows
-        self.reason = self.reason or other.reason
-        return self
 
 
 @dataclass(frozen=True)

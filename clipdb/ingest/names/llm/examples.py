@@ -10,7 +10,7 @@ from typing import Annotated
 from annotated_types import Len
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, kind_of
 
 SHIPPED = Path(__file__).with_name("examples.json")
 
@@ -58,7 +58,7 @@ def read_examples(path: Path = SHIPPED) -> Examples:
     try:
         return Examples(_FORM.validate_json(path.read_bytes()))
     except OSError as error:
-        raise ClipdbError(f"cannot read {path}: {error.strerror}") from error
+        raise ClipdbError(f"cannot read {path}: {error.strerror}", kind=kind_of(error)) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part + 1 if isinstance(part, int) else part) for part in first["loc"])

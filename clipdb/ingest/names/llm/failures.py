@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import openai
 import pydantic
 
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, Kind
 from clipdb.ingest.names.llm.secrets import one_line
 
 if TYPE_CHECKING:
@@ -31,17 +31,21 @@ def check_worth_going_on(error: Exception, server: Server, secrets: Sequence[str
     """Raise `ClipdbError` for an error that every further call would meet."""
     if isinstance(error, openai.APIConnectionError) and type(error.__cause__).__name__ in _NO_SERVER:
         why = one_line(str(error.__cause__), secrets, 160)
-        raise ClipdbError(f"no server at {server.where} ({why}): start it, or name another with --base-url")
+        raise ClipdbError(
+            f"no server at {server.where} ({why}): start it, or name another with --base-url", kind="absent"
+        )
     if not isinstance(error, openai.APIStatusError):
         return
+    kind: Kind = "invalid"
     if error.status_code == _NOT_THERE:
+        kind = "absent"
         advice = f"name a model that it has with --llm-model (asked for {server.model}), and check --base-url"
     elif error.status_code in _KEY_REFUSED or error.code == "insufficient_quota":
         advice = f"set ${server.key_variable} to a key that it takes for {server.model}"
     else:
         return
     raise ClipdbError(
-        f"{server.where} answers HTTP {error.status_code} ({one_line(_said(error), secrets, 160)}): {advice}"
+        f"{server.where} answers HTTP {error.status_code} ({one_line(_said(error), secrets, 160)}): {advice}", kind=kind
     )
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clipdb.ingest.names.llm.asking import Asking, Outcome, Progress, ask_and_store
+from clipdb.ingest.names.llm.asking import Asking, Progress, ask_and_store
 from clipdb.ingest.names.llm.client import Question, Reply
 from clipdb.ingest.names.llm.judging_prompt import Judged, Verdicts, judge_question
+from clipdb.ingest.names.llm.outcome import Calls, Outcome
 from clipdb.ingest.names.llm.server import Server
 from clipdb.ingest.names.named_spans import JUDGED, Judging, check_judged
 from clipdb.ingest.store.writer import Reader
@@ -47,6 +48,10 @@ class Plan:
     questions: tuple[Question[Judged], ...]
     heads: int
     spans: int
+
+    def calls(self, server: Server) -> Calls:
+        """Return what would be asked."""
+        return Calls(server, [(question, 1) for question in self.questions], self.heads)
 
 
 def plan(reader: Reader, judging: Judging, judge: str) -> Plan:

@@ -10,10 +10,11 @@ from typing import Any
 
 from clipdb._util.text import printable
 from clipdb.ingest.names.heads_with_spans import heads_with_spans
-from clipdb.ingest.names.llm.asking import Asking, Outcome, Progress, ask_and_store
+from clipdb.ingest.names.llm.asking import Asking, Progress, ask_and_store
 from clipdb.ingest.names.llm.client import Question, Reply
 from clipdb.ingest.names.llm.examples import SHIPPED, read_examples
 from clipdb.ingest.names.llm.naming_prompt import NONE, Head, HeadName, name_question
+from clipdb.ingest.names.llm.outcome import Calls, Outcome
 from clipdb.ingest.names.llm.server import Server
 from clipdb.ingest.names.llm.vocabulary import pool_vocabulary, read_vocabulary
 from clipdb.ingest.store.writer import Reader
@@ -98,6 +99,12 @@ class Plan:
         """List the heads that have fewer answers than they are to have, and how many they have."""
         counted = ((question, self.answers[question.key, question.sha256]) for question in self.questions)
         return [(question, count) for question, count in counted if count < repeats]
+
+    def calls(self, server: Server, repeats: int) -> Calls:
+        """Return what would be asked for heads to have so many answers."""
+        missing = self.missing(repeats)
+        calls = [(question, repeats - answers) for question, answers in missing]
+        return Calls(server, calls, len(self.questions) - len(missing))
 
 
 def plan(reader: Reader, naming: Naming, labeller: str) -> Plan:

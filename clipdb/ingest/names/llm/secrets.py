@@ -32,9 +32,13 @@ def read_key(variable: str, base_url: str | None) -> str:
     key = os.environ.get(variable, "").strip()
     if not key:
         if base_url is None:
-            raise ClipdbError(f"no key in ${variable}: set it, or name a server of your own with --base-url")
+            raise ClipdbError(
+                f"no key in ${variable}: set it, or name a server of your own with --base-url", kind="absent"
+            )
         if variable != KEY_VARIABLE:
-            raise ClipdbError(f"no key in ${variable}: set it, or leave out --key-env where the server wants none")
+            raise ClipdbError(
+                f"no key in ${variable}: set it, or leave out --key-env where the server wants none", kind="absent"
+            )
         return NO_KEY
     if not (key.isascii() and key.isprintable() and " " not in key):
         raise ClipdbError(f"what is in ${variable} is no key: it has spaces, or characters that a header can't carry")

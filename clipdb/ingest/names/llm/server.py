@@ -29,6 +29,12 @@ class Server:
         long as the server says.
     max_tokens
         Length of an answer at most.
+
+    Examples
+    --------
+    >>> server = clipdb.Server("qwen3:8b", base_url="http://localhost:11434/v1")
+    >>> server.name, server.where
+    ('llm:qwen3:8b', 'http://localhost:11434/v1')
     """
 
     model: str

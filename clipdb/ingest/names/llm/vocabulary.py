@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from clipdb._util.text import printable
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, kind_of
 from clipdb.ingest.names.head_file import NOT_IN_A_NAME
 from clipdb.ingest.names.llm.naming_prompt import NONE
 from clipdb.ingest.store.writer import Reader
@@ -31,7 +31,8 @@ def pool_vocabulary(reader: Reader, pool: str) -> tuple[str, ...]:
     if not names:
         raise ClipdbError(
             f"the pool {pool!r} names no properties to choose from: "
-            "add --vocabulary FILE with one property per line, or --open for the model's own words"
+            "add --vocabulary FILE with one property per line, or --open for the model's own words",
+            kind="absent",
         )
     return _checked(names, f"the pool {pool!r}")
 
@@ -47,7 +48,7 @@ def read_vocabulary(path: Path) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise ClipdbError(f"cannot read {path}: {error.strerror}") from error
+        raise ClipdbError(f"cannot read {path}: {error.strerror}", kind=kind_of(error)) from error
     except UnicodeDecodeError as error:
         raise ClipdbError(f"{path} is not UTF-8 text: write it in UTF-8, one property per line") from error
     names = _different(lines)

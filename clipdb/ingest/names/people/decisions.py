@@ -129,7 +129,7 @@ def _when_free(held: ExitStack, writer: Writer) -> Writer:
         try:
             return held.enter_context(writer)
         except ClipdbError as error:
-            if not isinstance(error.__cause__, BlockingIOError):
+            if error.kind != "busy":
                 raise
             if not told:
                 note(f"note: {error}; the answer is kept, and written after that")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,16 @@ _SAID = {
 }
 
 
-def import_reviews(index: Path, file: Path, model_id: str | None = None) -> tuple[int, int, list[str]]:
+@dataclass(frozen=True)
+class Reviewed:
+    """Decisions of a file that were ``added`` and ``skipped``, since the index had them; and columns ``ignored``."""
+
+    added: int
+    skipped: int
+    ignored: list[str]
+
+
+def import_reviews(index: Path, file: Path, model_id: str | None = None) -> Reviewed:
     """Import a file of people's decisions.
 
     A row keeps the run and the time that the file gives it. One without a run is new where the reviewer's newest
@@ -40,11 +50,6 @@ def import_reviews(index: Path, file: Path, model_id: str | None = None) -> tupl
     file, model_id
         As `read_reviews` takes them.
 
-    Returns
-    -------
-    tuple
-        Rows that were written, rows that the index had, and the columns of the file that were not read.
-
     Raises
     ------
     ClipdbError
@@ -56,7 +61,7 @@ def import_reviews(index: Path, file: Path, model_id: str | None = None) -> tupl
     if catalog.exists(index):
         with closing(catalog.connect(index)) as connection:
             if not any(_new(connection, reviews, "").values()):
-                return 0, total, reviews.ignored
+                return Reviewed(0, total, reviews.ignored)
     with (
         Writer(index, "import reviews", {"file": str(file), "model": model_id}, create=True) as writer,
         writer.transaction() as connection,
@@ -71,7 +76,7 @@ def import_reviews(index: Path, file: Path, model_id: str | None = None) -> tupl
             put(connection, table, rows)
         writer.added = sum(map(len, new.values()))
         writer.skipped = total - writer.added
-        return writer.added, writer.skipped, reviews.ignored
+        return Reviewed(writer.added, writer.skipped, reviews.ignored)
 
 
 def _new(connection: duckdb.DuckDBPyConnection, reviews: Reviews, run: str) -> dict[str, list[Row]]:

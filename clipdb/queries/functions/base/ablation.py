@@ -68,14 +68,16 @@ def choose_heads(
         if missing := sorted(set(wanted) - stored):
             raise ClipdbError(
                 f"{model} has no vectors of layer {missing[0]}: its layers here are "
-                f"{', '.join(map(str, sorted(stored)))}"
+                f"{', '.join(map(str, sorted(stored)))}",
+                kind="absent",
             )
         chosen = {head for head in chosen if head[0] in wanted}
     if properties is not None or labeller is not None:
         chosen &= _labelled(context, model, properties, labeller)
     if not chosen:
         raise ClipdbError(
-            "no head meets all of these conditions and has vectors: give fewer of heads, property, layers and labeller"
+            "no head meets all of these conditions and has vectors: give fewer of heads, property, layers and labeller",
+            kind="absent",
         )
     return sorted(chosen)
 
@@ -94,7 +96,9 @@ def _labelled(context: Context, model: str, properties: str | None, labeller: st
         known = sorted({str(one) for *_, one in rows})
         rows = [row for row in rows if str(row[3]) == labeller]
         if not rows:
-            raise ClipdbError(f"{labeller!r} has named no head of {model}: labellers here are {', '.join(known)}")
+            raise ClipdbError(
+                f"{labeller!r} has named no head of {model}: labellers here are {', '.join(known)}", kind="absent"
+            )
     current = {(int(str(layer)), int(str(head))): str(name) for layer, head, name, _ in rows}  # the last one stays
     if properties is None:
         return set(current)
@@ -158,7 +162,9 @@ def require_means(context: Context, model: str, heads: Sequence[Head]) -> None:
         If one is not.
     """
     if any(head not in context.heads(model).means for head in heads):
-        raise ClipdbError(f"{model} has heads whose mean is not stored: run `clipdb ingest images` to its end")
+        raise ClipdbError(
+            f"{model} has heads whose mean is not stored: run `clipdb ingest images` to its end", kind="absent"
+        )
 
 
 def random_sets(heads: Sequence[Head], chosen: Sequence[Head], count: int, seed: int) -> list[list[Head]]:

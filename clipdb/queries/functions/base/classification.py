@@ -96,7 +96,9 @@ def read_task(context: Context, model: str, target: str, template: str, group: s
     used = [pair for pair in (pairs[row] for row in rows) if pair is not None]
     if not used:
         what = "class label" if target == LABEL else repr(target)
-        raise ClipdbError(f"no image of {model} has a {what} and vectors of these heads: ingest the images again")
+        raise ClipdbError(
+            f"no image of {model} has a {what} and vectors of these heads: ingest the images again", kind="absent"
+        )
     groups = sorted(set(used))
     known = sorted({name for name, *_ in groups})
     if not 2 <= len(known) <= _MOST_CLASSES:
@@ -155,10 +157,12 @@ def _values(context: Context, key: str) -> dict[str, str]:
         if key == LABEL:
             raise ClipdbError(
                 "no image has a class label: run `clipdb ingest images SRC --label-from parent`"
-                + (f", or give --target a key of images.metadata: {names}" if names else "")
+                + (f", or give --target a key of images.metadata: {names}" if names else ""),
+                kind="absent",
             )
         raise ClipdbError(
             f"no image has {key!r} in its metadata: "
-            + (f"the keys are {names}" if names else "images have no metadata")
+            + (f"the keys are {names}" if names else "images have no metadata"),
+            kind="absent",
         )
     return {str(image_id): str(value) for image_id, value in found}

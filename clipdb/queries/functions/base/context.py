@@ -94,12 +94,14 @@ class Context:
         if not known and self.rows("select 1 from models limit 1"):
             raise ClipdbError(
                 "there are relations here, but no vectors of images: `clipdb ingest images` makes them, "
-                "and `clipdb export --what all` takes them along"
+                "and `clipdb export --what all` takes them along",
+                kind="absent",
             )
         if wanted not in known and self.rows("select 1 from heads where model_id = ? limit 1", wanted):
             raise ClipdbError(
                 f"{wanted} has no images in this index, where its heads were only named: run `clipdb ingest images SRC "
-                f"--model {wanted}`"
+                f"--model {wanted}`",
+                kind="absent",
             )
         return one_model(known, wanted)
 

@@ -82,6 +82,6 @@ def _read_pool_rows(context: Context, model: str, pool: str) -> np.ndarray:
     wanted = [text for (text,) in context.rows("select text_id from pool_texts where pool = ?", pool)]
     if not wanted:
         known = [str(one) for (one,) in context.rows("select pool from pools order by pool")]
-        raise ClipdbError(f"no pool {pool!r} in this index: it has {', '.join(known) or 'none'}")
+        raise ClipdbError(f"no pool {pool!r} in this index: it has {', '.join(known) or 'none'}", kind="absent")
     ids = context.store.ids(model, "texts")
     return np.flatnonzero(np.isin(ids, np.array(wanted, dtype=np.bytes_)))

@@ -1,0 +1,56 @@
+"""Images that the model has run over, as rows of the images table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from clipdb.ingest.store.vector_arrays import vector_column
+from clipdb.models.decomposition import Decomposer
+from clipdb.schema.names import head_column
+from clipdb.schema.vectors import images_schema
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A batch that waits for its commit.
+
+    Attributes
+    ----------
+    rows
+        Of the table ``images``.
+    ids
+        Of the images, ``[n]``.
+    embedding, norm, heads
+        What `clipdb.models.decomposition.Decomposer` makes of them: ``[n, D]``, ``[n]``, ``[n, layer, H, k]``.
+    """
+
+    rows: list[dict[str, Any]]
+    ids: np.ndarray
+    embedding: np.ndarray
+    norm: np.ndarray
+    heads: np.ndarray
+
+
+def vector_schema(decomposer: Decomposer) -> pa.Schema:
+    """Lay out the images table of a model, with a column for each head that the decomposer keeps."""
+    return images_schema(decomposer.adapter.embed_dim, dict.fromkeys(decomposer.bases, decomposer.adapter.head_dim))
+
+
+def vector_rows(batches: Sequence[Embedded], decomposer: Decomposer) -> pa.Table:
+    """Lay out batches as rows of the images table."""
+    heads = np.concatenate([batch.heads for batch in batches])
+    columns = {
+        "image_id": pa.array(np.concatenate([batch.ids for batch in batches]).tolist(), pa.utf8()),
+        "embedding": vector_column(np.concatenate([batch.embedding for batch in batches])),
+        "norm": pa.array(np.concatenate([batch.norm for batch in batches]), pa.float32()),
+    }
+    for row, layer in enumerate(decomposer.layers):
+        for head in range(decomposer.adapter.heads):
+            columns[head_column(layer, head)] = vector_column(heads[:, row, head])
+    schema = vector_schema(decomposer)
+    return pa.table(list(columns.values()), schema=pa.schema([schema.field(name) for name in columns]))

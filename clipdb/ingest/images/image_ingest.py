@@ -1,0 +1,82 @@
+"""Ingest images: run the model once over what is new, and commit heads and embeddings as it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from clipdb._util.stages import Counts, Progress
+from clipdb.errors import ClipdbError, stopped
+from clipdb.ingest.images.decoding.workers import DecodePool
+from clipdb.ingest.images.embedded import vector_schema
+from clipdb.ingest.images.image_options import ImageOptions
+from clipdb.ingest.images.session import Session
+from clipdb.ingest.images.sources import open_sources
+from clipdb.ingest.images.stream import ImageStream
+from clipdb.ingest.store.known_models import load_for
+from clipdb.ingest.store.model_tables import ModelTables
+from clipdb.ingest.store.writer import Writer
+from clipdb.models.decomposition import Decomposer
+from clipdb.models.loading import device_name
+from clipdb.models.model_config import named
+from clipdb.schema.layers import parse_layers
+
+
+def ingest_images(
+    index: Path,
+    paths: Sequence[str],
+    model: str | None,
+    options: ImageOptions | None = None,
+    progress: Progress | None = None,
+) -> Counts:
+    """Run a model over images that the index lacks and store its heads' vectors.
+
+    The same call finishes what an earlier one began, however that one ended: images are known by their content.
+
+    Parameters
+    ----------
+    index
+        Directory of the index; made if it doesn't exist.
+    paths
+        Folders, file lists, tar shards, Parquet files, images.
+    model
+        ``ARCH/PRETRAINED``, or ``local-dir:FOLDER``; None takes the name from the configuration's and weights' files.
+    options, progress
+        How, and whom to tell.
+
+    Raises
+    ------
+    ClipdbError
+        One line that says what to do; nothing is half-written.
+    Stopped
+        On Ctrl-C, which keeps what was computed.
+    """
+    options, progress = options or ImageOptions(), progress or Progress()
+    sources = open_sources(paths)
+    wanted = named(model, options.config, options.checkpoint)
+    # Commands that need the weights later may run elsewhere.
+    checkpoint = wanted.checkpoint and wanted.checkpoint.absolute()
+    arguments = {"sources": list(paths), "model": wanted.model_id, **asdict(options), "checkpoint": checkpoint}
+    writer = Writer(index, "ingest images", arguments, create=True)
+    with stopped(lambda: f"{writer.added + writer.skipped} images are in" if writer.added else ""), writer:
+        loaded = load_for(writer, wanted, options.device, options.precision)
+        writer.device = device_name(loaded.device)
+        tables = ModelTables(writer, loaded.model_id)
+        layers = tables.layers() | set(parse_layers(options.layers, loaded.adapter.layers))
+        decomposer = Decomposer(loaded.adapter, sorted(layers), tables.bases())
+        tables.images.add_columns(vector_schema(decomposer))
+        session = Session(tables, loaded, decomposer, options, progress)
+        progress.total(sources.total)
+        with (
+            DecodePool(loaded.preprocess, options.workers) as decoders,
+            ImageStream(sources, decoders, session.known, options.batch_on(loaded.device)) as stream,
+        ):
+            session.run(stream)
+        session.close()
+        counts, links = session.counts, sources.left_out
+        if not counts.added + counts.skipped + counts.failed:
+            but = f", but {links} links, pipes or devices" if links else ""
+            raise ClipdbError(f"no images in {', '.join(paths)}{but}: give files, or archives and tables of them")
+        note = [f"left out {links} links, pipes or devices in tar shards: only files are read"] if links else []
+        return replace(counts, notes=(*counts.notes, *note))

@@ -1,0 +1,67 @@
+"""What an index holds of one model, for its writer."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from clipdb.ingest.store.heads import store_statistics, stored_bases
+from clipdb.ingest.store.moments import Moments, head_moments
+from clipdb.ingest.store.vector_table import VectorTable
+from clipdb.ingest.store.writer import Writer
+from clipdb.schema.names import Head
+from clipdb.schema.vectors import head_columns
+
+
+class ModelTables:
+    """One model in an index: its vectors of images and of texts, and its heads.
+
+    Parameters
+    ----------
+    writer
+        The writer that holds the index.
+    model_id
+        The model.
+    """
+
+    def __init__(self, writer: Writer, model_id: str) -> None:
+        self.writer = writer
+        self.model_id = model_id
+
+    @cached_property
+    def images(self) -> VectorTable:
+        """Vectors of images; opened at the first use, at the version that the catalog counts on."""
+        return VectorTable(self.writer, self.model_id, "images")
+
+    @cached_property
+    def texts(self) -> VectorTable:
+        """Vectors of texts; opened likewise."""
+        return VectorTable(self.writer, self.model_id, "texts")
+
+    def layers(self) -> set[int]:
+        """Return the layers whose heads have columns in the vectors of images."""
+        schema = self.images.schema
+        return set() if schema is None else {layer for layer, _ in head_columns(schema)}
+
+    def bases(self) -> dict[Head, np.ndarray]:
+        """Read the bases of the heads, float64 ``[D, k]`` each."""
+        return stored_bases(self.writer, self.model_id)
+
+    def refresh_statistics(self) -> dict[Head, Moments]:
+        """Take the moments of all head vectors of images, and store each head's mean, variance and rank.
+
+        Returns
+        -------
+        dict
+            ``{(layer, head): Moments}`` of the heads that have vectors.
+        """
+        dataset = self.images.dataset
+        if dataset is None:
+            return {}
+        columns = head_columns(dataset.schema)
+        by_column = head_moments(dataset, columns.values())
+        moments = {head: by_column[column] for head, column in columns.items() if by_column[column].count}
+        with self.writer.transaction() as connection:
+            store_statistics(connection, self.model_id, moments)
+        return moments
