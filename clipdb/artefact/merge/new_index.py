@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 
+from clipdb._util.disk import sync
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.lock import writer_lock
 from clipdb.schema import catalog, creation
@@ -41,6 +42,7 @@ def whole(index: Path, digest: str) -> Iterator[Path]:
     with writer_lock(building):  # else another import might take it for what a kill left
         try:
             building.rename(index)
+            sync(index.parent)
         except OSError as error:
             shutil.rmtree(building)
             raise ClipdbError(f"cannot make an index at {index}: {error.strerror}") from error

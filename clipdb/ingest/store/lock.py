@@ -39,6 +39,11 @@ def writer_lock(index: Path) -> Iterator[None]:
                 f"{index} is being written by {_holder(file.read())}: wait for it, or stop it; queries work meanwhile",
                 kind="busy",
             ) from error
+        except OSError as error:
+            raise ClipdbError(
+                f"{index} can't be written where it is, on a file system without locks ({error.strerror}): copy it to a "
+                "local disk; queries work here, as long as nobody writes"
+            ) from error
         file.truncate(0)
         # The file stays, and its content is shown to others: without the password of an address.
         command = " ".join([Path(sys.argv[0]).name, *(without_login(one) for one in sys.argv[1:])])[:200]

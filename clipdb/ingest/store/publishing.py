@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+from clipdb.ingest.store.durable import Durable
 from clipdb.schema import catalog, snapshots
 from clipdb.schema.connections import closing
 from clipdb.schema.vectors import vectors_path
+
+_TAGS = Path("_refs", "tags")  # where Lance keeps them
 
 
 def publish(index: Path) -> None:
@@ -42,9 +45,14 @@ def _tag(table: Path, version: int) -> None:
     """Keep a version from being cleaned up."""
     import lance  # half a second, which a verb that changes no vectors doesn't need
 
+    for file in (table / _TAGS).glob("*"):
+        if not file.stat().st_size:  # the power failed while it was written, and Lance would refuse to read any
+            file.unlink()
     tags = lance.dataset(str(table), version=version).tags
     if _name(version) not in tags.list():
+        durable = Durable(table)
         tags.create(_name(version), version)
+        durable.keep()
 
 
 def _collect(table: Path, wanted: set[int]) -> None:

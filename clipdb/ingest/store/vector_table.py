@@ -179,6 +179,7 @@ class VectorTable:
                 left.unlink()
             dataset = lance.dataset(str(self.path), version=committed)
             if dataset.latest_version != committed:
+                self._delete_unreadable_versions(committed)
                 dataset.restore()
                 dataset = lance.dataset(str(self.path))
                 self._move_version(dataset.version)
@@ -188,6 +189,16 @@ class VectorTable:
                 f"copy, or ingest into a new index"
             ) from error
         return dataset
+
+    def _delete_unreadable_versions(self, committed: int) -> None:
+        """Delete manifests that were being written when the power failed: Lance reads the newest before all else."""
+        for file in (self.path / "_versions").glob("*.manifest"):
+            version = 2**64 - 1 - int(file.stem)  # Lance counts them down, so that the newest comes first
+            try:
+                if version > committed:
+                    lance.dataset(str(self.path), version=version)
+            except (OSError, ValueError):
+                file.unlink()
 
     def _move_version(self, version: int) -> None:
         """Record that the rows committed last are now found at another version."""

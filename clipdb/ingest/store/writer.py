@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import platform
+import re
 import secrets
 import shutil
 import time
@@ -29,6 +30,7 @@ from clipdb.schema.vectors import unreadable_vectors
 
 # How many times longer than a publication takes, committed work waits for the next: at most a twentieth of a run.
 PUBLISH_EVERY = 20.0
+_LANCE_REFUSED = re.compile(r"LanceError\(IO\): (?P<reason>.+?)(?:, \S+\.rs:\d+:\d+)?$", re.MULTILINE)
 PACKAGES = ("clipdb", "duckdb", "pylance", "torch", "open_clip_torch")
 
 
@@ -200,6 +202,10 @@ def disk_errors(index: Path) -> Iterator[None]:
     except (OSError, duckdb.Error) as error:
         full = getattr(error, "errno", None) == errno.ENOSPC or "no space left" in str(error).lower()
         if not full:
+            if refused := _LANCE_REFUSED.search(str(error)):  # by a file system without links, for example
+                raise ClipdbError(
+                    f"{index} can't be written where it is ({refused['reason']}): copy it to a local disk"
+                ) from error
             raise
         raise ClipdbError(
             f"the disk of {index} is full: what was committed is kept; free some space and run the same command again"
