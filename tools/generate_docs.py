@@ -63,15 +63,37 @@ named query is a method of `db.query` ([Queries](queries.md)), and `clipdb.schem
 PUBLIC = {
     "Open an index": ("open", "Index"),
     "Fill an index": ("ingest_images", "ingest_texts", "span"),
-    "Name heads": ("label", "judge", "review", "Server"),
+    "Name heads": ("label", "judge", "review_cards", "review", "Server"),
     "See where in a picture": ("segment",),
-    "Share": ("export", "import_artefact", "import_spans", "import_labels", "import_reviews", "verify", "upgrade"),
+    "Share": (
+        "export",
+        "export_embeddings",
+        "export_reviews",
+        "import_artefact",
+        "import_spans",
+        "import_labels",
+        "import_reviews",
+        "verify",
+        "upgrade",
+    ),
     "When something is wrong": ("ClipdbError",),
 }
 """The names that the page of Python describes, in its order."""
 
 _MEMBERS = {
-    "Index": ("query", "sql", "rows", "execute", "register", "connection", "engine", "close"),
+    "Index": (
+        "query",
+        "sql",
+        "rows",
+        "execute",
+        "register",
+        "connection",
+        "engine",
+        "stale",
+        "refresh",
+        "cursor",
+        "close",
+    ),
     "Server": (),
 }
 """Of a class that has more, the members to describe."""
@@ -98,8 +120,8 @@ with clipdb.open("index.clipdb") as db:
     db.sql("select * from head_cards(top_n := 3) where layer = $layer", layer=11).pl()
 ```
 
-A result is a DuckDB relation: `.df()`, `.pl()`, `.arrow()`, `.fetchall()`. While an index is open for reading no
-command can write to it, so close it, or open it in a `with` block. `db.engine` is a SQLAlchemy engine over the same
+A result is a DuckDB relation: `.df()`, `.pl()`, `.arrow()`, `.fetchall()`. An open index keeps
+its state, and keeps nobody from writing; `db.refresh()` opens a newer one. `db.engine` is a SQLAlchemy engine over the same
 tables, which are `clipdb.schema.heads` and so on. [Tables and columns](schema.md) says
 what tables, views and macros hold.
 

@@ -74,7 +74,7 @@ def test_info_says_what_is_older_than_the_images(run: Run, copy: Built) -> None:
 
 def test_info_counts_failures(run: Run, copy: Built) -> None:
     change(copy.path, "insert into image_failures values ('a.png', 'truncated', 'r')")
-    assert "1 could not be read: see image_failures" in run("info", index=copy.path).stdout
+    assert "1 could not be read: see `clipdb query images-failed -i" in run("info", index=copy.path).stdout
 
 
 def test_info_of_an_empty_index(run: Run, tmp_path: Path) -> None:
