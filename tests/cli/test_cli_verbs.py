@@ -4,7 +4,6 @@ import json
 import shutil
 from pathlib import Path
 
-import duckdb
 import lance
 import pyarrow as pa
 import pytest
@@ -179,7 +178,8 @@ def test_an_index_of_a_newer_version_is_refused(run: Run, copy: Built) -> None:
 
 
 def test_an_older_index_asks_for_the_upgrade(run: Run, copy: Built) -> None:
-    change(copy.path, "update clipdb_schema set version = 1")
+    with catalog.changing(copy.path) as connection:
+        connection.execute("update clipdb_schema set version = 1")
         connection.execute("create table before as from heads; drop view heads; alter table before rename to heads")
         connection.execute("drop table bases; drop table head_statistics")
     result = run("query", "heads", index=copy.path)
