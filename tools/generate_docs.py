@@ -89,6 +89,7 @@ _MEMBERS = {
         "register",
         "connection",
         "engine",
+        "lancedb",
         "stale",
         "refresh",
         "cursor",
@@ -121,8 +122,8 @@ with clipdb.open("index.clipdb") as db:
 ```
 
 A result is a DuckDB relation: `.df()`, `.pl()`, `.arrow()`, `.fetchall()`. An open index keeps
-its state, and keeps nobody from writing; `db.refresh()` opens a newer one. `db.engine` is a SQLAlchemy engine over the same
-tables, which are `clipdb.schema.heads` and so on. [Tables and columns](schema.md) says
+its state, and keeps nobody from writing; `db.refresh()` opens a newer one. `db.engine` is a SQLAlchemy engine over the
+same tables, which are `clipdb.schema.heads` and so on. [Tables and columns](schema.md) says
 what tables, views and macros hold.
 
 ## Vectors in SQL

@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from clipdb._util.text import without_login
 from clipdb.errors import ClipdbError
-from clipdb.queries.failures import reason
 from clipdb.queries.named.methods import Queries
-from clipdb.queries.named.parameters import require_utf8
 from clipdb.queries.named.sql_files import NamedQuery
-from clipdb.queries.needs import reads_one_model, reads_vector_tables, reads_vectors, with_vectors_listed
-from clipdb.queries.place import OnDisk, Place
-from clipdb.queries.resolve import SAME_SPELLING
-from clipdb.schema.connections import settle
-from clipdb.schema.names import is_url
+from clipdb.queries.needs import with_vectors_listed
+from clipdb.queries.opened import OpenIndex
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from lancedb.table import LanceTable
 
-    from clipdb.models.embedder import Embedder
-    from clipdb.queries.functions.base.context import Context
-    from clipdb.queries.vectors.cache import VectorStore
-    from clipdb.queries.vectors.lance_tables import Vectors
-
-_T = TypeVar("_T")
+    from clipdb.queries.vectors.lance_tables import Kind
 
 
-def no_embedder(_index: Index) -> Embedder:
-    """Refuse what only a model could answer."""
-    raise ClipdbError(
-        "this image or text is not in the index: open it with `clipdb.open`, which can run the model", kind="absent"
-    )
-
-
-class Index:
+class Index(OpenIndex):
     """An index on disk or an exported artefact, open for reading.
 
     Parameters
@@ -77,81 +56,6 @@ class Index:
     (24,)
     2
     """
-
-    def __init__(
-        self,
-        path: str | Path,
-        queries: Sequence[str | Path] = (),
-        model: str | None = None,
-        embedder: Callable[[Index], Embedder] = no_embedder,
-        place: Place | None = None,
-        files: bool = True,
-    ) -> None:
-        self.path = path if is_url(path) else Path(path)
-        self.folders = tuple(Path(folder) for folder in queries)
-        self.files = files
-        self._wanted = self._model = model
-        self._embedder = embedder
-        self._store: VectorStore | None = None
-        self._begin(OnDisk(Path(path)) if place is None else place)
-
-    def _begin(self, place: Place) -> None:
-        self._place: Place = place
-        self.bare_connection = place.connection
-        self.bare_connection.execute(SAME_SPELLING)
-        self._model = self._wanted
-        self._vectors: Vectors | None = None
-        self._context: Context | None = None
-        self._shown = False  # whether SQL sees the vectors as tables
-        self._engine: Engine | None = None
-
-    def __enter__(self) -> Index:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        cause = None if error is None else reason(error, self._context, self._place)
-        self.close()
-        if cause is not None and cause is not error:
-            raise cause from error
-
-    def __repr__(self) -> str:
-        return f"clipdb.open({without_login(str(self.path))!r})"
-
-    def close(self) -> None:
-        """Close the index; results that were not fetched are lost."""
-        settle(self.bare_connection)
-        self._place.close()
-        if self._engine is not None:
-            self._engine.dispose()
-
-    @property
-    def stale(self) -> bool:
-        """Whether a writer has published a newer state of the index since this one was opened."""
-        return self._place.stale
-
-    def refresh(self) -> bool:
-        """Open the newest state in place of this one; results that were not fetched are lost.
-
-        Returns
-        -------
-        bool
-            Whether there was a newer one.
-        """
-        if not self.stale:
-            return False
-        newer = OnDisk(Path(self.path))
-        self.close()
-        self._store = None
-        self._begin(newer)
-        return True
-
-    def cursor(self) -> Index:
-        """Open the same state once more, for another thread, which has to close it: vectors are read only once."""
-        other = Index(self.path, self.folders, self._wanted, self._embedder, self._place.again(), self.files)
-        other._store = self.context.store
-        return other
 
     def sql(self, query: str, **params: Any) -> duckdb.DuckDBPyRelation:
         """Ask in SQL.
@@ -249,73 +153,38 @@ class Index:
         """The named queries, each a method: ``index.query.property(property="colour")``."""
         return Queries(self)
 
-    @property
-    def context(self) -> Context:
-        """The vectors, heads and models behind the table functions; Lance is imported when it is first needed."""
-        if self._context is None:
-            self._context = self._open_vectors()
-        return self._context
+    def lancedb(self, kind: Kind = "images", model: str | None = None) -> LanceTable:
+        """Open the vectors of a model as LanceDB's own table, at this state's version.
 
-    @property
-    def vectors(self) -> Vectors:
-        """The tables of vectors."""
-        if self._vectors is None:
-            self._vectors = self._place.vectors()
-        return self._vectors
+        LanceDB searches with filters and gives pandas, polars and Arrow. The columns are ``image_id`` or ``text_id``,
+        ``embedding``, and one per head: ``l11h3``.
 
-    def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
-        """Return the small pictures that an export has of some images, by image_id; an index has none."""
-        return self._place.thumbnails(image_ids)
+        Parameters
+        ----------
+        kind
+            ``images`` or ``texts``.
+        model
+            Model name; not needed where there is one.
 
-    @property
-    def engine(self) -> Engine:
-        """A SQLAlchemy engine over the catalog; its tables are ``clipdb.schema.heads`` and so on."""
-        if self._engine is None:
-            self._engine = self._place.engine()
-        return self._engine
+        Raises
+        ------
+        ClipdbError
+            If lancedb is not installed, the model has no such vectors, or this is an artefact.
+
+        Examples
+        --------
+        >>> with clipdb.open("mine.clipdb") as db:
+        ...     table = db.lancedb()
+        ...     found = table.search(table.head(1)["l3h0"][0].as_py(), vector_column_name="l3h0").limit(3).to_arrow()
+        ...     table.count_rows(), found.num_rows
+        (12, 3)
+        """
+        name = self.context.model(model or self._model)
+        self.context.store.table(name, kind)  # which says what is missing
+        return self.vectors.lancedb(name, kind)
 
     def bind(self, query: NamedQuery, given: Mapping[str, Any]) -> dict[str, Any]:
         """Work out the value of each of a named query's parameters: see `clipdb.queries.named.binding.bind`."""
         from clipdb.queries.named.binding import bind
 
         return bind(self.bare_connection, query, given, self._model, self.files)
-
-    def prepare(self, query: str, params: Mapping[str, Any] | None = None) -> None:
-        """Open the vectors before the first statement that may read them: Lance is slow to import."""
-        require_utf8((query, *(params or {}).values()))
-        if not reads_vectors(query):
-            return
-        self.context.begin()
-        if reads_vector_tables(query):
-            self._show_vectors()
-        if reads_one_model(query) and self._model is None:
-            self.context.model(None)
-
-    def _show_vectors(self) -> None:
-        """Let SQL see the vectors as tables, and the table functions."""
-        _ = self.context
-        if not self._shown:
-            from clipdb.queries.vectors.lance_tables import register_vectors
-
-            register_vectors(self.bare_connection, self.vectors, self._model)
-            self._shown = True
-
-    def _open_vectors(self) -> Context:
-        from clipdb.queries.functions import register
-        from clipdb.queries.functions.base.context import Context
-
-        embedder = partial(self._embedder, self)
-        context = Context(self.bare_connection, self.vectors, embedder, self._place.unreadable, self._store, self.files)
-        if self._model is not None or len(context.store.models("images")) == 1:
-            self._model = context.model(self._model)
-        register(self.bare_connection, context)
-        return context
-
-    def _explained(self, run: Callable[[], _T]) -> _T:
-        try:
-            return run()
-        except Exception as error:
-            cause = reason(error, self._context, self._place)
-            if cause is error:
-                raise
-            raise cause from error

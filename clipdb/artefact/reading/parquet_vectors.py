@@ -6,7 +6,7 @@ import base64
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import duckdb
 import pyarrow as pa
@@ -27,6 +27,7 @@ class Files(Protocol):
 
     connection: duckdb.DuckDBPyConnection
     manifest: Manifest
+    where: str
 
     def path(self, file: str) -> str:
         """Return where a file of the artefact is."""
@@ -155,6 +156,19 @@ class ParquetVectors:
     def show(self, connection: duckdb.DuckDBPyConnection, name: str, model_id: str, kind: Kind) -> None:
         """See `clipdb.queries.vectors.lance_tables.Vectors`."""
         connection.execute(f"create or replace temp view {name} as {self.open(model_id, kind).sql}")
+
+    def lancedb(self, model_id: str, kind: Kind) -> NoReturn:
+        """Refuse: an artefact's vectors are Parquet.
+
+        Raises
+        ------
+        ClipdbError
+            Always.
+        """
+        raise ClipdbError(
+            f"the vectors of {self._artefact.where} are Parquet files, which LanceDB doesn't open: "
+            f"`clipdb import {self._artefact.where} -i INDEX` makes an index of them"
+        )
 
     def held(self) -> dict[Key, Held]:
         """See `clipdb.queries.vectors.lance_tables.Vectors`; an artefact doesn't tell which run wrote them."""

@@ -15,12 +15,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, require
 from clipdb.schema.catalog import committed_versions
-from clipdb.schema.vectors import images_path, texts_path
+from clipdb.schema.names import vectors_file
+from clipdb.schema.vectors import images_path, texts_path, vectors_path
 
 if TYPE_CHECKING:
     import lance
+    from lancedb.table import LanceTable
 
 Kind = Literal["images", "texts"]
 Key = tuple[str, Kind]
@@ -75,6 +77,15 @@ class Vectors(Protocol):
             If it is not as the index says.
         """
 
+    def lancedb(self, model_id: str, kind: Kind) -> LanceTable:
+        """Open one of them as LanceDB does.
+
+        Raises
+        ------
+        ClipdbError
+            If they are no Lance tables, or lancedb is not installed.
+        """
+
     def held(self) -> dict[Key, Held]:
         """Count what each holds.
 
@@ -113,6 +124,16 @@ class LanceVectors:
     def show(self, connection: duckdb.DuckDBPyConnection, name: str, model_id: str, kind: Kind) -> None:
         """See `Vectors`."""
         connection.register(name, VectorTable(self.open(model_id, kind)))
+
+    def lancedb(self, model_id: str, kind: Kind) -> LanceTable:
+        """See `Vectors`."""
+        table = (
+            require("lancedb", "lancedb")
+            .connect(vectors_path(self._index))
+            .open_table(vectors_file(model_id, kind).removesuffix(".lance"))
+        )
+        table.checkout(self._versions[model_id, kind])
+        return table
 
     def held(self) -> dict[Key, Held]:
         """See `Vectors`. Batches count what they wrote; an image that was run again for another layer is in two."""
