@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs lock clean
 
 demo: .venv/.demo
 	$(BIN)/clipdb demo
@@ -29,9 +29,16 @@ docs: .venv/.dev
 	$(BIN)/python -m pip install --quiet --editable ".[ingest]"
 	touch $@
 
-.venv/.dev: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+# torch by version only, since a machine may bring a build of its own; everything else as it is locked.
+.venv/.dev: .venv/bin/python requirements/dev.txt
+	$(BIN)/python -m pip install --quiet "torch>=2.4" torchvision
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+lock: .venv/.dev
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python tools/lock.py
 
 clean:
 	rm -rf .venv clipdb-demo site
