@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from support import clipdb, done, refused
+from support import change, clipdb, done, refused
+from task_index import build_task
 
 
 def test_what_a_query_needs_and_is_not_given_is_wrong_usage(ready_index: Path) -> None:
@@ -32,3 +33,12 @@ def test_charts_belong_to_named_queries(ready_index: Path) -> None:
 
 def test_a_command_that_reads_as_sql_is_pointed_out(ready_index: Path) -> None:
     assert "`clipdb explain --help`" in refused("query", "explain", "-i", ready_index)
+
+
+def test_ablate_says_how_many_images_it_leaves_out(tmp_path: Path) -> None:
+    task = build_task(tmp_path / "task.clipdb")
+    ask = ("query", "ablate", "--heads", "L1.H0", "--template", "{}", "-i", task.path)
+    assert "note: 3 of 60 images have no label and are left out\n" in clipdb(*ask).stderr
+    assert "note: 3 of 60 images have no label or no colour" in clipdb(*ask, "--groups", "colour").stderr
+    change(task.path, "update images set label = (select min(label) from images) where label is null")
+    assert "left out" not in clipdb(*ask).stderr

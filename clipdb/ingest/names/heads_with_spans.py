@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clipdb._util.notes import note
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.writer import Reader
 
@@ -33,7 +34,11 @@ def chosen_pool(reader: Reader, pool: str | None, model_id: str | None = None) -
         )
     if len(pools) > 1 and DEFAULT_POOL not in pools:
         raise ClipdbError(f"{reader.index} has spans from several pools: choose one with --pool ({', '.join(pools)})")
-    return DEFAULT_POOL if len(pools) > 1 else pools[0]
+    if len(pools) == 1:
+        return str(pools[0])
+    others = ", ".join(name for name in pools if name != DEFAULT_POOL)
+    note(f"note: the pool {DEFAULT_POOL} is used; --pool chooses another that has spans: {others}", warns=False)
+    return DEFAULT_POOL
 
 
 def heads_with_spans(reader: Reader, pool: str, model_id: str | None) -> int:

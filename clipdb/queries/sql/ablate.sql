@@ -20,6 +20,12 @@
 -- $model model required: The model; may be left out where the index has one.
 -- needs: images
 -- interval: control control_low control_high
+-- note: select count(*) filter (value is null) || ' of ' || count(*) || ' images have no ' || $target ||
+--     coalesce(' or no ' || $groups, '') || ' and are left out' from (
+--     select case when $target = 'label' then label else json_extract_string(metadata, '$."' || $target || '"') end ||
+--     case when $groups is null then '' when $groups = 'label' then label
+--     else json_extract_string(metadata, '$."' || $groups || '"') end as value from images
+--     ) having count(*) filter (value is null) > 0
 
 select part, name, images, before, after, control, control_low, control_high, removed, note
 from ablate(
