@@ -94,7 +94,12 @@ class Verbs(Group):
             formatter.write_dl(list(VERBS.items()))
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+def british(token: str) -> str:
+    """Spell an option as clipdb does: ``--labeler`` and ``--license`` are taken, too."""
+    return token.replace("labeler", "labeller").replace("license", "licence")
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": british})
 @click.version_option(__version__, "-V", "--version", prog_name="clipdb")
 def main() -> None:
     """Index what the attention heads of CLIP models write into the embeddings, and ask about it in SQL.

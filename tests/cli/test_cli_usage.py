@@ -20,9 +20,15 @@ def test_empty_arguments_are_named_as_they_were_typed(ready_index: Path, picture
         assert (result.exit_code, result.stderr) == (1, f"Error: {name} is empty\n")
 
 
-def test_american_spelling() -> None:
+def test_american_spelling_of_queries() -> None:
     british, american = (done("query", name, "--help") for name in ("neighbours", "neighbors"))
     assert american == british and "Usage:" in british
+
+
+def test_american_spelling_of_options(ready_index: Path, tmp_path: Path) -> None:
+    assert "by vote" in done("label", "--labeler", "vote", "--pool", "scenes", "-i", ready_index)
+    done("export", tmp_path / "out", "--license", "cc-by-4.0", "-i", ready_index)
+    assert 'license: "cc-by-4.0"' in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_charts_belong_to_named_queries(ready_index: Path) -> None:

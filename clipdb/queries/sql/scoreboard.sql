@@ -16,7 +16,7 @@
 -- $top integer = 5: How many spans to look at.
 -- $level number = 0.95: Coverage of the intervals, between 0 and 1.
 -- needs: labels
--- empty: no head has a clear name, see `clipdb query heads` for the reasons
+-- empty: no head has a name of these models and sources, see `clipdb query heads` for the reasons
 -- interval: entanglement e_low e_high
 -- interval: association a_low a_high
 -- note: select
