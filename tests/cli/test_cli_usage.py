@@ -25,9 +25,9 @@ def test_american_spelling_of_queries() -> None:
     assert american == british and "Usage:" in british
 
 
-def test_american_spelling_of_options(ready_index: Path, tmp_path: Path) -> None:
-    assert "by vote" in done("label", "--labeler", "vote", "--pool", "scenes", "-i", ready_index)
-    done("export", tmp_path / "out", "--license", "cc-by-4.0", "-i", ready_index)
+def test_american_spelling_of_options(own_index: Path, tmp_path: Path) -> None:
+    assert "by vote" in done("label", "--labeler", "vote", "--pool", "scenes", "-i", own_index)
+    done("export", tmp_path / "out", "--license", "cc-by-4.0", "-i", own_index)
     assert 'license: "cc-by-4.0"' in (tmp_path / "out" / "README.md").read_text()
 
 
