@@ -164,13 +164,13 @@ class Index:
         """
         self.prepare(query, params)
         statement = with_vectors_listed(query)
-        return self._explained(lambda: self.bare_connection.sql(statement, params=params or None))
+        return self.explained(lambda: self.bare_connection.sql(statement, params=params or None))
 
     def execute(self, query: str, params: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
         """Run SQL as `sql` does and return the connection, to fetch rows from as they come."""
         self.prepare(query, params)
         statement = with_vectors_listed(query)
-        return self._explained(lambda: self.bare_connection.execute(statement, dict(params) if params else None))
+        return self.explained(lambda: self.bare_connection.execute(statement, dict(params) if params else None))
 
     def rows(self, function: str, **arguments: Any) -> list[dict[str, Any]]:
         """Call a table function without SQL: the quickest way to ask a question again and again.
@@ -200,7 +200,7 @@ class Index:
         context = self.context
         if self._model is not None and "model" in found.parameters:
             arguments = {"model": self._model} | arguments
-        return self._explained(lambda: found.rows(context, arguments))
+        return self.explained(lambda: found.rows(context, arguments))
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -278,6 +278,16 @@ class Index:
         if reads_one_model(query) and self._model is None:
             self.context.model(None)
 
+    def explained(self, run: Callable[[], _T]) -> _T:
+        """Do something with the index's connection, and raise what is behind an error of DuckDB's, if that is known."""
+        try:
+            return run()
+        except Exception as error:
+            cause = reason(error, self._context, self._place)
+            if cause is error:
+                raise
+            raise cause from error
+
     def _show_vectors(self) -> None:
         """Let SQL see the vectors as tables, and the table functions."""
         _ = self.context
@@ -297,12 +307,3 @@ class Index:
             self._model = context.model(self._model)
         register(self.bare_connection, context)
         return context
-
-    def _explained(self, run: Callable[[], _T]) -> _T:
-        try:
-            return run()
-        except Exception as error:
-            cause = reason(error, self._context, self._place)
-            if cause is error:
-                raise
-            raise cause from error
