@@ -172,7 +172,7 @@ def _ask_untrusted(sql: str, index: Path | str, output: Output, model: str | Non
 
     with Sandbox(index, model, spare=False) as sandbox:
         answer = sandbox.ask(sql)
-    write_rows(answer.names, answer.rows, output, json_columns=[kind == "JSON" for kind in answer.types])
+    write_rows(answer.names, answer.rows, output, None, [kind == "JSON" for kind in answer.types])
     if answer.cut:
         most = f"{ROWS:,} rows and {BYTES // 1_000_000} MB"
         say(f"note: cut after {counted(len(answer.rows), 'row')}: untrusted SQL gets {most} at most", err=True)

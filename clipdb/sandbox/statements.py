@@ -17,6 +17,7 @@ from clipdb._util.text import quoted
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions import functions
 from clipdb.queries.named.parameters import require_utf8
+from clipdb.queries.vectors.lance_tables import SHORT
 from clipdb.sandbox.limits import LETTERS
 from clipdb.schema import views
 
@@ -67,7 +68,8 @@ class Statements:
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._tables: set[Name] = set()
+        # The vectors of one model, too, where there are several: the index then says which to choose from.
+        self._tables: set[Name] = {("", "", name) for name in SHORT.values()}
         for database, schema, name in connection.execute(_RELATIONS).fetchall():
             self._tables.add((database.lower(), schema.lower(), name.lower()))
             if database != "vectors":

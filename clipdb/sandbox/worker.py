@@ -112,15 +112,17 @@ class Worker:
             pass
 
     def _answer(self) -> Answer:
-        names, types, rows = [], [], []
+        names: list[str] = []
+        types: list[str] = []
+        rows: list[tuple[Any, ...]] = []
         while "spent" not in (message := self._read()):
-            if isinstance(message, list):
+            if isinstance(message, list) and len(rows) < ROWS:
                 rows.append(tuple(message))
             else:
                 names, types = message["names"], message["types"]
         self._spent = message["spent"] is not False
         _raise(message)
-        if {*map(type, names), *map(type, types)} - {str} or {*map(len, rows)} - {len(names)} or len(rows) > ROWS:
+        if {*map(type, names), *map(type, types)} - {str} or {*map(len, rows)} - {len(names)}:
             raise ValueError("this is no answer")
         return Answer(names, types, rows, bool(message["cut"]))
 

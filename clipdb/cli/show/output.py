@@ -80,7 +80,7 @@ def write_rows(
     names: Sequence[str],
     rows: Sequence[Row],
     output: Output,
-    intervals: Sequence[Interval] = (),
+    intervals: Sequence[Interval] | None = (),
     json_columns: Sequence[bool] | None = None,
 ) -> None:
     """Write rows that Python has.
@@ -92,7 +92,8 @@ def write_rows(
     output
         Form and place.
     intervals
-        Columns of a figure and of the ends of its interval, which a table for people shows as one.
+        Columns of a figure and of the ends of its interval, which a table for people shows as one; None for SQL of a
+        person's own, which has every column that it asks for.
     json_columns
         Which columns are JSON as text; none by default.
 
