@@ -115,11 +115,13 @@ class Worker:
         names: list[str] = []
         types: list[str] = []
         rows: list[tuple[Any, ...]] = []
-        while "spent" not in (message := self._read()):
-            if isinstance(message, list) and len(rows) < ROWS:
+        while isinstance(message := self._read(), list) or "names" in message:
+            if not isinstance(message, list):
+                names, types = message["names"], message["types"]
+            elif len(rows) < ROWS:
                 rows.append(tuple(message))
             else:
-                names, types = message["names"], message["types"]
+                raise ValueError("these are too many rows")
         self._spent = message["spent"] is not False
         _raise(message)
         if {*map(type, names), *map(type, types)} - {str} or {*map(len, rows)} - {len(names)}:

@@ -88,6 +88,7 @@ FEATURES = [
     "lateral neighbours(heads.model_id, heads.name, asked.image_id, k := 1) as near where layer = 2 order by all",
     "select " + "(" * 5000 + "1" + ")" * 5000,
     "select 'FROM read_text(''/etc/passwd'')' as read_text -- from pandas_scan(null)",
+    "select 'spent' as spent, 'names' as names, 'error' as error",
     "select name as getenv from heads order by 1 /* ; */ ;",
 ]
 
