@@ -109,7 +109,7 @@ def command(
     A word is a query's name (`clipdb query heads`, `clipdb query heads --help`); its first parameter may follow without
     its option (`clipdb query property colour`). Anything else is SQL, which DuckDB runs on the index opened for reading
     (`clipdb query "select * from heads"`); `-` reads the SQL from stdin. SQL has no row limit of its own, and
-    reaches no other files and no network unless --files is given.
+    reaches no other files and no network unless --files is given. SQL that somebody else wrote is for --untrusted.
 
     Options may stand before the name or after it, --queries only before.
     """

@@ -29,7 +29,7 @@ _SETTINGS = (
     f"max_expression_depth = {DEEPEST}",
 )
 # After these a database may not be as it was.
-_LASTING = (duckdb.OutOfMemoryException, duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException)
+_LASTING = (duckdb.FatalException, duckdb.InternalException, duckdb.InterruptException)
 
 
 class LockedIndex:
@@ -102,5 +102,8 @@ class LockedIndex:
             return TOO_LONG
         if isinstance(error, ClipdbError):
             return str(error)
-        self.spent = not isinstance(error, duckdb.Error) or isinstance(error, _LASTING)
-        return TOO_LARGE if isinstance(error, duckdb.OutOfMemoryException | MemoryError) else first_line(error)
+        text = first_line(error)
+        # What a function of clipdb's raises, DuckDB passes on in words.
+        large = isinstance(error, duckdb.OutOfMemoryException | MemoryError) or "MemoryError:" in text
+        self.spent = large or not isinstance(error, duckdb.Error) or isinstance(error, _LASTING)
+        return TOO_LARGE if large else text

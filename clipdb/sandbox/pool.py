@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -31,7 +32,7 @@ class Sandbox:
     Raises
     ------
     ClipdbError
-        If the index is a URL.
+        If the index is a URL, or this system is not Linux.
 
     Examples
     --------
@@ -44,6 +45,8 @@ class Sandbox:
     def __init__(self, index: str | Path, model: str | None = None, at_once: int = 4, spare: bool = True) -> None:
         if is_url(index):
             raise ClipdbError(f"{index} is a URL, and untrusted SQL has no network: get the export and name its folder")
+        if sys.platform != "linux":  # others don't hold a process to its memory, nor tell how much it has
+            raise ClipdbError("untrusted SQL runs on Linux only")
         self._path = Path(index).absolute()
         self._model = model
         self._spare = spare

@@ -30,11 +30,12 @@ TABLE_FUNCTIONS = {"unnest", "range", "generate_series", "json_each", "json_tree
 REFUSED = {
     # They tell of the process or what others asked, or change it.
     *("current_setting", "getvariable", "getenv", "current_query", "write_log", "nextval", "currval", "setseed"),
+    *("get_block_size", "format_type"),
     # They parse or plan SQL, which would be looked up in no list.
     *("json_serialize_sql", "json_serialize_plan", "json_deserialize_sql"),
     # They read the state of an aggregate from any bytes.
     *("combine", "finalize"),
-    *("sleep_ms", "pg_sleep"),
+    "sleep_ms",
     # They make any size of a number, or take the square of a text's length, and no interrupt stops them.
     *("repeat", "lpad", "rpad", "printf", "bar", "bitstring", "list_resize", "array_resize"),
     *("levenshtein", "editdist3", "damerau_levenshtein", "jaro_similarity", "jaro_winkler_similarity"),
@@ -48,7 +49,8 @@ _KINDS = {
     *("ORDER_MODIFIER", "LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER", "DISTINCT_MODIFIER"),
     *("ORDER_DEFAULT", "ASCENDING", "DESCENDING"),
 }
-_INTERNAL = ("clipdb_", "__internal_")  # what clipdb's table functions and DuckDB's optimiser call
+# What clipdb's table functions and DuckDB's optimiser call, and what tells of the database, as PostgreSQL calls it.
+_REFUSED_BEGINNINGS = ("clipdb_", "__internal_", "pg_")
 _RELATIONS = (
     "select database_name, schema_name, table_name from duckdb_tables() where not internal "
     "union all select database_name, schema_name, view_name from duckdb_views() where not internal"
@@ -133,7 +135,7 @@ def _not_parsed(found: dict[str, Any]) -> str:
 
 def _check_function(node: dict[str, Any]) -> None:
     name = node["function_name"].lower()
-    if name in REFUSED or name.startswith(_INTERNAL) or node.get("export_state"):
+    if name in REFUSED or name.startswith(_REFUSED_BEGINNINGS) or node.get("export_state"):
         raise ClipdbError(f"untrusted SQL may not call {quoted(name)}")
 
 

@@ -56,6 +56,8 @@ class Worker:
     """
 
     def __init__(self, path: Path, model: str | None) -> None:
+        self._path = path
+        self._state = snapshots.newest(path)  # or an older one, if a newer one is published while the process opens it
         program = _PROGRAM.format(path=[str(Path(folder).absolute()) for folder in sys.path])
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-c", program],
@@ -66,8 +68,6 @@ class Worker:
             cwd="/",
             start_new_session=True,  # Ctrl-C is for those who ask
         )
-        self._path = path
-        self._state = snapshots.newest(path)
         self._spent = self._open = False
         self._killed: str | None = None
         self._left = 2 * BYTES

@@ -126,6 +126,7 @@ HIDDEN = [
     "with duckdb_views as (select 1) from main.duckdb_views",
     "select (with duckdb_views as (select 1) select 1) from duckdb_views",
     "from (from pandas_scan(null)) pivot (count(*) for layer in (1, 2))",
+    "from heads pivot (count(*) for layer in (1, 2)), (from duckdb_settings)",
     "from heads pivot (sum((select count(*) from pandas_scan(null))) for layer in (1, 2))",
     "from read_text('/etc/passwd') pivot (count(*) for filename in ('a'))",
     "pivot read_text('/etc/passwd') on filename in ('a') using count(*)",
@@ -164,7 +165,8 @@ _FUNCTIONS = (
     "jaro_similarity('a', 'b')", "jaro_winkler_similarity('a', 'b')", "list_transform(['a'], lambda x: getenv(x))",
     "[getenv(x) for x in ['HOME']]", "sum(nextval('a')) over ()", "max(1) filter (where getenv('a') = '')",
     "cast(getenv('HOME') as varchar)", "coalesce(null, getenv('HOME'))", "{'a': getenv('HOME')}",
-    "row(1, getenv('HOME'))", "(lambda x: getenv(x))", "struct_pack(a := getenv('HOME'))",
+    "pg_get_viewdef(1)", "pg_get_constraintdef(1)", "format_type(1, 1)",
+    "get_block_size('a')", "row(1, getenv('HOME'))", "(lambda x: getenv(x))", "struct_pack(a := getenv('HOME'))",
 )  # fmt: skip
 
 FUNCTIONS = [f"select {called}" for called in _FUNCTIONS] + ["select 1 order by getenv('HOME')"]
