@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 from built_index import Built
+from escapes import SECRET
 from written_artefact import write_built
 
 from clipdb.sandbox import Sandbox
-
-SECRET = "the secret of the machine"
 
 
 @pytest.fixture(scope="session")

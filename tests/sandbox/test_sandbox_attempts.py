@@ -7,8 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from attempts import FUNCTIONS, HIDDEN, STATEMENTS, SUBJECTS, TABLE_FUNCTIONS, TABLES
-from conftest import SECRET
+from escapes import FUNCTIONS, HIDDEN, SECRET, STATEMENTS, SUBJECTS, TABLE_FUNCTIONS, TABLES
 
 from clipdb.errors import ClipdbError
 from clipdb.sandbox import Sandbox

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+SECRET = "the secret of the machine"
+"""What is in every file outside of the index."""
+
 _READERS = (
     "read_text('FOLDER/secret.txt')", "read_blob('FOLDER/secret.txt')", "read_csv('FOLDER/secret.csv')",
     "read_csv_auto('FOLDER/secret.csv')", "read_json('FOLDER/secret.json')", "read_json_auto('FOLDER/secret.json')",
