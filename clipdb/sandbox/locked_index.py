@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Generator, Iterator
 
@@ -13,7 +14,17 @@ from clipdb._util.text import first_line
 from clipdb.api.opening import open as open_index
 from clipdb.errors import ClipdbError
 from clipdb.queries.file_access import lock_files
-from clipdb.sandbox.limits import BYTES, ROWS, SECONDS, TOO_LARGE, TOO_LONG, limit_process, limit_question
+from clipdb.sandbox.limits import (
+    BYTES,
+    MEMORY,
+    ROWS,
+    SECONDS,
+    TOO_LARGE,
+    TOO_LONG,
+    limit_process,
+    limit_question,
+    resident,
+)
 from clipdb.sandbox.statements import DEEPEST, Statements
 
 _SETTINGS = (
@@ -75,6 +86,7 @@ class LockedIndex:
             problem = self._problem(error)
         timer.cancel()
         timer.join()
+        self.spent |= resident(os.getpid()) > MEMORY // 2  # with vectors that it keeps, say: the next one needs room
         yield json.dumps({"cut": cut, "error": problem, "spent": self.spent})
 
     def _rows(self, sql: str) -> Generator[str, None, bool]:

@@ -56,8 +56,7 @@ _RELATIONS = (
     "union all select database_name, schema_name, view_name from duckdb_views() where not internal"
 )
 
-Name = tuple[str, str, str]
-"""Database, schema and name, lower case; empty where a statement doesn't say."""
+_NAME = ("catalog_name", "schema_name", "table_name")  # of a table, lower case; empty where a statement doesn't say
 
 
 class Statements:
@@ -71,7 +70,7 @@ class Statements:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         # The vectors of one model, too, where there are several: the index then says which to choose from.
-        self._tables: set[Name] = {("", "", name) for name in SHORT.values()}
+        self._tables = {("", "", name) for name in SHORT.values()}
         for database, schema, name in connection.execute(_RELATIONS).fetchall():
             self._tables.add((database.lower(), schema.lower(), name.lower()))
             if database != "vectors":
@@ -101,9 +100,9 @@ class Statements:
             elif kind == "SHOW_REF" and "table_name" in node:
                 raise ClipdbError("untrusted SQL may not list what there is: `describe NAME` shows the columns of one")
             elif kind == "BASE_TABLE":
-                table = tuple(node.get(f"{part}_name", "").lower() for part in ("catalog", "schema", "table"))
-                if table not in {("", "", cte) for cte in ctes}:
-                    _require(table, self._tables)
+                database, schema, name = (node.get(part, "").lower() for part in _NAME)
+                if database or schema or name not in ctes:
+                    _require((database, schema, name), self._tables)
 
     def _parsed(self, sql: str) -> Any:
         if len(sql) > LETTERS:

@@ -103,7 +103,8 @@ class Worker:
                 return self._answer()
         except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
             self._spent = True
-            raise ClipdbError(self._killed or "the SQL ended the process that ran it") from error
+            problem = self._killed or "the SQL ended the process that ran it"
+            raise ClipdbError(problem if self._open else "no process for untrusted SQL could be started") from error
 
     def end(self) -> None:
         """Kill the process."""

@@ -72,6 +72,22 @@ def test_settings_hold_by_themselves(place: Path, outside: Path) -> None:
     assert not list(outside.glob("out*")) and not list(outside.glob("new*"))
 
 
+FULL = """
+import sys
+from clipdb.sandbox.locked_index import LockedIndex
+index = LockedIndex(sys.argv[1], None)
+print(*index.answer("select 1"))
+kept = b"a" * 1_200_000_000
+print(*index.answer("select 1"))
+"""
+
+
+def test_a_process_that_keeps_much_is_not_asked_again(one_index: Path) -> None:
+    asked = [sys.executable, "-c", FULL, str(one_index)]
+    ran = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert [line.endswith('"spent": true}') for line in ran.stdout.splitlines()] == [False, True], ran.stdout
+
+
 LIES = [
     "import pickle, sys; sys.stdout.buffer.write(pickle.dumps({'error': None}))",
     "print('{\"error\": null}'); print('[' * 100000, flush=True); input()",
