@@ -172,7 +172,39 @@ _FUNCTIONS = (
     "get_block_size('a')", "row(1, getenv('HOME'))", "(lambda x: getenv(x))", "struct_pack(a := getenv('HOME'))",
 )  # fmt: skip
 
-FUNCTIONS = [f"select {called}" for called in _FUNCTIONS] + ["select 1 order by getenv('HOME')"]
+_CLAUSES = [
+    "unpivot (select 1 as a) on getenv('x')",
+    "unpivot (select 1 as a) on columns(x -> getenv('a') = x)",
+    "pivot heads on layer in (1) using count(*) filter (where getenv('x')='') group by model_id",
+    "select columns(lambda c: getenv(c) = 'a') from heads",
+    "select * replace (getenv('a') as layer) from heads",
+    "select 1 group by all having getenv('a') = ''",
+    "select layer from heads group by cube (getenv('a'))",
+    "select count(distinct getenv('a')) from heads",
+    "select first(layer order by getenv('a')) from heads",
+    "select sum(layer) over (order by layer range between getenv('a') preceding and current row) from heads",
+    "select getenv('a') -> 'b'",
+    "select x.y.getenv('b') from heads",
+    "select lag(layer, 1, getenv('a')::int) over () from heads",
+    "select interval (getenv('a')) day",
+    "select try_cast(getenv('a') as int)",
+    "select -getenv('a')",
+    "select getenv('a') is null",
+    "select not getenv('a')",
+    "select getenv('a') like 'x' escape '!'",
+    "select 'a' similar to getenv('a')",
+    "select grouping(getenv('a')) from heads group by 1",
+    "select exists(select getenv('a'))",
+    "with a as materialized (select getenv('x')) select 1",
+    "select * from heads, unnest([getenv('a')])",
+    "from range(getenv('a')::int)",
+    "from scoreboard(top_n := getenv('a')::int)",
+    "select alias(getenv('a'))",
+    "select 1 from heads limit getenv('a')::int",
+    "select 1 from heads offset getenv('a')::int",
+]
+
+FUNCTIONS = [*_CLAUSES, "select 1 order by getenv('HOME')"] + [f"select {called}" for called in _FUNCTIONS]
 
 STATEMENTS = [
     "copy (select 1) to 'FOLDER/out.csv'", "copy heads to 'FOLDER/out.parquet'", "copy heads from 'FOLDER/secret.csv'",
