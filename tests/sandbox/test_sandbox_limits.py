@@ -30,9 +30,7 @@ LARGE = [
     "select string_agg(image_id) over () from images, range(3000)",
     "select list_transform(range(1000000000), lambda x: x)",
     "select 1 from range(1000000000) order by hash(range)",
-    "with recursive r(n) as (select 'x' union all select n || n from r) select max(len(n)) from r",
     "select format('{:>2000000000}', 'x')",
-    "select list_transform(range(30000), lambda x: range(30000))",
 ]
 
 
@@ -64,7 +62,7 @@ def test_large_questions_end(one_index: Path) -> None:
         assert sandbox.ask("select 1").rows == [(1,)]
         return str(error.value)
 
-    with Sandbox(one_index, at_once=2) as sandbox, ThreadPoolExecutor(2) as threads:
+    with Sandbox(one_index, at_once=2, spare=False) as sandbox, ThreadPoolExecutor(2) as threads:
         problems = list(threads.map(problem, LARGE))
     assert TOO_LARGE in problems and set(problems) <= {TOO_LARGE, TOO_LONG}, problems  # the clock may be first
 

@@ -115,9 +115,9 @@ def test_a_process_that_lies_is_believed_nothing(one_index: Path, lie: str, monk
     asked.end()
 
 
-def test_threads_ask_at_once(place: Path) -> None:
+def test_threads_ask_at_once(one_index: Path) -> None:
     before = _processes()
-    with Sandbox(place, at_once=3) as sandbox, ThreadPoolExecutor(8) as threads:
+    with Sandbox(one_index, at_once=3) as sandbox, ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda n: sandbox.ask(f"select {n}, count(*) from heads").rows, range(40)))
         assert answers == [[(n, 6)] for n in range(40)]
         assert len(_processes()) - len(before) <= 4
@@ -139,7 +139,7 @@ def test_a_spare_process_is_ready_when_one_dies(one_index: Path) -> None:
 
 def test_answers_are_of_the_newest_state(tmp_path: Path) -> None:
     built = build(tmp_path / "own.clipdb")
-    with Sandbox(built.path) as sandbox:
+    with Sandbox(built.path, spare=False) as sandbox:
         assert sandbox.ask("select count(*) from labels where property = 'new'").rows == [(0,)]
         change(built.path, "update labels set property = 'new'")
         assert sandbox.ask("select count(*) > 0 from labels where property = 'new'").rows == [(True,)]
@@ -164,9 +164,9 @@ def test_processes_end_with_the_one_that_asks(one_index: Path) -> None:
 def test_what_can_t_be_asked_is_named(tmp_path: Path) -> None:
     with pytest.raises(ClipdbError, match="untrusted SQL has no network"):
         Sandbox("https://example.org/export")
-    with Sandbox(tmp_path / "none") as sandbox, pytest.raises(ClipdbError, match="no index at "):
+    with Sandbox(tmp_path / "none", spare=False) as sandbox, pytest.raises(ClipdbError, match="no index at "):
         sandbox.ask("select 1")
-    with Sandbox(tmp_path) as sandbox, pytest.raises(ClipdbError, match="is not an index"):
+    with Sandbox(tmp_path, spare=False) as sandbox, pytest.raises(ClipdbError, match="is not an index"):
         sandbox.ask("select 1")
 
 
