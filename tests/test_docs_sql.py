@@ -46,7 +46,7 @@ def test_python_runs_as_it_stands(ready_index: Path, tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert blocks
+    names: dict[str, object] = {}
     for block in blocks:
-        names: dict[str, object] = {}
         exec(block, names)
-        assert names["alike"] is not None
+    assert names["alike"] is not None and names["answer"] is not None

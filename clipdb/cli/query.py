@@ -11,8 +11,16 @@ from typing import Any
 
 import click
 
+from clipdb._util.text import counted
 from clipdb.api.opening import open as open_index
-from clipdb.cli.options.common import PICTURE, files_option, output_options, readable_option, require_matplotlib
+from clipdb.cli.options.common import (
+    PICTURE,
+    files_option,
+    output_options,
+    readable_option,
+    require_matplotlib,
+    untrusted_option,
+)
 from clipdb.cli.options.model_options import weights_option
 from clipdb.cli.show.form import Output
 from clipdb.cli.show.messages import Group, say
@@ -83,6 +91,7 @@ class Questions(Group):
 @readable_option
 @output_options
 @files_option
+@untrusted_option
 @click.option(
     "--queries",
     type=click.Path(path_type=Path),
@@ -95,14 +104,20 @@ class Questions(Group):
 @click.option("--list", "listing", is_flag=True, help="List the named queries.")
 @click.pass_context
 def command(
-    ctx: click.Context, index: Path | str, output: Output, files: bool, queries: tuple[Path, ...], listing: bool
+    ctx: click.Context,
+    index: Path | str,
+    output: Output,
+    files: bool,
+    untrusted: bool,
+    queries: tuple[Path, ...],
+    listing: bool,
 ) -> None:
     """Ask an index, or an export of one, by the name of a query or in SQL.
 
     A word is a query's name (`clipdb query heads`, `clipdb query heads --help`); its first parameter may follow without
     its option (`clipdb query property colour`). Anything else is SQL, which DuckDB runs on the index opened for reading
     (`clipdb query "select * from heads"`); `-` reads the SQL from stdin. SQL has no row limit of its own, and
-    reaches no other files and no network unless --files is given.
+    reaches no other files and no network unless --files is given. SQL that somebody else wrote is for --untrusted.
 
     Options may stand before the name or after it, --queries only before.
     """
@@ -112,6 +127,8 @@ def command(
         found = [find_query(name, queries) for name in query_names(queries)]
         write_rows(("query", "answers"), [(usage(query, short=True), query.title) for query in found], output)
         ctx.exit()
+    if untrusted and ctx.invoked_subcommand != _sql.name:
+        raise ClipdbError("--untrusted is for SQL, and this is the name of a query, which is trusted")
 
 
 @click.command("SQL", cls=_Sql, short_help="Run SQL.")
@@ -119,9 +136,18 @@ def command(
 @readable_option
 @output_options
 @files_option
+@untrusted_option
 @click.option("--model", metavar="MODEL", help="The model that image_vectors and text_vectors stand for.")
 @weights_option
-def _sql(sql: str, index: Path | str, output: Output, files: bool, model: str | None, checkpoint: Path | None) -> None:
+def _sql(
+    sql: str,
+    index: Path | str,
+    output: Output,
+    files: bool,
+    untrusted: bool,
+    model: str | None,
+    checkpoint: Path | None,
+) -> None:
     """Run SQL on the index, opened for reading; `-` reads it from stdin."""
     from clipdb.cli.show.output import write_result
     from clipdb.queries.file_access import files_as_allowed
@@ -134,12 +160,32 @@ def _sql(sql: str, index: Path | str, output: Output, files: bool, model: str | 
         raise ClipdbError('the SQL is empty: try `clipdb query "select * from heads limit 5"`')
     if sql.lower() == "explain":
         raise ClipdbError("explain is a command of its own: see `clipdb explain --help`")
+    if untrusted:
+        if files or checkpoint is not None:
+            raise ClipdbError("--untrusted reads no files and runs no models: leave --files and --checkpoint out")
+        _ask_untrusted(sql, index, output, model)
+        return
     with open_index(index, model=model, checkpoint=checkpoint) as opened, files_as_allowed(opened, sql, files):
         rows = write_result(opened.execute(sql), output)
     short = _SHORT_ID.search(sql)
     if short and not rows:
         advice = f"compare with starts_with(image_id, {short[0]})"
         say(f"note: an id has 64 letters, of which tables show the first 12: {advice}", err=True)
+
+
+def _ask_untrusted(sql: str, index: Path | str, output: Output, model: str | None) -> None:
+    from clipdb.cli.show.output import write_rows
+    from clipdb.sandbox import Sandbox
+    from clipdb.sandbox.limits import BYTES, ROWS
+
+    with Sandbox(index, model, spare=False) as sandbox:
+        answer = sandbox.ask(sql)
+    write_rows(answer.names, answer.rows, output, None, [kind == "JSON" for kind in answer.types])
+    if answer.cut:
+        most = f"{ROWS:,} rows and {BYTES // 1_000_000} MB"
+        say(f"note: cut after {counted(len(answer.rows), 'row')}: untrusted SQL gets {most} at most", err=True)
+    elif not answer.rows and output.format == "table":
+        say("No rows.", err=True)
 
 
 def _named(query: NamedQuery) -> click.Command:

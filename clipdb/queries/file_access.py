@@ -45,7 +45,7 @@ def files_as_allowed(index: Index, query: str, files: bool) -> Iterator[None]:
         raise ClipdbError("pandas_scan can't be called from SQL: name a table or a view instead")
     index.prepare(query)
     if not files:
-        _lock(index)
+        lock_files(index)
     try:
         for statement in index.bare_connection.extract_statements(query):
             if _is_of_files(statement, query):
@@ -59,7 +59,7 @@ def files_as_allowed(index: Index, query: str, files: bool) -> Iterator[None]:
         raise ClipdbError(REFUSED) from error
 
 
-def _lock(index: Index) -> None:
+def lock_files(index: Index) -> None:
     """Turn DuckDB's access to anything but the open index off; it can't be turned on again."""
     connection = index.bare_connection
     if is_url(index.path):

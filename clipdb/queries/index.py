@@ -81,13 +81,13 @@ class Index(OpenIndex):
         """
         self.prepare(query, params)
         statement = with_vectors_listed(query)
-        return self._explained(lambda: self.bare_connection.sql(statement, params=params or None))
+        return self.explained(lambda: self.bare_connection.sql(statement, params=params or None))
 
     def execute(self, query: str, params: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
         """Run SQL as `sql` does and return the connection, to fetch rows from as they come."""
         self.prepare(query, params)
         statement = with_vectors_listed(query)
-        return self._explained(lambda: self.bare_connection.execute(statement, dict(params) if params else None))
+        return self.explained(lambda: self.bare_connection.execute(statement, dict(params) if params else None))
 
     def rows(self, function: str, **arguments: Any) -> list[dict[str, Any]]:
         """Call a table function without SQL: the quickest way to ask a question again and again.
@@ -117,7 +117,7 @@ class Index(OpenIndex):
         context = self.context
         if self._model is not None and "model" in found.parameters:
             arguments = {"model": self._model} | arguments
-        return self._explained(lambda: found.rows(context, arguments))
+        return self.explained(lambda: found.rows(context, arguments))
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:

@@ -170,7 +170,8 @@ class OpenIndex:
         register(self.bare_connection, context)
         return context
 
-    def _explained(self, run: Callable[[], _T]) -> _T:
+    def explained(self, run: Callable[[], _T]) -> _T:
+        """Do something with the index's connection, and raise what is behind an error of DuckDB's, if that is known."""
         try:
             return run()
         except Exception as error:

@@ -60,6 +60,11 @@ def files_option(function: _F) -> _F:
     return _shared(function, "files", lambda ctx: bool(_meta(ctx, "files")), [_FILES])
 
 
+def untrusted_option(function: _F) -> _F:
+    """Add ``--untrusted`` to a command that runs SQL; the function takes it as ``untrusted: bool``."""
+    return _shared(function, "untrusted", lambda ctx: bool(_meta(ctx, "untrusted")), [_UNTRUSTED])
+
+
 def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
     """Keep a value where commands and their groups find it; one that was typed stays over an environment variable."""
     typed = ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
@@ -140,6 +145,13 @@ _FILES = _option(
     is_flag=True,
     default=None,
     help="Let the SQL read and write files, attach databases and use the network.",
+)
+_UNTRUSTED = _option(
+    "--untrusted",
+    type=bool,
+    is_flag=True,
+    default=None,
+    help="Run somebody else's SQL: one SELECT, in a process that reads only the index, for 5 s.",
 )
 _LIMIT = _option("--limit", "-n", type=click.IntRange(min=0), help="Print at most this many rows; 0 for all.")
 _COLUMNS = _option(

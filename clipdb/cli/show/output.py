@@ -76,8 +76,14 @@ def write_result(result: duckdb.DuckDBPyConnection, output: Output, query: Named
     return rows.count
 
 
-def write_rows(names: Sequence[str], rows: Sequence[Row], output: Output, intervals: Sequence[Interval] = ()) -> None:
-    """Write rows that Python made.
+def write_rows(
+    names: Sequence[str],
+    rows: Sequence[Row],
+    output: Output,
+    intervals: Sequence[Interval] | None = (),
+    json_columns: Sequence[bool] | None = None,
+) -> None:
+    """Write rows that Python has.
 
     Parameters
     ----------
@@ -86,13 +92,17 @@ def write_rows(names: Sequence[str], rows: Sequence[Row], output: Output, interv
     output
         Form and place.
     intervals
-        Columns of a figure and of the ends of its interval, which a table for people shows as one.
+        Columns of a figure and of the ends of its interval, which a table for people shows as one; None for SQL of a
+        person's own, which has every column that it asks for.
+    json_columns
+        Which columns are JSON as text; none by default.
 
     Raises
     ------
     ClipdbError
         If the file can't be written, or a column that was chosen is not there.
     """
+    names = _unique(names)
     if output.limit:
         rows = rows[: output.limit]
     chosen = _chosen(names, output)
@@ -100,10 +110,10 @@ def write_rows(names: Sequence[str], rows: Sequence[Row], output: Output, interv
         import pyarrow as pa
 
         columns = [pa.array([row[place] for row in rows]) for place in range(len(names))]
-        _save_parquet(pa.table(columns, names=list(names)).select(chosen), output)
+        _save_parquet(pa.table(columns, names=names).select(chosen), output)
         return
     with _stream(output.path) as stream:
-        _write(names, chosen, iter(rows), [False] * len(names), output, stream, intervals)
+        _write(names, chosen, iter(rows), json_columns or [False] * len(names), output, stream, intervals)
 
 
 def _chosen(names: Sequence[str], output: Output) -> list[int]:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 Kind = Literal["images", "texts"]
 Key = tuple[str, Kind]
 
-_SHORT: dict[Kind, str] = {"images": "image_vectors", "texts": "text_vectors"}
+SHORT: dict[Kind, str] = {"images": "image_vectors", "texts": "text_vectors"}
+"""What SQL calls the vectors of the one model."""
 
 
 class Table(Protocol):
@@ -210,7 +211,7 @@ def register_vectors(connection: duckdb.DuckDBPyConnection, vectors: Vectors, mo
         connection.execute(f"create schema if not exists vectors.{schema}")
         connection.execute(f"create or replace view vectors.{schema}.{kind} as select * from temp.{source}")
         if model == model_id:
-            connection.execute(f"create or replace temp view {_SHORT[kind]} as select * from temp.{source}")
+            connection.execute(f"create or replace temp view {SHORT[kind]} as select * from temp.{source}")
 
 
 def _is_half_list(kind: pa.DataType) -> bool:

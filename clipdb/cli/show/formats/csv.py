@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
+from clipdb._util.json_values import as_json
 from clipdb._util.text import escaped
-from clipdb.cli.show.formats._values import Row, plain
+from clipdb.cli.show.formats._values import Row
 
 SUFFIXES = (".csv",)
 
@@ -40,7 +41,7 @@ def _csv_cell(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list | tuple):
-        return escaped(json.dumps(plain(value), ensure_ascii=False))
+        return escaped(json.dumps(as_json(value), ensure_ascii=False))
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    return value if value is None or isinstance(value, decimal.Decimal) else plain(value)
+    return value if value is None or isinstance(value, decimal.Decimal) else as_json(value)
