@@ -25,7 +25,7 @@ import openai
 from measure import alternate, report
 
 from clipdb.ingest.names.llm.client import Question
-from clipdb.ingest.names.llm.naming import Naming, label_by_llm, plan
+from clipdb.ingest.names.llm.head_naming import Naming, label_by_llm, plan
 from clipdb.ingest.names.llm.server import Server
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Reader, Writer

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clipdb import schema
     from clipdb.api.describing import ingest_images, ingest_texts, span
-    from clipdb.api.embeddings import export_embeddings
+    from clipdb.api.exporting_embeddings import export_embeddings
     from clipdb.api.importing import import_artefact, import_labels, import_reviews, import_spans
     from clipdb.api.naming import judge, label
     from clipdb.api.opening import open
@@ -55,7 +55,7 @@ _FROM = {
     "ClipdbError": "clipdb.errors",
     "Index": "clipdb.queries.index",
     "Server": "clipdb.ingest.names.llm.server",
-    "export_embeddings": "clipdb.api.embeddings",
+    "export_embeddings": "clipdb.api.exporting_embeddings",
     "open": "clipdb.api.opening",
     "segment": "clipdb.api.segmenting",
     **dict.fromkeys(("ingest_images", "ingest_texts", "span"), "clipdb.api.describing"),

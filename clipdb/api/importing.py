@@ -11,7 +11,7 @@ from clipdb.errors import ClipdbError
 from clipdb.schema.names import is_url
 
 if TYPE_CHECKING:
-    from clipdb.artefact.merge.importing import Imported as Merged
+    from clipdb.artefact.merge.merging import Imported as Merged
     from clipdb.ingest.names.people.decisions_import import Reviewed
     from clipdb.ingest.names.published.published_names import Imported
 
@@ -59,7 +59,7 @@ def import_artefact(
             f"{directory} is a URL: download it and import that, or ask it with `clipdb query -i {directory}`"
         )
     from clipdb.artefact.merge import import_artefact as merge
-    from clipdb.artefact.merge.importing import Progress
+    from clipdb.artefact.merge.merging import Progress
 
     with stage_progress(progress, VECTORS) as told:
         rows = _Rows(told)

@@ -93,7 +93,7 @@ def label(
         raise ClipdbError("open_naming and a vocabulary don't go together: choose one")
     require("pydantic", "llm")
     from clipdb.ingest.names.llm.examples import SHIPPED
-    from clipdb.ingest.names.llm.naming import Naming, label_by_llm, plan
+    from clipdb.ingest.names.llm.head_naming import Naming, label_by_llm, plan
     from clipdb.ingest.store.writer import Reader
 
     server = _needed(server)

@@ -48,7 +48,7 @@ def embeddings(
     Unless --normalise is given, lengths stay as they come out: the inner product with a text's embedding is then the
     cosine without the shares of the heads that were removed, as `clipdb query ablate` has it.
     """
-    from clipdb.api.embeddings import export_embeddings
+    from clipdb.api.exporting_embeddings import export_embeddings
 
     done = export_embeddings(index, file, model=model, without=without, only=only, how=how, normalise=normalise)
     say(f"{file}: {_said(done, 'without' if without else 'only')}")

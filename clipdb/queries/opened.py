@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from clipdb._util.text import without_login
 from clipdb.errors import ClipdbError
-from clipdb.queries.failures import reason
+from clipdb.queries.error_causes import reason
 from clipdb.queries.named.parameters import require_utf8
 from clipdb.queries.needs import reads_one_model, reads_vector_tables, reads_vectors
 from clipdb.queries.place import OnDisk, Place

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from clipdb.artefact.card.configs import configs_of, front_matter
 from clipdb.artefact.card.dictionary import dictionary
-from clipdb.artefact.card.markdown import table
+from clipdb.artefact.card.markdown_text import table
 from clipdb.artefact.card.usage import usage
 from clipdb.artefact.format import Manifest, relation_path
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from clipdb.artefact.card.configs import Config
-from clipdb.artefact.card.markdown import table
+from clipdb.artefact.card.markdown_text import table
 from clipdb.artefact.columns import DESCRIPTION
 from clipdb.schema.vectors import head_columns
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clipdb.artefact.card.markdown import table
+from clipdb.artefact.card.markdown_text import table
 from clipdb.artefact.format import relation_path
 from clipdb.schema import catalog, views
 from clipdb.schema.ddl import ddl

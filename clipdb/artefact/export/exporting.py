@@ -12,11 +12,11 @@ import duckdb
 
 from clipdb.artefact.card import card
 from clipdb.artefact.card.metrics import metrics
+from clipdb.artefact.export.export_directory import building
 from clipdb.artefact.export.parquet_writer import HashedFile
-from clipdb.artefact.export.place import building
 from clipdb.artefact.export.relations import write_relation
 from clipdb.artefact.export.selection import Choice, Tables, choose, make_tables, unvouched
-from clipdb.artefact.export.thumbnails import Thumbnail, images_of, write_thumbnails
+from clipdb.artefact.export.thumbnail_files import Thumbnail, images_of, write_thumbnails
 from clipdb.artefact.export.vector_shards import Source, writing_vectors
 from clipdb.artefact.format import CARD, OF_SOURCES, RELATIONS, WITH_VECTORS, File, Manifest, ModelEntry, What
 from clipdb.artefact.manifest import read_manifest

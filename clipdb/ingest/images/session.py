@@ -17,7 +17,7 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.descriptions.texts import refresh_text_heads
 from clipdb.ingest.images.embedded import Embedded, vector_rows
 from clipdb.ingest.images.facts import KnownImages, differences, facts_of
-from clipdb.ingest.images.failures import Failures
+from clipdb.ingest.images.image_failures import Failures
 from clipdb.ingest.images.image_options import ImageOptions
 from clipdb.ingest.images.stream import Candidate, Chunk, ImageStream
 from clipdb.ingest.store.heads import store_bases

@@ -13,8 +13,8 @@ from llama_server import Llama
 from span_index import MODEL, POOL, span_index
 from support import change, done, refused, rows
 
+from clipdb.ingest.names.llm.head_naming import Naming, label_by_llm
 from clipdb.ingest.names.llm.judging import judge_by_llm
-from clipdb.ingest.names.llm.naming import Naming, label_by_llm
 from clipdb.ingest.names.llm.server import Server
 from clipdb.ingest.names.named_spans import Judging
 

@@ -150,7 +150,7 @@ class _Client:
 
     def ask(self, question: Question[T]) -> Reply[T]:
         """Ask one question; raise `ClipdbError` where no further call can do better."""
-        from clipdb.ingest.names.llm.failures import NoAnswer, check_worth_going_on, reason
+        from clipdb.ingest.names.llm.failed_calls import NoAnswer, check_worth_going_on, reason
 
         try:
             message = self._complete(question).choices[0].message
