@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from older_index import without_snapshots
 
 from clipdb.errors import ClipdbError
 from clipdb.schema import snapshots
@@ -162,9 +163,7 @@ def test_a_catalog_alone_becomes_what_a_writer_works_on(index: Path) -> None:
 
 def test_an_index_of_the_older_layout_is_read_and_moved_by_the_first_writer(index: Path) -> None:
     add(index, "a")
-    (index / CATALOG).unlink()
-    (index / WORK).rename(index / CATALOG)
-    shutil.rmtree(index / SNAPSHOTS)
+    without_snapshots(index)
     with connect(index) as connection:
         assert texts(connection) == ["a"]
     add(index, "b")
