@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+
 @dataclass
 class Disk:
     """What is on the disk for good.
