@@ -1,4 +1,4 @@
-"""Eight readers without pause, and one connection that is held open: an ingest comes to its end, and none of them fails."""
+"""Eight readers without pause, and one connection held open: an ingest comes to its end, and no reader fails."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Verb:
     begin
         The folder as it is before; None if it is empty.
     whole
-        Whether readers see all that the command writes, or nothing of it.
+        Whether readers see all that the command writes, or nothing of it; else it commits more than once.
     read
         Whether the index can be read before the command, without waiting for it.
     """
@@ -142,8 +142,8 @@ VERBS: dict[str, Callable[[Made], Verb]] = {
     "publication": lambda made: Verb(made.unpublished, ("upgrade", *ON)),
     "ingest of more images": lambda made: Verb(made.pictured, made.ingest(8, 40), whole=False),
     "layers added": lambda made: Verb(made.pictured, made.ingest(0, 16, "--layers", "all"), whole=False),
-    "ingest of texts": lambda made: Verb(made.pictured, made.texts("mine")),
-    "texts replaced": lambda made: Verb(made.labelled, made.texts("scenes")),
+    "ingest of texts": lambda made: Verb(made.pictured, made.texts("mine"), whole=False),
+    "texts replaced": lambda made: Verb(made.labelled, made.texts("scenes"), whole=False),
     "span": lambda made: Verb(made.pictured, SPAN, whole=False),
     "span of fewer": lambda made: Verb(made.labelled, (*SPAN, "--count", 5)),
     "label zero-shot": lambda made: Verb(made.spanned, ("label", *OF_SCENES)),

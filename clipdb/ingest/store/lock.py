@@ -41,8 +41,8 @@ def writer_lock(index: Path) -> Iterator[None]:
             ) from error
         except OSError as error:
             raise ClipdbError(
-                f"{index} can't be written where it is, on a file system without locks ({error.strerror}): copy it to a "
-                "local disk; queries work here, as long as nobody writes"
+                f"{index} can't be written where it is, on a file system without locks ({error.strerror}): copy it to "
+                "a local disk; queries work here, as long as nobody writes"
             ) from error
         file.truncate(0)
         # The file stays, and its content is shown to others: without the password of an address.
