@@ -2,13 +2,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint docs lock clean
+# What `make stress` does at most; on two cores it kills some 1,000 commands an hour.
+KILLS ?= 1000
+MINUTES ?= 120
+
+.PHONY: demo test stress lint docs lock clean
 
 demo: .venv/.demo
 	$(BIN)/clipdb demo
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Kills commands at any moment, KILLS of them or for MINUTES, then looks at all states that a power failure can leave.
+stress: .venv/.dev
+	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/kills.py --kills $(KILLS) --minutes $(MINUTES)
+	CLIPDB_STRESS=1 $(BIN)/python -m pytest tests/stress
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -74,6 +74,11 @@ def unreadable(index: Path, error: Exception) -> ClipdbError:
     return ClipdbError(f"{path} cannot be opened: {reason}")
 
 
+def is_damage(error: ClipdbError) -> bool:
+    """Return whether a file can't be opened because of what is in it."""
+    return _DAMAGED.search(str(error)) is not None
+
+
 def reason_of(error: Exception) -> str:
     """Return in one line why the operating system or DuckDB failed."""
     if isinstance(error, OSError) and error.strerror:

@@ -22,8 +22,8 @@ HALF = 2e-3
 """How far apart two float16 of the same vector may be: a step, after batches of other sizes."""
 
 # Each process is forked from a server that has torch imported, which takes seconds; Lance can't be forked and is not.
-_FORKED = multiprocessing.get_context("forkserver")
-_FORKED.set_forkserver_preload(["clipdb.models.loading"])
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(["clipdb.models.loading"])
 
 
 def clipdb(*arguments: object) -> Result:
@@ -65,11 +65,12 @@ def random_weights(path: Path, seed: int) -> Path:
 
 
 class Process:
-    """A command in a process of its own, which may be killed."""
+    """A command in a process of its own, which may be killed; what it sees of the environment is changed as told."""
 
-    def __init__(self, log: Path, *arguments: object) -> None:
+    def __init__(self, log: Path, *arguments: object, **environment: str) -> None:
         self.log = log
-        self._process = _FORKED.Process(target=_main, args=([str(one) for one in arguments], str(log)))
+        given = ([str(one) for one in arguments], str(log), environment)
+        self._process = FORKED.Process(target=_main, args=given)
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
@@ -91,7 +92,8 @@ class Process:
         return code
 
 
-def _main(arguments: list[str], log: str) -> None:
+def _main(arguments: list[str], log: str, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

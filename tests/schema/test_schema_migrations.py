@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
+from older_index import make_older
 
 from clipdb.api.sharing import upgrade
 from clipdb.errors import ClipdbError
@@ -16,17 +16,7 @@ from clipdb.schema.catalog import SCHEMA_VERSION, connect, connect_writing
 from clipdb.schema.migrations import Migration
 from clipdb.schema.snapshots import CATALOG, SNAPSHOTS, WORK
 
-# The catalog as version 1 had it: bases in `heads`, and no labels' scores.
-VERSION_1 = """
-drop view heads;
-create table heads (model_id text, layer integer, head integer, name text, basis float[], mean float[],
-    total_variance double, effective_rank double, primary key (model_id, layer, head));
-drop table bases; drop table head_statistics; drop table label_scores;
-alter table models drop column config; alter table models drop column tensors_sha256;
-drop table images;
-create table images (image_id text primary key, uri text not null, width integer, height integer, format text,
-    split text, label text, metadata json);
-delete from clipdb_schema; insert into clipdb_schema values (1, '0.1.0', timestamptz '2026-01-01 00:00:00+00');
+ROWS = """
 insert into models (model_id, layers, heads, head_dim, width, embed_dim, image_size) values ('m/w', 2, 2, 2, 4, 2, 8);
 insert into heads values ('m/w', 0, 1, 'L0.H1', [1, 0, 0, 1], [0.5, 0.25], 1.5, 2.0),
     ('n/w', 3, 0, 'L3.H0', null, null, null, null);
@@ -36,11 +26,10 @@ insert into images (image_id, uri, metadata) values ('a', 'a.jpg', '{"colour": "
 
 @pytest.fixture
 def older(index: Path) -> Path:
-    """Make an index as the first version laid it out: its catalog is a file, which readers and writers share."""
-    (index / WORK).replace(index / CATALOG)
-    shutil.rmtree(index / SNAPSHOTS)
+    """Make an index of the first version, with a few rows."""
+    make_older(index)
     with duckdb.connect(str(index / CATALOG)) as connection:
-        connection.execute(VERSION_1)
+        connection.execute(ROWS)
     return index
 
 

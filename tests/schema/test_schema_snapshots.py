@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from older_index import without_snapshots
 
 from clipdb.errors import ClipdbError
 from clipdb.schema import snapshots
@@ -153,6 +154,17 @@ def test_a_copy_that_followed_the_link(index: Path, tmp_path: Path) -> None:
     assert texts(connect(copy)) == ["a", "b"] and (copy / CATALOG).is_symlink()
 
 
+def test_what_the_writer_has_is_taken_from_the_newest_snapshot_where_it_is_damaged(index: Path) -> None:
+    """As a power failure leaves a block that DuckDB was writing in place."""
+    add(index, "a")
+    with (index / WORK).open("r+b") as file:
+        file.seek(3 * 4096 + 8)  # the first block, behind three headers and its checksum
+        file.write(bytes(2**17))
+    (index / f"{WORK}.wal").write_bytes(b"of what is no more")
+    add(index, "b")
+    assert texts(connect(index)) == ["a", "b"] and not (index / f"{WORK}.wal").exists()
+
+
 def test_a_catalog_alone_becomes_what_a_writer_works_on(index: Path) -> None:
     add(index, "a")
     (index / WORK).unlink()
@@ -162,9 +174,7 @@ def test_a_catalog_alone_becomes_what_a_writer_works_on(index: Path) -> None:
 
 def test_an_index_of_the_older_layout_is_read_and_moved_by_the_first_writer(index: Path) -> None:
     add(index, "a")
-    (index / CATALOG).unlink()
-    (index / WORK).rename(index / CATALOG)
-    shutil.rmtree(index / SNAPSHOTS)
+    without_snapshots(index)
     with connect(index) as connection:
         assert texts(connection) == ["a"]
     add(index, "b")

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("recorder.c")
-
 
 @dataclass
 class Disk:
@@ -57,13 +55,6 @@ class Disk:
             shutil.copyfile(self.contents[number], place)
         else:
             place.touch()
-
-
-def recorder(folder: Path) -> Path:
-    """Build the library that records."""
-    built = folder / "recorder.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(built), str(SOURCE), "-ldl"], check=True, capture_output=True)
-    return built
 
 
 def recorded(library: Path, root: Path, store: Path, arguments: list[str]) -> None:

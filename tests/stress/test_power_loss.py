@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from power import recorded, recorder, states
+from power import recorded, states
+from preloaded import compiled
 from support import assert_same, done, verified
 
 import clipdb
@@ -25,7 +26,7 @@ Model = tuple[object, ...]
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("cc") is None:
         pytest.skip("needs a C compiler")
-    return recorder(tmp_path_factory.mktemp("recorder"))
+    return compiled("recorder", tmp_path_factory.mktemp("recorder"))
 
 
 @pytest.fixture(scope="module")

@@ -29,15 +29,15 @@ def publish(index: Path) -> None:
         connection.execute("checkpoint")  # so that the file is whole without its log
         versions = catalog.versions_by_file(connection)
     known = snapshots.vouched(index)
-    for name, version in versions.items():
-        if version not in known.get(name, ()):
-            _tag(vectors_path(index) / name, version)
+    new = {name for name, version in versions.items() if version not in known.get(name, ())}
+    for name in new:
+        _tag(vectors_path(index) / name, versions[name])
     snapshots.publish(index, versions)
     snapshots.hide_unheld(index)
     wanted = snapshots.vouched(index)
-    for name, given_up in snapshots.vouched(index, hidden=True).items():
-        if given_up - wanted.get(name, set()):
-            _collect(vectors_path(index) / name, wanted.get(name, set()))
+    given_up = {name for name, old in snapshots.vouched(index, hidden=True).items() if old - wanted.get(name, set())}
+    for name in new | given_up:  # versions may also have come and gone since the last publication
+        _collect(vectors_path(index) / name, wanted.get(name, set()))
     snapshots.delete_hidden(index)
 
 
