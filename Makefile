@@ -17,7 +17,7 @@ test: lint
 # Kills commands at any moment, KILLS of them or for MINUTES, then looks at all states that a power failure can leave.
 stress: .venv/.dev
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/kills.py --kills $(KILLS) --minutes $(MINUTES)
-	CLIPDB_STRESS=1 $(BIN)/python -m pytest tests/stress
+	CLIPDB_STRESS=1 $(BIN)/python -m pytest tests/stress/test_power_loss.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -114,7 +114,7 @@ class Kills:
         chance, verb = random.Random(f"{self.seed} {number}"), VERBS[name](self.made)
         straight = self._undisturbed(name, verb)
         work = Work(verb, self.folder / f"{number}")
-        exports = [files(one / "out") for one in (straight.place, work.place)] + [{}][: not work.out.exists()]
+        exports = [files(one.out) for one in (straight, work)]
         with self._watched(verb, work, straight, number):
             for turn in range(chance.randint(1, MOST)):
                 part = chance.random() / (1 + turn)  # what was done before is not done again
