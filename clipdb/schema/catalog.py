@@ -17,7 +17,7 @@ from clipdb._util.notes import note
 from clipdb.errors import ClipdbError
 from clipdb.schema import migrations, snapshots, views
 from clipdb.schema.connections import closing, settle
-from clipdb.schema.duckdb_files import CONFIG, is_damage, open_file, reason_of, require_writable, unreadable
+from clipdb.schema.duckdb_files import CONFIG, is_torn, open_file, reason_of, require_writable, unreadable
 from clipdb.schema.names import MANIFEST, vectors_file
 from clipdb.schema.snapshots import CATALOG, WORK
 
@@ -189,7 +189,7 @@ def _nearby(index: Path) -> list[Path]:
 def open_work(index: Path) -> duckdb.DuckDBPyConnection:
     """Open what the writer of an index has, whatever its schema version; if it is missing, the catalog becomes it.
 
-    So it does if it is damaged: DuckDB writes some blocks in place, and where that is cut short, by a power failure, a
+    So it does if it is torn: DuckDB writes some blocks in place, and where that is cut short, by a power failure, a
     block is neither the old one nor the new. What was committed since the last publication is lost then.
     """
     require_index(index)
@@ -199,7 +199,7 @@ def open_work(index: Path) -> duckdb.DuckDBPyConnection:
     try:
         return open_file(index, index / WORK, read_only=False)
     except ClipdbError as error:
-        if not is_damage(error) or snapshots.newest(index) is None:
+        if not is_torn(error) or snapshots.newest(index) is None:
             raise
     note(f"note: {index / WORK} is damaged: what was committed since the newest snapshot has to be done again")
     (index / f"{WORK}.wal").unlink(missing_ok=True)

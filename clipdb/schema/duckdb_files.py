@@ -74,9 +74,9 @@ def unreadable(index: Path, error: Exception) -> ClipdbError:
     return ClipdbError(f"{path} cannot be opened: {reason}")
 
 
-def is_damage(error: ClipdbError) -> bool:
-    """Return whether a file can't be opened because of what is in it."""
-    return _DAMAGED.search(str(error)) is not None
+def is_torn(error: ClipdbError) -> bool:
+    """Return whether a file can't be opened because the checksum of a block is not that of its content."""
+    return "Corrupt database file" in str(error)
 
 
 def reason_of(error: Exception) -> str:

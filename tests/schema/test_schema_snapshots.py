@@ -154,7 +154,7 @@ def test_a_copy_that_followed_the_link(index: Path, tmp_path: Path) -> None:
     assert texts(connect(copy)) == ["a", "b"] and (copy / CATALOG).is_symlink()
 
 
-def test_what_the_writer_has_is_taken_from_the_newest_snapshot_where_it_is_damaged(index: Path) -> None:
+def test_what_the_writer_has_is_taken_from_the_newest_snapshot_where_it_is_torn(index: Path) -> None:
     """As a power failure leaves a block that DuckDB was writing in place."""
     add(index, "a")
     with (index / WORK).open("r+b") as file:

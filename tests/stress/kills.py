@@ -28,7 +28,7 @@ import oracle
 from artefacts import files
 from hostile_server import serving
 from preloaded import compiled
-from support import FORKED, Process
+from support import FORKED, Process, done
 from verbs import VERBS, Made, Verb, at, lay_out
 from watching import watch
 
@@ -72,6 +72,9 @@ class Work:
         assert {one.name for one in self.place.iterdir()} == {one.name for one in straight.place.iterdir()}
         oracle.assert_equal(self.index, straight.index)
         assert files(self.out) == files(straight.out)
+
+    def tidy(self) -> None:
+        """Check that nothing is left over."""
         assert not (left := list(oracle.leftovers(self.index))), left
 
     def delete(self) -> None:
@@ -111,7 +114,7 @@ class Kills:
         chance, verb = random.Random(f"{self.seed} {number}"), VERBS[name](self.made)
         straight = self._undisturbed(name, verb)
         work = Work(verb, self.folder / f"{number}")
-        exports = [files(one / "out") for one in (straight.place, work.place)] + [{}][: not work.out.exists()]
+        exports = [files(one.out) for one in (straight, work)]
         with self._watched(verb, work, straight, number):
             for turn in range(chance.randint(1, MOST)):
                 part = chance.random() / (1 + turn)  # what was done before is not done again
@@ -124,6 +127,9 @@ class Kills:
                 assert files(work.out) in exports, "an export in part"
         work.run()
         work.compare(straight)
+        if verb.read:  # what a reader held goes with the next publication
+            done(*at(work.place, self.made.published("labels", "property", "another")))
+        work.tidy()
         work.delete()
 
     def _undisturbed(self, name: str, verb: Verb) -> Work:
@@ -131,6 +137,7 @@ class Kills:
             self._straight[name] = straight = Work(verb, self.folder / name.replace(" ", "-"))
             straight.run()
             straight.compare(straight)
+            straight.tidy()
         return self._straight[name]
 
     @contextmanager

@@ -77,11 +77,11 @@ class Made:
     def texts(self, pool: str) -> Arguments:
         return ("ingest", "texts", self.file("texts.txt", "a heron\na boat\na red door\n"), "--pool", pool, *ON)
 
-    def published(self, kind: str, column: str) -> Arguments:
+    def published(self, kind: str, column: str, source: str = "web") -> Arguments:
         """Import spans or labels of a few heads."""
         rows = "".join(f"{layer},{head},1,word {head}\n" for layer in (2, 3) for head in range(3))
         file = self.file(f"{kind}.csv", f"layer,head,rank,{column}\n{rows}")
-        return ("import", kind, file, "--source", "web", "--model", MODEL, *ON)
+        return ("import", kind, file, "--source", source, "--model", MODEL, *ON)
 
     def after(self, name: str, begin: Path | None, *commands: Arguments) -> Path:
         """Make a folder by commands."""

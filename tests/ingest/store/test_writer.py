@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import lance
 import numpy as np
 import pyarrow as pa
 import pytest
+from oracle import leftovers
 from support import Process, change, done, refused, rows, until
 
 from clipdb.errors import ClipdbError
@@ -186,3 +188,13 @@ def test_a_writer_needs_an_index(tmp_path: Path) -> None:
     with pytest.raises(ClipdbError, match="no index at"), Writer(tmp_path / "none.clipdb", "test", {}):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_versions_that_no_snapshot_had_go_with_the_publication(
+    pictures: list[Path], model: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clipdb.ingest.store.writer.PUBLISH_EVERY", math.inf)  # at the end alone
+    index = tmp_path / "x.clipdb"
+    done("ingest", "images", *pictures[:4], *model, "--workers", 0, "-i", index)
+    done("ingest", "texts", "--pool", "scenes", "-i", index)
+    assert not list(leftovers(index))
