@@ -7,9 +7,9 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError
 
 
@@ -45,7 +45,8 @@ def folders(kind: str) -> tuple[Path, ...]:
                 f"the entry point {entry.name} of clipdb.{kind} names {entry.value}, which is not a package: "
                 "correct or uninstall the distribution that has it"
             )
-        found += [Path(place) for place in spec.submodule_search_locations]
+        # A folder without an __init__.py is seen in the current directory, too: one of its places is enough.
+        found.append(Path(next(iter(spec.submodule_search_locations))))
     return tuple(found)
 
 
@@ -79,17 +80,33 @@ def modules(kind: str, package: str) -> dict[str, str]:
     return found
 
 
-def load(kind: str, package: str, name: str) -> ModuleType:
-    """Import the module of a thing of a kind: see `modules`.
+def load(kind: str, package: str, name: str, member: str) -> Any:
+    """Import the module of a thing of a kind, and return what is needed of it: see `modules`.
 
     Raises
     ------
     ClipdbError
-        If nothing has the name.
+        If nothing has the name, or its module can't be imported or lacks the member.
     """
     known = modules(kind, package)
     if name not in known:
-        raise ClipdbError(
-            f"no {kind.removesuffix('s')} is called {name!r}: there are {', '.join(known)}", kind="absent"
-        )
-    return import_module(known[name])
+        one = kind.removesuffix("s")
+        raise ClipdbError(f"no {one} is called {name!r}: there are {', '.join(known)}", kind="absent")
+    return member_of(kind, known[name], member)
+
+
+def member_of(kind: str, module: str, member: str) -> Any:
+    """Import a module of a kind, and return what is needed of it.
+
+    Raises
+    ------
+    ClipdbError
+        If it can't be imported, or lacks the member.
+    """
+    try:
+        return getattr(import_module(module), member)
+    except ClipdbError:
+        raise
+    except Exception as error:  # whatever is in somebody's module
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise ClipdbError(f"{module} (clipdb.{kind}) can't be used: {why}: correct it or uninstall it") from error

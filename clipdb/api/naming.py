@@ -87,7 +87,8 @@ def label(
     """
     index = Path(index)
     if labeller != "llm":
-        labelled: Labelled = load("labellers", LABELLERS, labeller).label(index, choose_pool(index, pool, model), model)
+        name_heads = load("labellers", LABELLERS, labeller, "label")
+        labelled: Labelled = name_heads(index, choose_pool(index, pool, model), model)
         return labelled
     if open_naming and vocabulary is not None:
         raise ClipdbError("open_naming and a vocabulary don't go together: choose one")
@@ -158,7 +159,7 @@ def judge(
     index = Path(index)
     judging = Judging(choose_pool(index, pool, model), model, labeller, top)
     if judge != "llm":
-        judged: Judged = load("judges", JUDGES, judge).judge(index, judging)
+        judged: Judged = load("judges", JUDGES, judge, "judge")(index, judging)
         return judged
     require("pydantic", "llm")
     from clipdb.ingest.names.llm.judging import answering, judge_by_llm, plan

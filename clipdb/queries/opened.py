@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -53,6 +54,7 @@ class OpenIndex:
         self.files = files
         self._wanted = self._model = model
         self._embedder = embedder
+        self._opening = Lock()  # cursors may be made in the threads that use them
         self._store: VectorStore | None = None
         self._begin(OnDisk(Path(path)) if place is None else place)
 
@@ -111,8 +113,18 @@ class OpenIndex:
     def cursor(self) -> Self:
         """Open the same state once more, for another thread, which has to close it: vectors are read only once."""
         other = type(self)(self.path, self.folders, self._wanted, self._embedder, self._place.again(), self.files)
-        other._store = self.context.store
+        other._store = self.store
         return other
+
+    @property
+    def store(self) -> VectorStore:
+        """The vectors as they are in memory, shared with all cursors."""
+        from clipdb.queries.vectors.cache import VectorStore
+
+        with self._opening:
+            if self._store is None:
+                self._store = VectorStore(self._place.vectors())
+            return self._store
 
     @property
     def context(self) -> Context:
@@ -164,7 +176,7 @@ class OpenIndex:
         from clipdb.queries.functions.base.context import Context
 
         embedder = partial(self._embedder, self)
-        context = Context(self.bare_connection, self.vectors, embedder, self._place.unreadable, self._store, self.files)
+        context = Context(self.bare_connection, self.vectors, embedder, self._place.unreadable, self.store, self.files)
         if self._model is not None or len(context.store.models("images")) == 1:
             self._model = context.model(self._model)
         register(self.bare_connection, context)

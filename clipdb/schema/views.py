@@ -24,6 +24,7 @@ from pathlib import Path
 
 import duckdb
 
+from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.plugins import folders
 
@@ -134,6 +135,8 @@ def parse(name: str, source: str) -> View:
             columns[match[1]] = match[2]
         else:
             prose.append(line)
+    if not columns and lines[body].strip().lower().startswith(("select", "from", "with")):
+        raise ClipdbError(f"the view {name} has no columns: write a line `-- column NAME: meaning` for each")
     return View(name, " ".join(prose).strip(), tuple(parameters), columns, "\n".join(lines[body:]).strip())
 
 
@@ -150,8 +153,11 @@ def create(connection: duckdb.DuckDBPyConnection, comments: bool = True, tempora
         Whether only this connection gets them: the catalog may be open for reading.
     """
     for view in load():
-        for statement in view.statements(temporary) + (view.comments() if comments else []):
-            connection.execute(statement)
+        try:
+            for statement in view.statements(temporary) + (view.comments() if comments else []):
+                connection.execute(statement)
+        except duckdb.Error as error:
+            raise ClipdbError(f"the view {view.name} can't be made, {first_line(error)}: correct its file") from error
     if not temporary:
         connection.execute(f"create or replace macro views_sha256() as '{digest()}'")
         connection.execute("comment on macro views_sha256 is 'SHA-256 of the views and macros that this catalog has'")

@@ -105,3 +105,17 @@ def test_no_models(built: Built) -> None:
         with pytest.raises(ClipdbError, match="opened without its models"):
             index.rows("text_neighbours", text="a text that the index lacks", head="L1.H0")
         assert index.rows("text_neighbours", text="a blue thing", head="L1.H0", k=2)
+
+
+def test_cursors_are_made_in_the_threads_that_use_them(built: Built) -> None:
+    for _ in range(5):  # an index that nothing was asked of yet
+        with clipdb.open(built.path) as index:
+
+            def ask(number: int, index: clipdb.Index = index) -> object:
+                with index.cursor() as own:
+                    counts = own.sql(COUNTS).fetchall()
+                    return counts, own.rows("neighbours", head="L1.H0", image=built.ids[number % 8], k=2)[0]["score"]
+
+            with ThreadPoolExecutor(6) as pool:
+                found = list(pool.map(ask, range(12)))
+            assert [counts for counts, _ in found] == [[(40, 40)]] * 12 and found[:4] == found[8:]

@@ -41,4 +41,4 @@ def format_of(path: Path | None, draws: bool) -> str:
 def _suffixes() -> dict[str, str]:
     """Map the suffix of a file to its format."""
     texts = modules("formats", TEXT_FORMATS)
-    return _BY_SUFFIX | {suffix: name for name in texts for suffix in load("formats", TEXT_FORMATS, name).SUFFIXES}
+    return _BY_SUFFIX | {suffix: name for name in texts for suffix in load("formats", TEXT_FORMATS, name, "SUFFIXES")}

@@ -175,7 +175,7 @@ def _write(
             names, table, left_out = shorten(names, table, intervals)
         stream.write(render(names, table, terminal_width(stream), left_out))
         return
-    load("formats", TEXT_FORMATS, output.format).write(names, rows, json_columns, stream)
+    load("formats", TEXT_FORMATS, output.format, "write")(names, rows, json_columns, stream)
 
 
 class _Terminal(io.TextIOBase):

@@ -6,19 +6,18 @@ found by their entry points ``clipdb.towers``.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 from clipdb.errors import ClipdbError
 from clipdb.models.tower import Adapter
-from clipdb.plugins import modules
+from clipdb.plugins import member_of, modules
 
 __all__ = ["Adapter", "adapt", "families"]
 
 
 def families() -> list[type[Adapter]]:
     """Import every family."""
-    return [import_module(module).TOWER for module in modules("towers", __name__).values()]
+    return [member_of("towers", module, "TOWER") for module in modules("towers", __name__).values()]
 
 
 def adapt(model: Any, model_id: str) -> Adapter:

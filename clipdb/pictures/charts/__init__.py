@@ -38,7 +38,7 @@ def make_chart(query: str, rows: Sequence[Mapping[str, Any]], asked: Mapping[str
     require("matplotlib", "plot")
     if not rows:
         raise ClipdbError("there are no rows to draw")
-    figure: Figure = plugins.load("charts", __name__, query).draw(rows, asked)
+    figure: Figure = plugins.load("charts", __name__, query, "draw")(rows, asked)
     return figure
 
 

@@ -8,7 +8,6 @@ function is in SQL.
 from __future__ import annotations
 
 from functools import cache
-from importlib import import_module
 from itertools import count
 
 import duckdb
@@ -23,7 +22,9 @@ _openings = count()
 @cache
 def functions() -> dict[str, TableFunction]:
     """Import every table function, by name."""
-    found = (import_module(module).FUNCTION for module in plugins.modules("functions", __name__).values())
+    found = (
+        plugins.member_of("functions", module, "FUNCTION") for module in plugins.modules("functions", __name__).values()
+    )
     return {function.name: function for function in found}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import duckdb
@@ -29,6 +30,9 @@ Key = tuple[str, Kind]
 
 SHORT: dict[Kind, str] = {"images": "image_vectors", "texts": "text_vectors"}
 """What SQL calls the vectors of the one model."""
+
+# Connections to one state share the names of its vectors, and threads may open them at once.
+_REGISTERING = Lock()
 
 
 class Table(Protocol):
@@ -111,7 +115,7 @@ class LanceVectors:
     def __init__(self, index: Path, connection: duckdb.DuckDBPyConnection) -> None:
         self._index = index
         self._connection = connection
-        self._versions = committed_versions(connection)
+        self._versions = committed_versions(connection.cursor())  # which another thread may be using
 
     @property
     def keys(self) -> Sequence[Key]:
@@ -203,13 +207,15 @@ def register_vectors(connection: duckdb.DuckDBPyConnection, vectors: Vectors, mo
     model_id
         The model that ``image_vectors`` and ``text_vectors`` stand for; none of them where this is None.
     """
-    connection.execute("attach if not exists ':memory:' as vectors (read_write)")
+    with _REGISTERING:
+        connection.execute("attach if not exists ':memory:' as vectors (read_write)")
     for number, (model, kind) in enumerate(vectors.keys):
         source = f"clipdb_vectors_{number}"
         vectors.show(connection, source, model, kind)
         schema = '"' + model.replace('"', '""') + '"'
-        connection.execute(f"create schema if not exists vectors.{schema}")
-        connection.execute(f"create or replace view vectors.{schema}.{kind} as select * from temp.{source}")
+        with _REGISTERING:
+            connection.execute(f"create schema if not exists vectors.{schema}")
+            connection.execute(f"create view if not exists vectors.{schema}.{kind} as select * from temp.{source}")
         if model == model_id:
             connection.execute(f"create or replace temp view {SHORT[kind]} as select * from temp.{source}")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
 from clipdb import plugins
@@ -26,7 +25,7 @@ __all__ = ["Source", "SourceItem", "Sources", "open_source", "open_sources", "so
 def source_kinds() -> list[type[Source]]:
     """Import every kind of source, in the order in which they are asked whether a path is theirs."""
     modules = plugins.modules("sources", f"{__name__}.kinds").values()
-    found: list[type[Source]] = [import_module(module).SOURCE for module in modules]
+    found: list[type[Source]] = [plugins.member_of("sources", module, "SOURCE") for module in modules]
     return sorted(found, key=lambda kind: kind.order)
 
 
