@@ -1,4 +1,4 @@
--- Images like an image in some properties and unlike it in others
+-- Images like an image in some properties, or unlike it in others
 --
 -- All heads of a property are compared together. The score is the mean over the properties of --like, by their weights,
 -- of the cosine after the heads' means are taken off; each property of --unlike takes off its weight times that cosine,
