@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections import Counter
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from hostile_server import KEY, Asked, Sent, asking, assert_no_key, failed, free_port, named, serving
 from span_index import span_index
 from support import Process, done, refused, rows, until
+
+from clipdb.schema.snapshots import WORK
 
 BAD = "L10.H1"
 
@@ -118,6 +121,16 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
     once = Counter({(10 + head // 4, head % 4): 1 for head in range(60)})
     assert Counter(rows(index, "select layer, head from labels where status = 'ok'")) == once
     assert rows(index, "select count(*) from labels") == [(60,)]
+
+
+def test_what_a_killed_run_had_not_published_is_not_asked_again(index: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(index, tmp_path / "other.clipdb", symlinks=True))
+    with serving() as server:
+        done(*asking("label", other, server.url))
+        shutil.copyfile(other / WORK, index / WORK)  # as a kill between the commit and the publication leaves it
+        assert "0 heads labelled by llm:small, 6 skipped" in done(*asking("label", index, server.url))
+        assert len(server.asked) == 6
+    assert rows(index, "select count(*) from labels") == [(6,)]
 
 
 def test_stopped_by_a_person(index: Path, tmp_path: Path) -> None:

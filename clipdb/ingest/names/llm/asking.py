@@ -46,6 +46,12 @@ class Asking:
     table: str
 
 
+def publish_left(index: Path, command: str) -> None:
+    """Publish what a killed run has stored, so that it isn't asked for again."""
+    with Writer(index, command, {}, empty_run=False):
+        pass
+
+
 def ask_and_store(
     run: Asking,
     server: Server,

@@ -10,7 +10,7 @@ from typing import Any
 
 from clipdb._util.text import printable
 from clipdb.ingest.names.heads_with_spans import heads_with_spans
-from clipdb.ingest.names.llm.asking import Asking, Progress, ask_and_store
+from clipdb.ingest.names.llm.asking import Asking, Progress, ask_and_store, publish_left
 from clipdb.ingest.names.llm.client import Question, Reply
 from clipdb.ingest.names.llm.examples import SHIPPED, read_examples
 from clipdb.ingest.names.llm.naming_prompt import NONE, Head, HeadName, name_question
@@ -167,6 +167,7 @@ def label_by_llm(
         If there is no index, no spans of this pool, a file that is not as it should be, no server, or one that refuses
         the key or the model.
     """
+    publish_left(index, "label")
     reader, outcome = Reader(index), Outcome()
     heads = plan(reader, naming, server.name)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clipdb.ingest.names.llm.asking import Asking, Progress, ask_and_store
+from clipdb.ingest.names.llm.asking import Asking, Progress, ask_and_store, publish_left
 from clipdb.ingest.names.llm.client import Question, Reply
 from clipdb.ingest.names.llm.judging_prompt import Judged, Verdicts, judge_question
 from clipdb.ingest.names.llm.outcome import Calls, Outcome
@@ -108,6 +108,7 @@ def judge_by_llm(
         or the model.
     """
     server = answering(server, judging)
+    publish_left(index, "judge")
     todo = plan(Reader(index), judging, server.name)
 
     def rows(reply: Reply[Judged]) -> list[dict[str, Any]]:
