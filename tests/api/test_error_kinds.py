@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-import duckdb
 import pytest
+from support import change
 
 import clipdb
 from clipdb.errors import Kind
@@ -75,8 +75,7 @@ def test_what_a_newer_clipdb_made_is_newer(own_index: Path, tmp_path: Path) -> N
     manifest = tmp_path / "export" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"format_version": ', '"format_version": 9'))
     assert kind(lambda: clipdb.open(tmp_path / "export")) == "newer"
-    with duckdb.connect(str(own_index / "catalog.duckdb")) as catalog:
-        catalog.execute("insert into clipdb_schema values (99, '99', now())")
+    change(own_index, "insert into clipdb_schema values (99, '99', now())")
     assert kind(lambda: clipdb.open(own_index)) == "newer"
     assert kind(lambda: clipdb.upgrade(own_index)) == "newer"
 

@@ -11,7 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import Process, alive, assert_same, assert_same_vectors, children, done, rows, table, until, verified
+from support import (
+    Process,
+    alive,
+    assert_same,
+    assert_same_vectors,
+    change,
+    children,
+    done,
+    rows,
+    table,
+    until,
+    verified,
+)
 
 SMALL = ("--batch-size", 1, "--workers", 1)  # a commit every 16 images
 
@@ -79,11 +91,9 @@ def test_kills_at_the_end_of_a_run(
 def test_what_a_kill_left_undone_is_done_though_no_image_is_new(
     own_index: Path, scenes: Path, model: tuple, ready_index: Path
 ) -> None:
-    import duckdb
-
-    with duckdb.connect(str(own_index / "catalog.duckdb")) as connection:  # as a kill after the last commit leaves it
-        connection.execute("update head_statistics set mean = null, total_variance = null, effective_rank = null")
-        connection.execute("update runs set finished_at = null where command = 'ingest images'")
+    # As a kill after the last commit leaves it.
+    change(own_index, "update head_statistics set mean = null, total_variance = null, effective_rank = null")
+    change(own_index, "update runs set finished_at = null where command = 'ingest images'")
     assert "added 0, skipped 300" in done("ingest", "images", scenes, *model, "--workers", 0, "-i", own_index)
     assert_same(own_index, ready_index)
     verified(own_index)
