@@ -157,6 +157,8 @@ def create(connection: duckdb.DuckDBPyConnection, comments: bool = True, tempora
             for statement in view.statements(temporary) + (view.comments() if comments else []):
                 connection.execute(statement)
         except duckdb.Error as error:
+            if (_FOLDER / f"{view.name}.sql").exists():  # clipdb's own: then something is wrong with the tables
+                raise
             raise ClipdbError(f"the view {view.name} can't be made, {first_line(error)}: correct its file") from error
     if not temporary:
         connection.execute(f"create or replace macro views_sha256() as '{digest()}'")

@@ -74,15 +74,8 @@ def test_two_views_of_one_name_are_refused(folder: Path, tmp_path: Path, monkeyp
         views.digest()
 
 
-@pytest.mark.parametrize(
-    ("source", "says"),
-    [
-        ("-- Names.\nselect name from heads", "the view carried has no columns: write a line"),
-        (CARRIED.replace("from ", "from nowhere_"), "the view carried can't be made, Catalog Error: Table with name"),
-    ],
-)
-def test_a_view_of_ones_own_that_is_wrong_is_named(index: Path, folder: Path, source: str, says: str) -> None:
-    (folder / "carried.sql").write_text(source)
+def test_a_view_of_ones_own_that_has_no_columns_is_named(index: Path, folder: Path) -> None:
+    (folder / "carried.sql").write_text("-- Names.\nselect name from heads")
     forget()
-    with pytest.raises(ClipdbError, match=says):
+    with pytest.raises(ClipdbError, match="the view carried has no columns: write a line"):
         catalogs.connect(index)
