@@ -123,7 +123,7 @@ class OpenIndex:
 
         with self._opening:
             if self._store is None:
-                self._store = VectorStore(self._place.vectors())
+                self._store = VectorStore(self.vectors)
             return self._store
 
     @property
@@ -176,7 +176,7 @@ class OpenIndex:
         from clipdb.queries.functions.base.context import Context
 
         embedder = partial(self._embedder, self)
-        context = Context(self.bare_connection, self.vectors, embedder, self._place.unreadable, self.store, self.files)
+        context = Context(self.bare_connection, self.store, embedder, self._place.unreadable, self.files)
         if self._model is not None or len(context.store.models("images")) == 1:
             self._model = context.model(self._model)
         register(self.bare_connection, context)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from clipdb.ingest.store.durable import Durable
+from clipdb._util.disk import sync
 from clipdb.schema import catalog, snapshots
 from clipdb.schema.connections import closing
 from clipdb.schema.vectors import vectors_path
@@ -50,9 +50,10 @@ def _tag(table: Path, version: int) -> None:
             file.unlink()
     tags = lance.dataset(str(table), version=version).tags
     if _name(version) not in tags.list():
-        durable = Durable(table)
         tags.create(_name(version), version)
-        durable.keep()
+        made = table / _TAGS / f"{_name(version)}.json"
+        for path in (made, made.parent, made.parent.parent, table):
+            sync(path)
 
 
 def _collect(table: Path, wanted: set[int]) -> None:

@@ -15,7 +15,6 @@ from clipdb.queries.find_image import FIND, written
 from clipdb.queries.functions.base.subjects import Subjects
 from clipdb.queries.resolve import one_model
 from clipdb.queries.vectors.cache import VectorStore
-from clipdb.queries.vectors.lance_tables import Vectors
 from clipdb.queries.vectors.model_heads import ModelHeads, read_model_heads
 
 if TYPE_CHECKING:
@@ -31,14 +30,12 @@ class Context:
     ----------
     connection
         An open catalog. Functions run inside its statements, so what they read comes from a cursor of their own.
-    vectors
+    store
         The vectors of the index.
     embedder
         Makes the embedder of new images and texts.
     unreadable
         Says in one line why DuckDB could not read the catalog, which in an artefact anybody may have written.
-    store
-        The vectors, if they are in memory already.
     files
         Whether an image may be a file.
 
@@ -53,13 +50,12 @@ class Context:
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,
-        vectors: Vectors,
+        store: VectorStore,
         embedder: Callable[[], Embedder],
         unreadable: Callable[[Exception], ClipdbError],
-        store: VectorStore | None = None,
-        files: bool = True,
+        files: bool,
     ) -> None:
-        self.store = store or VectorStore(vectors)
+        self.store = store
         self.subjects = Subjects(self.store, self.heads, self._images_named, embedder, files)
         self.error: ClipdbError | KeyboardInterrupt | None = None
         self._stopped_at: float | None = None
