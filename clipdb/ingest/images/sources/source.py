@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from clipdb.ingest.images.sources.item import SourceItem
 
 
-class Source:
+class Source(ABC):
     """The images of one path. A kind of source is a subclass, which has to say at least how to yield items.
 
     Attributes
@@ -40,9 +41,9 @@ class Source:
         """Return whether a path is of this kind."""
         return path.lower().endswith(cls.suffixes) and not Path(path).is_dir()
 
+    @abstractmethod
     def __iter__(self) -> Iterator[SourceItem]:
         """Yield the items, on every pass in the same order; what can't be read is an item that fails."""
-        raise NotImplementedError
 
     def read(self, part: str) -> bytes | None:
         """Read one image again by what its uri has after the path and ``#``; None if no image is called so."""
