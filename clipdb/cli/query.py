@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-from clipdb._util.text import counted
 from clipdb.api.opening import open as open_index
 from clipdb.cli.options.common import (
     PICTURE,
@@ -24,39 +23,18 @@ from clipdb.cli.options.common import (
 from clipdb.cli.options.model_options import weights_option
 from clipdb.cli.show.form import Output
 from clipdb.cli.show.messages import Group, say
+from clipdb.cli.sql_statement import sql_statement
 from clipdb.errors import ClipdbError
 from clipdb.pictures.charts import charted
 from clipdb.queries.named.parameters import Parameter
 from clipdb.queries.named.sql_files import NamedQuery, find_query, query_names
 from clipdb.queries.needs import reads_vectors
-from clipdb.queries.resolve import is_file
 
 WORD = re.compile(r"[\w-]+")
-_SHORT_ID = re.compile(r"'[0-9a-f]{12}'")
 STARTS_SQL = {
     "select", "from", "with", "values", "table", "show", "describe", "desc", "explain", "summarize", "pragma", "pivot",
     "unpivot", "copy", "attach", "call", "set",
 }  # fmt: skip
-
-
-class _Sql(click.Command):
-    """A command without a name of its own."""
-
-    def make_context(self, *args: Any, **more: Any) -> click.Context:
-        """Parse the options; advice after a mistake names the group, whose help is this command's, too."""
-        try:
-            return super().make_context(*args, **more)
-        except click.NoSuchOption as error:
-            if error.option_name in ("--plot", "--sheet"):
-                drawn = f"{error.option_name} belongs to named queries: rows of SQL aren't drawn"
-                raise click.UsageError(drawn, more.get("parent")) from error
-            error.ctx = more.get("parent")
-            raise
-
-    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write how it is called: its place in the group is the SQL itself."""
-        assert ctx.parent is not None
-        formatter.write_usage(ctx.parent.command_path, "[OPTIONS] SQL")
 
 
 class Questions(Group):
@@ -84,7 +62,7 @@ class Questions(Group):
         if WORD.fullmatch(first) and first != "-" and first.lower() not in STARTS_SQL:
             command = self.get_command(ctx, first)
             return command.name if command is not None else None, command, args[1:]
-        return "SQL", _sql, args
+        return "SQL", sql_statement, args
 
 
 @click.group(cls=Questions, invoke_without_command=True, subcommand_metavar="[NAME [VALUE] | SQL | -] [OPTIONS]...")
@@ -127,65 +105,8 @@ def command(
         found = [find_query(name, queries) for name in query_names(queries)]
         write_rows(("query", "answers"), [(usage(query, short=True), query.title) for query in found], output)
         ctx.exit()
-    if untrusted and ctx.invoked_subcommand != _sql.name:
+    if untrusted and ctx.invoked_subcommand != sql_statement.name:
         raise ClipdbError("--untrusted is for SQL, and this is the name of a query, which is trusted")
-
-
-@click.command("SQL", cls=_Sql, short_help="Run SQL.")
-@click.argument("sql")
-@readable_option
-@output_options
-@files_option
-@untrusted_option
-@click.option("--model", metavar="MODEL", help="The model that image_vectors and text_vectors stand for.")
-@weights_option
-def _sql(
-    sql: str,
-    index: Path | str,
-    output: Output,
-    files: bool,
-    untrusted: bool,
-    model: str | None,
-    checkpoint: Path | None,
-) -> None:
-    """Run SQL on the index, opened for reading; `-` reads it from stdin."""
-    from clipdb.cli.show.output import write_result
-    from clipdb.queries.file_access import files_as_allowed
-
-    if sql == "-":
-        sql = sys.stdin.read()
-    if Path(sql).suffix == ".sql" and is_file(sql):
-        raise ClipdbError(f"{sql} is a file: `clipdb query - < {sql}` runs what is in it")
-    if not sql.strip():
-        raise ClipdbError('the SQL is empty: try `clipdb query "select * from heads limit 5"`')
-    if sql.lower() == "explain":
-        raise ClipdbError("explain is a command of its own: see `clipdb explain --help`")
-    if untrusted:
-        if files or checkpoint is not None:
-            raise ClipdbError("--untrusted reads no files and runs no models: leave --files and --checkpoint out")
-        _ask_untrusted(sql, index, output, model)
-        return
-    with open_index(index, model=model, checkpoint=checkpoint) as opened, files_as_allowed(opened, sql, files):
-        rows = write_result(opened.execute(sql), output)
-    short = _SHORT_ID.search(sql)
-    if short and not rows:
-        advice = f"compare with starts_with(image_id, {short[0]})"
-        say(f"note: an id has 64 letters, of which tables show the first 12: {advice}", err=True)
-
-
-def _ask_untrusted(sql: str, index: Path | str, output: Output, model: str | None) -> None:
-    from clipdb.cli.show.output import write_rows
-    from clipdb.sandbox import Sandbox
-    from clipdb.sandbox.limits import BYTES, ROWS
-
-    with Sandbox(index, model, spare=False) as sandbox:
-        answer = sandbox.ask(sql)
-    write_rows(answer.names, answer.rows, output, None, [kind == "JSON" for kind in answer.types])
-    if answer.cut:
-        most = f"{ROWS:,} rows and {BYTES // 1_000_000} MB"
-        say(f"note: cut after {counted(len(answer.rows), 'row')}: untrusted SQL gets {most} at most", err=True)
-    elif not answer.rows and output.format == "table":
-        say("No rows.", err=True)
 
 
 def _named(query: NamedQuery) -> click.Command:
