@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tool_scripts import tool as load_tool
 
 import clipdb
 
@@ -17,11 +17,7 @@ PAGE = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("run_sql_docs", ROOT / "tools" / "run_sql_docs.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("run_sql_docs")
 
 
 def test_every_statement_runs_and_has_the_columns_that_are_shown(tool: ModuleType, ready_index: Path) -> None:

@@ -43,14 +43,14 @@ def test_functions_are_refused_by_name(sandbox: Sandbox, place: Path, outside: P
 
 @pytest.mark.parametrize("sql", STATEMENTS)
 def test_only_one_select_runs(sandbox: Sandbox, place: Path, outside: Path, sql: str) -> None:
-    refused(sandbox, sql, place, outside)
+    assert refused(sandbox, sql, place, outside)
 
 
 @pytest.mark.parametrize("sql", SUBJECTS)
 def test_functions_of_clipdb_open_no_file_and_run_no_model(
     sandbox: Sandbox, place: Path, outside: Path, sql: str
 ) -> None:
-    refused(sandbox, sql, place, outside)
+    assert refused(sandbox, sql, place, outside)
 
 
 def test_every_function_of_this_duckdb_was_judged() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from clipdb._util import notes
 from clipdb.errors import ClipdbError
 from clipdb.ingest.images.sources import SourceItem, item, open_sources
 
@@ -208,8 +209,11 @@ def test_what_cannot_be_read_is_refused_in_one_line(here: Path, sources: list[st
     assert "\n" not in str(error.value)
 
 
-def test_pictures_of_other_kinds_are_counted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pictures_of_other_kinds_are_counted(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What a person with a photo folder wants to know of, and not what lies beside photos anyway."""
+    monkeypatch.setattr(notes, "_on_stderr", True)  # as the command line has it
     write(here, "p/a.jpg", "p/x.CR2", "p/sub/y.cr2", "p/z.cr2", "p/film.mp4", "p/film2.MP4", "p/drawing.svg", "p/b.jp2")
     write(here, "p/Thumbs.db", "p/a.json", "p/a.xmp", "p/notes.txt", "p/no_suffix", "p/.hidden.psd", "p/.cache/x.psd")
     assert names("p") == ["a.jpg", "b.jp2"]
