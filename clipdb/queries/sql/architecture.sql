@@ -52,7 +52,7 @@
 --         select feature, metric, rho, models from across where isfinite(rho)
 --     )
 --     select
---         'Spearman''s correlation with ' || feature || ' over ' || any_value(models) || ' models: '
+--         'Spearman''s correlation with ' || feature || ' over ' || any_value(models) || if(any_value(models) = 1, ' model: ', ' models: ')
 --         || string_agg(metric || ' ' || format('{:+.2f}', rho), ', ' order by metric)
 --     from said where $feature is null or feature = $feature
 --     group by feature, models order by feature
