@@ -82,17 +82,23 @@ def _stored(context: Context, one: str, other: str, images: int, state: Standing
     """Read what is stored of the vectors as they are now; None where nothing is."""
     if state.vectors is None:
         return None
-    rows = context.rows(_STORED, one, other, images, state.vectors)
+    asked = (one, other, images, state.vectors)
+    packed = context.store.keep(("stored pairs", *asked), lambda: _read_stored(context, *asked))
+    return Similarity(*packed) if len(packed) else None
+
+
+def _read_stored(context: Context, one: str, other: str, images: int, vectors: str) -> np.ndarray:
+    """Return what is stored as the fields of `Similarity`, or nothing."""
+    rows = context.rows(_STORED, one, other, images, vectors)
     if not rows:
-        return None
+        return np.empty(0)
     left, right = ({head: place for place, head in enumerate(context.store.heads(model))} for model in (one, other))
     columns = np.array(rows, dtype=np.float64).T
     at = [left[int(layer), int(head)] for layer, head in zip(*columns[:2], strict=True)]
     to = [right[int(layer), int(head)] for layer, head in zip(*columns[2:4], strict=True)]
-    found = Similarity(*(np.full((len(left), len(right)), np.nan) for _ in Similarity._fields))
-    found.images[:] = 0
-    for whole, values in zip(found, columns[4:], strict=True):
-        whole[at, to] = values
+    found = np.full((len(Similarity._fields), len(left), len(right)), np.nan)
+    found[:, at, to] = columns[4:]
+    found[-1] = np.nan_to_num(found[-1])  # a head has no row with itself
     return found
 
 
