@@ -262,3 +262,15 @@ def test_one_model_can_not_be_compared(built: Built) -> None:
 def test_sql_has_what_the_queries_have(pair: Built) -> None:
     out = done("query", "select head, other from compare_heads(null, null) where head = 'L2.H1'", "-i", pair.path)
     assert "L2.H1" in out
+
+
+def test_an_artefact_is_compared_as_its_index_is(pair: Built, tmp_path: Path) -> None:
+    columns = "head, other, cka, distance, label, spans_common"
+    done("export", "artefact", tmp_path / "shared", "-i", pair.path)
+    found = []
+    for place in (pair.path, tmp_path / "shared"):
+        with clipdb.open(place) as db:
+            found.append(
+                (db.query.compare().project(columns).fetchall(), db.query.drift().project("head, base").fetchall())
+            )
+    assert found[0] == found[1] and len(found[0][0]) == 6
