@@ -11,6 +11,8 @@ from typing import Any
 
 from sqlalchemy import ARRAY, JSON, REAL, TIMESTAMP, BigInteger, Boolean, Column, Double, Integer, MetaData, Table, Text
 
+from clipdb.schema.names import HEAD_NAME, PARTITION
+
 metadata = MetaData()
 
 _INSTANT = TIMESTAMP(timezone=True)
@@ -37,16 +39,26 @@ def _basis() -> Column[Any]:
     return _may(
         "basis",
         ARRAY(REAL),
-        "Q, orthonormal columns (zero in null directions), flattened row-major, shape [embed_dim, head_dim]: "
-        "a head vector y stands for the contribution Q y in joint space, relative to the embedding's norm",
+        "Q, orthonormal columns (zero in null directions), flattened row-major, shape [embed_dim, rank]: "
+        "a head vector y stands for the contribution Q y in joint space, relative to the embedding's norm; null where Q "
+        "is the identity, or the head is known by name only",
+    )
+
+
+def _rank() -> Column[Any]:
+    return _may(
+        "rank",
+        Integer,
+        "Numbers in a vector of the head: head_dim as a rule, up to embed_dim in the layers in front of an attention "
+        "pooling; null for a head known by name only",
     )
 
 
 def _statistics() -> list[Column[Any]]:
     return [
-        _may("mean", ARRAY(REAL), "Mean of the head's vectors over the model's images, shape [head_dim]"),
+        _may("mean", ARRAY(REAL), "Mean of the head's vectors over the model's images, shape [rank]"),
         _may("total_variance", Double, "Trace of the covariance of the head's vectors over the model's images"),
-        _may("effective_rank", Double, "exp(entropy of the covariance's normalised eigenvalues), 1..head_dim"),
+        _may("effective_rank", Double, "exp(entropy of the covariance's normalised eigenvalues), 1..rank"),
     ]
 
 
@@ -55,7 +67,7 @@ def _model() -> Column[Any]:
 
 
 def _layer() -> Column[Any]:
-    return _key("layer", Integer, "Layer of the image tower, counted from 0")
+    return _key("layer", Integer, "Layer of the image tower, counted from 0; -1 for the heads of an attention pooling")
 
 
 def _head() -> Column[Any]:
@@ -90,14 +102,16 @@ models = _table(
     "models",
     "A model with weights whose heads are in this index.",
     _model(),
-    _need("layers", Integer, "Transformer layers of the image tower, L"),
-    _need("heads", Integer, "Attention heads a layer, H"),
-    _need("head_dim", Integer, "Size of a head's output, k (width / heads)"),
+    _need("layers", Integer, "Transformer layers of the image tower, L; 0 where it is convolutional"),
+    _need("heads", Integer, "Attention heads a layer, H; 0 where there are no layers"),
+    _need("head_dim", Integer, "Size of a head's output, k (width / heads); 0 where there are no layers"),
     _need("width", Integer, "Width of the residual stream, d"),
     _need("embed_dim", Integer, "Size of the joint image-text embedding, D"),
     _may("patch_size", Integer, "Side of a square patch, pixels; null where the tower has no square patches"),
     _need("image_size", Integer, "Side of the square input image, pixels"),
-    _may("pooling", Text, "How the tower pools its tokens: 'tok' is the class token"),
+    _may(
+        "pooling", Text, "How the tower pools its tokens: 'tok' takes the class token, 'avg' the mean, or 'attention'"
+    ),
     _may("adapter", Text, "Adapter of clipdb that captured the heads"),
     _may("preprocess", JSON, "Resizing and normalisation of the input image, as open_clip configures them"),
     _may("weights_sha256", Text, "Hex SHA-256 of the weights file, as the Hub shows it and sha256sum prints it"),
@@ -115,6 +129,13 @@ models = _table(
         "ingest refuses other tensors under this name",
     ),
     _may("config", JSON, "open_clip's configuration of the architecture, if open_clip doesn't ship it; else null"),
+    _may("pool_heads", Integer, "Heads of the attention pooling, P.H0 on; null where the pooling is no attention"),
+    _may(
+        "logit_bias",
+        Double,
+        "What is added to the scaled cosine, whose sigmoid is then the model's score (SigLIP); null where scores are a "
+        "softmax over texts",
+    ),
 )
 
 # Bases are large and never change, statistics change with every ingest: apart, so that no ingest writes bases again.
@@ -125,6 +146,7 @@ bases = _table(
     _layer(),
     _head(),
     _basis(),
+    _rank(),
 )
 
 head_statistics = _table(
@@ -143,11 +165,17 @@ heads = _table(
     _model(),
     _layer(),
     _head(),
-    _need("name", Text, "The head as people write it: L11.H3"),
+    _need("name", Text, "The head as people write it: L11.H3, or P.H3 of an attention pooling"),
+    _need(
+        "partition",
+        Text,
+        "trunk or pool: the heads of each, with a rest, add up to the embedding, so those of both are never summed",
+    ),
     _basis(),
+    _rank(),
     *_statistics(),
-    view="select model_id, layer, head, concat('L', layer, '.H', head) as name, basis, mean, total_variance, "
-    "effective_rank from head_statistics left join bases using (model_id, layer, head)",
+    view=f"select model_id, layer, head, {HEAD_NAME} as name, {PARTITION} as partition, basis, rank, mean, "
+    "total_variance, effective_rank from head_statistics left join bases using (model_id, layer, head)",
 )
 
 images = _table(

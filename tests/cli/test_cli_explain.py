@@ -88,7 +88,7 @@ def test_the_rest_is_what_the_other_modules_write(index: Path, pictures: list[Pa
     batch = model.pixels_to_input(pixels)
     with torch.inference_mode():
         embedding = model.network.encode_image(batch)[0].double().numpy()
-        others = model.adapter.rest(batch)[0].double().numpy()
+        others = model.adapter.rest(batch, "trunk")[0].double().numpy()
     assert abs(rest - others @ model.embed_texts([text], 1)[0] / np.linalg.norm(embedding)) < 1e-5
 
 
