@@ -102,7 +102,7 @@ class Decomposer:
         return captured.embedding / norm[:, None], norm, y
 
     def contributions(self, norm: torch.Tensor, heads: Mapping[int, torch.Tensor]) -> torch.Tensor:
-        """Sum the contributions of some layers' heads in the joint space, ``||embedding|| Q y``: float32 ``[batch, D]``."""
+        """Sum what some layers' heads contribute in the joint space, ``||embedding|| Q y``: float32 ``[batch, D]``."""
         total = torch.zeros(len(norm), self.adapter.embed_dim, device=norm.device)
         for layer, y in heads.items():
             for head in range(y.shape[1]):

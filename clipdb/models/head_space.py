@@ -31,9 +31,9 @@ def layer_bases(output_map: np.ndarray, width: int, head_dim: int) -> list[np.nd
     Returns
     -------
     list of numpy.ndarray
-        Q of each head, float64 ``[D, r]``. Where ``n = k``, r is k. Where n is more, behind an attention pooling, r is the largest
-        rank among the heads; a head that can reach all of the joint space has the identity, since no basis could be
-        smaller.
+        Q of each head, float64 ``[D, r]``. Where ``n = k``, r is k. Where n is more, in front of an attention pooling,
+        r is the largest rank among the heads; a head that can reach all of the joint space has the identity, since no
+        basis could be smaller.
     """
     heads, dim, size = output_map.shape
     if size > head_dim and min(size, width) >= dim:

@@ -32,8 +32,8 @@ def reconstruction_errors(
     Returns
     -------
     dict
-        For each way in which the embedding splits, the largest L2 error over the batch, relative to the embedding's norm;
-        NaN or infinite where a component is.
+        For each way in which the embedding splits, the largest L2 error over the batch, relative to the embedding's
+        norm; NaN or infinite where a component is.
     """
     adapter, reference = decomposer.adapter, reference.float()
     errors: dict[Partition, float] = {}

@@ -40,8 +40,8 @@ def _basis() -> Column[Any]:
         "basis",
         ARRAY(REAL),
         "Q, orthonormal columns (zero in null directions), flattened row-major, shape [embed_dim, rank]: "
-        "a head vector y stands for the contribution Q y in joint space, relative to the embedding's norm; null where Q "
-        "is the identity, or the head is known by name only",
+        "a head vector y stands for the contribution Q y in joint space, relative to the embedding's norm; null where "
+        "Q is the identity, or the head is known by name only",
     )
 
 

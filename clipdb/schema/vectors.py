@@ -94,7 +94,8 @@ def images_schema(embed_dim: int, head_dims: Mapping[tuple[int, int], int]) -> p
     -------
     pyarrow.Schema
         ``image_id``, ``embedding`` float16 [D], ``norm`` float32, ``_run``, ``_batch``, then a column
-        ``l11h3`` (``ph3`` of the pooling) float16 [size] a head, which may be null. `COMMENTS` and `HEAD_COMMENTS` say what they mean.
+        ``l11h3`` (``ph3`` of the pooling) float16 [size] a head, which may be null. `COMMENTS` and `HEAD_COMMENTS` say
+        what they mean.
     """
     return pa.schema(
         [

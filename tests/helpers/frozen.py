@@ -1,4 +1,4 @@
-"""What a head adds to the embedding, found plainly: its output is taken away while all that isn't linear stays as it was.
+"""What a head adds to the embedding, found plainly: its output is taken away while all else stays as it was.
 
 The tower runs in float64, once to remember what its norms divide by, what its MLPs and attention give and how its
 pooling weighs tokens, and then again with all of that as it was, but for one head's output. What the embedding loses is

@@ -99,7 +99,9 @@ TOWERS: dict[str, Callable[[], Any]] = {
     ),
     "CLIPA": lambda: open_clip_tower(pool_type="avg", final_ln_after_pool=True, no_ln_pre=True),
     "average of normalised tokens": lambda: open_clip_tower(pool_type="avg", ls_init_value=0.3),
-    "CoCa": lambda: open_clip_tower(attentional_pool=True, attn_pooler_queries=5, attn_pooler_heads=4, output_tokens=True),
+    "CoCa": lambda: open_clip_tower(
+        attentional_pool=True, attn_pooler_queries=5, attn_pooler_heads=4, output_tokens=True
+    ),
     "timm class token": lambda: vit(global_pool="token", init_values=0.3),
     "ViTamin": lambda: vit(global_pool="avg", class_token=False, fc_norm=True),
     "timm average of normalised tokens": lambda: vit(global_pool="avg", fc_norm=False, reg_tokens=2),
@@ -110,7 +112,8 @@ TOWERS: dict[str, Callable[[], Any]] = {
     "SigLIP with registers left out": lambda: vit(None, global_pool="map", reg_tokens=2, pool_include_prefix=False),
     "EVA01": lambda: eva(global_pool="token", init_values=0.3),
     "EVA02-B": lambda: eva(
-        global_pool="token", use_rot_pos_emb=True, swiglu_mlp=True, scale_mlp=True, scale_attn_inner=True, qkv_fused=False
+        global_pool="token", use_rot_pos_emb=True, swiglu_mlp=True, scale_mlp=True, scale_attn_inner=True,
+        qkv_fused=False,
     ),
     "EVA02-E": lambda: eva(global_pool="token", use_post_norm=True),
     "PE-Core": lambda: pooled_by_eight(use_rot_pos_emb=True),

@@ -60,8 +60,9 @@ _RULES: dict[str, dict[str, str]] = {
         "or (rank is null and coalesce(total_variance, effective_rank) is null)",
         "has a basis of another shape, or not of finite numbers": "if(rank is null, basis is null, "
         + _numbers("basis", "len(basis)")
-        + " and (select rank between 1 and embed_dim and coalesce(len(basis), embed_dim * embed_dim) = rank * embed_dim "
-        "and rank * embed_dim <= 100000000 from their_models m where m.model_id = t.model_id))",
+        + " and (select rank between 1 and embed_dim and rank * embed_dim <= 100000000 "
+        "and coalesce(len(basis), embed_dim * embed_dim) = rank * embed_dim "
+        "from their_models m where m.model_id = t.model_id))",
         "has a mean of another shape, or not of finite numbers": _numbers("mean", "rank"),
         "has statistics that are not finite": _finite("total_variance", "effective_rank"),
     },

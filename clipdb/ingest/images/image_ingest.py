@@ -98,10 +98,7 @@ def _say_room(decomposer: Decomposer) -> None:
     tower, sizes = decomposer.adapter, decomposer.sizes()
     trunk = [size for (layer, _), size in sizes.items() if layer != POOL]
     if tower.pool_heads and trunk:
-        note(
-            f"note: {len(trunk)} heads of the trunk take {2 * sum(trunk) / 1000:.1f} kB an image, {max(trunk)} numbers each"
-        )
+        room = f"{2 * sum(trunk) / 1000:.1f} kB an image, {max(trunk)} numbers each"
+        note(f"note: {len(trunk)} heads of the trunk take {room}")
     elif tower.pool_heads and tower.layers:
-        note(
-            "note: the heads of the pooling are kept; --layers last4 adds those of the last four layers, which take more"
-        )
+        note("note: the heads of the pooling are kept; --layers last4 adds those of the last layers, which take more")

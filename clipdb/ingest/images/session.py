@@ -100,8 +100,8 @@ class Session:
         if self.error is None:
             self.error = self._prove(images[:PROOF_IMAGES])
         with out_of_memory(self.options.batch_on(self.model.device)):
-            embedding, norm, by_layer = self.decomposer(images)
-            embedding, norm = embedding.cpu().numpy(), norm.cpu().numpy()
+            *whole, by_layer = self.decomposer(images)
+            embedding, norm = (part.cpu().numpy() for part in whole)
             heads = {layer: y.cpu().numpy() for layer, y in by_layer.items()}
         rows: list[dict[str, Any]] = []
         good = np.isfinite(embedding).all(axis=1) & np.isfinite(norm)

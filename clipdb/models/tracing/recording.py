@@ -106,7 +106,7 @@ class Recording:
         return x.clone() if isinstance(self.pool, Take) else x  # a view would keep every token
 
     def weights(self, part: Part) -> Tensor:
-        """Return what each pooled token counts for in a part, in front of the pooling: float32 ``[batch, G, tokens]``."""
+        """Return what each pooled token counts for in a part, in front of the pooling: ``[batch, G, tokens]``."""
         count = len(self.embedding)
         if part.behind or (isinstance(self.pool, Mean) and not part.by_token):
             weights = self.embedding.new_ones(count, 1, 1)

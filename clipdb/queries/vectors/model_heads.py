@@ -37,12 +37,15 @@ def read_model_heads(connection: duckdb.DuckDBPyConnection, model_id: str) -> Mo
         "where model_id = ? and h.rank is not null order by h.layer, h.head",
         [model_id],
     ).fetchnumpy()
-    bases, means, properties, eye = {}, {}, {}, None
+    bases, means, properties = {}, {}, {}
+    eye: np.ndarray | None = None  # of all heads whose basis it is
     for layer, head, basis, mean, dim, name in zip(*(rows[column] for column in rows), strict=True):
         key = (int(layer), int(head))
-        given = basis if isinstance(basis, np.ndarray) and basis.ndim else None
-        eye = np.eye(int(dim), dtype=np.float32) if given is None and eye is None else eye
-        bases[key] = eye if given is None else np.asarray(given, np.float32).reshape(int(dim), -1)
+        if isinstance(basis, np.ndarray) and basis.ndim:
+            bases[key] = np.asarray(basis, np.float32).reshape(int(dim), -1)
+        else:
+            eye = np.eye(int(dim), dtype=np.float32) if eye is None else eye
+            bases[key] = eye
         if isinstance(mean, np.ndarray) and mean.ndim:  # null is a masked array without axes
             means[key] = np.asarray(mean, np.float32)
         if isinstance(name, str):
