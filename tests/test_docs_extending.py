@@ -114,7 +114,7 @@ def test_what_the_package_brings_is_listed(installed: Path, own_index: Path, tmp
 TOWER = """
 import torch
 from open_clip.timm_model import TimmModel
-from traced import Network, unsettle
+from random_towers import Network, unsettle
 
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.proof import reconstruction_errors
@@ -126,7 +126,7 @@ model = Network(unsettle(visual))
 pictures = torch.randn(2, 3, 224, 224)
 tower = adapt(model, "a/b")
 decomposer = Decomposer(tower, [0, 1])
-print(tower.name, reconstruction_errors(decomposer, pictures, visual(pictures))["trunk"])
+print(tower.name, reconstruction_errors(decomposer, pictures, model.encode_image(pictures))["trunk"])
 y, tokens = decomposer(pictures)[2][1], decomposer.by_token(pictures, [1])[2][1]
 print(tuple(tokens.shape), float((tokens.sum(dim=2) - y).norm() / y.norm()))
 """

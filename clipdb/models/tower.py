@@ -79,8 +79,8 @@ class Adapter(Protocol):
         How many layers the trunk has, and heads in each; 0 in a convolutional trunk.
     head_dim, width, embed_dim
         Sizes k of a head, d of the residual stream and D of the embedding.
-    pool_heads
-        How many heads the pooling has; 0 if it is no attention.
+    pool_heads, pool_head_dim
+        How many heads the pooling has, and the size of one; 0 if it is no attention.
     patch_size, image_size
         Sides in pixels.
     other_tokens
@@ -95,6 +95,7 @@ class Adapter(Protocol):
     width: int
     embed_dim: int
     pool_heads: int
+    pool_head_dim: int
     patch_size: int
     image_size: int
     other_tokens: Sequence[str]

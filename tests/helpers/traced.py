@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-import open_clip
 import torch
 from open_clip.model import CLIPVisionCfg, _build_vision_tower
 from open_clip.timm_model import TimmModel
+from random_towers import unsettle
 from timm.layers import RmsNorm
 from timm.models.eva import Eva
 from timm.models.vision_transformer import ResPostBlock, VisionTransformer
 from timm.models.vision_transformer_relpos import VisionTransformerRelPos
 
 SIDE = 32
-
-
-@dataclass
-class Network:
-    """What clipdb asks of a model for its image tower."""
-
-    visual: Any
-
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        found = self.visual(images)
-        return found[0] if isinstance(found, tuple) else found
-
-
-def unsettle(visual: Any, seed: int = 0) -> Any:
-    """Move gains, biases and gammas off 1 and 0, and make weights so large that heads matter."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in visual.named_parameters():
-        noise = torch.randn(parameter.shape, generator=generator)
-        with torch.no_grad():
-            if parameter.dim() == 1 and "class_embedding" not in name:
-                parameter.add_(0.3 * noise)
-            elif parameter.dim() > 1:
-                parameter.copy_(noise / parameter[0].numel() ** 0.5)
-    return visual.eval().requires_grad_(False)
 
 
 def open_clip_tower(embed_dim: int = 48, **changes: Any) -> Any:
@@ -126,10 +101,3 @@ def small(name: str) -> Any:
     """Make one of `TOWERS`, its parameters off their initial values."""
     torch.manual_seed(0)
     return unsettle(TOWERS[name]())
-
-
-def bare_tower(arch: str) -> Any:
-    """Build the image tower of one of open_clip's architectures, without memory for its weights."""
-    config = open_clip.get_model_config(arch)
-    with torch.device("meta"):
-        return _build_vision_tower(config["embed_dim"], config["vision_cfg"])

@@ -20,7 +20,7 @@ class OpenClipClassToken:
 
     name = "open_clip_class_token"
     pooling = "tok"
-    pool_heads = 0
+    pool_heads, pool_head_dim = 0, 0
     other_tokens: Sequence[str] = ("class token",)
 
     def __init__(self, visual: Any) -> None:

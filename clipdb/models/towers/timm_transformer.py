@@ -89,7 +89,7 @@ class TimmTransformer(TracedTower):
         trunk, side = self.visual.trunk, int(self.visual.image_size[0])
         last = [layer for layer in (trunk.head, *self.visual.head) if isinstance(layer, nn.Linear)]
         size = last[-1].out_features if last else trunk.num_features
-        patch = side // int(trunk.patch_embed.grid_size[0])
+        patch = side // int(trunk.patch_embed.dynamic_feat_size((side, side))[0])
         return Geometry(int(size), side, patch, _POOLINGS[trunk.global_pool], _prefix(trunk))
 
 

@@ -66,7 +66,7 @@ class TracedTower(ABC):
         self.layers = len(trunk)
         self.heads = trunk[0].count if trunk else 0
         self.head_dim = trunk[0].out.in_features // self.heads if trunk else 0
-        self.pool_heads = 0 if pool is None else len(pool.value)
+        self.pool_heads, self.pool_head_dim = (0, 0) if pool is None else pool.value.shape[:2]
         self.width = int(trunk[0].out.out_features if pool is None or trunk else pool.value.shape[-1])
 
     @cached_property
