@@ -96,16 +96,18 @@ def test_neighbours_spans_and_a_whole_index(made: tuple, pictures: list[Path]) -
     assert checked and {row["result"] for row in checked} == {"ok"}
 
 
+of_two_partitions = pytest.mark.parametrize("made", ["map"], indirect=True)
+
+
 @pytest.fixture(scope="module")
 def both(made: tuple, pictures: list[Path]) -> Path:
-    """An index of the SigLIP-like model, with the heads of its last layers."""
-    name, index = made
-    if name != "map":
-        pytest.skip("has one partition")
+    """An index with the heads of the pooling and of the last layers."""
+    index: Path = made[1]
     done("ingest", "images", *pictures[:12], "--model", NAME, "--layers", "last2", "--workers", 0, "-i", index)
     return index
 
 
+@of_two_partitions
 def test_heads_of_the_trunk_are_added_exactly_and_never_summed_with_those_of_the_pooling(
     both: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
@@ -129,6 +131,7 @@ def test_heads_of_the_trunk_are_added_exactly_and_never_summed_with_those_of_the
     assert stored["l8h1"].shape == (12, 96) and stored["ph2"].shape == (12, 32)
 
 
+@of_two_partitions
 def test_metrics_have_a_row_for_each_partition(both: Path) -> None:
     done("span", "--pool", "scenes", "--count", 3, "-i", both)
     done("label", "--labeller", "vote", "-i", both)
@@ -140,6 +143,7 @@ def test_metrics_have_a_row_for_each_partition(both: Path) -> None:
     assert by_property == [(partition, labelled) for partition, _, labelled in found]
 
 
+@of_two_partitions
 def test_an_export_comes_back_as_it_was(both: Path, tmp_path: Path) -> None:
     done("export", tmp_path / "out", "-i", both)
     done("import", tmp_path / "out", "-i", tmp_path / "again.clipdb")
@@ -157,6 +161,6 @@ def test_a_tokenizer_that_needs_a_package_says_which(monkeypatch: pytest.MonkeyP
     network = open_clip.create_model("clipdb-tiny", load_weights=False)
     monkeypatch.setitem(sys.modules, "transformers", None)  # as where it isn't installed
     with pytest.raises(
-        ClipdbError, match=r"^the tokenizer of my-siglip/v1 needs the package transformers: pip install"
+        ClipdbError, match=r"^the tokenizer of ViT-B-16-SigLIP/webli needs the package transformers: pip install"
     ):
-        TextTower("my-siglip/v1", network, torch.device("cpu")).embed(["a red ring"], 1)
+        TextTower("ViT-B-16-SigLIP/webli", network, torch.device("cpu")).embed(["a red ring"], 1)
