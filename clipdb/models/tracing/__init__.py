@@ -6,9 +6,9 @@ what each of them gives (Gandelsman et al., arXiv 2310.05916, section 3, for a c
 any tower):
 
 - **A norm** is ``x -> gamma (x - mean(x)) / sigma + beta``. sigma depends on the token, all else is fixed: the matrix
-``diag(gamma) (I - 11^T/d)``, or ``diag(gamma)`` for RMSNorm, and the constant beta.
+  ``diag(gamma) (I - 11^T/d)``, or ``diag(gamma)`` for RMSNorm, and the constant beta.
 - **Pooling** is a weighted sum over tokens: weight 1 for a class token, 1/T each for an average, softmax weights
-``w_gt`` in attention pooling, a row for each of its G heads g (G = 1 in the other two).
+  ``w_gt`` in attention pooling, a row for each of its G heads g (G = 1 in the other two).
 - **A linear layer, LayerScale, the pooling's values and output** are matrices, with constants.
 
 Composed backwards from the embedding, these give each head h of layer l one fixed map for each g, and the sigmas that
