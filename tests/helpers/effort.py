@@ -1,4 +1,4 @@
-"""How hard tests try that kill, cut the power and draw at random: in the suite a little, in `make stress` to the end."""
+"""How hard tests try what kills and draws at random: a little in the suite, and to the end in `make stress`."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ killed, show a traceback, run on, take much memory, or leave an index that isn't
 from __future__ import annotations
 
 import argparse
-import io
 import random
 import re
 import shutil
