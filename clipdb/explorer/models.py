@@ -27,6 +27,9 @@ IDLE_SECONDS = 600.0
 
 _MOST_KEPT = 256  # answers
 
+Chosen = tuple[tuple[str, ...], str | None]
+"""Names of heads, or none and the property that heads carry."""
+
 
 class ModelBusy(ClipdbError):
     """A model is loading or at work: ask again in a moment."""
@@ -88,20 +91,21 @@ class Models:
         """
         return cast(np.ndarray, self._answer(("texts", model_id, *texts), model_id, "texts", model_id, list(texts)))
 
-    def segment(
-        self,
-        model_id: str,
-        image: str,
-        text: str,
-        against: str | None,
-        heads: tuple[str, ...] = (),
-        property: str | None = None,
-    ) -> dict[str, Any]:
-        """Show where in a picture heads find a text.
+    def segments(
+        self, model_id: str, image: str, text: str, against: str | None, chosen: Sequence[Chosen]
+    ) -> list[dict[str, Any]]:
+        """Show where in a picture heads find a text, for one choice of heads after the other.
+
+        Parameters
+        ----------
+        model_id, image, text, against
+            See `clipdb.api.segmenting.segment`.
+        chosen
+            Each the names of heads, or none and the property that they carry.
 
         Returns
         -------
-        dict
+        list of dict
             ``plain`` and ``mapped``, the picture without and with the shares as WebP; ``heads``, how many; their share
             ``total`` of ``cosine``; and ``others``, the shares of the tokens that are no patch.
 
@@ -112,8 +116,10 @@ class Models:
         ClipdbError
             If something named isn't in the index, or the picture's file is gone.
         """
-        asked = (model_id, image, text, against, heads, property)
-        return cast("dict[str, Any]", self._answer(("segment", *asked), model_id, "segment", *asked))
+        asked = [(model_id, image, text, against, *one) for one in chosen]
+        for one in asked:
+            self._begun(("segment", *one), "segment", one)
+        return [self._answer(("segment", *one), model_id, "segment", *one) for one in asked]
 
     def close(self) -> None:
         """Stop the process."""
@@ -126,6 +132,16 @@ class Models:
         self._stop()
 
     def _answer(self, key: Hashable, model: str, operation: str, *arguments: Any) -> Any:
+        try:
+            return self._begun(key, operation, arguments).result(PATIENCE_SECONDS)
+        except NotYet:
+            raise ModelBusy(model) from None
+        except BaseException:
+            with self._lock:
+                self._asked.pop(key, None)  # it is asked again, perhaps with another outcome
+            raise
+
+    def _begun(self, key: Hashable, operation: str, arguments: Sequence[Any]) -> Future[Any]:
         with self._lock:
             if key not in self._asked:
                 self._asked[key] = self._one.submit(self._ask, operation, arguments)
@@ -133,14 +149,7 @@ class Models:
             future = self._asked[key]
             while len(self._asked) > _MOST_KEPT:
                 self._asked.popitem(last=False)[1].cancel()
-        try:
-            return future.result(PATIENCE_SECONDS)
-        except NotYet:
-            raise ModelBusy(model) from None
-        except BaseException:
-            with self._lock:
-                self._asked.pop(key, None)  # it is asked again, perhaps with another outcome
-            raise
+            return future
 
     def _ask(self, operation: str, arguments: Sequence[Any]) -> Any:
         """Ask the process; on the one thread that does so."""

@@ -127,7 +127,7 @@ class Site:
             if parameter.type == "image" and (value := str(given.get(parameter.name) or "")):
                 if (path := self.uploads.path(value)) is not None and index.files:
                     brought[parameter.name] = str(path)
-                elif is_file(value):  # somebody else's file, of which nothing may be learnt
+                elif index.files and is_file(value):  # somebody else's file, of which nothing may be learnt
                     raise ClipdbError(f"no image {value!r} in this index", kind="absent")
         answer = ask(index, name, limit, offset, **(given | brought))
         if not brought:

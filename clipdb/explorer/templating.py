@@ -39,7 +39,7 @@ def step(value: float | None) -> int | str:
 
 def num(value: float | None, digits: int = 3) -> str:
     """Write a number; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return "\N{EN DASH}" if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def signed(value: float, digits: int = 3) -> str:

@@ -45,6 +45,7 @@ def model(site: Site, index: Index, request: Request) -> Response:
     shared, _ = tried(lambda: site.ask(index, "entanglement", model=name))
     fits, _ = tried(lambda: site.ask(index, "association", model=name))
     rows = heads.rows if heads else []
+    properties = _properties(site, index, rows)
     values = _values(index, name, colour, rows, lit)
     cells = {parse_head(row["head"]): row | {"value": values.get(row["head"])} for row in rows}
     width = 1 + max((head for _, head in cells), default=0)
@@ -61,7 +62,7 @@ def model(site: Site, index: Index, request: Request) -> Response:
         colour="text" if lit else colour,
         colours=COLOURS,
         grid={layer: [cells.get((layer, head)) for head in range(width)] for layer, _ in sorted(cells, reverse=True)},
-        properties=_properties(site, index, rows),
+        properties=properties,
         entanglement=shared.rows if shared else [],
         association=fits.rows if fits else [],
         vectors=index.store.has(name, "images"),
@@ -84,7 +85,7 @@ def _values(
 
 
 def _properties(site: Site, index: Index, rows: list[dict[str, Any]]) -> list[tuple[str, int, int]]:
-    """Return the properties that the heads carry, with their hue and how many carry each, most first."""
+    """Give each head its hue; return the properties with their hues and how many heads carry each, most first."""
     names = index.execute(
         "select property, normal_property(property) from (select unnest($names) as property)",
         {"names": [row["property"] for row in rows if row["property"] is not None]},

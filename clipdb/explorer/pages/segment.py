@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -10,13 +11,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from clipdb.errors import ClipdbError
+from clipdb.explorer.models import Chosen
 from clipdb.explorer.pages.image import described
 from clipdb.explorer.site import Site, asked, page
 from clipdb.queries.index import Index
 from clipdb.schema.names import head_name, parse_head
 
 MOST_HEADS = 8
-_ALL = "all"
 
 
 @page
@@ -27,9 +28,9 @@ def segment(site: Site, index: Index, request: Request) -> Response:
     given = asked(request, "text", "against", "head", "property")
     maps = []
     if "text" in given:
-        for title, heads, property in _wanted(given):
-            found = _segmented(site, about, model, given, heads, property)
-            maps.append(found | {"title": title, "panel": heads[0] if heads else property or _ALL})
+        wanted = _wanted(given)
+        found = _segmented(site, about, model, given, list(wanted.values()))
+        maps = [one | {"title": title} for title, one in zip(wanted, found, strict=True)]
     return site.render(
         request,
         "segment.html",
@@ -51,32 +52,31 @@ def panel(site: Site, index: Index, request: Request) -> Response:
     given = asked(request, "text", "against", "head", "property")
     if "text" not in given:
         raise ClipdbError("there is no text: write what to look for")
-    _, heads, property = _wanted(given)[0]
-    found = _segmented(site, about, model, given, heads, property)
+    [found] = _segmented(site, about, model, given, list(_wanted(given).values())[:1])
     picture = found["plain" if request.path_params["kind"] == "plain" else "mapped"]
     return Response(picture, media_type="image/webp", headers={"Cache-Control": "private, max-age=3600"})
 
 
-def _wanted(given: Any) -> list[tuple[str, tuple[str, ...], str | None]]:
-    """Return the title of each map, and its heads or their property."""
+def _wanted(given: Mapping[str, str]) -> dict[str, Chosen]:
+    """Return, by the title of each map, whose it is."""
     if "head" in given:
         names = [head_name(*parse_head(one)) for one in given["head"].split(",") if one.strip()]
-        if len(names) > MOST_HEADS:
-            raise ClipdbError(f"name at most {MOST_HEADS} heads, and these are {len(names)}")
-        return [(name, (name,), None) for name in names]
+        if not 0 < len(names) <= MOST_HEADS:
+            raise ClipdbError(f"name 1 to {MOST_HEADS} heads, and these are {len(names)}")
+        return {name: ((name,), None) for name in names}
     if "property" in given:
-        return [(f"heads of {given['property']}", (), given["property"])]
-    return [("all heads of the index", (), None)]
+        return {f"heads of {given['property']}": ((), given["property"])}
+    return {"all heads of the index": ((), None)}
 
 
 def _segmented(
-    site: Site, about: Any, model: str, given: Any, heads: tuple[str, ...], property: str | None
-) -> dict[str, Any]:
-    image = str(site.uploads.path(about["image_id"]) or about["image_id"]) if about["brought"] else about["image_id"]
-    return site.models.segment(model, image, given["text"], given.get("against"), heads, property)
+    site: Site, about: Mapping[str, Any], model: str, given: Mapping[str, str], chosen: Sequence[Chosen]
+) -> list[dict[str, Any]]:
+    image = str(site.uploads.path(about["image_id"]) if about["brought"] else about["image_id"])
+    return site.models.segments(model, image, given["text"], given.get("against"), chosen)
 
 
-def _command(site: Site, about: Any, model: str, given: Any) -> str:
+def _command(site: Site, about: Mapping[str, Any], model: str, given: Mapping[str, str]) -> str:
     words = ["clipdb", "segment", about["uri"] if about["brought"] else about["image_id"]]
     for option in ("text", "against", "head", "property"):
         if option in given:
