@@ -24,7 +24,7 @@ CARD = "README.md"
 SHARD_ROWS = 8_192
 GROUP_ROWS = 8_192
 
-# What travels. Batches and schema versions are the index's own book-keeping.
+# What travels. Batches and schema versions are the index's own book-keeping, pairs of heads are computed from vectors.
 RELATIONS = (
     "models",
     "heads",
@@ -41,7 +41,7 @@ RELATIONS = (
 )
 # What each schema version added to relations that travel: exports of earlier versions lack it.
 _NEW_RELATIONS = {"label_scores": 2}
-_NEW_COLUMNS = {"models": {"config": 2, "tensors_sha256": 2}}
+_NEW_COLUMNS = {"models": {"config": 2, "tensors_sha256": 2, "base": 3}}
 # What the vectors cannot be read without.
 WITH_VECTORS = ("models", "heads", "texts")
 # What says where the images came from and nothing else.

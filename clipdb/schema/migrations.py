@@ -39,6 +39,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             "head_statistics": "select model_id, layer, head, mean, total_variance, effective_rank from heads",
         },
     ),
+    Migration(3, {}),  # models.base, and head_pairs
 )
 SCHEMA_VERSION = 1 + len(MIGRATIONS)
 

@@ -115,6 +115,7 @@ models = _table(
         "ingest refuses other tensors under this name",
     ),
     _may("config", JSON, "open_clip's configuration of the architecture, if open_clip doesn't ship it; else null"),
+    _may("base", Text, "Model that this one was fine-tuned from, as --base says; null where nobody said"),
 )
 
 # Bases are large and never change, statistics change with every ingest: apart, so that no ingest writes bases again.
@@ -148,6 +149,32 @@ heads = _table(
     *_statistics(),
     view="select model_id, layer, head, concat('L', layer, '.H', head) as name, basis, mean, total_variance, "
     "effective_rank from head_statistics left join bases using (model_id, layer, head)",
+)
+
+head_pairs = _table(
+    "head_pairs",
+    "Two heads compared over the same images, of one model or of two: what `clipdb span` computed (arXiv 1905.00414).",
+    _model(),
+    _layer(),
+    _head(),
+    _key("other_model", Text, "Model of the other head"),
+    _key("other_layer", Integer, "Layer of the other head"),
+    _key("other_head", Integer, "The other head within its layer"),
+    _may("overlap", Double, "||Q1^T Q2||^2 / rank of what both can write, 0..1; null if in different joint spaces"),
+    _may("cka", Double, "Linear CKA of their vectors, 0..1; null under 2 shared images or where one does not vary"),
+    _may("explained", Double, "Share of the head's variance that is linear in the other's vectors, adjusted R^2"),
+    _may("explained_other", Double, "Share of the other's variance that is linear in the head's vectors, likewise"),
+    _may(
+        "distance",
+        Double,
+        "Mean squared distance of their contributions, each about its mean, as a share of the sum of their variances: "
+        "0 the same, 1 uncorrelated, 2 opposite; null if in different joint spaces",
+    ),
+    _need("images", BigInteger, "Over how many images: the first by id that have vectors of both"),
+    _need("sample", BigInteger, "Over how many images at most"),
+    _need("vectors", Text, "State of both models' vectors that this was computed from; of another state it is stale"),
+    _run(),
+    indexed=False,
 )
 
 images = _table(

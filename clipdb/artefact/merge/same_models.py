@@ -173,7 +173,7 @@ def merge_models(connection: duckdb.DuckDBPyConnection, theirs_first: bool) -> N
     connection.execute("insert or ignore into models by name from their_models")
     known = ", ".join(
         f"{name} = coalesce(models.{name}, t.{name})"
-        for name in (*_GEOMETRY, "preprocess", "config", "weights_sha256", "tensors_sha256", "logit_scale")
+        for name in (*_GEOMETRY, "preprocess", "config", "weights_sha256", "tensors_sha256", "logit_scale", "base")
     )
     adapter = "coalesce(t.adapter, models.adapter)" if theirs_first else "coalesce(models.adapter, t.adapter)"
     connection.execute(
