@@ -32,6 +32,9 @@ SECONDS = 60
 MEGABYTES = 1000
 """More than the memory of the same command on a sound file that any may take."""
 
+TAKEN, REFUSED = "taken", "refused in one line"
+FINE = {TAKEN, REFUSED}
+
 Arguments = tuple[object, ...]
 
 
@@ -155,37 +158,29 @@ def outcome(process: Process) -> tuple[str, float]:
     errors = sum(line.startswith("Error: ") for line in log.splitlines())
     if "Traceback" in log or code not in (0, 1) or errors != code:
         return f"ends with {code} and {errors} errors:\n{log}", most
-    return ("refused in one line", "taken")[code == 0], most
+    return REFUSED if code else TAKEN, most
 
 
-def attempts(sound: Sound, inputs: int, seed: int, folder: Path) -> Iterator[tuple[str, str]]:
-    """Give each kind its share of the inputs; yield kind and what came of it."""
-    for name, kind in sound.kinds.items():
-        rng = random.Random(f"{seed} {name}")
-        usual = 0.0
-        for number in range(-1, -(-inputs // len(sound.kinds))):
-            with tempfile.TemporaryDirectory(dir=folder) as place:
-                index = Path(place, "x.clipdb")
-                shutil.copytree(sound.index, index, symlinks=True)
-                given = kind.files[0] if number < 0 else malformed(kind, Path(place), rng)
-                process = Process(Path(place, "log"), *kind.command(given), "-i", index)
-                what, most = outcome(process)
-                if number < 0:
-                    assert what == "taken", what
-                    usual = most
-                    continue
-                if most > usual + MEGABYTES:
-                    what = f"takes {most:.0f} MB, and a sound one {usual:.0f}"
-                try:
-                    verified(index)
-                except AssertionError as error:
-                    what = f"leaves an index that isn't whole: {error}"
-                yield name, what
-
-
-def report(inputs: int, seed: int) -> Counter[tuple[str, str]]:
-    with tempfile.TemporaryDirectory() as folder:
-        return Counter(attempts(Sound(Path(folder)), inputs, seed, Path(folder)))
+def attempts(sound: Sound, kind: Kind, inputs: int, rng: random.Random, folder: Path) -> Iterator[str]:
+    """Give a command a sound input and then damaged ones; yield what came of each of these."""
+    usual = 0.0
+    for number in range(-1, inputs):
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            index = Path(place, "x.clipdb")
+            shutil.copytree(sound.index, index, symlinks=True)
+            given = kind.files[0] if number < 0 else malformed(kind, Path(place), rng)
+            what, most = outcome(Process(Path(place, "log"), *kind.command(given), "-i", index))
+            if number < 0:
+                assert what == TAKEN, what
+                usual = most
+                continue
+            if most > usual + MEGABYTES:
+                what = f"takes {most:.0f} MB, and a sound one {usual:.0f}"
+            try:
+                verified(index)
+            except AssertionError as error:
+                what = f"leaves an index that isn't whole: {error}"
+            yield what
 
 
 def main() -> None:
@@ -193,10 +188,16 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    counts = report(options.inputs, options.seed)
-    for (kind, what), count in sorted(counts.items()):
-        print(f"{count:5} {kind}: {what}")
-    if any(what not in ("refused in one line", "taken") for _, what in counts):
+    wrong = False
+    with tempfile.TemporaryDirectory() as folder:
+        sound = Sound(Path(folder))
+        for name, kind in sound.kinds.items():
+            rng = random.Random(f"{options.seed} {name}")
+            counts = Counter(attempts(sound, kind, -(-options.inputs // len(sound.kinds)), rng, Path(folder)))
+            for what, count in sorted(counts.items()):
+                print(f"{count:5} {name}: {what}", flush=True)
+            wrong |= bool(counts.keys() - FINE)
+    if wrong:
         raise SystemExit(1)
 
 
