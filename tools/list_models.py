@@ -35,7 +35,7 @@ def adapter_of(arch: str) -> Adapter | None:
 def catalogue() -> str:
     """Return the catalogue as CSV."""
     open_clip.add_model_config(demo.MODEL_CONFIG)
-    pairs = [tuple(demo.MODEL_ID.split("/")), *open_clip.list_pretrained()]
+    pairs = [*(tuple(name.split("/")) for name in demo.PACKAGED), *open_clip.list_pretrained()]
     adapters = {arch: adapter_of(arch) for arch in dict.fromkeys(arch for arch, _ in pairs)}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

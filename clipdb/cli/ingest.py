@@ -43,6 +43,9 @@ def command() -> None:
     metavar="FILE.json",
     help="An architecture that open_clip doesn't have, in its JSON; ARCH is then a free name.",
 )
+@click.option(
+    "--base", metavar="ARCH/PRETRAINED", help="The model that this one was fine-tuned from, for `clipdb query drift`."
+)
 @device_option
 @click.option(
     "--precision",
@@ -66,6 +69,7 @@ def images(
     layers: str,
     checkpoint: Path | None,
     config: Path | None,
+    base: str | None,
     device: str,
     precision: str,
     batch_size: int | None,
@@ -94,6 +98,7 @@ def images(
         layers=layers,
         checkpoint=checkpoint,
         config=config,
+        base=base,
         device=device,
         precision=precision,
         batch_size=batch_size,

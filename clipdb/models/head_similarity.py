@@ -19,7 +19,7 @@ from clipdb.schema.names import Head
 SAMPLE = 10_000
 """Over how many images heads are compared unless told otherwise."""
 
-VECTOR_BYTES = 512 * 2**20
+VECTOR_BYTES = 2**30
 """What the vectors take that are compared at one time, at most (one head of each side if that is more)."""
 
 _MOST_HEADS = 32  # of a block: their cross-covariances are small beside their vectors
@@ -91,11 +91,12 @@ def compare(one: Side, other: Side, images: int = SAMPLE, same_space: bool = Tru
     """
     found = Similarity(*(np.full((len(one.present), len(other.present)), np.nan) for _ in Similarity._fields))
     rows, columns = _blocks(one, images), _blocks(other, images)
+    recent = _Recent(one)
     for number, at in enumerate(rows):
         for place, to in enumerate(columns):
             if one is other and place < number:
                 continue  # it came the other way round
-            block = _compare_blocks(one, at, other, to, images, same_space)
+            block = _compare_blocks(recent, at, other, to, images, same_space)
             _put(found, block, at, to)
             if one is other and place > number:
                 turned = Similarity(*(values.T for values in block))
@@ -124,8 +125,9 @@ def _blocks(side: Side, images: int) -> list[list[int]]:
 
 
 def _compare_blocks(
-    one: Side, at: Sequence[int], other: Side, to: Sequence[int], images: int, same_space: bool
+    recent: _Recent, at: Sequence[int], other: Side, to: Sequence[int], images: int, same_space: bool
 ) -> Similarity:
+    one = recent.side
     left, right = [one.heads[number] for number in at], [other.heads[number] for number in to]
     rows = np.flatnonzero(one.present[left[0]] & other.present[right[0]])
     rows = rows[:images] if images else rows
@@ -136,7 +138,7 @@ def _compare_blocks(
         found = found._replace(overlap=_overlaps(spaces, one, left, other, right))
     if len(rows) < 2:
         return found
-    x = _Centred.of(one, left, rows)
+    x = recent.centred(left, rows)
     y = x if one is other and left == right else _Centred.of(other, right, rows)
     number, cross = len(rows), (x.vectors.T @ y.vectors).astype(np.float64) / len(rows)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -201,6 +203,22 @@ class _Centred:
     def sums(self, matrix: np.ndarray, axis: int) -> np.ndarray:
         """Sum over each head's part of an axis."""
         return np.add.reduceat(matrix, [place.start for place in self.places], axis=axis)
+
+
+class _Recent:
+    """The block of a side that was read last: it is compared with one block of the other side after the other."""
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self._key: tuple[object, ...] = ()
+        self._read: _Centred | None = None
+
+    def centred(self, heads: Sequence[Head], rows: np.ndarray) -> _Centred:
+        key = (tuple(heads), rows.tobytes())
+        if self._read is None or key != self._key:
+            self._read = None  # before the next takes room
+            self._key, self._read = key, _Centred.of(self.side, heads, rows)
+        return self._read
 
 
 def _whitening(covariance: np.ndarray) -> np.ndarray:

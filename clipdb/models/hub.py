@@ -45,8 +45,8 @@ def weights_file(model_id: str, known: dict[str, Any], checkpoint: Path | None) 
                 f"no checkpoint at {checkpoint}: give a .safetensors or torch file, --checkpoint FILE", kind="absent"
             )
         return checkpoint
-    if model_id == demo.MODEL_ID:
-        return demo.WEIGHTS
+    if model_id in demo.PACKAGED:
+        return demo.PACKAGED[model_id]
     if not constants.HF_HUB_OFFLINE and not _hub_answers():
         constants.HF_HUB_OFFLINE = True  # the cache is asked at once, where the hub's client would retry for a minute
     try:

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from built_index import HEADS, LAYERS, Built
 from plain_pairs import cka, distance, explained, overlap
+from support import change
 
 import clipdb
 from clipdb._util.stages import untold
 from clipdb.ingest.descriptions.head_pairs import refresh_pairs
 from clipdb.ingest.store.writer import Writer
 from clipdb.models import head_similarity
-from clipdb.schema import catalog
 
 EVERY = list(product(LAYERS, range(HEADS)))
 PAIRS = "select * exclude run from head_pairs order by all"
@@ -30,11 +30,6 @@ def stored(two: Built, tmp_path: Path) -> Built:
     change(path, "update models set base = 'one/a' where model_id = 'two/b'")
     refresh(path)
     return Built(path, two.ids, two.vectors, two.files)
-
-
-def change(path: Path, sql: str, *values: object) -> None:
-    with catalog.changing(path) as connection:
-        connection.execute(sql, list(values))
 
 
 def refresh(path: Path, *models: str) -> None:
