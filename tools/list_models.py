@@ -79,7 +79,7 @@ def known() -> dict[str, dict[str, str]]:
 def catalogue(errors: dict[str, dict[str, str]]) -> str:
     """Return the catalogue as CSV."""
     tags: dict[str, list[str]] = {arch: [] for arch in architectures()}
-    for arch, tag in [demo.MODEL_ID.split("/"), *open_clip.list_pretrained()]:
+    for arch, tag in [*(name.split("/") for name in demo.PACKAGED), *open_clip.list_pretrained()]:
         tags[arch].append(tag)
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")

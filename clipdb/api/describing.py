@@ -32,6 +32,7 @@ def ingest_images(
     layers: str | None = None,
     checkpoint: str | Path | None = None,
     config: str | Path | None = None,
+    base: str | None = None,
     device: str = "auto",
     precision: str = "fp32",
     batch_size: int | None = None,
@@ -61,6 +62,8 @@ def ingest_images(
         File of weights: safetensors, or a torch file without code in it.
     config
         An architecture that open_clip doesn't have, in its JSON.
+    base
+        The model that this one was fine-tuned from, which is recorded.
     device
         ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     precision
@@ -100,12 +103,13 @@ def ingest_images(
     """
     # What was mistyped is said before anything is imported that takes seconds.
     _require_installed()
-    from clipdb.ingest.images.asked_model import check_asked
+    from clipdb.ingest.images.asked_model import check_asked, check_base
     from clipdb.ingest.images.sources import open_sources
 
     paths = [str(one) for one in ([sources] if isinstance(sources, str | Path) else sources)]
     index, config = Path(index), _path(config)
     check_asked(index, model, config)
+    check_base(model, base)
     open_sources(paths)
     with image_progress(progress) as told:
         import_torch()
@@ -123,6 +127,7 @@ def ingest_images(
             split=split,
             label_from=label_from,
             overwrite=overwrite,
+            base=base,
         )
         return image_ingest.ingest_images(index, paths, model, options, told)
 

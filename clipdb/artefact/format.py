@@ -24,7 +24,7 @@ CARD = "README.md"
 SHARD_ROWS = 8_192
 GROUP_ROWS = 8_192
 
-# What travels. Batches and schema versions are the index's own book-keeping.
+# What travels. Batches and schema versions are the index's own book-keeping, pairs of heads are computed from vectors.
 RELATIONS = (
     "models",
     "heads",
@@ -42,8 +42,8 @@ RELATIONS = (
 # What each schema version added to relations that travel: exports of earlier versions lack it.
 _NEW_RELATIONS = {"label_scores": 2}
 _NEW_COLUMNS = {
-    "models": {"config": 2, "tensors_sha256": 2, "pool_heads": 3, "logit_bias": 3},
-    "heads": {"partition": 3, "rank": 3},
+    "models": {"config": 2, "tensors_sha256": 2, "base": 3, "pool_heads": 4, "logit_bias": 4},
+    "heads": {"partition": 4, "rank": 4},
 }
 # SQL of what such a column is in an export that lacks it, where it isn't null.
 _DERIVED = {

@@ -47,6 +47,9 @@ def command() -> None:
     metavar="FILE.json",
     help="An architecture that open_clip doesn't have, in its JSON; ARCH is then a free name.",
 )
+@click.option(
+    "--base", metavar="ARCH/PRETRAINED", help="The model that this one was fine-tuned from, for `clipdb query drift`."
+)
 @device_option
 @click.option(
     "--precision",
@@ -70,6 +73,7 @@ def images(
     layers: str | None,
     checkpoint: Path | None,
     config: Path | None,
+    base: str | None,
     device: str,
     precision: str,
     batch_size: int | None,
@@ -98,6 +102,7 @@ def images(
         layers=layers,
         checkpoint=checkpoint,
         config=config,
+        base=base,
         device=device,
         precision=precision,
         batch_size=batch_size,

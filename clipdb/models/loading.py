@@ -127,7 +127,7 @@ def load(
     Parameters
     ----------
     model_id
-        ``ARCH/PRETRAINED`` as open_clip names them, or ``clipdb-tiny/scenes``, which ships with clipdb.
+        ``ARCH/PRETRAINED`` as open_clip names them, or one that ships with clipdb (`clipdb.demo.PACKAGED`).
     checkpoint
         A safetensors file, or a torch file without code in it, to use instead of the weights that the name stands
         for; PRETRAINED is then a free name.
@@ -145,7 +145,7 @@ def load(
     """
     arch, tag = split_name(model_id, config)
     known = open_clip.get_pretrained_cfg(arch, tag)
-    if checkpoint is None and not known and model_id != demo.MODEL_ID:
+    if checkpoint is None and not known and model_id not in demo.PACKAGED:
         raise ClipdbError(_no_such_tag(arch, tag), kind="absent")
     target = pick_device(device)
     wanted = known if config is None else config["preprocess_cfg"]
@@ -267,8 +267,8 @@ def _fill(network: Any, weights: Path, arch: str) -> None:
 
 
 def _no_such_tag(arch: str, tag: str) -> str:
-    own_arch, own_tag = demo.MODEL_ID.split("/")
-    tags = [own_tag] if arch == own_arch else open_clip.list_pretrained_tags_by_model(arch)
+    own = [name.split("/")[1] for name in demo.PACKAGED if name.split("/")[0] == arch]
+    tags = own or open_clip.list_pretrained_tags_by_model(arch)
     if not tags:
         return f"open_clip has no weights for {arch}: give a local file with --checkpoint FILE"
     return f"{arch} has no weights {tag!r}{nearest(tag, tags)}: it has {', '.join(tags)}; or give --checkpoint FILE"

@@ -102,7 +102,7 @@ class TextTower:
             over = [extra for text in texts if (extra := len(encode(text)) - room) > 0]
             if over:
                 note(_cut_note(over, len(texts), room))
-        if self._model_id == demo.MODEL_ID:
+        if self._model_id in demo.PACKAGED:
             _warn_of_unknown_words(texts)
 
     def _lengths(self, tokens: torch.Tensor) -> torch.Tensor:

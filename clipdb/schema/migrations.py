@@ -39,8 +39,9 @@ MIGRATIONS: tuple[Migration, ...] = (
             "head_statistics": "select model_id, layer, head, mean, total_variance, effective_rank from heads",
         },
     ),
+    Migration(3, {}),  # models.base, and head_pairs
     Migration(
-        3,
+        4,
         {
             "bases": "select model_id, layer, head, basis, len(basis) // embed_dim as rank "
             "from bases join models using (model_id)"

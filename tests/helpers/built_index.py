@@ -96,7 +96,7 @@ def _add_model(connection: object, built: Built, model: str, rng: np.random.Gene
     run = connection.execute  # type: ignore[attr-defined]
     run(
         "insert into models values (?, 3, 3, 4, 12, 8, 16, 64, 'tok', 'class_token', '{}', ?, 100.0, 1e-7, null, null, "
-        "null, null)",
+        "null, null, null)",
         [model, "0" * 64],
     )
     sizes = {(layer, head): HEAD_DIM for layer in LAYERS for head in range(HEADS)}

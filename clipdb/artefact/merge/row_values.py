@@ -48,6 +48,7 @@ _RULES: dict[str, dict[str, str]] = {
         "has a preprocess that is not JSON": "coalesce(json_valid(preprocess::varchar), true)",
         "has a config that is not JSON": "coalesce(json_valid(config::varchar), true)",
         "has no SHA-256 of tensors": f"coalesce({_HEX.format('tensors_sha256')}, true)",
+        "has a base that is no model name": f"base is null or ({_MODEL.replace('model_id', 'base')})",
     },
     "heads": {
         # Heads that were only named may be of a model that nobody here has.

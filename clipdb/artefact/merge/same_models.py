@@ -185,6 +185,7 @@ def merge_models(connection: duckdb.DuckDBPyConnection, theirs_first: bool) -> N
             "tensors_sha256",
             "logit_scale",
             "logit_bias",
+            "base",
         )
     )
     adapter = "coalesce(t.adapter, models.adapter)" if theirs_first else "coalesce(models.adapter, t.adapter)"

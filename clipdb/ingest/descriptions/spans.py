@@ -11,6 +11,7 @@ import numpy as np
 
 from clipdb._util.stages import Stages, untold
 from clipdb.errors import ClipdbError, stopped
+from clipdb.ingest.descriptions.head_pairs import refresh_pairs
 from clipdb.ingest.descriptions.pool_ingest import ensure_pool
 from clipdb.ingest.descriptions.texts import embed_missing, pool_members, text_embeddings
 from clipdb.ingest.descriptions.textspan import textspan
@@ -34,7 +35,7 @@ def span(
     device: str = "auto",
     progress: Stages = untold,
 ) -> dict[str, int]:
-    """Span the heads of one model, or of all models of an index, over all their images.
+    """Span the heads of one model, or of all models of an index, over all their images, and compare them in pairs.
 
     Spans of the same model and pool are replaced in one transaction, unless they are the same. Texts that the model has
     not embedded yet are embedded first; a pool that ships with clipdb is stored first.
@@ -73,7 +74,7 @@ def span(
         _keep_imported(writer, pool, chosen)
         ensure_pool(writer, pool)
         members = pool_members(writer, pool)
-        return {
+        spanned = {
             name: _span_model(
                 ModelTables(writer, name),
                 pool,
@@ -84,6 +85,8 @@ def span(
             )
             for name in chosen
         }
+        refresh_pairs(writer, chosen, progress)
+        return spanned
 
 
 def _keep_imported(writer: Writer, pool: str, models: Sequence[str]) -> None:

@@ -83,6 +83,10 @@ def ingest_images(
             but = f", but {links} links, pipes or devices" if links else ""
             raise ClipdbError(f"no images in {', '.join(paths)}{but}: give files, or archives and tables of them")
         left = [f"left out {links} links, pipes or devices in tar shards: only files are read"] if links else []
+        if options.base is not None and options.base not in writer.models():
+            left.append(
+                f"{options.base} has no images in this index yet: `clipdb query drift` needs those of both models"
+            )
         return replace(counts, notes=(*counts.notes, *left))
 
 

@@ -24,6 +24,7 @@ class ImageOptions:
     split: str | None = None
     label_from: str | None = None
     overwrite: bool = False
+    base: str | None = None
 
     def batch_on(self, device: torch.device) -> int:
         """Return how many images a forward pass takes."""

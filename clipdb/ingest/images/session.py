@@ -55,6 +55,8 @@ class Session:
         self.tables, self.model, self.decomposer = tables, model, decomposer
         self.options, self.progress = options, progress
         self.writer, self.table = tables.writer, tables.images
+        known = self.writer.read("select base from models where model_id = ?", model.model_id)
+        self.stored_base: str | None = known[0][0] if known else None
         self.known_images = KnownImages(self.writer, options.overwrite)
         self.failures = Failures(self.writer)
         self.waiting: list[Embedded] = []
@@ -155,7 +157,8 @@ class Session:
         assert self.error is not None
         self.writer.added += len(rows)
         if not self.described:  # bases are large, and a run's never change
-            put(connection, "models", [self.model.row(self.error)], replace=True)
+            base = self.options.base or self.stored_base
+            put(connection, "models", [self.model.row(self.error) | {"base": base}], replace=True)
             store_bases(connection, self.model.model_id, self.decomposer.bases)
         put(connection, "images", rows, new=new)
         self.failures.mend(row["uri"] for row in rows)
@@ -178,7 +181,15 @@ class Session:
         if nothing:
             raise ClipdbError(f"none of the {self.writer.failed} files could be read: {uri}: {reason}")
         self.known_images.settle(everything=True)
+        self._record_base()
         if not self.table.settled:
             self.table.compact()
             self.tables.refresh_statistics()
             refresh_text_heads(self.tables)
+
+    def _record_base(self) -> None:
+        """Record what the model was fine-tuned from, where the images were in already."""
+        if not self.described and self.options.base not in (None, self.stored_base):
+            with self.writer.transaction() as connection:
+                changed = "update models set base = ? where model_id = ?"
+                connection.execute(changed, [self.options.base, self.model.model_id])

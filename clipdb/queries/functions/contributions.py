@@ -43,12 +43,12 @@ def contributions(
     heads, vectors = context.heads(model), context.subjects.image(model, image)[1]
     texts = [*text] if text_b is None else [*text, text_b]
     kept = replace(vectors, heads=of_partition(vectors.heads, partition))
-    split = [_split(heads, kept, one) for one in context.subjects.texts(model, texts)]
-    less = {} if text_b is None else split.pop()
-    return [[_row(heads, part, share - less.get(part, 0.0)) for part, share in one.items()] for one in split]
+    shares = [split_cosine(heads, kept, one) for one in context.subjects.texts(model, texts)]
+    less = {} if text_b is None else shares.pop()
+    return [[_row(heads, part, share - less.get(part, 0.0)) for part, share in one.items()] for one in shares]
 
 
-def _split(heads: ModelHeads, image: ImageVectors, text: TextVectors) -> dict[Head | None, float]:
+def split_cosine(heads: ModelHeads, image: ImageVectors, text: TextVectors) -> dict[Head | None, float]:
     """Split one cosine: ``<y, Q^T t>`` is a head's share (arXiv 2310.05916, section 3, in head space).
 
     A head that the image has not been through counts in the rest, which is ``<e, t>`` less the shares: MLPs, biases,
