@@ -170,9 +170,12 @@ class VectorStore:
 
     def _read(self, model: str, kind: Kind, name: str) -> np.ndarray:
         column = self.table(model, kind).to_table(columns=[name]).column(name).combine_chunks()
+        order, values = self._order(model, kind)[1], column.flatten().to_numpy().reshape(-1, column.type.list_size)
+        if not column.null_count:
+            return values[order].astype(np.float32)
         matrix = np.full((len(column), column.type.list_size), np.nan, np.float32)
-        matrix[np.asarray(column.is_valid())] = column.flatten().to_numpy().reshape(-1, column.type.list_size)
-        return matrix[self._order(model, kind)[1]]
+        matrix[np.asarray(column.is_valid())] = values
+        return matrix[order]
 
     def _trim(self) -> None:
         while self.kept_bytes > self._limit and len(self._kept) > 1:
