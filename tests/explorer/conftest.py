@@ -39,4 +39,3 @@ def new_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def image_ids(explorer: Client) -> list[str]:
     """The first images of `ready_index`."""
     return [row[0] for row in explorer.get("/api/queries/images", params={"k": 5}).json()["rows"]]
-
