@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -49,4 +48,4 @@ def test_what_cannot_be_served_is_said_in_one_line(ready_index: Path, tmp_path: 
         assert "choose another with --port" in refused("serve", "-i", ready_index, "--port", port)
     assert "nowhere.clipdb" in refused("serve", "-i", tmp_path / "nowhere.clipdb", "--port", 0)
     assert "can't listen" in refused("serve", "-i", ready_index, "--port", 0, "--host", "192.0.2.1")
-    assert os.listdir(tmp_path) == []
+    assert not list(tmp_path.iterdir())

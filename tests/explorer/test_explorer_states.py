@@ -42,7 +42,7 @@ def test_an_index_of_names_only(tmp_path: Path) -> None:
         [model] = client.get("/").headers["location"].split("/models/")[1:]
         page = Parts(client.get(f"/models/{model}").text)
         assert "Names without vectors" in page.text and "clipdb ingest images SRC" in page.text
-        head = client.get([one for one in page.addresses if "/heads/" in one][0])
+        head = client.get(next(one for one in page.addresses if "/heads/" in one))
         assert head.status_code == 200 and "has no images in this index" in head.text and "/alike" not in head.text
 
 
