@@ -76,7 +76,7 @@ def test_a_picture_whose_file_is_gone(two: Built, tmp_path: Path) -> None:
 
 
 def test_an_export_is_shown_where_it_lies(ready_index: Path, tmp_path: Path) -> None:
-    done("export", "artefact", tmp_path / "export", "-i", ready_index, "--what", "all", "--yes")
+    done("export", "artefact", tmp_path / "export", "-i", ready_index, "--what", "all")
     with (
         client_of(site_of(tmp_path / "export", tmp_path)) as client,
         client_of(site_of(ready_index, tmp_path)) as index,

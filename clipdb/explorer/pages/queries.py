@@ -46,7 +46,7 @@ def query(site: Site, index: Index, request: Request) -> Response:
         "query.html",
         index,
         status,
-        here="queries",
+        here="compare" if asked.name == "compare" else "queries",
         query=asked,
         given=given,
         choices=_choices(index, asked),
