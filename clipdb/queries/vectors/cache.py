@@ -13,8 +13,6 @@ from clipdb.queries.vectors.lance_tables import Key, Kind, Table, Vectors
 from clipdb.schema.names import Head, head_column, head_name, layer_name
 from clipdb.schema.vectors import head_columns
 
-CACHE_BYTES = 2 * 2**30
-
 
 class VectorStore:
     """Reads columns of vectors and keeps those used last.
@@ -30,7 +28,7 @@ class VectorStore:
         measure of similarity that was asked for 4 n more.
     """
 
-    def __init__(self, vectors: Vectors, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, vectors: Vectors, cache_bytes: int) -> None:
         self._vectors = vectors
         self._keys = set(vectors.keys)
         self._limit = cache_bytes
