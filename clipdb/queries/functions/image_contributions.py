@@ -39,7 +39,7 @@ def image_contributions(
         second = _kept(context.subjects.image(model, name)[1], partition)
         shares = split_cosine(heads, first, TextVectors(second.embedding, {}))
         shares_b = split_cosine(heads, second, TextVectors(first.embedding, {}))
-        rows: Rows = []
+        rows = []
         for part in sorted(shares.keys() | shares_b.keys(), key=lambda part: (part is None, part or ())):
             about = (None, None, REST, None) if part is None else (*part, head_name(*part), heads.properties.get(part))
             rows.append((*about, shares.get(part), shares_b.get(part)))
