@@ -34,7 +34,7 @@ def image_contributions(
     """
     model = context.model(model)
     heads, first = context.heads(model), _kept(context.subjects.image(model, image)[1], partition)
-    found = []
+    found: list[Rows] = []
     for name in image_b:
         second = _kept(context.subjects.image(model, name)[1], partition)
         shares = split_cosine(heads, first, TextVectors(second.embedding, {}))
