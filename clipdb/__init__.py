@@ -1,6 +1,7 @@
 """clipdb: every attention head of a CLIP-like model is a row.
 
-`clipdb.open(path)` opens an index for questions, and `clipdb.segment` shows where in a picture its heads find a text.
+`clipdb.open(path)` opens an index for questions, `clipdb.segment` shows where in a picture its heads find a text, and
+`clipdb.serve` shows it all in a browser.
 `clipdb.ingest_images`, `span`, `label`, `judge` and the others do what the verbs of the command line do.
 `clipdb.schema` has the tables. What goes wrong is a `clipdb.ClipdbError`, whose ``kind`` says what to do about it.
 """
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from clipdb.api.segmenting import segment
     from clipdb.api.sharing import export, upgrade, verify
     from clipdb.errors import ClipdbError
+    from clipdb.explorer.serving import serve
     from clipdb.ingest.names.llm.server import Server
     from clipdb.queries.index import Index
 
@@ -46,6 +48,7 @@ __all__ = [
     "review_cards",
     "schema",
     "segment",
+    "serve",
     "span",
     "upgrade",
     "verify",
@@ -58,6 +61,7 @@ _FROM = {
     "export_embeddings": "clipdb.api.exporting_embeddings",
     "open": "clipdb.api.opening",
     "segment": "clipdb.api.segmenting",
+    "serve": "clipdb.explorer.serving",
     **dict.fromkeys(("ingest_images", "ingest_texts", "span"), "clipdb.api.describing"),
     **dict.fromkeys(("judge", "label"), "clipdb.api.naming"),
     **dict.fromkeys(("export_reviews", "review", "review_cards"), "clipdb.api.reviewing"),

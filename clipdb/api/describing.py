@@ -29,7 +29,7 @@ def ingest_images(
     sources: str | Path | Sequence[str | Path],
     *,
     model: str | None = None,
-    layers: str = "last4",
+    layers: str | None = None,
     checkpoint: str | Path | None = None,
     config: str | Path | None = None,
     base: str | None = None,
@@ -56,7 +56,8 @@ def ingest_images(
         ``ARCH/PRETRAINED``, as open_clip names it, or ``local-dir:FOLDER``. Default: named after ``config`` and
         ``checkpoint``.
     layers
-        Whose heads to keep: ``last4``, ``all``, ``8-11``, ``0,5,10-11``.
+        Whose heads to keep: ``last4``, ``all``, ``8-11``, ``0,5,10-11``. Default: those of the last four layers; of a
+        model that pools by attention those of its pooling, which are always kept.
     checkpoint
         File of weights: safetensors, or a torch file without code in it.
     config

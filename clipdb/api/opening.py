@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,32 @@ def open(
         weights = None if checkpoint is None else Path(checkpoint)
         return Embedder(StoredModels(OpenReader(opened.path, opened.context.rows), device, weights), _kept)
 
-    return Index(path, queries, model, embedder if models else without_models, _artefact(path), files)
+    return open_with(path, embedder if models else without_models, queries=queries, model=model, files=files)
+
+
+def open_with(
+    path: str | Path,
+    embedder: Callable[[Index], Embedder],
+    *,
+    queries: Sequence[str | Path] = (),
+    model: str | None = None,
+    files: bool = True,
+) -> Index:
+    """Open an index, or an export of one where it lies, whose models somebody else runs.
+
+    Parameters
+    ----------
+    embedder
+        Makes what embeds images and texts that the index lacks; called only when one is asked about.
+    path, queries, model, files
+        See `open`.
+
+    Raises
+    ------
+    ClipdbError
+        If there is neither, or it can't be opened.
+    """
+    return Index(path, queries, model, embedder, _artefact(path), files)
 
 
 def without_models(_opened: Index) -> Embedder:

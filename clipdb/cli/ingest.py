@@ -35,7 +35,11 @@ def command() -> None:
     metavar="ARCH/PRETRAINED",
     help="The model, as open_clip names it, or local-dir:FOLDER with open_clip_config.json and weights.",
 )
-@click.option("--layers", default="last4", show_default=True, help="Whose heads to keep: last4, all, 8-11, 0,5,10-11.")
+@click.option(
+    "--layers",
+    help="Whose heads to keep: last4, all, 8-11, 0,5,10-11 [default: last4; of a model that pools by attention its "
+    "pooling's, which are always kept].",
+)
 @checkpoint_option
 @click.option(
     "--config",
@@ -66,7 +70,7 @@ def images(
     index: Path,
     sources: tuple[str, ...],
     model: str | None,
-    layers: str,
+    layers: str | None,
     checkpoint: Path | None,
     config: Path | None,
     base: str | None,

@@ -74,6 +74,12 @@ class Model:
         std = torch.tensor(self.preprocess.std, device=self.device).view(1, 3, 1, 1)
         return images.sub_(mean).div_(std).to(DTYPES[self.precision])
 
+    @property
+    def logit_bias(self) -> torch.Tensor | None:
+        """What a model adds to its logits that is trained with a sigmoid (SigLIP); None in a model that has none."""
+        bias: torch.Tensor | None = getattr(self.network, "logit_bias", None)
+        return bias
+
     @cached_property
     def text_tower(self) -> TextTower:
         """The text tower with its tokenizer."""
@@ -96,6 +102,7 @@ class Model:
             "embed_dim": tower.embed_dim,
             "patch_size": tower.patch_size,
             "image_size": tower.image_size,
+            "pool_heads": tower.pool_heads or None,
             "pooling": tower.pooling,
             "adapter": tower.name,
             "preprocess": self.preprocess.to_json(),
@@ -103,6 +110,7 @@ class Model:
             "tensors_sha256": self.tensors_sha256,
             "config": None if self.config is None else json.dumps(self.config, sort_keys=True),
             "logit_scale": float(self.network.logit_scale.exp()),
+            "logit_bias": None if self.logit_bias is None else float(self.logit_bias),
             "reconstruction_error": reconstruction_error,
         }
 

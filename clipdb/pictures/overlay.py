@@ -57,16 +57,8 @@ def draw_overlay(found: Segmentation, title: str, lines: Sequence[str], path: Pa
     require("PIL", "plot")
     from PIL import Image, ImageDraw, ImageFont
 
-    from clipdb.models.preprocess import decode_whole
-
-    picture, box = decode_whole(found.data), shown_box(found)
-    original = _fitted(picture.crop(box))
-    heat, seen = heat_map(found, box, original.width, original.height, squares)
-    most = float(np.abs(found.map).max()) or 1.0
-    plain = _dimmed(np.asarray(original, float), seen)
-    grey = np.asarray(original.convert("L"), float)[..., None].repeat(3, axis=2)
-    mapped = _dimmed(tint(255 - 0.7 * (255 - grey), heat / most), seen)
-    panels = [Image.fromarray(np.rint(panel).astype(np.uint8)) for panel in (plain, mapped)]
+    pictures, box = panels(found, squares), shown_box(found)
+    original, most = pictures[0], largest(found)
 
     below = original.width > WIDEST_BESIDE * original.height
     across = original.width if below else 2 * original.width + MARGIN
@@ -85,11 +77,40 @@ def draw_overlay(found: Segmentation, title: str, lines: Sequence[str], path: Pa
     draw.multiline_text((MARGIN, y), "\n".join(body), fill=PALE, font=small, spacing=4)
     step = (0, original.height + MARGIN) if below else (original.width + MARGIN, 0)
     left = (width - across) // 2
-    for place, panel in enumerate(panels):
+    for place, panel in enumerate(pictures):
         sheet.paste(panel, (left + place * step[0], top + place * step[1]))
     _legend(sheet, draw, most, small, (width - BAR[0]) // 2, bottom + MARGIN)
     with replacing(path) as building:
         sheet.save(building, format=PICTURES[path.suffix.lower()], quality=92, subsampling=0)
+
+
+def panels(found: Segmentation, squares: bool = False) -> tuple[Image.Image, Image.Image]:
+    """Draw the picture, and the picture in grey under its patches' shares, both of one size.
+
+    Parameters
+    ----------
+    found
+        The segmentation.
+    squares
+        Show each patch as it is, not smoothed.
+    """
+    from PIL import Image
+
+    from clipdb.models.preprocess import decode_whole
+
+    picture, box = decode_whole(found.data), shown_box(found)
+    original = _fitted(picture.crop(box))
+    heat, seen = heat_map(found, box, original.width, original.height, squares)
+    plain = _dimmed(np.asarray(original, float), seen)
+    grey = np.asarray(original.convert("L"), float)[..., None].repeat(3, axis=2)
+    mapped = _dimmed(tint(255 - 0.7 * (255 - grey), heat / largest(found)), seen)
+    one, other = (Image.fromarray(np.rint(panel).astype(np.uint8)) for panel in (plain, mapped))
+    return one, other
+
+
+def largest(found: Segmentation) -> float:
+    """Return the largest share of a patch, either way, by which colours are scaled."""
+    return float(np.abs(found.map).max()) or 1.0
 
 
 def shown_box(found: Segmentation) -> tuple[int, int, int, int]:

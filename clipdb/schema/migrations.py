@@ -40,6 +40,13 @@ MIGRATIONS: tuple[Migration, ...] = (
         },
     ),
     Migration(3, {}),  # models.base, and head_pairs
+    Migration(
+        4,
+        {
+            "bases": "select model_id, layer, head, basis, len(basis) // embed_dim as rank "
+            "from bases join models using (model_id)"
+        },
+    ),
 )
 SCHEMA_VERSION = 1 + len(MIGRATIONS)
 

@@ -20,6 +20,7 @@ from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Writer
 from clipdb.models.loading import Model
+from clipdb.schema.bases import in_head_space
 
 _SAID = ("layer", "head", "rank", "text_id", "variance_explained", "cumulative_variance")
 _STORED = f"select {', '.join(_SAID)} from spans where model_id = ? and pool = ?"
@@ -118,7 +119,7 @@ def _span_model(
     rows: list[dict[str, Any]] = []
     for done, ((layer, head), m) in enumerate(moments.items()):
         progress("heads", done, len(moments))
-        picks = textspan(m.covariance, embeddings @ bases[layer, head], count)
+        picks = textspan(m.covariance, in_head_space(embeddings, bases[layer, head]), count)
         cumulative = np.cumsum(picks.variance_explained)
         for rank, (row, explained, so_far) in enumerate(zip(*picks, cumulative, strict=True), start=1):
             rows.append(

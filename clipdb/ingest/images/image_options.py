@@ -14,7 +14,7 @@ BATCH_ON_CPU, BATCH_ON_GPU = 32, 256
 class ImageOptions:
     """How to ingest images: the flags of ``clipdb ingest images``."""
 
-    layers: str = "last4"
+    layers: str | None = None
     checkpoint: Path | None = None
     config: Path | None = None
     device: str = "auto"

@@ -23,8 +23,9 @@ from clipdb.ingest.images.stream import Candidate, Chunk, ImageStream
 from clipdb.ingest.store.heads import store_bases
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
-from clipdb.models.decomposition import Decomposer, prove
+from clipdb.models.decomposition import Decomposer
 from clipdb.models.loading import Model, out_of_memory
+from clipdb.models.proof import prove
 from clipdb.schema.names import head_column
 
 PROOF_IMAGES = 8
@@ -101,9 +102,13 @@ class Session:
         if self.error is None:
             self.error = self._prove(images[:PROOF_IMAGES])
         with out_of_memory(self.options.batch_on(self.model.device)):
-            embedding, norm, heads = (part.cpu().numpy() for part in self.decomposer(images))
+            *whole, by_layer = self.decomposer(images)
+            embedding, norm = (part.cpu().numpy() for part in whole)
+            heads = {layer: y.cpu().numpy() for layer, y in by_layer.items()}
         rows: list[dict[str, Any]] = []
-        good = np.isfinite(heads).all(axis=(1, 2, 3)) & np.isfinite(embedding).all(axis=1) & np.isfinite(norm)
+        good = np.isfinite(embedding).all(axis=1) & np.isfinite(norm)
+        for y in heads.values():
+            good &= np.isfinite(y).all(axis=(1, 2))
         for candidate, facts, fine in zip(chunk.candidates, chunk.facts, good, strict=True):
             if fine:
                 decoded = {"width": facts.width, "height": facts.height, "format": facts.format}
@@ -111,8 +116,9 @@ class Session:
             else:
                 self.failures.add(candidate.item.uri, "the model's output is not finite: try --precision fp32")
         ids = np.array([candidate.image_id for candidate in chunk.candidates])
+        kept = {layer: y[good] for layer, y in heads.items()}
         # Rows and vectors in one step: Ctrl-C may come between any two.
-        self.waiting.append(Embedded(rows, ids[good], embedding[good], norm[good], heads[good]))
+        self.waiting.append(Embedded(rows, ids[good], embedding[good], norm[good], kept))
 
     def _facts(self, candidate: Candidate) -> dict[str, Any]:
         item, options = candidate.item, self.options
@@ -121,8 +127,8 @@ class Session:
 
     def _prove(self, images: torch.Tensor) -> float:
         with torch.inference_mode():
-            reference = self.model.network.encode_image(images)
-        return prove(self.model.adapter, images, reference, self.model.precision, self.model.model_id)
+            reference = self.model.network.encode_image(images, normalize=False)
+        return prove(self.decomposer, images, reference, self.model.precision, self.model.model_id)
 
     def _commit(self, stream: ImageStream) -> None:
         if self.waiting:

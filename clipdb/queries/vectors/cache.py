@@ -10,10 +10,8 @@ import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.vectors.lance_tables import Key, Kind, Table, Vectors
-from clipdb.schema.names import Head, head_column, head_name
+from clipdb.schema.names import Head, head_column, head_name, layer_name
 from clipdb.schema.vectors import head_columns
-
-CACHE_BYTES = 2 * 2**30
 
 
 class VectorStore:
@@ -30,7 +28,7 @@ class VectorStore:
         measure of similarity that was asked for 4 n more.
     """
 
-    def __init__(self, vectors: Vectors, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, vectors: Vectors, cache_bytes: int) -> None:
         self._vectors = vectors
         self._keys = set(vectors.keys)
         self._limit = cache_bytes
@@ -87,7 +85,7 @@ class VectorStore:
             of_texts = " for texts" if kind == "texts" else ""
             raise ClipdbError(
                 f"{model} has no vectors of head {head_name(*head)}{of_texts}: its layers here are "
-                f"{', '.join(map(str, layers))}, with {len(known) // len(layers)} heads each",
+                f"{', '.join(map(layer_name, layers))}, with {len(known) // len(layers)} heads each",
                 kind="absent",
             )
 

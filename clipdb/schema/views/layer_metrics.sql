@@ -1,8 +1,8 @@
 -- The metrics of each stored layer of a model, beside its architecture. Entanglement and association are those of the
 -- current names; of several judges, association is by the majority, else by one who is independent, else by any.
 -- column model_id: Model with weights
--- column layer: Layer, counted from 0
--- column depth: How deep the layer lies: (layer + 1) / layers, over 0..1
+-- column layer: Layer, counted from 0; -1 for the heads of an attention pooling
+-- column depth: How deep the layer lies: (layer + 1) / layers, over 0..1; null for a pooling
 -- column heads: Heads of the layer in this index
 -- column labelled: Those with a current property
 -- column properties: Their properties, as properties are compared
@@ -10,7 +10,7 @@
 -- column association: Share of the judged ones of which at least 3 of the first 5 spans fit, 0..1
 -- column judge: Who judged that
 -- column total_variance: Variance of the layer's heads, summed
--- column share_of_variance: It as a share of that of all stored heads of the model, 0..1
+-- column share_of_variance: It as a share of that of all stored heads of the model and partition, 0..1
 -- column effective_rank: Mean of the heads' effective ranks
 -- column explained: Mean share of a head's variance that its spans explain, 0..1
 -- column layers: Layers of the image tower, L
@@ -47,9 +47,9 @@ summed as (
     group by model_id, layer
 )
 select
-    model_id, layer, (layer + 1) / models.layers as depth, summed.heads, labelled, summed.properties, entanglement,
+    model_id, layer, if(layer < 0, null, (layer + 1) / models.layers) as depth, summed.heads, labelled, summed.properties, entanglement,
     association, judge, total_variance,
-    total_variance / sum(total_variance) over (partition by model_id) as share_of_variance, effective_rank, explained,
+    total_variance / sum(total_variance) over (partition by model_id, layer < 0) as share_of_variance, effective_rank, explained,
     models.layers, models.heads as heads_per_layer, head_dim, width, embed_dim, patch_size, image_size, pooling
 from summed
 left join models using (model_id)

@@ -1,0 +1,1 @@
+"""Pages of the explorer: a module each, which has ``ROUTES``."""

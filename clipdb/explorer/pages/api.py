@@ -1,0 +1,94 @@
+"""The same answers for programs: JSON, CSV and Parquet of named queries and of SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from clipdb._util.json_values import as_json
+from clipdb.errors import ClipdbError
+from clipdb.explorer.asking import MOST_ROWS
+from clipdb.explorer.files import FILES, as_file
+from clipdb.explorer.openapi import described
+from clipdb.explorer.pages.console import in_sandbox, rows_of
+from clipdb.explorer.site import Site, page
+from clipdb.queries.index import Index
+from clipdb.queries.named.sql_files import find_query
+
+LIMIT = 1000
+"""Rows of an answer in JSON, unless more are asked for."""
+
+PAGING = ("limit", "offset")
+
+
+def query(request: Request) -> Response:
+    """Answer a named query."""
+    site: Site = request.app.state.site
+    name, form = _split(request.path_params["name"])
+    asked = find_query(name, site.folders)
+    given = dict(request.query_params)
+    limit, offset = (_number(given.pop(one, None), most, one) for one, most in zip(PAGING, (LIMIT, 0), strict=True))
+    if form != "json":
+        limit = MOST_ROWS
+    if unknown := sorted(given.keys() - {one.name for one in asked.parameters}):
+        raise ClipdbError(f"{asked.command} has no parameter {unknown[0]!r}")
+    image = next((given.get(one.name) for one in asked.parameters if one.type == "image"), None)
+    with site.reading(image) as index:
+        answer = site.ask(index, asked.name, limit, offset, **given)
+    if form != "json":
+        return as_file(form, asked.command, answer.columns, answer.rows)
+    after = {**answer.given, "limit": limit, "offset": offset + limit}
+    return JSONResponse(
+        {
+            "columns": answer.columns,
+            "rows": as_json([[row[column] for column in answer.columns] for row in answer.rows]),
+            "command": answer.command,
+            "sql": answer.sql,
+            "next": str(request.url.include_query_params(**after)) if answer.more else None,
+        }
+    )
+
+
+def sql(request: Request) -> Response:
+    """Answer one SELECT."""
+    site: Site = request.app.state.site
+    _, form = _split(request.url.path)
+    statement = request.query_params.get("sql", "").strip()
+    if not statement:
+        raise ClipdbError("sql is empty: give it one SELECT")
+    answer = in_sandbox(site, statement)
+    if form != "json":
+        return as_file(form, "sql", answer.names, rows_of(answer))
+    return JSONResponse({"columns": answer.names, "types": answer.types, "rows": answer.rows, "cut": answer.cut})
+
+
+@page
+def openapi(site: Site, index: Index, request: Request) -> Response:
+    """Describe the API."""
+    return JSONResponse(described(site.folders, str(request.base_url)))
+
+
+def _split(name: str) -> tuple[str, str]:
+    base, dot, suffix = name.rpartition(".")
+    return (base, suffix) if dot and suffix in ("json", *FILES) else (name, "json")
+
+
+def _number(text: str | None, default: int, name: str) -> int:
+    if text is None:
+        return default
+    if not text.isdecimal() or int(text) > MOST_ROWS:
+        raise ClipdbError(f"{name} takes a whole number from 0 to {MOST_ROWS}, not {text[:40]!r}")
+    return int(text)
+
+
+_ENDPOINTS: list[tuple[str, Callable[..., Any]]] = [
+    ("/api/openapi.json", openapi),
+    ("/api/sql", sql),
+    *((f"/api/sql.{form}", sql) for form in ("json", *FILES)),
+    ("/api/queries/{name}", query),
+]
+ROUTES = [Route(path, endpoint) for path, endpoint in _ENDPOINTS]

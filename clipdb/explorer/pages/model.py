@@ -1,0 +1,103 @@
+"""A model: its heads as a grid of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from clipdb.explorer.asking import Answer
+from clipdb.explorer.site import Site, asked, page, tried
+from clipdb.queries.index import Index
+from clipdb.schema.names import parse_head
+
+COLOURS = {
+    "property": "Property",
+    "fit": "Fit of spans",
+    "variance": "Variance explained",
+    "confidence": "Confidence",
+}
+
+_FITS = """
+select format('L{}.H{}', layer, head) as head, avg(verdict::int) as fit
+from head_verdicts
+where model_id = $model and verdict is not null and judge = (
+    select judge from head_verdicts where model_id = $model and verdict is not null
+    group by judge order by judge = 'majority' desc, bool_or(independent) desc, judge limit 1
+)
+group by all
+"""
+_NAMED = 5  # heads that the sentence about a text names
+
+
+@page
+def model(site: Site, index: Index, request: Request) -> Response:
+    """Show the grid, coloured by what is asked for, or lit by how much each head varies along a text."""
+    name = site.model_of(index, request)
+    text = asked(request, "text").get("text")
+    colour = request.query_params.get("colour", "property")
+    colour = colour if colour in COLOURS else "property"
+    heads, problem = tried(lambda: site.ask(index, "heads", model=name))
+    lit, unlit = tried(lambda: site.ask(index, "text_heads", model=name, text=text)) if text else (None, None)
+    shared, _ = tried(lambda: site.ask(index, "entanglement", model=name))
+    fits, _ = tried(lambda: site.ask(index, "association", model=name))
+    rows = [dict(row) for row in heads.rows] if heads else []
+    properties = _properties(site, index, rows)
+    values = _values(index, name, colour, rows, lit)
+    cells = {parse_head(row["head"]): row | {"value": values.get(row["head"])} for row in rows}
+    width = 1 + max((head for _, head in cells), default=0)
+    answers = [one for one in (lit, heads, shared, fits) if one is not None]
+    return site.render(
+        request,
+        "model.html",
+        index,
+        model=name,
+        here="heads",
+        text=text,
+        unlit=unlit,
+        found=sorted(lit.rows, key=lambda row: -(row["explained"] or 0))[:_NAMED] if lit else [],
+        colour="text" if lit else colour,
+        colours=COLOURS,
+        grid={layer: [cells.get((layer, head)) for head in range(width)] for layer, _ in sorted(cells, reverse=True)},
+        properties=properties,
+        entanglement=shared.rows if shared else [],
+        association=fits.rows if fits else [],
+        vectors=index.store.has(name, "images"),
+        problem=problem,
+        answers=answers,
+    )
+
+
+def _values(
+    index: Index, model: str, colour: str, rows: list[dict[str, Any]], lit: Answer | None
+) -> Mapping[str, float | None]:
+    """Return the number of each head that the grid shows, 0 to 1 where it has one."""
+    if lit is not None:
+        return {row["head"]: row["explained"] for row in lit.rows}
+    if colour == "fit":
+        return dict(index.execute(_FITS, {"model": model}).fetchall())
+    if colour == "confidence":
+        return {row["head"]: row["share"] if row["confidence"] is None else row["confidence"] for row in rows}
+    return {row["head"]: row["variance"] for row in rows}
+
+
+def _properties(site: Site, index: Index, rows: list[dict[str, Any]]) -> list[tuple[str, int, int]]:
+    """Give each head its hue; return the properties with their hues and how many heads carry each, most first."""
+    names = index.execute(
+        "select property, normal_property(property) from (select unnest($names) as property)",
+        {"names": [row["property"] for row in rows if row["property"] is not None]},
+    ).fetchall()
+    keys = dict(names)
+    counts: dict[str, int] = {}
+    for row in rows:
+        if row["property"] is not None:
+            row["hue"] = site.frame(index).palette.get(keys[row["property"]])
+            counts[keys[row["property"]]] = counts.get(keys[row["property"]], 0) + 1
+    palette = site.frame(index).palette
+    return sorted(((one, palette.get(one, 0), number) for one, number in counts.items()), key=lambda x: (-x[2], x[0]))
+
+
+ROUTES = [Route("/models/{arch}/{pretrained}", model)]

@@ -1,0 +1,36 @@
+"""How the explorer is: the index, its models' process, what is kept."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from clipdb import __version__
+from clipdb.explorer.site import Site, page
+from clipdb.queries.index import Index
+
+_MADE = "select run, command, started_at from runs order by run desc limit 10"
+
+
+@page
+def status(site: Site, index: Index, request: Request) -> Response:
+    """Show what an operator wants to know."""
+    runs = index.execute(_MADE)
+    columns = [column[0] for column in runs.description or ()]
+    pictures, size = site.thumbnails.size
+    facts = {
+        "Index": str(site.path),
+        "clipdb": __version__,
+        "Images": f"{site.frame(index).images:,}",
+        "Model process": f"running, process {site.models.pid}"
+        if site.models.pid
+        else "not running: it starts when a text or an image is asked about that the index lacks",
+        "Vectors in memory": f"{index.store.kept_bytes / 1e6:.1f} MB",
+        "Small pictures kept": f"{pictures:,}, {size / 1e6:.1f} MB",
+    }
+    rows = [dict(zip(columns, row, strict=True)) for row in runs.fetchall()]
+    return site.render(request, "status.html", index, here="status", facts=facts, runs=rows, columns=columns)
+
+
+ROUTES = [Route("/status", status)]

@@ -1,0 +1,41 @@
+"""Explorers of real indexes, and pages as their parser sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from built_index import Built, build
+from page_parts import Client, client_of
+
+from clipdb.demo import write_scenes
+from clipdb.explorer.site import Site
+
+
+@pytest.fixture(scope="session")
+def explorer(ready_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """The explorer of `ready_index`."""
+    site = Site(ready_index, thumbnails=tmp_path_factory.mktemp("thumbnails") / "thumbnails.db")
+    with client_of(site) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """An index of two models whose files are no pictures."""
+    return build(tmp_path_factory.mktemp("two") / "two.clipdb", models=("one/a", "two/b"))
+
+
+@pytest.fixture(scope="session")
+def new_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture that no index has."""
+    folder = tmp_path_factory.mktemp("new")
+    write_scenes(folder, 1, seed=4242)
+    return next(folder.glob("*.png"))
+
+
+@pytest.fixture(scope="session")
+def image_ids(explorer: Client) -> list[str]:
+    """The first images of `ready_index`."""
+    return [row[0] for row in explorer.get("/api/queries/images", params={"k": 5}).json()["rows"]]
