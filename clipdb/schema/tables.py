@@ -21,9 +21,9 @@ from clipdb.schema.columns import (
     model,
     need,
     prompt,
-    size,
     run,
     run_key,
+    size,
     statistics,
 )
 from clipdb.schema.names import HEAD_NAME, PARTITION
