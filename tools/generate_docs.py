@@ -65,6 +65,7 @@ PUBLIC = {
     "Fill an index": ("ingest_images", "ingest_texts", "span"),
     "Name heads": ("label", "judge", "review_cards", "review", "Server"),
     "See where in a picture": ("segment",),
+    "Look at it all": ("serve",),
     "Share": (
         "export",
         "export_embeddings",

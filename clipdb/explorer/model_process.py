@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from io import BytesIO
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,7 @@ def _segment(
     }
 
 
-_OPERATIONS = {"image": _image, "texts": _texts, "segment": _segment}
+_OPERATIONS: dict[str, Callable[..., Any]] = {"image": _image, "texts": _texts, "segment": _segment}
 
 if __name__ == "__main__":
     main()

@@ -56,6 +56,8 @@ class Models:
         self._one = ThreadPoolExecutor(1, thread_name_prefix="clipdb-models")
         self._asked: OrderedDict[Hashable, Future[Any]] = OrderedDict()
         self._lock = threading.Lock()
+        self._starting = threading.Lock()
+        self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._timer: threading.Timer | None = None
@@ -126,8 +128,10 @@ class Models:
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
-        if self._process is not None:
-            self._process.kill()  # what it computes is for nobody any more
+        with self._starting:
+            self._closed = True
+            if self._process is not None:
+                self._process.kill()  # what it computes is for nobody any more
         self._one.shutdown(cancel_futures=True)
         self._stop()
 
@@ -154,8 +158,11 @@ class Models:
     def _ask(self, operation: str, arguments: Sequence[Any]) -> Any:
         """Ask the process; on the one thread that does so."""
         try:
-            if self.pid is None:
-                self._start()
+            with self._starting:
+                if self._closed:
+                    raise ClipdbError("the explorer is stopping", kind="busy")
+                if self.pid is None:
+                    self._start()
             assert self._connection is not None
             self._connection.send((operation, arguments))
             answer, problem = self._connection.recv()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import duckdb
 
@@ -18,11 +20,15 @@ MOST_SECONDS = 30.0
 """After which a query is interrupted."""
 
 
+_NUMBERS = count()
+
+
 class _State:
     """One state of the index with its cursors: those that nobody uses, and how many somebody does."""
 
     def __init__(self, root: Index) -> None:
         self.root = root
+        self.number = next(_NUMBERS)
         self.identity = _identity(root.path)
         self.idle: list[Index] = []
         self.used = 0
@@ -53,6 +59,7 @@ class Readers:
         self._open = open_index
         self._turns = threading.BoundedSemaphore(at_once)
         self._lock = threading.Lock()
+        self._numbers: WeakKeyDictionary[Index, int] = WeakKeyDictionary()
         self._state = _State(open_index())
 
     @contextmanager
@@ -78,6 +85,7 @@ class Readers:
                 if cursor is None:
                     cursor = state.root.cursor()
                     cursor.files = files
+                    self._numbers[cursor] = state.number
                 with _interrupted(cursor):
                     yield cursor
             finally:
@@ -87,6 +95,10 @@ class Readers:
                         cursor.close() if files or state is not self._state else state.idle.append(cursor)
                     if state is not self._state and not state.used:
                         state.close()
+
+    def state(self, index: Index) -> int:
+        """Return the number of the state that a cursor reads; all cursors of a number give the same answers."""
+        return self._numbers[index]
 
     def close(self) -> None:
         """Close what is open; nobody reads any more."""

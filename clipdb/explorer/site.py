@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
-from weakref import WeakKeyDictionary
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -16,6 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from clipdb.api.opening import open_with
 from clipdb.errors import ClipdbError
 from clipdb.explorer.asking import MOST_ROWS, Answer, ask
+from clipdb.explorer.kept import Kept
 from clipdb.explorer.models import Models
 from clipdb.explorer.readers import Readers
 from clipdb.explorer.templating import environment
@@ -31,6 +31,9 @@ CONSOLES = 2
 """How many questions of the SQL console may run at once."""
 
 HUES = 8
+
+CACHE_BYTES = 192 * 2**20
+"""Of vectors in memory: 14 heads of 51,200 images."""
 
 _MODELS = """
 select model_id, count(*) as heads, models.model_id is not null as has_model
@@ -81,15 +84,21 @@ class Site:
         self.path = path
         self.folders = tuple(Path(folder) for folder in queries)
         self.models = Models({"path": str(path), "device": device, "checkpoint": checkpoint})
-        embedder = cast("Callable[[Index], Any]", lambda _index: self.models)
-        self.readers = Readers(lambda: open_with(path, embedder, queries=queries, files=False))
+        self.readers = Readers(self._opened)
         self.thumbnails = Thumbnails(thumbnails)
         self.uploads = Uploads()
         self.templates = environment()
         self.consoles = threading.BoundedSemaphore(CONSOLES)
         self._sandbox: Sandbox | None = None
         self._lock = threading.Lock()
-        self._frames: WeakKeyDictionary[Index, Frame] = WeakKeyDictionary()
+        self._kept = Kept()
+        self._frames: dict[int, Frame] = {}
+
+    def _opened(self) -> Index:
+        embedder = cast("Callable[[Index], Any]", lambda _index: self.models)
+        index = open_with(self.path, embedder, queries=self.folders, files=False)
+        index.cache_bytes = CACHE_BYTES
+        return index
 
     def close(self) -> None:
         """Stop what was started, and close the index."""
@@ -123,13 +132,16 @@ class Site:
     def ask(self, index: Index, name: str, limit: int = MOST_ROWS, offset: int = 0, /, **given: Any) -> Answer:
         """Ask a named query, whose image may be one that was brought: see `clipdb.explorer.asking.ask`."""
         brought = {}
-        for parameter in find_query(name, index.folders).parameters:
+        query = find_query(name, index.folders)
+        for parameter in query.parameters:
             if parameter.type == "image" and (value := str(given.get(parameter.name) or "")):
                 if (path := self.uploads.path(value)) is not None and index.files:
                     brought[parameter.name] = str(path)
                 elif index.files and is_file(value):  # somebody else's file, of which nothing may be learnt
                     raise ClipdbError(f"no image {value!r} in this index", kind="absent")
-        answer = ask(index, name, limit, offset, **(given | brought))
+        values = {key: value for key, value in (given | brought).items() if value is not None}
+        key = (self.readers.state(index), query, limit, offset, *sorted((one, str(values[one])) for one in values))
+        answer = self._kept.get(key, lambda: ask(index, name, limit, offset, **values))
         if not brought:
             return answer
         names = {str(given[one]): self.uploads.name(str(given[one])) or "" for one in brought}
@@ -139,12 +151,15 @@ class Site:
 
     def frame(self, index: Index) -> Frame:
         """Read what is around a page; it is the same as long as the state of the index is."""
-        if index not in self._frames:
+        state = self.readers.state(index)
+        frame = self._frames.get(state)
+        if frame is None:
             models = {row[0]: row[1] for row in index.execute(_MODELS).fetchall()}
             hues = index.execute(_PALETTE).fetchall()
             [(images,)] = index.execute("select count(*) from images").fetchall()
-            self._frames[index] = Frame(models, {row[0]: min(place, HUES) for place, row in enumerate(hues)}, images)
-        return self._frames[index]
+            frame = Frame(models, {row[0]: min(place, HUES) for place, row in enumerate(hues)}, images)
+            self._frames = {state: frame}  # older states are hardly asked any more
+        return frame
 
     def model_of(self, index: Index, request: Request) -> str:
         """Return the model that an address names.

@@ -8,7 +8,7 @@ with Q_X an orthonormal basis of X's columns. The second is adjusted for the num
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,10 +19,10 @@ from clipdb.schema.names import Head
 SAMPLE = 10_000
 """Over how many images heads are compared unless told otherwise."""
 
-VECTOR_BYTES = 2**30
+VECTOR_BYTES = 3 * 2**29
 """What the vectors take that are compared at one time, at most (one head of each side if that is more)."""
 
-_MOST_HEADS = 32  # of a block: their cross-covariances are small beside their vectors
+_MOST_HEADS = 64  # of a block: their cross-covariances are small beside their vectors
 _NULL_VARIANCE = 1e-6  # of a head's largest: below, float32 sums hold rounding only
 
 
@@ -64,12 +64,12 @@ class Side:
     bases
         Q, ``[D, k]`` by head.
     read
-        Reads the vectors of heads side by side for rows of these images, as a new float32 ``[rows, sum of k]``.
+        Reads the vectors of heads for rows of these images, float32 ``[rows, k]`` of one head after the other.
     """
 
     present: Mapping[Head, np.ndarray]
     bases: Mapping[Head, np.ndarray]
-    read: Callable[[Sequence[Head], np.ndarray], np.ndarray]
+    read: Callable[[Sequence[Head], np.ndarray], Iterable[np.ndarray]]
 
     @property
     def heads(self) -> list[Head]:
@@ -183,10 +183,11 @@ class _Centred:
 
     @classmethod
     def of(cls, side: Side, heads: Sequence[Head], rows: np.ndarray) -> _Centred:
-        vectors = side.read(heads, rows)
-        # Centred before they are multiplied: a head's mean is often far larger than what varies about it.
-        vectors -= vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
         places = _places(side, heads)
+        vectors = np.empty((len(rows), places[-1].stop), np.float32)
+        for at, own in zip(places, side.read(heads, rows), strict=True):
+            # Centred before they are multiplied: a head's mean is often far larger than what varies about it.
+            np.subtract(own, own.mean(axis=0, dtype=np.float64).astype(np.float32), out=vectors[:, at])
         covariances = [(vectors[:, at].T @ vectors[:, at]).astype(np.float64) / len(rows) for at in places]
         return cls(
             vectors,

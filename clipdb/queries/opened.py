@@ -40,6 +40,9 @@ def no_embedder(_index: OpenIndex) -> Embedder:
 class OpenIndex:
     """A state of an index or artefact that is open for reading; `clipdb.queries.index.Index` asks it."""
 
+    cache_bytes = 2 * 2**30
+    """How much of the vectors is kept in memory; set it before the first question."""
+
     def __init__(
         self,
         path: str | Path,
@@ -123,7 +126,7 @@ class OpenIndex:
 
         with self._opening:
             if self._store is None:
-                self._store = VectorStore(self.vectors)
+                self._store = VectorStore(self.vectors, self.cache_bytes)
             return self._store
 
     @property

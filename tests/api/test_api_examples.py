@@ -25,6 +25,7 @@ ORDER = (
     "Index",
     "ClipdbError",
     "segment",
+    "serve",
     "export",
     "export_embeddings",
     "import_artefact",

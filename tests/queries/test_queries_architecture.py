@@ -113,6 +113,7 @@ def test_correlations_over_models_are_spearmans(several: Path) -> None:
 
 def test_two_models_stand_layer_by_layer(two: Built) -> None:
     with clipdb.open(two.path) as db:
+        assert db.query.compare_layers().fetchall() == db.query.compare_layers("one/a", "two/b").fetchall()
         rows = db.query.compare_layers("one/a", "two/b").project("layer, entanglement, entanglement_b").fetchall()
         each = db.sql("select model_id, layer, entanglement from entanglement_by_layer").fetchall()
     found = {(model, layer): value for model, layer, value in each}

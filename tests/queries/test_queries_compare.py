@@ -245,6 +245,15 @@ def test_bad_values_are_said_in_a_line(two: Built, asked: tuple[object, ...], pr
     assert refused("query", *asked, "-i", two.path).startswith(problem)
 
 
+def test_spans_from_different_pools_have_nothing_in_common(pair: Built) -> None:
+    change(pair.path, "update spans set pool = 'mine' where model_id = 'two/b'")
+    assert notes("compare", "-i", pair.path)[0].startswith(
+        "one/a and two/b have no spans from one pool: run `clipdb span"
+    )
+    with clipdb.open(pair.path, model="one/a") as db:  # a model for other questions is no choice of two
+        assert {row[0] for row in db.query.compare().project("spans_common").fetchall()} == {None}
+
+
 def test_one_model_can_not_be_compared(built: Built) -> None:
     with clipdb.open(built.path) as db, pytest.raises(ClipdbError, match="choose two models of this index, --a MODEL"):
         db.query.compare().fetchall()

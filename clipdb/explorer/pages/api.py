@@ -45,7 +45,7 @@ def query(request: Request) -> Response:
     return JSONResponse(
         {
             "columns": answer.columns,
-            "rows": as_json([list(row.values()) for row in answer.rows]),
+            "rows": as_json([[row[column] for column in answer.columns] for row in answer.rows]),
             "command": answer.command,
             "sql": answer.sql,
             "next": str(request.url.include_query_params(**after)) if answer.more else None,

@@ -12,8 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from clipdb.errors import ClipdbError
-from clipdb.explorer.site import Site, page
-from clipdb.queries.index import Index
+from clipdb.explorer.site import Site
 from clipdb.sandbox import Answer
 
 WAIT_SECONDS = 5.0
@@ -42,9 +41,9 @@ class Asked:
     milliseconds: int
 
 
-@page
-def console(site: Site, index: Index, request: Request) -> Response:
-    """Show the console, and the rows of the SQL in the address."""
+def console(request: Request) -> Response:
+    """Show the console, and the rows of the SQL in the address; while that runs, the page keeps nobody from reading."""
+    site: Site = request.app.state.site
     sql = request.query_params.get("sql", "").strip()
     done: Asked | None = None
     if sql:
@@ -55,17 +54,18 @@ def console(site: Site, index: Index, request: Request) -> Response:
         except ClipdbError as error:
             problem = str(error)
         done = Asked(answer, problem, round(1000 * (time.monotonic() - begun)))
-    return site.render(
-        request,
-        "sql.html",
-        index,
-        422 if done is not None and done.problem else 200,
-        here="sql",
-        sql=sql or FIRST,
-        done=done,
-        rows=rows_of(done.answer) if done and done.answer else [],
-        tables=index.execute(_TABLES).fetchall(),
-    )
+    with site.reading() as index:
+        return site.render(
+            request,
+            "sql.html",
+            index,
+            422 if done is not None and done.problem else 200,
+            here="sql",
+            sql=sql or FIRST,
+            done=done,
+            rows=rows_of(done.answer) if done and done.answer else [],
+            tables=index.execute(_TABLES).fetchall(),
+        )
 
 
 def in_sandbox(site: Site, sql: str) -> Answer:

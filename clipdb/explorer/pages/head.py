@@ -16,6 +16,9 @@ ALIKE = 6
 ALIKE_IMAGES = 2000
 """Over how many images heads are compared for a page."""
 
+COMPARED_UNASKED = 10_000
+"""Images of an index up to which a head's page compares it by itself: this reads the vectors of all heads."""
+
 
 @page
 def head(site: Site, index: Index, request: Request) -> Response:
@@ -56,6 +59,7 @@ def head(site: Site, index: Index, request: Request) -> Response:
         statistics=index.execute(_STATISTICS, {"model": model, "head": name}).fetchone(),
         before=names[place - 1] if place else None,
         after=names[place + 1] if place + 1 < len(names) else None,
+        compares_itself=site.frame(index).images <= COMPARED_UNASKED,
         shown=SPANS if "all" not in request.query_params else len(card.rows),
         answers=[one for one in (images, near, card, sources, verdicts) if one is not None],
     )

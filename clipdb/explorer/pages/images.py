@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -50,8 +50,8 @@ async def upload(request: Request) -> Response:
             if not isinstance(file, UploadFile):
                 raise ClipdbError("no file was chosen: choose a picture")
             data, name = await file.read(), file.filename or ""
-    except MultiPartException as error:
-        raise ClipdbError(f"the form can't be read: {error.message}") from error
+    except HTTPException as error:  # which a form is that its parser doesn't understand
+        raise ClipdbError(f"the form can't be read: {error.detail}") from error
     return await run_in_threadpool(_kept, site, request, data, name)
 
 

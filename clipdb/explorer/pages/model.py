@@ -44,7 +44,7 @@ def model(site: Site, index: Index, request: Request) -> Response:
     lit, unlit = tried(lambda: site.ask(index, "text_heads", model=name, text=text)) if text else (None, None)
     shared, _ = tried(lambda: site.ask(index, "entanglement", model=name))
     fits, _ = tried(lambda: site.ask(index, "association", model=name))
-    rows = heads.rows if heads else []
+    rows = [dict(row) for row in heads.rows] if heads else []
     properties = _properties(site, index, rows)
     values = _values(index, name, colour, rows, lit)
     cells = {parse_head(row["head"]): row | {"value": values.get(row["head"])} for row in rows}

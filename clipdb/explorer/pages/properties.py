@@ -18,10 +18,17 @@ def properties(site: Site, index: Index, request: Request) -> Response:
     by_property: dict[str, dict[str, list[str]]] = {}
     for row in rows:
         by_property.setdefault(row["property"], {})[row["model_id"]] = row["carried_by"]
-    context = {"problem": problem, "answers": [found] if found else [], "here": "properties"}
     palette = site.frame(index).palette
     ordered = sorted(by_property.items(), key=lambda one: list(palette).index(one[0]) if one[0] in palette else 0)
-    return site.render(request, "properties.html", index, properties=dict(ordered), **context)
+    return site.render(
+        request,
+        "properties.html",
+        index,
+        here="properties",
+        properties=dict(ordered),
+        problem=problem,
+        answers=[found] if found else [],
+    )
 
 
 @page

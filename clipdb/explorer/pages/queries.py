@@ -38,13 +38,15 @@ def query(site: Site, index: Index, request: Request) -> Response:
         except ClipdbError as error:
             if error.kind == "busy":
                 raise
-            problem, status = str(error), 404 if error.kind == "absent" else 422
+            problem = str(error)
+            if given:  # else nobody asked: the form says what the query takes
+                status = 404 if error.kind == "absent" else 422
     return site.render(
         request,
         "query.html",
         index,
         status,
-        here="queries",
+        here="compare" if asked.name == "compare" else "queries",
         query=asked,
         given=given,
         choices=_choices(index, asked),

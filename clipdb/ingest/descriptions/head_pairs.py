@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
 
@@ -124,7 +124,10 @@ def _dataset(tables: ModelTables) -> lance.LanceDataset:
     return dataset
 
 
-def _read(dataset: lance.LanceDataset, rows: np.ndarray, heads: Sequence[Head], some: np.ndarray) -> np.ndarray:
+def _read(
+    dataset: lance.LanceDataset, rows: np.ndarray, heads: Sequence[Head], some: np.ndarray
+) -> Iterator[np.ndarray]:
     names = [head_column(*head) for head in heads]
     taken = dataset.take(rows[some], columns=names)
-    return np.hstack([vector_matrix(taken.column(name)).astype(np.float32) for name in names])
+    for name in names:
+        yield vector_matrix(taken.column(name)).astype(np.float32)

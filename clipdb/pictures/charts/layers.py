@@ -32,18 +32,19 @@ def draw(rows: Sequence[Row], asked: Mapping[str, Any]) -> Figure:
     cut = f"\nthe first {MOST_MODELS} of {len(models)} models" if len(models) > MOST_MODELS else ""
     one_depth = len({row["layers"] for row in rows}) == 1  # their layers can share an axis
     figure, panels = new_figure(WIDTH * 1.4, 3.6, f"Metrics by layer{cut}", panels=len(_METRICS))
-    handles = []
+    handles, known = [], set()
     for colour, (model, layers) in zip(_COLOURS, shown.items(), strict=False):
         places = [row["layer"] if one_depth else row["depth"] for row in layers]
         columns = zip(*(_figures(row) for row in layers), strict=True)
-        for axes, values in zip(panels, columns, strict=True):
+        for axes, metric, values in zip(panels, _METRICS, columns, strict=True):
+            known |= {metric for value in values if value == value}
             (line,) = axes.plot(places, values, "o-", color=colour, markersize=4, linewidth=1.4, label=short(model, 40))
         handles.append(line)
     for axes, metric in zip(panels, _METRICS, strict=True):
         axes.set_title(metric, fontsize=9)
         axes.set_xlabel("layer" if one_depth else "depth, (layer + 1) / layers")
         axes.set_ylim(-0.03, 1.03)
-        if not any(value == value for line in axes.lines for value in line.get_ydata()):
+        if metric not in known:
             axes.text(0.5, 0.5, "nothing here yet", transform=axes.transAxes, ha="center", fontsize=8, color=GREY)
         axes.grid(alpha=0.25)
         if one_depth:

@@ -34,12 +34,12 @@ def image_contributions(
     """
     model = context.model(model)
     heads, first = context.heads(model), _kept(context.subjects.image(model, image)[1], partition)
-    found = []
+    found: list[Rows] = []
     for name in image_b:
         second = _kept(context.subjects.image(model, name)[1], partition)
         shares = split_cosine(heads, first, TextVectors(second.embedding, {}))
         shares_b = split_cosine(heads, second, TextVectors(first.embedding, {}))
-        rows: Rows = []
+        rows = []
         for part in sorted(shares.keys() | shares_b.keys(), key=lambda part: (part is None, part or ())):
             about = (None, None, REST, None) if part is None else (*part, head_name(*part), heads.properties.get(part))
             rows.append((*about, shares.get(part), shares_b.get(part)))

@@ -25,6 +25,12 @@
 --     union all
 --     select 2, model || ' has no spans to compare: run `clipdb span`' from sides where model not in (from spanned)
 --     union all
+--     select 2, a || ' and ' || b || ' have no spans from one pool: run `clipdb span --pool NAME`' from pairs
+--     where a in (from spanned) and b in (from spanned) and not exists (
+--         select pool from spans where model_id = a and ($pool is null or pool = $pool)
+--         intersect select pool from spans where model_id = b
+--     )
+--     union all
 --     select 3, model || ' has no names of heads to compare: run `clipdb label`' from sides
 --     where model not in (select model_id from names)
 --     union all

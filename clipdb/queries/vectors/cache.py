@@ -13,8 +13,6 @@ from clipdb.queries.vectors.lance_tables import Key, Kind, Table, Vectors
 from clipdb.schema.names import Head, head_column, head_name, layer_name
 from clipdb.schema.vectors import head_columns
 
-CACHE_BYTES = 2 * 2**30
-
 
 class VectorStore:
     """Reads columns of vectors and keeps those used last.
@@ -30,7 +28,7 @@ class VectorStore:
         measure of similarity that was asked for 4 n more.
     """
 
-    def __init__(self, vectors: Vectors, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, vectors: Vectors, cache_bytes: int) -> None:
         self._vectors = vectors
         self._keys = set(vectors.keys)
         self._limit = cache_bytes
@@ -170,9 +168,12 @@ class VectorStore:
 
     def _read(self, model: str, kind: Kind, name: str) -> np.ndarray:
         column = self.table(model, kind).to_table(columns=[name]).column(name).combine_chunks()
+        order, values = self._order(model, kind)[1], column.flatten().to_numpy().reshape(-1, column.type.list_size)
+        if not column.null_count:
+            return values[order].astype(np.float32)
         matrix = np.full((len(column), column.type.list_size), np.nan, np.float32)
-        matrix[np.asarray(column.is_valid())] = column.flatten().to_numpy().reshape(-1, column.type.list_size)
-        return matrix[self._order(model, kind)[1]]
+        matrix[np.asarray(column.is_valid())] = values
+        return matrix[order]
 
     def _trim(self) -> None:
         while self.kept_bytes > self._limit and len(self._kept) > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -112,8 +112,13 @@ def _side(context: Context, model: str, rows: np.ndarray, heads: Sequence[Head])
     return Side(present, context.heads(model).bases, partial(_read, context, model, rows))
 
 
-def _read(context: Context, model: str, rows: np.ndarray, heads: Sequence[Head], some: np.ndarray) -> np.ndarray:
-    return np.hstack([context.store.head(model, "images", head)[rows[some]] for head in heads])
+def _read(
+    context: Context, model: str, rows: np.ndarray, heads: Sequence[Head], some: np.ndarray
+) -> Iterator[np.ndarray]:
+    for head in heads:
+        vectors = context.store.head(model, "images", head)
+        # Rows are in order and come once: as many as there are are all of them.
+        yield vectors if len(some) == len(vectors) else vectors[rows[some]]
 
 
 def pair_rows(pairs: Pairs, columns: Sequence[str]) -> list[tuple[Any, ...]]:

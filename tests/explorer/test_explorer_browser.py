@@ -1,0 +1,169 @@
+"""The explorer in a real browser, by clicks and typing, as a person uses it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import MODEL
+
+import clipdb
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+axe = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+if CHROMIUM is None:
+    pytest.skip("there is no chromium", allow_module_level=True)
+
+BASE = f"/models/{MODEL}"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+RULES = "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})"
+PATIENCE = 90_000.0
+
+
+@pytest.fixture(scope="module")
+def url(ready_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an explorer of `ready_index`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        with clipdb.serve(ready_index, port=0, device="cpu", block=False) as explorer:  # type: ignore[union-attr]
+            yield explorer.url.rstrip("/")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """One browser for all tests."""
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser, url: str) -> Iterator[object]:  # type: ignore[no-untyped-def]
+    """A page, in which no script may fail and from which no other host may be asked."""
+    context = browser.new_context(base_url=url, viewport={"width": 1400, "height": 900})
+    opened = context.new_page()
+    opened.set_default_timeout(PATIENCE)
+    problems: list[str] = []
+    opened.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.on("request", lambda asked: problems.append(asked.url) if not asked.url.startswith(url) else None)
+    yield opened
+    context.close()
+    assert problems == []
+
+
+def test_from_words_to_a_head_to_an_image(page) -> None:  # type: ignore[no-untyped-def]
+    page.goto("/")
+    page.wait_for_url(f"**{BASE}")
+    page.keyboard.press("/")
+    page.keyboard.type("the colour green")
+    page.keyboard.press("Enter")
+    page.get_by_text("Most of what varies along").wait_for()
+    page.locator(".answer a").first.click()
+    page.get_by_role("heading", name=re.compile("Images along")).wait_for()
+    page.get_by_role("link", name="all directions").click()
+    page.locator(".spans a").nth(1).click()
+    page.wait_for_url("**?span=2")
+    page.locator(".alike a").first.wait_for()  # a part that came later
+    page.locator(".pictures a").first.click()
+    page.get_by_label("Why does it match").fill("the colour green")
+    page.get_by_role("button", name="Explain").click()
+    page.get_by_text("cos = ").wait_for()
+    page.go_back()
+    page.go_back()
+    page.wait_for_url("**?span=2")
+
+
+def test_the_grid_by_keys(page) -> None:  # type: ignore[no-untyped-def]
+    page.goto(BASE)
+    page.locator("a.cell").first.focus()
+    for key in ("ArrowDown", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+    assert page.evaluate("document.activeElement.pathname").endswith("/heads/L3.H2")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/heads/L3.H2")
+    page.keyboard.press("]")
+    page.wait_for_url("**/heads/L3.H3")
+    page.keyboard.press("[")
+    page.wait_for_url("**/heads/L3.H2")
+
+
+def test_the_legend_dims_the_other_heads(page) -> None:  # type: ignore[no-untyped-def]
+    page.goto(BASE)
+    button = page.locator(".legend button").first
+    button.click()
+    name = button.get_attribute("data-dim")
+    assert page.locator("a.cell:not(.dimmed)").count() == page.locator(f'a.cell[data-property="{name}"]').count() > 0
+    button.click()
+    assert page.locator("a.cell.dimmed").count() == 0
+
+
+def test_a_picture_of_ones_own(page, new_picture: Path) -> None:  # type: ignore[no-untyped-def]
+    page.goto(f"{BASE}/images")
+    page.get_by_label("An image of yours").set_input_files(str(new_picture))
+    page.get_by_role("button", name="Look at it").click()
+    page.get_by_text("not in the index").wait_for()  # the page asks again until the model is loaded
+    page.get_by_label("Where do heads find").fill("a red star")
+    page.get_by_role("button", name="Segment").click()
+    page.locator(".map .over").first.wait_for()
+    page.get_by_label("Strength of the colours").fill("40")
+    assert page.locator(".map .over").first.evaluate("map => map.style.opacity") == "0.4"
+    assert page.locator(".map .over").first.evaluate("map => map.naturalWidth") > 100
+
+
+def test_the_console(page) -> None:  # type: ignore[no-untyped-def]
+    page.goto("/sql")
+    page.get_by_label("Filter tables").fill("head_prop")
+    assert page.locator("aside details:visible").count() == 1
+    page.get_by_label("SQL", exact=True).fill("select name as head, property from head_properties order by 1 limit 3")
+    page.keyboard.press("Control+Enter")
+    page.get_by_text("3 rows in").wait_for()
+    page.locator("table.rows a").first.click()
+    page.wait_for_url("**/heads/L*")
+
+
+def test_without_scripts(browser, url: str) -> None:  # type: ignore[no-untyped-def]
+    context = browser.new_context(base_url=url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(BASE)
+    page.locator("a.cell").first.click()
+    page.get_by_role("link", name="Compare with the other heads").click()
+    assert page.locator(".alike a").count() == 6
+    page.goto("/queries/spans")
+    page.locator("main").get_by_label("text (needed)").fill("a ")
+    page.get_by_role("button", name="Ask").click()
+    assert page.locator("table.rows tbody tr").count() > 5
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1400, 390])
+def test_anybody_can_use_it(browser, url: str, image_ids: list[str], width: int, scheme: str) -> None:  # type: ignore[no-untyped-def]
+    """No violation of WCAG 2.1 AA that axe-core finds, and nothing wider than the window."""
+    script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    context = browser.new_context(
+        base_url=url, viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
+    )
+    page = context.new_page()
+    image = f"{BASE}/images/{image_ids[0]}"
+    found = []
+    for address in (
+        *(BASE, f"{BASE}?text=the+colour+green", f"{BASE}/heads/L3.H0?span=2", f"{BASE}/images"),
+        *(f"{image}?text=the+colour+green&like=colour", f"{image}/segment?text=a+red+star&head=L3.H0"),
+        *("/properties", "/queries", "/queries/scoreboard", "/sql?sql=select+1", "/sql?sql=select+x", "/status", "/no"),
+    ):
+        while page.goto(address).status == 202:
+            page.wait_for_timeout(300)
+        page.wait_for_load_state("networkidle")
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        page.evaluate(script)
+        found += [(address, one["id"], one["nodes"][0]["html"]) for one in page.evaluate(RULES)["violations"]]
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            found.append((address, "is wider than the window", ""))
+    context.close()
+    assert found == []
