@@ -43,14 +43,14 @@ RELATIONS = (
 _NEW_RELATIONS = {"label_scores": 2}
 _NEW_COLUMNS = {
     "models": {"config": 2, "tensors_sha256": 2, "base": 3, "pool_heads": 4, "logit_bias": 4},
-    "heads": {"partition": 4, "rank": 4},
+    "heads": {"partition": 4, "size": 4},
 }
 # SQL of what such a column is in an export that lacks it, where it isn't null.
 _DERIVED = {
     ("heads", "partition"): "'trunk'",
     (
         "heads",
-        "rank",
+        "size",
     ): "len(basis) // (select any_value(embed_dim) from {models} m where m.model_id = {heads}.model_id)",
 }
 # What the vectors cannot be read without.

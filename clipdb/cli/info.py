@@ -46,7 +46,7 @@ with image_runs as (
     select 4, model_id, 'heads', null, count(*), concat_ws('; ',
         'layers ' || list_aggregate(list_transform(
             list(distinct layer order by layer), lambda one: if(one < 0, 'pool', one::text)), 'string_agg', ', '),
-        case when count(rank) < count(*) then count(*) - count(rank) || ' without vectors' end)
+        case when count(size) < count(*) then count(*) - count(size) || ' without vectors' end)
     from heads group by model_id
     union all
     select 5, model_id, 'texts', null, number, null from vector_rows where kind = 'texts'

@@ -134,7 +134,7 @@ def _vectors(index: Index, model: str, kind: Kind) -> Iterator[Check]:
         )
     columns = head_columns(index.vectors.open(model, kind).schema)
     known = index.execute(
-        "select layer, head from heads where model_id = $model and rank is not null", {"model": model}
+        "select layer, head from heads where model_id = $model and size is not null", {"model": model}
     ).fetchall()
     odd = sorted(set(columns) ^ set(known))
     names = ", ".join(head_name(layer, head) for layer, head in odd)

@@ -27,16 +27,16 @@ def basis() -> Column[Any]:
     return may(
         "basis",
         ARRAY(REAL),
-        "Q, orthonormal columns (zero in null directions), flattened row-major, shape [embed_dim, rank]: "
+        "Q, orthonormal columns (zero in null directions), flattened row-major, shape [embed_dim, size]: "
         "a head vector y stands for the contribution Q y in joint space, relative to the embedding's norm; null where "
         "Q is the identity, or the head is known by name only",
     )
 
 
-def rank() -> Column[Any]:
+def size() -> Column[Any]:
     """Declare the size of a head's vectors."""
     return may(
-        "rank",
+        "size",
         Integer,
         "Numbers in a vector of the head: head_dim as a rule, up to embed_dim in the layers in front of an attention "
         "pooling; null for a head known by name only",
@@ -46,9 +46,9 @@ def rank() -> Column[Any]:
 def statistics() -> list[Column[Any]]:
     """Declare the statistics of a head's vectors."""
     return [
-        may("mean", ARRAY(REAL), "Mean of the head's vectors over the model's images, shape [rank]"),
+        may("mean", ARRAY(REAL), "Mean of the head's vectors over the model's images, shape [size]"),
         may("total_variance", Double, "Trace of the covariance of the head's vectors over the model's images"),
-        may("effective_rank", Double, "exp(entropy of the covariance's normalised eigenvalues), 1..rank"),
+        may("effective_rank", Double, "exp(entropy of the covariance's normalised eigenvalues), 1..size"),
     ]
 
 

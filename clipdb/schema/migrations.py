@@ -43,7 +43,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         4,
         {
-            "bases": "select model_id, layer, head, basis, len(basis) // embed_dim as rank "
+            "bases": "select model_id, layer, head, basis, len(basis) // embed_dim as size "
             "from bases join models using (model_id)"
         },
     ),

@@ -21,9 +21,9 @@ from clipdb.schema.columns import (
     model,
     need,
     prompt,
-    rank,
     run,
     run_key,
+    size,
     statistics,
 )
 from clipdb.schema.names import HEAD_NAME, PARTITION
@@ -93,7 +93,7 @@ bases = _table(
     layer(),
     head(),
     basis(),
-    rank(),
+    size(),
 )
 
 head_statistics = _table(
@@ -119,9 +119,9 @@ heads = _table(
         "trunk or pool: the heads of each, with a rest, add up to the embedding, so those of both are never summed",
     ),
     basis(),
-    rank(),
+    size(),
     *statistics(),
-    view=f"select model_id, layer, head, {HEAD_NAME} as name, {PARTITION} as partition, basis, rank, mean, "
+    view=f"select model_id, layer, head, {HEAD_NAME} as name, {PARTITION} as partition, basis, size, mean, "
     "total_variance, effective_rank from head_statistics left join bases using (model_id, layer, head)",
 )
 

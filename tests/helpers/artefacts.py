@@ -82,7 +82,7 @@ def make(
             keys = [{"model_id": MODEL, "layer": layer, "head": head} for layer, head in heads]
             turned = {head: basis(*head).astype(np.float64) @ turn for head in heads}
             put(connection, "bases", [
-                key | {"rank": SIZE, "basis": turned[key["layer"], key["head"]].astype(np.float32).ravel()}
+                key | {"size": SIZE, "basis": turned[key["layer"], key["head"]].astype(np.float32).ravel()}
                 for key in keys
             ])  # fmt: skip
             statistics = {

@@ -11,7 +11,7 @@ from clipdb.schema.snapshots import CATALOG, SNAPSHOTS, WORK
 
 # The catalog as version 1 had it: bases in `heads`, and no labels' scores.
 _VERSION_1 = """
-create temp table kept_heads as select * exclude (partition, rank) from heads;
+create temp table kept_heads as select * exclude (partition, size) from heads;
 create temp table kept_images as from images;
 drop view heads;
 create table heads (model_id text, layer integer, head integer, name text, basis float[], mean float[],

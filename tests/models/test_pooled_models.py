@@ -57,7 +57,7 @@ def test_the_heads_that_are_kept_by_default(made: tuple) -> None:
     ((layers, pool_heads, error, bias),) = rows(
         index, "select layers, pool_heads, reconstruction_error, logit_bias from models"
     )
-    heads = rows(index, "select partition, count(*), min(layer), any_value(rank) from heads group by all order by all")
+    heads = rows(index, "select partition, count(*), min(layer), any_value(size) from heads group by all order by all")
     assert (
         heads == {"map": [("pool", 3, -1, 32)], "clipa": [("trunk", 16, 1, 16)], "resnet": [("pool", 8, -1, 64)]}[name]
     )
@@ -111,7 +111,7 @@ def both(made: tuple, pictures: list[Path]) -> Path:
 def test_heads_of_the_trunk_are_added_exactly_and_never_summed_with_those_of_the_pooling(
     both: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
-    heads = rows(both, "select name, partition, rank, basis is null from heads order by layer, head")
+    heads = rows(both, "select name, partition, size, basis is null from heads order by layer, head")
     assert heads == [
         *[(f"P.H{head}", "pool", 32, False) for head in range(3)],
         *[(f"L{layer}.H{head}", "trunk", 96, True) for layer in (7, 8) for head in range(3)],
@@ -147,7 +147,7 @@ def test_metrics_have_a_row_for_each_partition(both: Path) -> None:
 def test_an_export_comes_back_as_it_was(both: Path, tmp_path: Path) -> None:
     done("export", tmp_path / "out", "-i", both)
     done("import", tmp_path / "out", "-i", tmp_path / "again.clipdb")
-    query = "select layer, head, name, partition, rank, basis, mean from heads order by all"
+    query = "select layer, head, name, partition, size, basis, mean from heads order by all"
     assert rows(tmp_path / "again.clipdb", query) == rows(both, query)
     one, other = table(both, model=NAME), table(tmp_path / "again.clipdb", model=NAME)
     assert one.ids == other.ids and np.array_equal(one["l8h0"], other["l8h0"])

@@ -58,13 +58,13 @@ _RULES: dict[str, dict[str, str]] = {
             where m.model_id = t.model_id and {STRAY.format(head="t")})""",
         "has another name": f"name = {HEAD_NAME} and partition = {PARTITION}",
         "is of a model that doesn't exist": "t.model_id in (select model_id from their_models) "
-        "or (rank is null and coalesce(total_variance, effective_rank) is null)",
-        "has a basis of another shape, or not of finite numbers": "if(rank is null, basis is null, "
+        "or (size is null and coalesce(total_variance, effective_rank) is null)",
+        "has a basis of another shape, or not of finite numbers": "if(size is null, basis is null, "
         + _numbers("basis", "len(basis)")
-        + " and (select rank between 1 and embed_dim and rank * embed_dim <= 100000000 "
-        "and coalesce(len(basis), embed_dim * embed_dim) = rank * embed_dim "
+        + " and (select size between 1 and embed_dim and size * embed_dim <= 100000000 "
+        "and coalesce(len(basis), embed_dim * embed_dim) = size * embed_dim "
         "from their_models m where m.model_id = t.model_id))",
-        "has a mean of another shape, or not of finite numbers": _numbers("mean", "rank"),
+        "has a mean of another shape, or not of finite numbers": _numbers("mean", "size"),
         "has statistics that are not finite": _finite("total_variance", "effective_rank"),
     },
     "images": {

@@ -131,9 +131,9 @@ def check_bases(connection: duckdb.DuckDBPyConnection, artefact: Artefact, index
     rows = connection.execute(
         "select t.model_id, t.layer, t.head, m.embed_dim, t.basis, "
         "case when o.basis is distinct from t.basis then o.basis end, "
-        "o.rank is not null and (o.basis is null) != (t.basis is null) "
+        "o.size is not null and (o.basis is null) != (t.basis is null) "
         "from their_heads t join their_models m using (model_id) left join heads o using (model_id, layer, head) "
-        "where t.rank is not null and coalesce(t.basis, o.basis) is not null order by t.model_id, t.layer, t.head"
+        "where t.size is not null and coalesce(t.basis, o.basis) is not null order by t.model_id, t.layer, t.head"
     ).to_arrow_reader(_HEADS_AT_ONCE)
     for *key, theirs, ours, one_whole in (row for batch in rows for row in zip(*batch.columns, strict=True)):
         model, layer, head, size = (value.as_py() for value in key)
@@ -195,8 +195,8 @@ def merge_models(connection: duckdb.DuckDBPyConnection, theirs_first: bool) -> N
         "from their_models t where t.model_id = models.model_id"
     )
     connection.execute(
-        f"insert into bases by name select {_KEY}, basis, rank from their_heads anti join bases using ({_KEY}) "
-        "where rank is not null"
+        f"insert into bases by name select {_KEY}, basis, size from their_heads anti join bases using ({_KEY}) "
+        "where size is not null"
     )
     connection.execute(
         f"insert into head_statistics by name select {_KEY}, {_STATISTICS} from their_heads "

@@ -263,7 +263,7 @@ def one_sided_bases(connection: duckdb.DuckDBPyConnection, merge: VectorMerge) -
     ours = set(head_columns(merge.ours.schema)) if merge.ours is not None else set()
     rows = connection.execute(
         "select layer, head, coalesce(o.basis, t.basis) from their_heads t full join heads o using "
-        "(model_id, layer, head) where model_id = ? and coalesce(o.rank, t.rank) is not null",
+        "(model_id, layer, head) where model_id = ? and coalesce(o.size, t.size) is not null",
         [merge.theirs.model_id],
     )
     bases = {}

@@ -22,7 +22,7 @@ def store_bases(connection: duckdb.DuckDBPyConnection, model_id: str, bases: Map
         connection,
         "bases",
         [
-            key | {"rank": q.shape[1], "basis": None if is_identity(q) else q.astype(np.float32).ravel()}
+            key | {"size": q.shape[1], "basis": None if is_identity(q) else q.astype(np.float32).ravel()}
             for key, q in zip(keys, bases.values(), strict=True)
         ],
     )
@@ -32,7 +32,7 @@ def stored_bases(reader: Reader, model_id: str) -> dict[Head, np.ndarray]:
     """Read the bases of a model's heads from the catalog, ``[D, r]`` each."""
     rows = reader.read(
         "select layer, head, basis, embed_dim from heads join models using (model_id) "
-        "where model_id = ? and rank is not null order by layer, head",
+        "where model_id = ? and size is not null order by layer, head",
         model_id,
     )
     return {(layer, head): stored_basis(basis, dim) for layer, head, basis, dim in rows}

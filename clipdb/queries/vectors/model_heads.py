@@ -34,7 +34,7 @@ def read_model_heads(connection: duckdb.DuckDBPyConnection, model_id: str) -> Mo
     rows = connection.execute(
         "select h.layer, h.head, h.basis, h.mean, m.embed_dim, p.property from heads h join models m using (model_id) "
         "left join head_properties p using (model_id, layer, head) "
-        "where model_id = ? and h.rank is not null order by h.layer, h.head",
+        "where model_id = ? and h.size is not null order by h.layer, h.head",
         [model_id],
     ).fetchnumpy()
     bases, means, properties = {}, {}, {}
