@@ -32,8 +32,8 @@ CONSOLES = 2
 
 HUES = 8
 
-CACHE_BYTES = 192 * 2**20
-"""Of vectors in memory: 14 heads of 51,200 images."""
+CACHE_BYTES = 64 * 2**20
+"""Of vectors in memory: 5 heads of 51,200 images."""
 
 _MODELS = """
 select model_id, count(*) as heads, models.model_id is not null as has_model
