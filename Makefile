@@ -5,6 +5,7 @@ BIN := .venv/bin
 # How long `make stress` kills: two cores that were busy with other work managed five kills a minute.
 KILLS ?= 1000
 MINUTES ?= 240
+INPUTS ?= 500
 
 .PHONY: demo test stress lint docs lock clean
 
@@ -12,12 +13,14 @@ demo: .venv/.demo
 	$(BIN)/clipdb demo
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# Kills commands at any moment, KILLS times but for at most MINUTES, then looks at all states that a power failure can leave.
+# Kills commands at any moment, KILLS times but for at most MINUTES, gives them INPUTS damaged files, and looks at all
+# states that a power failure can leave.
 stress: .venv/.dev
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/kills.py --kills $(KILLS) --minutes $(MINUTES)
-	CLIPDB_STRESS=1 $(BIN)/python -m pytest tests/stress/test_power_loss.py
+	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/malformed.py --inputs $(INPUTS)
+	CLIPDB_STRESS=1 $(BIN)/python -m pytest tests/stress/test_power_loss.py tests/ingest/images/test_resume.py tests/artefact/test_artefact_kill.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

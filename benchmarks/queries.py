@@ -12,12 +12,13 @@ import datetime
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import duckdb
 import lance
 import numpy as np
 import pyarrow as pa
@@ -35,37 +36,44 @@ ROWS = 4096  # of a batch that is written
 K = 10
 
 
-def build(path: Path, images: int) -> None:
+def build(path: Path, images: int, models: Sequence[str] = (MODEL,)) -> None:
     """Write an index of noise."""
     creation.create(path)
     rng = np.random.default_rng(0)
     with catalog.changing(path) as connection:
-        run = connection.execute
-        run(
+        connection.execute(
             "insert into images select sha256('image ' || n), '/pictures/' || n || '.jpg', 224, 224, 'JPEG', 'test', "
             "'class ' || n % 100, null from range(?) as r(n)",
             [images],
         )
-        ids = [row[0] for row in run("select image_id from images").fetchall()]
-        run(
-            "insert into models values (?, 12, 12, 64, 768, 512, 32, 224, 'tok', 'class_token', '{}', ?, 100.0, 1e-7, "
-            "null, null)",
-            [MODEL, "0" * 64],
-        )
-        for layer in LAYERS:
-            for head in range(HEADS):
-                basis = np.linalg.qr(rng.standard_normal((EMBED, SIZE)))[0].astype(np.float32)
-                run("insert into bases values (?, ?, ?, ?)", [MODEL, layer, head, basis.ravel()])
-                mean = np.zeros(SIZE, np.float32)
-                run("insert into head_statistics values (?, ?, ?, ?, 64.0, 64.0)", [MODEL, layer, head, mean])
-        labelled = "'general', 'vote', ?, 'texture', 0.5, null, null, null, 'ok', null, ?"
-        now = datetime.datetime.now(datetime.UTC)
-        run(
-            f"insert into labels select model_id, layer, head, {labelled} from heads where layer = {PROPERTY_LAYER}",
-            [RUN, now],
-        )
-        table = lance.write_dataset(batches(ids, rng), str(images_path(path, MODEL)), schema=schema())
-        run("insert into batches values (?, 'images', ?, 0, ?, ?, ?)", [MODEL, RUN, table.version, images, now])
+        ids = [row[0] for row in connection.execute("select image_id from images").fetchall()]
+        for model in models:
+            add_model(connection, path, model, ids, rng)
+
+
+def add_model(
+    connection: duckdb.DuckDBPyConnection, path: Path, model: str, ids: list[str], rng: np.random.Generator
+) -> None:
+    run = connection.execute
+    run(
+        "insert into models values (?, 12, 12, 64, 768, 512, 32, 224, 'tok', 'class_token', '{}', ?, 100.0, 1e-7, "
+        "null, null, null)",
+        [model, "0" * 64],
+    )
+    for layer in LAYERS:
+        for head in range(HEADS):
+            basis = np.linalg.qr(rng.standard_normal((EMBED, SIZE)))[0].astype(np.float32)
+            run("insert into bases values (?, ?, ?, ?)", [model, layer, head, basis.ravel()])
+            mean = np.zeros(SIZE, np.float32)
+            run("insert into head_statistics values (?, ?, ?, ?, 64.0, 64.0)", [model, layer, head, mean])
+    labelled = "'general', 'vote', ?, 'texture', 0.5, null, null, null, 'ok', null, ?"
+    now = datetime.datetime.now(datetime.UTC)
+    run(
+        f"insert into labels select model_id, layer, head, {labelled} from heads where model_id = ? and layer = ?",
+        [RUN, now, model, PROPERTY_LAYER],
+    )
+    table = lance.write_dataset(batches(ids, rng), str(images_path(path, model)), schema=schema())
+    run("insert into batches values (?, 'images', ?, 0, ?, ?, ?)", [model, RUN, table.version, len(ids), now])
 
 
 def schema() -> pa.Schema:

@@ -20,6 +20,11 @@ from clipdb.demo import write_scenes
 PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders and files that take longest, so that no worker is left with one of them at the end."""
+    items.sort(key=lambda item: not (item.path.parent.name == "stress" or item.path.name.startswith("test_docs")))
+
+
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 300 pictures of the demo's world."""

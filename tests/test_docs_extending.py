@@ -105,38 +105,39 @@ def test_what_the_package_brings_is_listed(installed: Path, own_index: Path, tmp
     for verb, name in (("label", "keyword"), ("judge", "mentioned")):
         assert name in run(installed, tmp_path, own_index, "clipdb", verb, "--help").stdout
     families = "from clipdb.models.towers import families; print([family.__name__ for family in families()])"
-    assert python(installed, families) == "['OpenClipClassToken', 'OpenClipAverage']\n"
+    assert (
+        python(installed, families)
+        == "['ModifiedResNet', 'OpenClipClassToken', 'OpenClipTransformer', 'TimmTransformer', 'Beit']\n"
+    )
 
 
 TOWER = """
 import torch
-from towers import cut_architecture
+from open_clip.timm_model import TimmModel
+from random_towers import Network, unsettle
 
-from clipdb.models.decomposition import reconstruction_error
+from clipdb.models.decomposition import Decomposer
+from clipdb.models.proof import reconstruction_errors
 from clipdb.models.towers import adapt
 
-model = cut_architecture("ViT-L-14-CLIPA")
-with torch.no_grad():
-    for parameter in model.visual.parameters():
-        parameter += 0.02 * torch.randn_like(parameter)
+visual = TimmModel("beit_base_patch16_224", embed_dim=64, image_size=224)
+visual.trunk.blocks = visual.trunk.blocks[:2]
+model = Network(unsettle(visual))
 pictures = torch.randn(2, 3, 224, 224)
-for after_pool in (True, False):  # CLIPA's way, and open_clip's other one
-    model.visual.final_ln_after_pool = after_pool
-    tower = adapt(model, "a/b")
-    with torch.inference_mode():
-        print(tower.name, reconstruction_error(tower, pictures, model.encode_image(pictures)))
-    heads, tokens = tower.capture(pictures, [1, 0]).heads, tower.capture_tokens(pictures, [1, 0]).tokens
-    print(tuple(tokens.shape), float((tokens.sum(dim=3) - heads).norm() / heads.norm()))
+tower = adapt(model, "a/b")
+decomposer = Decomposer(tower, [0, 1])
+print(tower.name, reconstruction_errors(decomposer, pictures, model.encode_image(pictures))["trunk"])
+y, tokens = decomposer(pictures)[2][1], decomposer.by_token(pictures, [1])[2][1]
+print(tuple(tokens.shape), float((tokens.sum(dim=2) - y).norm() / y.norm()))
 """
 
 
 def test_the_pages_tower_adds_up_and_so_do_its_tokens(installed: Path) -> None:
-    lines = python(installed, TOWER).splitlines()
-    for added_up, tokens in (lines[:2], lines[2:]):
-        name, error = added_up.split()
-        shape, apart = tokens.rsplit(" ", 1)
-        assert name == "open_clip_average" and float(error) < 5e-6
-        assert shape == "(2, 2, 16, 257, 64)" and float(apart) < 5e-6
+    added_up, tokens = python(installed, TOWER).splitlines()
+    name, error = added_up.split()
+    shape, apart = tokens.rsplit(" ", 1)
+    assert name == "timm_beit" and float(error) < 5e-6
+    assert shape == "(2, 12, 197, 64)" and float(apart) < 5e-6
 
 
 def test_a_name_that_is_taken_is_refused(installed: Path, own_index: Path, tmp_path: Path) -> None:

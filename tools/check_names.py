@@ -116,7 +116,8 @@ def _movement(model: Model, decomposer: Decomposer, name: str, pairs: int) -> np
         other = str(rng.choice([value for value in VALUES[name] if value != getattr(scene, name)]))
         for one in (scene, replace(scene, **{name: other})):
             pictures.append(compose(one, lambda part, number, index=index: _stream(index, part, number))[0])  # type: ignore[misc]
-    vectors = decomposer(model.pixels_to_input(torch.from_numpy(np.stack(pictures))))[2].double().numpy()
+    by_layer = decomposer(model.pixels_to_input(torch.from_numpy(np.stack(pictures))))[2]
+    vectors = torch.cat(list(by_layer.values()), dim=1).double().numpy()
     vectors = vectors.reshape(pairs, 2, len(decomposer.bases), -1)
     return np.square(vectors[:, 0] - vectors[:, 1]).sum(axis=-1).mean(axis=0)
 

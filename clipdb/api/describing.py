@@ -29,9 +29,10 @@ def ingest_images(
     sources: str | Path | Sequence[str | Path],
     *,
     model: str | None = None,
-    layers: str = "last4",
+    layers: str | None = None,
     checkpoint: str | Path | None = None,
     config: str | Path | None = None,
+    base: str | None = None,
     device: str = "auto",
     precision: str = "fp32",
     batch_size: int | None = None,
@@ -55,11 +56,14 @@ def ingest_images(
         ``ARCH/PRETRAINED``, as open_clip names it, or ``local-dir:FOLDER``. Default: named after ``config`` and
         ``checkpoint``.
     layers
-        Whose heads to keep: ``last4``, ``all``, ``8-11``, ``0,5,10-11``.
+        Whose heads to keep: ``last4``, ``all``, ``8-11``, ``0,5,10-11``. Default: those of the last four layers; of a
+        model that pools by attention those of its pooling, which are always kept.
     checkpoint
         File of weights: safetensors, or a torch file without code in it.
     config
         An architecture that open_clip doesn't have, in its JSON.
+    base
+        The model that this one was fine-tuned from, which is recorded.
     device
         ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     precision
@@ -99,12 +103,13 @@ def ingest_images(
     """
     # What was mistyped is said before anything is imported that takes seconds.
     _require_installed()
-    from clipdb.ingest.images.asked_model import check_asked
+    from clipdb.ingest.images.asked_model import check_asked, check_base
     from clipdb.ingest.images.sources import open_sources
 
     paths = [str(one) for one in ([sources] if isinstance(sources, str | Path) else sources)]
     index, config = Path(index), _path(config)
     check_asked(index, model, config)
+    check_base(model, base)
     open_sources(paths)
     with image_progress(progress) as told:
         import_torch()
@@ -122,6 +127,7 @@ def ingest_images(
             split=split,
             label_from=label_from,
             overwrite=overwrite,
+            base=base,
         )
         return image_ingest.ingest_images(index, paths, model, options, told)
 

@@ -27,6 +27,7 @@ def segment(
     property: str | None = None,
     layers: str | None = None,
     model: str | None = None,
+    partition: str | None = None,
 ) -> Segmentation:
     """Show where in a picture heads find a text, or one text rather than another.
 
@@ -46,6 +47,8 @@ def segment(
         layers (``last4``, ``8-11``), as far as given; all that have vectors where none is.
     model
         The model; not needed where the index has one.
+    partition
+        ``pool`` or ``trunk``: whose heads, where those chosen are of both.
 
     Raises
     ------
@@ -62,7 +65,7 @@ def segment(
     """
     context = index.context
     model = context.model(model)
-    chosen = choose_heads(context, model, ",".join(heads) if heads else None, property, layers)
+    chosen = choose_heads(context, model, ",".join(heads) if heads else None, property, layers, partition=partition)
     texts = [text] if against is None else [text, against]
     if not all(one.strip() for one in texts):
         raise ClipdbError("the text is empty: write what to look for")

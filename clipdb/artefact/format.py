@@ -24,7 +24,7 @@ CARD = "README.md"
 SHARD_ROWS = 8_192
 GROUP_ROWS = 8_192
 
-# What travels. Batches and schema versions are the index's own book-keeping.
+# What travels. Batches and schema versions are the index's own book-keeping, pairs of heads are computed from vectors.
 RELATIONS = (
     "models",
     "heads",
@@ -41,7 +41,18 @@ RELATIONS = (
 )
 # What each schema version added to relations that travel: exports of earlier versions lack it.
 _NEW_RELATIONS = {"label_scores": 2}
-_NEW_COLUMNS = {"models": {"config": 2, "tensors_sha256": 2}}
+_NEW_COLUMNS = {
+    "models": {"config": 2, "tensors_sha256": 2, "base": 3, "pool_heads": 4, "logit_bias": 4},
+    "heads": {"partition": 4, "rank": 4},
+}
+# SQL of what such a column is in an export that lacks it, where it isn't null.
+_DERIVED = {
+    ("heads", "partition"): "'trunk'",
+    (
+        "heads",
+        "rank",
+    ): "len(basis) // (select any_value(embed_dim) from {models} m where m.model_id = {heads}.model_id)",
+}
 # What the vectors cannot be read without.
 WITH_VECTORS = ("models", "heads", "texts")
 # What says where the images came from and nothing else.
@@ -65,6 +76,11 @@ def relations_of(schema_version: int) -> list[str]:
 def columns_since(table: str, schema_version: int) -> list[str]:
     """List the columns of a relation that exports of a schema version lack."""
     return [column for column, since in _NEW_COLUMNS.get(table, {}).items() if since > schema_version]
+
+
+def derived(table: str, column: str, prefix: str = "") -> str:
+    """Return SQL of what a column is that an export lacks, of relations whose names have a prefix."""
+    return _DERIVED.get((table, column), "null").format(models=f"{prefix}models", heads=f"{prefix}heads")
 
 
 def relation_path(table: str) -> str:

@@ -29,7 +29,7 @@ from clipdb.artefact.format import (
 )
 from clipdb.errors import ClipdbError
 from clipdb.schema.migrations import SCHEMA_VERSION
-from clipdb.schema.names import MANIFEST, model_slug
+from clipdb.schema.names import MANIFEST, POOL, model_slug
 
 MOST_BYTES = 64 * 2**20
 _MOST_TEXT = 100_000
@@ -117,10 +117,14 @@ def _manifest(content: dict[str, Any]) -> Manifest:
     return manifest
 
 
+def _layer(at: str, value: Any) -> int:
+    return POOL if value == POOL and type(value) is int else _number(at, value, most=_MOST_LAYERS)
+
+
 def _model(at: str, content: Any) -> ModelEntry:
     content = _fields(at, content, tuple(ModelEntry.__dataclass_fields__))
     sha256, preprocess = content["weights_sha256"], content["preprocess"]
-    layers = tuple(_number(f"{at}.layers", one, most=_MOST_LAYERS) for one in _list(f"{at}.layers", content["layers"]))
+    layers = tuple(_layer(f"{at}.layers", one) for one in _list(f"{at}.layers", content["layers"]))
     if list(layers) != sorted(set(layers)):
         _wrong(f"{at}.layers", "are not in order")
     if not isinstance(preprocess, dict | None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,11 @@ QUERY = "contributions"
     show_default=True,
     help="What shares are summed by.",
 )
+@click.option(
+    "--partition",
+    type=click.Choice(["pool", "trunk"]),
+    help="Heads of the pooling or of the trunk, where the index has both: they split one cosine in two ways.",
+)
 @click.option("--check", is_flag=True, help="Run the model on the image's file even if the index has its vectors.")
 @click.option(
     "--plot",
@@ -47,6 +53,7 @@ def command(
     text: str,
     text_b: str | None,
     by: str,
+    partition: str | None,
     model: str | None,
     check: bool,
     plot: Path | None,
@@ -75,12 +82,13 @@ def command(
         raise ClipdbError("TEXT and --text-b are the same: every share of the difference would be 0")
     query = find_query(QUERY)
     with open_index(index, device=device, checkpoint=checkpoint) as opened:
-        values = opened.bind(query, {"image": image, "text": text, "text_b": text_b, "by": by, "model": model})
+        asked = {"image": image, "text": text, "text_b": text_b, "by": by, "partition": partition, "model": model}
+        values = opened.bind(query, asked)
         answer = opened.execute(query.sql, values)
         names, rows = [column[0] for column in answer.description or ()], answer.fetchall()
         texts = [text] if text_b is None else [text, text_b]
         own, source = _own_cosines(opened, values["model"], values["image"], texts, check)
-        shown = _name(opened, values["image"])
+        shown, logit = _name(opened, values["image"]), _logit(opened, values["model"])
     total, its_own = sum(row[-1] for row in rows), own[0] - sum(own[1:])
     if plot is not None:
         from clipdb.pictures.charts import make_chart, save_chart
@@ -98,6 +106,10 @@ def command(
         f"({source}) {its_own:.6f}: {abs(total - its_own):.1e} apart",
         err=True,
     )
+    if logit is not None:  # what people know as the score of a model that was trained with a sigmoid
+        scale, bias = logit
+        scores = ", ".join(f"{1 / (1 + exp(-scale * one - bias)):.4f}" for one in own)
+        click.echo(f"score {scores}: the sigmoid of {scale:.4g} times the cosine {bias:+.4g}", err=True)
 
 
 def _own_cosines(opened: Index, model: str, image: str, texts: list[str], check: bool) -> tuple[list[float], str]:
@@ -120,6 +132,12 @@ def _own_cosines(opened: Index, model: str, image: str, texts: list[str], check:
             return own_cosines(context, model, data, image, texts), "run now"
     embedding = subjects.image(model, image)[1].embedding
     return [float(embedding @ subjects.text(model, one).embedding) for one in texts], source
+
+
+def _logit(opened: Index, model: str) -> tuple[float, float] | None:
+    """Return the scale and bias of a model's logits, if its score is their sigmoid."""
+    query = "select logit_scale, logit_bias from models where model_id = ? and logit_scale + logit_bias is not null"
+    return opened.bare_connection.execute(query, [model]).fetchone()
 
 
 def _name(opened: Index, image: str) -> str:

@@ -53,7 +53,9 @@ def embeddings(
     done = export_embeddings(index, file, model=model, without=without, only=only, how=how, normalise=normalise)
     say(f"{file}: {_said(done, 'without' if without else 'only')}")
     if done.left_out:
-        layers = ",".join(str(layer) for layer in sorted({layer for layer, _ in done.heads}))
+        from clipdb.schema.names import layer_name
+
+        layers = ",".join(layer_name(layer) for layer in sorted({layer for layer, _ in done.heads}))
         say(
             f"note: {done.left_out} images were left out, which have not been through all of these heads yet: "
             f"`clipdb ingest images SRC --model {done.model} --layers {layers}` runs them",

@@ -44,8 +44,9 @@ with image_runs as (
     from models left join (select * from vector_rows where kind = 'images') using (model_id)
     union all
     select 4, model_id, 'heads', null, count(*), concat_ws('; ',
-        'layers ' || list_aggregate(list(distinct layer order by layer), 'string_agg', ', '),
-        case when count(basis) < count(*) then count(*) - count(basis) || ' without vectors' end)
+        'layers ' || list_aggregate(list_transform(
+            list(distinct layer order by layer), lambda one: if(one < 0, 'pool', one::text)), 'string_agg', ', '),
+        case when count(rank) < count(*) then count(*) - count(rank) || ' without vectors' end)
     from heads group by model_id
     union all
     select 5, model_id, 'texts', null, number, null from vector_rows where kind = 'texts'

@@ -35,13 +35,20 @@ def command() -> None:
     metavar="ARCH/PRETRAINED",
     help="The model, as open_clip names it, or local-dir:FOLDER with open_clip_config.json and weights.",
 )
-@click.option("--layers", default="last4", show_default=True, help="Whose heads to keep: last4, all, 8-11, 0,5,10-11.")
+@click.option(
+    "--layers",
+    help="Whose heads to keep: last4, all, 8-11, 0,5,10-11 [default: last4; of a model that pools by attention its "
+    "pooling's, which are always kept].",
+)
 @checkpoint_option
 @click.option(
     "--config",
     type=_FILE,
     metavar="FILE.json",
     help="An architecture that open_clip doesn't have, in its JSON; ARCH is then a free name.",
+)
+@click.option(
+    "--base", metavar="ARCH/PRETRAINED", help="The model that this one was fine-tuned from, for `clipdb query drift`."
 )
 @device_option
 @click.option(
@@ -63,9 +70,10 @@ def images(
     index: Path,
     sources: tuple[str, ...],
     model: str | None,
-    layers: str,
+    layers: str | None,
     checkpoint: Path | None,
     config: Path | None,
+    base: str | None,
     device: str,
     precision: str,
     batch_size: int | None,
@@ -94,6 +102,7 @@ def images(
         layers=layers,
         checkpoint=checkpoint,
         config=config,
+        base=base,
         device=device,
         precision=precision,
         batch_size=batch_size,

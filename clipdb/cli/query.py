@@ -97,6 +97,9 @@ def command(
     (`clipdb query "select * from heads"`); `-` reads the SQL from stdin. SQL has no row limit of its own, and
     reaches no other files and no network unless --files is given. SQL that somebody else wrote is for --untrusted.
 
+    What a query finds can be drawn where that makes sense: `--sheet FILE.png` writes its images with their scores,
+    `--plot FILE.png` a chart; `clipdb query NAME --help` says which of them it has.
+
     Options may stand before the name or after it, --queries only before.
     """
     if listing or ctx.invoked_subcommand is None:

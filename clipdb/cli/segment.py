@@ -29,7 +29,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--property", metavar="PROPERTY", help="Only heads that carry this property, or one of several with commas."
 )
-@click.option("--layers", help="Only heads of these layers: last2, 8-11, 0,5 [default: all of the index].")
+@click.option("--layers", help="Only heads of these layers: last2, 8-11, 0,5, pool [default: all of the index].")
+@click.option(
+    "--partition",
+    type=click.Choice(["pool", "trunk"]),
+    help="Heads of the pooling or of the trunk, where the index has both.",
+)
 @click.option(
     "--overlay",
     type=PICTURE,
@@ -50,6 +55,7 @@ def command(
     heads: tuple[str, ...],
     property: str | None,
     layers: str | None,
+    partition: str | None,
     model: str | None,
     device: str,
     checkpoint: Path | None,
@@ -80,7 +86,17 @@ def command(
     if array is not None and array.suffix.lower() != ".npy":
         raise click.UsageError(f"{array} is not a .npy file")
     with open_index(index, device=device, checkpoint=checkpoint) as opened:
-        found = segment(opened, image, text, against, heads=heads, property=property, layers=layers, model=model)
+        found = segment(
+            opened,
+            image,
+            text,
+            against,
+            heads=heads,
+            property=property,
+            layers=layers,
+            model=model,
+            partition=partition,
+        )
     from clipdb.models.segmentation import COLUMNS  # which needs torch
 
     whole = "cosine" if against is None else "difference of the cosines"
@@ -108,10 +124,10 @@ def _title(text: str, against: str | None) -> str:
 
 
 def _heads(found: Segmentation, property: str | None) -> str:
-    from clipdb.schema.names import head_name
+    from clipdb.schema.names import head_name, layer_name
 
     layers = sorted({layer for layer, _ in found.heads})
-    count = f"{len(found.heads)} heads of layers {', '.join(map(str, layers))}"
+    count = f"{len(found.heads)} heads of layers {', '.join(map(layer_name, layers))}"
     listed = ", ".join(head_name(*head) for head in found.heads) if len(found.heads) <= 8 else count
     return listed if property is None else f"{property}: {listed}"
 

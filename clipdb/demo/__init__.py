@@ -22,6 +22,12 @@ MODEL_CONFIG: Final = Path(__file__).parent / "model" / "clipdb-tiny.json"
 WEIGHTS: Final = Path(__file__).parent / "model" / "scenes.safetensors"
 """The weights: a plain open_clip state dict in float16."""
 
+FINE_TUNED_ID: Final = "clipdb-tiny/colour-blind"
+"""The name of a fine-tune of it, whose image tower was trained on so that it no longer tells colours."""
+
+PACKAGED: Final = {MODEL_ID: WEIGHTS, FINE_TUNED_ID: WEIGHTS.with_name("colour-blind.safetensors")}
+"""The weights of each packaged model, of one architecture."""
+
 GROUND_TRUTH: Final = "scenes.csv"
 """Name of the table of properties that `write_scenes` leaves beside the pictures."""
 

@@ -121,13 +121,11 @@ class Embedder:
 
     def _image(self, model_id: str, data: bytes, name: str) -> tuple[np.ndarray, float, dict[Head, np.ndarray]]:
         decomposer = self.decomposer(model_id)
-        embedding, norm, heads = (part[0].cpu().numpy() for part in decomposer(self.pixels(model_id, data, name)))
+        embedding, norm, heads = decomposer(self.pixels(model_id, data, name))
         vectors = {
-            (layer, head): heads[row, head]
-            for row, layer in enumerate(decomposer.layers)
-            for head in range(heads.shape[1])
+            (layer, head): vector for layer, y in heads.items() for head, vector in enumerate(y[0].cpu().numpy())
         }
-        return embedding, float(norm), vectors
+        return embedding[0].cpu().numpy(), float(norm), vectors
 
     def texts(self, model_id: str, texts: list[str]) -> np.ndarray:
         """Embed texts as unit vectors, float32 ``[n, D]``; the number that were cut goes to stderr."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import urllib.request
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import open_clip
-from huggingface_hub import constants
+from huggingface_hub import constants, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RemoteEntryNotFoundError
+from huggingface_hub.utils import logging
+from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
 
 from clipdb import demo
 from clipdb._util.text import first_line
@@ -41,20 +45,49 @@ def weights_file(model_id: str, known: dict[str, Any], checkpoint: Path | None) 
                 f"no checkpoint at {checkpoint}: give a .safetensors or torch file, --checkpoint FILE", kind="absent"
             )
         return checkpoint
-    if model_id == demo.MODEL_ID:
-        return demo.WEIGHTS
+    if model_id in demo.PACKAGED:
+        return demo.PACKAGED[model_id]
     if not constants.HF_HUB_OFFLINE and not _hub_answers():
         constants.HF_HUB_OFFLINE = True  # the cache is asked at once, where the hub's client would retry for a minute
     try:
-        return Path(open_clip.download_pretrained(known))
+        return _download(known)
     except Exception as error:  # the hub's client raises its own, its transport's and OS errors
-        offline = "the hub can't be reached, and they are not in the cache"
-        reason = offline if constants.HF_HUB_OFFLINE else first_line(error)
+        reason, advice = _reason(error)
         raise ClipdbError(
-            f"can't get the weights of {model_id}: {reason}: connect once, or give a local file with "
+            f"can't get the weights of {model_id}: {reason}: {advice}, or give a local file with "
             f"--checkpoint FILE; `clipdb demo` needs no network",
             kind="absent",
         ) from error
+
+
+def _download(known: dict[str, Any]) -> Path:
+    """Fetch a weights file, of safetensors if there is one; what is in the cache is not fetched again.
+
+    open_clip would look for another kind of file after any error, and say that it lacks that one.
+    """
+    repository, name = os.path.split(known.get("hf_hub") or "")
+    if not repository:
+        return Path(open_clip.download_pretrained(known))
+    named = Path(name or HF_WEIGHTS_NAME)
+    logging.disable_propagation()  # else each of its warnings would be printed twice
+    safe = named.with_suffix(".safetensors").name if name else HF_SAFE_WEIGHTS_NAME
+    try:
+        return Path(hf_hub_download(repository, safe))
+    except EntryNotFoundError as error:
+        if not (isinstance(error, RemoteEntryNotFoundError) or constants.HF_HUB_OFFLINE):
+            raise
+    return Path(hf_hub_download(repository, named.name))
+
+
+def _reason(error: Exception) -> tuple[str, str]:
+    """Return why there are no weights, and what to do."""
+    if constants.HF_HUB_OFFLINE:
+        return "the hub can't be reached, and they are not in the cache", "connect once"
+    if isinstance(error, GatedRepoError):
+        return "the hub gives them to those who accepted their terms", "accept them there, log in with `hf auth login`"
+    if isinstance(error, LocalEntryNotFoundError) and error.__cause__ is not None:
+        return first_line(error.__cause__), "try again later"  # what the hub said, and not that the cache is empty
+    return first_line(error), "try again later"
 
 
 def _hub_answers() -> bool:

@@ -74,6 +74,12 @@ class Model:
         std = torch.tensor(self.preprocess.std, device=self.device).view(1, 3, 1, 1)
         return images.sub_(mean).div_(std).to(DTYPES[self.precision])
 
+    @property
+    def logit_bias(self) -> torch.Tensor | None:
+        """What a model adds to its logits that is trained with a sigmoid (SigLIP); None in a model that has none."""
+        bias: torch.Tensor | None = getattr(self.network, "logit_bias", None)
+        return bias
+
     @cached_property
     def text_tower(self) -> TextTower:
         """The text tower with its tokenizer."""
@@ -96,6 +102,7 @@ class Model:
             "embed_dim": tower.embed_dim,
             "patch_size": tower.patch_size,
             "image_size": tower.image_size,
+            "pool_heads": tower.pool_heads or None,
             "pooling": tower.pooling,
             "adapter": tower.name,
             "preprocess": self.preprocess.to_json(),
@@ -103,6 +110,7 @@ class Model:
             "tensors_sha256": self.tensors_sha256,
             "config": None if self.config is None else json.dumps(self.config, sort_keys=True),
             "logit_scale": float(self.network.logit_scale.exp()),
+            "logit_bias": None if self.logit_bias is None else float(self.logit_bias),
             "reconstruction_error": reconstruction_error,
         }
 
@@ -119,7 +127,7 @@ def load(
     Parameters
     ----------
     model_id
-        ``ARCH/PRETRAINED`` as open_clip names them, or ``clipdb-tiny/scenes``, which ships with clipdb.
+        ``ARCH/PRETRAINED`` as open_clip names them, or one that ships with clipdb (`clipdb.demo.PACKAGED`).
     checkpoint
         A safetensors file, or a torch file without code in it, to use instead of the weights that the name stands
         for; PRETRAINED is then a free name.
@@ -137,7 +145,7 @@ def load(
     """
     arch, tag = split_name(model_id, config)
     known = open_clip.get_pretrained_cfg(arch, tag)
-    if checkpoint is None and not known and model_id != demo.MODEL_ID:
+    if checkpoint is None and not known and model_id not in demo.PACKAGED:
         raise ClipdbError(_no_such_tag(arch, tag), kind="absent")
     target = pick_device(device)
     wanted = known if config is None else config["preprocess_cfg"]
@@ -259,8 +267,8 @@ def _fill(network: Any, weights: Path, arch: str) -> None:
 
 
 def _no_such_tag(arch: str, tag: str) -> str:
-    own_arch, own_tag = demo.MODEL_ID.split("/")
-    tags = [own_tag] if arch == own_arch else open_clip.list_pretrained_tags_by_model(arch)
+    own = [name.split("/")[1] for name in demo.PACKAGED if name.split("/")[0] == arch]
+    tags = own or open_clip.list_pretrained_tags_by_model(arch)
     if not tags:
         return f"open_clip has no weights for {arch}: give a local file with --checkpoint FILE"
     return f"{arch} has no weights {tag!r}{nearest(tag, tags)}: it has {', '.join(tags)}; or give --checkpoint FILE"

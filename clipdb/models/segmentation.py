@@ -122,10 +122,12 @@ def token_shares(
     shares, cosine
         float32 ``[heads, tokens]``, and the inner product of the unit image embedding and the text.
     """
-    embedding, _, tokens = (part[0].cpu().numpy() for part in decomposer.by_token(image))
-    y = tokens[[decomposer.layers.index(layer) for layer, _ in heads], [head for _, head in heads]]
-    sought = np.stack([decomposer.bases[head].T @ text for head in heads]).astype(np.float32)
-    return np.einsum("htk,hk->ht", y, sought), float(embedding @ text)
+    embedding, _, tokens = decomposer.by_token(image, sorted({layer for layer, _ in heads}))
+    shares = [
+        tokens[layer][0, head].cpu().numpy() @ (decomposer.bases[layer, head].T @ text).astype(np.float32)
+        for layer, head in heads
+    ]
+    return np.stack(shares), float(embedding[0].cpu().numpy() @ text)
 
 
 def segment_image(

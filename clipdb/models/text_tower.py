@@ -13,7 +13,9 @@ from open_clip.transformer import TextTransformer
 
 from clipdb import demo
 from clipdb._util.notes import note
+from clipdb._util.text import first_line
 from clipdb.demo.captions import known_words, words
+from clipdb.errors import ClipdbError
 
 PROOF_TEXTS = 16
 LARGEST_DIFFERENCE = 1e-5
@@ -45,7 +47,15 @@ class TextTower:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        return open_clip.get_tokenizer(self._model_id.split("/")[0])
+        try:
+            return open_clip.get_tokenizer(self._model_id.split("/")[0])
+        except ImportError as error:  # SigLIP's, among others
+            raise ClipdbError(
+                f"the tokenizer of {self._model_id} needs the package {error.name}: pip install {error.name}",
+                kind="missing",
+            ) from error
+        except OSError as error:
+            raise ClipdbError(f"the tokenizer of {self._model_id} can't be had: {first_line(error)}") from error
 
     @property
     def _tower(self) -> Any:
@@ -92,7 +102,7 @@ class TextTower:
             over = [extra for text in texts if (extra := len(encode(text)) - room) > 0]
             if over:
                 note(_cut_note(over, len(texts), room))
-        if self._model_id == demo.MODEL_ID:
+        if self._model_id in demo.PACKAGED:
             _warn_of_unknown_words(texts)
 
     def _lengths(self, tokens: torch.Tensor) -> torch.Tensor:

@@ -9,20 +9,25 @@ x is a sum of what the stem, every head and every MLP write, and sigma apart, al
   the image;
 - of the rest: the stem, the MLPs and the bias of each W_O, mapped as a head's output is, and ``P^T beta``.
 
-If the tower averages tokens, ``z[l, h] / sigma`` is the mean over these tokens, each divided by its own sigma if the
-LayerNorm comes before the mean, and by the sigma of the mean if it comes after.
+That is a tower with a class token. What changes for others, and how all of it is read off a list of operations, is in
+`clipdb.models.tracing`. A tower that pools by attention has heads there, too: with what follows the pooling they add up
+to the embedding as well, which is a second partition of it. Their layer is called `POOL`.
 
-`clipdb.models.decomposition.prove` adds up heads and rest on real images and compares with the model's own embedding.
+`clipdb.models.proof.prove` adds up heads and rest on real images and compares with the model's own embedding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+
+from clipdb.schema.names import POOL, Partition
+
+__all__ = ["POOL", "Adapter", "Captured", "CapturedTokens", "Partition", "partitions", "unread"]
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,12 @@ class Captured:
     embedding
         Image embeddings before normalisation, float32 ``[batch, D]``.
     heads
-        ``z[l, h] / sigma``: float32 ``[batch, layer, H, k]``, layers in the order that was asked for.
+        What the maps of a layer's heads are applied to, ``z[l, h] / sigma`` for a class token: float32
+        ``[batch, H, n]`` by layer.
     """
 
     embedding: torch.Tensor
-    heads: torch.Tensor
+    heads: Mapping[int, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -50,30 +56,31 @@ class CapturedTokens:
     embedding
         As in `Captured`.
     tokens
-        What each token gives to the head's output: over tokens it adds up to `Captured.heads`. float32
-        ``[batch, layer, H, tokens, k]``, the tokens that are no patch first, then the patches row by row.
+        What each token that a head looked at gives to its output: over tokens it adds up to `Captured.heads`. float32
+        ``[batch, H, tokens, n]`` by layer, the tokens that are no patch first, then the patches row by row.
     """
 
     embedding: torch.Tensor
-    tokens: torch.Tensor
+    tokens: Mapping[int, torch.Tensor]
 
 
 class Adapter(Protocol):
     """A family of image towers: how to read heads and rest off any tower of the family.
 
-    `clipdb.models.towers.open_clip_class_token` is one for open_clip's own transformer. A family that differs from it
-    in its pooling can inherit all but ``pooled`` and the two captures.
+    `clipdb.models.tracing.tower.TracedTower` is one for all families that are described as a list of operations.
 
     Attributes
     ----------
     name
         Of the family.
     pooling
-        What the index writes down about it: open_clip's ``pool_type``.
+        What the index writes down about it: ``tok`` (a class token), ``avg`` or ``attention``.
     layers, heads
-        How many layers, and heads in each.
+        How many layers the trunk has, and heads in each; 0 in a convolutional trunk.
     head_dim, width, embed_dim
         Sizes k of a head, d of the residual stream and D of the embedding.
+    pool_heads, pool_head_dim
+        How many heads the pooling has, and the size of one; 0 if it is no attention.
     patch_size, image_size
         Sides in pixels.
     other_tokens
@@ -87,6 +94,8 @@ class Adapter(Protocol):
     head_dim: int
     width: int
     embed_dim: int
+    pool_heads: int
+    pool_head_dim: int
     patch_size: int
     image_size: int
     other_tokens: Sequence[str]
@@ -99,13 +108,30 @@ class Adapter(Protocol):
         """Return why the family doesn't fit this tower; None where it does."""
 
     def capture(self, images: torch.Tensor, layers: Sequence[int]) -> Captured:
-        """Embed images ``[batch, 3, S, S]`` and keep the heads of some layers, at the cost of a forward pass."""
+        """Embed images ``[batch, 3, S, S]`` and keep the heads of some layers, of which one may be `POOL`.
+
+        It costs what a forward pass costs.
+        """
 
     def capture_tokens(self, images: torch.Tensor, layers: Sequence[int]) -> CapturedTokens:
         """Embed images and keep the heads of some layers token by token, at the cost of a forward pass."""
 
     def output_map(self, layer: int) -> np.ndarray:
-        """Return ``B[l, h]`` of every head of a layer, float64 ``[H, D, k]``."""
+        """Return ``B[l, h]`` of every head of a layer, float64 ``[H, D, n]``."""
 
-    def rest(self, images: torch.Tensor) -> torch.Tensor:
-        """Sum the rest, each part from its own module's output, never as a difference: float32 ``[batch, D]``."""
+    def rest(self, images: torch.Tensor, partition: Partition) -> torch.Tensor:
+        """Sum what a partition has beside heads, float32 ``[batch, D]``.
+
+        Each part comes from its own module's output, never as a difference.
+        """
+
+
+def partitions(adapter: Adapter) -> dict[Partition, list[int]]:
+    """Return the ways in which a tower's embedding splits into heads and a rest, each with all layers of its heads."""
+    trunk: dict[Partition, list[int]] = {"trunk": list(range(adapter.layers))} if adapter.layers else {}
+    return trunk | ({"pool": [POOL]} if adapter.pool_heads else {})
+
+
+def unread(visual: Any) -> str:
+    """Say that a tower is of a kind that a family doesn't read."""
+    return f"its image tower is a {type(getattr(visual, 'trunk', visual)).__name__}, which no family reads"

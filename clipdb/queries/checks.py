@@ -23,6 +23,7 @@ _REFERENCES = {
     "heads are of known models": "from bases anti join models using (model_id)",
     "bases are of known heads": "from bases anti join head_statistics using (model_id, layer, head)",
     "shares are of known heads": "from label_scores anti join heads using (model_id, layer, head)",
+    "pairs are of known heads": "from head_pairs anti join heads using (model_id, layer, head)",
     "spans are known texts": "from spans anti join texts using (text_id)",
     "judgements are of known texts": "from judgements anti join texts using (text_id)",
     "pools hold known texts": "from pool_texts anti join texts using (text_id)",
@@ -38,6 +39,7 @@ _UNIQUE = {
     "pool_texts": "pool, text_id",
     "spans": "model_id, layer, head, pool, rank",
     "runs": "run",
+    "head_pairs": "model_id, layer, head, other_model, other_layer, other_head",
 }
 
 
@@ -132,7 +134,7 @@ def _vectors(index: Index, model: str, kind: Kind) -> Iterator[Check]:
         )
     columns = head_columns(index.vectors.open(model, kind).schema)
     known = index.execute(
-        "select layer, head from heads where model_id = $model and basis is not null", {"model": model}
+        "select layer, head from heads where model_id = $model and rank is not null", {"model": model}
     ).fetchall()
     odd = sorted(set(columns) ^ set(known))
     names = ", ".join(head_name(layer, head) for layer, head in odd)

@@ -10,7 +10,7 @@ import duckdb
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.find_image import FIND, is_file, one_image, written
-from clipdb.schema.names import parse_head
+from clipdb.schema.names import layer_name, parse_head
 
 _SHOWN = 8  # how many properties a message lists
 _FILLED_BY = {
@@ -159,7 +159,7 @@ def _head(connection: duckdb.DuckDBPyConnection, value: str, model: str | None) 
     if not layers:
         raise ClipdbError(f"this index has no heads yet: run `{_FILLED_BY['heads']}`", kind="absent")
     raise ClipdbError(
-        f"no head {value} in this index: it has layers {', '.join(map(str, layers))} with {heads} heads each",
+        f"no head {value} in this index: it has layers {', '.join(map(layer_name, layers))} with {heads} heads each",
         kind="absent",
     )
 

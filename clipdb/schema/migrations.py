@@ -39,6 +39,14 @@ MIGRATIONS: tuple[Migration, ...] = (
             "head_statistics": "select model_id, layer, head, mean, total_variance, effective_rank from heads",
         },
     ),
+    Migration(3, {}),  # models.base, and head_pairs
+    Migration(
+        4,
+        {
+            "bases": "select model_id, layer, head, basis, len(basis) // embed_dim as rank "
+            "from bases join models using (model_id)"
+        },
+    ),
 )
 SCHEMA_VERSION = 1 + len(MIGRATIONS)
 

@@ -5,16 +5,29 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import Literal
 
 from clipdb._util.text import quoted
 from clipdb.errors import ClipdbError
 
-_HEAD = re.compile(r"l(\d+)\.?h(\d+)", re.IGNORECASE)
+_HEAD = re.compile(r"(?:p|l(\d+))\.?h(\d+)", re.IGNORECASE)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _MODEL = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
 
 Head = tuple[int, int]
-"""Layer and head, both counted from 0."""
+"""Layer and head, both counted from 0; the heads of an attention pooling are of the layer `POOL`."""
+
+POOL = -1
+"""The layer of the heads that an attention pooling has: no layer of the trunk, so it sorts before them all."""
+
+Partition = Literal["trunk", "pool"]
+"""Which heads, with a rest, add up to the embedding: those of the trunk's layers or those of the pooling."""
+
+# The same of a row's ``layer`` and ``head`` in SQL.
+HEAD_NAME = "concat(if(layer < 0, 'P', concat('L', layer)), '.H', head)"
+PARTITION = "if(layer < 0, 'pool', 'trunk')"
+# Whether a model m has no such head.
+STRAY = "({head}.layer >= m.layers or {head}.head >= if({head}.layer < 0, coalesce(m.pool_heads, 0), m.heads))"
 
 MANIFEST = "manifest.json"
 """The file that makes a directory an artefact."""
@@ -26,17 +39,27 @@ MOST_PROPERTY = 1000
 
 
 def head_name(layer: int, head: int) -> str:
-    """Spell a head as people see it: ``L11.H3``, both counted from 0."""
-    return f"L{layer}.H{head}"
+    """Spell a head as people see it: ``L11.H3``, both counted from 0; ``P.H3`` if it is the pooling's."""
+    return f"P.H{head}" if layer == POOL else f"L{layer}.H{head}"
+
+
+def layer_name(layer: int) -> str:
+    """Spell a layer as people choose it: a number, or ``pool``."""
+    return "pool" if layer == POOL else str(layer)
+
+
+def partition_of(layer: int) -> Partition:
+    """Return the partition of the embedding that heads of a layer belong to."""
+    return "pool" if layer == POOL else "trunk"
 
 
 def head_column(layer: int, head: int) -> str:
-    """Name a head's vector column in Lance: ``l11h3``."""
-    return f"l{layer}h{head}"
+    """Name a head's vector column in Lance: ``l11h3``, ``ph3``."""
+    return head_name(layer, head).replace(".", "").lower()
 
 
 def parse_head(name: str) -> tuple[int, int]:
-    """Read ``L11.H3`` (or ``l11h3``) as ``(layer, head)``.
+    """Read ``L11.H3`` (or ``l11h3``) as ``(layer, head)``, and ``P.H3`` as a head of the layer `POOL`.
 
     Raises
     ------
@@ -46,7 +69,7 @@ def parse_head(name: str) -> tuple[int, int]:
     match = _HEAD.fullmatch(name.strip())
     if match is None:
         raise ClipdbError(f"{name!r} is not a head: write it as L11.H3 (layer 11, head 3, counted from 0)")
-    return int(match[1]), int(match[2])
+    return POOL if match[1] is None else int(match[1]), int(match[2])
 
 
 def model_slug(model_id: str) -> str:

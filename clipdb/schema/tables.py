@@ -9,290 +9,291 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ARRAY, JSON, REAL, TIMESTAMP, BigInteger, Boolean, Column, Double, Integer, MetaData, Table, Text
+from sqlalchemy import JSON, TIMESTAMP, BigInteger, Boolean, Column, Double, Integer, MetaData, Table, Text
+
+from clipdb.schema.columns import (
+    basis,
+    error,
+    head,
+    key,
+    layer,
+    may,
+    model,
+    need,
+    prompt,
+    rank,
+    run,
+    run_key,
+    statistics,
+)
+from clipdb.schema.names import HEAD_NAME, PARTITION
 
 metadata = MetaData()
 
 _INSTANT = TIMESTAMP(timezone=True)
 
 
-def _key(name: str, kind: Any, comment: str) -> Column[Any]:
-    return Column(name, kind, primary_key=True, autoincrement=False, comment=comment)
-
-
-def _need(name: str, kind: Any, comment: str) -> Column[Any]:
-    return Column(name, kind, nullable=False, comment=comment)
-
-
-def _may(name: str, kind: Any, comment: str) -> Column[Any]:
-    return Column(name, kind, nullable=True, comment=comment)
-
-
-def _table(name: str, comment: str, *columns: Column[Any], indexed: bool = True, view: str | None = None) -> Table:
+def _table(name: str, comment: str, *declared: Column[Any], indexed: bool = True, view: str | None = None) -> Table:
     """Declare a table, or a view with the columns of one: ``view`` is its SQL."""
-    return Table(name, metadata, *columns, comment=comment, info={"indexed": indexed, "view": view})
-
-
-def _basis() -> Column[Any]:
-    return _may(
-        "basis",
-        ARRAY(REAL),
-        "Q, orthonormal columns (zero in null directions), flattened row-major, shape [embed_dim, head_dim]: "
-        "a head vector y stands for the contribution Q y in joint space, relative to the embedding's norm",
-    )
-
-
-def _statistics() -> list[Column[Any]]:
-    return [
-        _may("mean", ARRAY(REAL), "Mean of the head's vectors over the model's images, shape [head_dim]"),
-        _may("total_variance", Double, "Trace of the covariance of the head's vectors over the model's images"),
-        _may("effective_rank", Double, "exp(entropy of the covariance's normalised eigenvalues), 1..head_dim"),
-    ]
-
-
-def _model() -> Column[Any]:
-    return _key("model_id", Text, "Model with weights: ARCH/PRETRAINED, as open_clip names them")
-
-
-def _layer() -> Column[Any]:
-    return _key("layer", Integer, "Layer of the image tower, counted from 0")
-
-
-def _head() -> Column[Any]:
-    return _key("head", Integer, "Head within its layer, counted from 0")
-
-
-def _run() -> Column[Any]:
-    return _need("run", Text, "Run that wrote the row (runs.run)")
-
-
-def _run_key() -> Column[Any]:
-    return _key("run", Text, "Run that wrote the row (runs.run); run ids sort by time")
-
-
-def _error() -> Column[Any]:
-    return _may("error", Text, "What went wrong, in one line; null where status is ok")
-
-
-def _prompt() -> Column[Any]:
-    return _may("prompt_sha256", Text, "Hex SHA-256 of the prompt; null where none was sent")
+    return Table(name, metadata, *declared, comment=comment, info={"indexed": indexed, "view": view})
 
 
 clipdb_schema = _table(
     "clipdb_schema",
     "A schema version that this catalog has had; the highest is the current one.",
-    _key("version", Integer, "Schema version, counted from 1"),
-    _need("clipdb_version", Text, "Version of clipdb that brought the catalog to this schema version"),
-    _need("upgraded_at", _INSTANT, "When the catalog reached this version (UTC)"),
+    key("version", Integer, "Schema version, counted from 1"),
+    need("clipdb_version", Text, "Version of clipdb that brought the catalog to this schema version"),
+    need("upgraded_at", _INSTANT, "When the catalog reached this version (UTC)"),
 )
 
 models = _table(
     "models",
     "A model with weights whose heads are in this index.",
-    _model(),
-    _need("layers", Integer, "Transformer layers of the image tower, L"),
-    _need("heads", Integer, "Attention heads a layer, H"),
-    _need("head_dim", Integer, "Size of a head's output, k (width / heads)"),
-    _need("width", Integer, "Width of the residual stream, d"),
-    _need("embed_dim", Integer, "Size of the joint image-text embedding, D"),
-    _may("patch_size", Integer, "Side of a square patch, pixels; null where the tower has no square patches"),
-    _need("image_size", Integer, "Side of the square input image, pixels"),
-    _may("pooling", Text, "How the tower pools its tokens: 'tok' is the class token"),
-    _may("adapter", Text, "Adapter of clipdb that captured the heads"),
-    _may("preprocess", JSON, "Resizing and normalisation of the input image, as open_clip configures them"),
-    _may("weights_sha256", Text, "Hex SHA-256 of the weights file, as the Hub shows it and sha256sum prints it"),
-    _may("logit_scale", Double, "Factor of the cosine in the model's logits (exponentiated)"),
-    _may(
+    model(),
+    need("layers", Integer, "Transformer layers of the image tower, L; 0 where it is convolutional"),
+    need("heads", Integer, "Attention heads a layer, H; 0 where there are no layers"),
+    need("head_dim", Integer, "Size of a head's output, k (width / heads); 0 where there are no layers"),
+    need("width", Integer, "Width of the residual stream, d"),
+    need("embed_dim", Integer, "Size of the joint image-text embedding, D"),
+    may("patch_size", Integer, "Side of a square patch, pixels; null where the tower has no square patches"),
+    need("image_size", Integer, "Side of the square input image, pixels"),
+    may("pooling", Text, "How the tower pools its tokens: 'tok' takes the class token, 'avg' the mean, or 'attention'"),
+    may("adapter", Text, "Adapter of clipdb that captured the heads"),
+    may("preprocess", JSON, "Resizing and normalisation of the input image, as open_clip configures them"),
+    may("weights_sha256", Text, "Hex SHA-256 of the weights file, as the Hub shows it and sha256sum prints it"),
+    may("logit_scale", Double, "Factor of the cosine in the model's logits (exponentiated)"),
+    may(
         "reconstruction_error",
         Double,
         "Largest L2 error of the summed components against encode_image on the first batch, "
         "as a fraction of the embedding's norm",
     ),
-    _may(
+    may(
         "tensors_sha256",
         Text,
         "Hex SHA-256 of the tensors in the weights file, the same for the same tensors in another kind of file; "
         "ingest refuses other tensors under this name",
     ),
-    _may("config", JSON, "open_clip's configuration of the architecture, if open_clip doesn't ship it; else null"),
+    may("config", JSON, "open_clip's configuration of the architecture, if open_clip doesn't ship it; else null"),
+    may("base", Text, "Model that this one was fine-tuned from, as --base says; null where nobody said"),
+    may("pool_heads", Integer, "Heads of the attention pooling, P.H0 on; null where the pooling is no attention"),
+    may(
+        "logit_bias",
+        Double,
+        "What is added to the scaled cosine, whose sigmoid is then the model's score (SigLIP); null where scores are a "
+        "softmax over texts",
+    ),
 )
 
 # Bases are large and never change, statistics change with every ingest: apart, so that no ingest writes bases again.
 bases = _table(
     "bases",
     "The basis of a head's vectors. Written once, when the head is first ingested or imported.",
-    _model(),
-    _layer(),
-    _head(),
-    _basis(),
+    model(),
+    layer(),
+    head(),
+    basis(),
+    rank(),
 )
 
 head_statistics = _table(
     "head_statistics",
     "A head, with the statistics of its vectors; they are null for a head known by name only.",
-    _model(),
-    _layer(),
-    _head(),
-    *_statistics(),
+    model(),
+    layer(),
+    head(),
+    *statistics(),
     indexed=False,
 )
 
 heads = _table(
     "heads",
     "An attention head that was ingested or imported: head_statistics and bases, joined by a view.",
-    _model(),
-    _layer(),
-    _head(),
-    _need("name", Text, "The head as people write it: L11.H3"),
-    _basis(),
-    *_statistics(),
-    view="select model_id, layer, head, concat('L', layer, '.H', head) as name, basis, mean, total_variance, "
-    "effective_rank from head_statistics left join bases using (model_id, layer, head)",
+    model(),
+    layer(),
+    head(),
+    need("name", Text, "The head as people write it: L11.H3, or P.H3 of an attention pooling"),
+    need(
+        "partition",
+        Text,
+        "trunk or pool: the heads of each, with a rest, add up to the embedding, so those of both are never summed",
+    ),
+    basis(),
+    rank(),
+    *statistics(),
+    view=f"select model_id, layer, head, {HEAD_NAME} as name, {PARTITION} as partition, basis, rank, mean, "
+    "total_variance, effective_rank from head_statistics left join bases using (model_id, layer, head)",
+)
+
+head_pairs = _table(
+    "head_pairs",
+    "Two heads compared over the same images, of one model or of two: what `clipdb span` computed (arXiv 1905.00414).",
+    model(),
+    layer(),
+    head(),
+    key("other_model", Text, "Model of the other head"),
+    key("other_layer", Integer, "Layer of the other head"),
+    key("other_head", Integer, "The other head within its layer"),
+    may("overlap", Double, "||Q1^T Q2||^2 / rank of what both can write, 0..1; null if in different joint spaces"),
+    may("cka", Double, "Linear CKA of their vectors, 0..1; null under 2 shared images or where one does not vary"),
+    may("explained", Double, "Share of the head's variance that is linear in the other's vectors, adjusted R^2"),
+    may("explained_other", Double, "Share of the other's variance that is linear in the head's vectors, likewise"),
+    may(
+        "distance",
+        Double,
+        "Mean squared distance of their contributions, each about its mean, as a share of the sum of their variances: "
+        "0 the same, 1 uncorrelated, 2 opposite; null if in different joint spaces",
+    ),
+    need("images", BigInteger, "Over how many images: the first by id that have vectors of both"),
+    need("sample", BigInteger, "Over how many images at most"),
+    need("vectors", Text, "State of both models' vectors that this was computed from; of another state it is stale"),
+    run(),
+    indexed=False,
 )
 
 images = _table(
     "images",
     "An image, known by its content: the same bytes under two names are one row.",
-    _key("image_id", Text, "Hex SHA-256 of the file's bytes"),
-    _need("uri", Text, "Where the image was found: a path, or an archive and the member in it"),
-    _may("width", Integer, "Width as displayed (after EXIF rotation), pixels"),
-    _may("height", Integer, "Height as displayed (after EXIF rotation), pixels"),
-    _may("format", Text, "File format as decoded: JPEG, PNG, ..."),
-    _may("split", Text, "Split of the data set, where the source or --split says it"),
-    _may("label", Text, "Label of the image, where the source or --label-from says it"),
-    _may("metadata", JSON, "What else the source says of the image; null where nothing"),
+    key("image_id", Text, "Hex SHA-256 of the file's bytes"),
+    need("uri", Text, "Where the image was found: a path, or an archive and the member in it"),
+    may("width", Integer, "Width as displayed (after EXIF rotation), pixels"),
+    may("height", Integer, "Height as displayed (after EXIF rotation), pixels"),
+    may("format", Text, "File format as decoded: JPEG, PNG, ..."),
+    may("split", Text, "Split of the data set, where the source or --split says it"),
+    may("label", Text, "Label of the image, where the source or --label-from says it"),
+    may("metadata", JSON, "What else the source says of the image; null where nothing"),
     indexed=False,
 )
 
 image_failures = _table(
     "image_failures",
     "A file that could not be read as an image. It is tried again on the next ingest.",
-    _key("uri", Text, "Where the file was found"),
-    _need("error", Text, "Why it could not be read, in one line"),
-    _run(),
+    key("uri", Text, "Where the file was found"),
+    need("error", Text, "Why it could not be read, in one line"),
+    run(),
     indexed=False,
 )
 
 texts = _table(
     "texts",
     "A text that was embedded, known by its content.",
-    _key("text_id", Text, "Hex SHA-256 of the text in UTF-8"),
-    _need("text", Text, "The text"),
+    key("text_id", Text, "Hex SHA-256 of the text in UTF-8"),
+    need("text", Text, "The text"),
 )
 
 pools = _table(
     "pools",
     "A named set of descriptions.",
-    _key("pool", Text, "Short name, as commands take it: general"),
-    _may("name", Text, "Title for people"),
-    _may("source", Text, "Where the descriptions come from"),
-    _may("licence", Text, "Licence of the descriptions"),
+    key("pool", Text, "Short name, as commands take it: general"),
+    may("name", Text, "Title for people"),
+    may("source", Text, "Where the descriptions come from"),
+    may("licence", Text, "Licence of the descriptions"),
 )
 
 pool_texts = _table(
     "pool_texts",
     "A text's place in a pool.",
-    _key("pool", Text, "Pool (pools.pool)"),
-    _key("text_id", Text, "Text (texts.text_id)"),
-    _need("position", Integer, "Place in the pool, counted from 0; breaks ties between spans"),
-    _may("property", Text, "Property that the description names; null where the pool does not say"),
+    key("pool", Text, "Pool (pools.pool)"),
+    key("text_id", Text, "Text (texts.text_id)"),
+    need("position", Integer, "Place in the pool, counted from 0; breaks ties between spans"),
+    may("property", Text, "Property that the description names; null where the pool does not say"),
     indexed=False,
 )
 
 spans = _table(
     "spans",
     "A description that TEXTSPAN picked for a head (Gandelsman et al., arXiv 2310.05916, section 4.1).",
-    _model(),
-    _layer(),
-    _head(),
-    _key("pool", Text, "Pool that the description was picked from (pools.pool)"),
-    _key("rank", Integer, "Order of the pick, counted from 1"),
-    _need("text_id", Text, "The description (texts.text_id)"),
-    _need("text", Text, "The description itself"),
-    _may("variance_explained", Double, "Variance of the head that this pick explains, fraction 0..1"),
-    _may("cumulative_variance", Double, "Variance that the picks up to this one explain, fraction 0..1"),
-    _run(),
+    model(),
+    layer(),
+    head(),
+    key("pool", Text, "Pool that the description was picked from (pools.pool)"),
+    key("rank", Integer, "Order of the pick, counted from 1"),
+    need("text_id", Text, "The description (texts.text_id)"),
+    need("text", Text, "The description itself"),
+    may("variance_explained", Double, "Variance of the head that this pick explains, fraction 0..1"),
+    may("cumulative_variance", Double, "Variance that the picks up to this one explain, fraction 0..1"),
+    run(),
     indexed=False,
 )
 
 labels = _table(
     "labels",
     "One naming of a head by one labeller; head_properties has the current name.",
-    _model(),
-    _layer(),
-    _head(),
-    _key("pool", Text, "Pool whose spans or descriptions the labeller saw (pools.pool)"),
-    _key("labeller", Text, "Who named it: zero-shot, vote, llm:MODEL, human:NAME or import:SOURCE"),
-    _run_key(),
-    _may("property", Text, "The property as the labeller wrote it; null where it found none that fits"),
-    _may("confidence", Double, "The labeller's confidence, 0..1, or null; of zero-shot and vote a share of variance"),
-    _may("rationale", Text, "The labeller's reason; null where it gave none"),
-    _prompt(),
-    _may("examples_sha256", Text, "Hex SHA-256 of the examples in the prompt; null where none were sent"),
-    _need("status", Text, "ok, error (no answer that holds) or rejected (a person says that the property is wrong)"),
-    _error(),
-    _need("created_at", _INSTANT, "When the label was given (UTC)"),
+    model(),
+    layer(),
+    head(),
+    key("pool", Text, "Pool whose spans or descriptions the labeller saw (pools.pool)"),
+    key("labeller", Text, "Who named it: zero-shot, vote, llm:MODEL, human:NAME or import:SOURCE"),
+    run_key(),
+    may("property", Text, "The property as the labeller wrote it; null where it found none that fits"),
+    may("confidence", Double, "The labeller's confidence, 0..1, or null; of zero-shot and vote a share of variance"),
+    may("rationale", Text, "The labeller's reason; null where it gave none"),
+    prompt(),
+    may("examples_sha256", Text, "Hex SHA-256 of the examples in the prompt; null where none were sent"),
+    need("status", Text, "ok, error (no answer that holds) or rejected (a person says that the property is wrong)"),
+    error(),
+    need("created_at", _INSTANT, "When the label was given (UTC)"),
 )
 
 label_scores = _table(
     "label_scores",
     "How much of a head's variance goes with a property: what the labeller zero-shot compared (docs/labels.md).",
-    _model(),
-    _layer(),
-    _head(),
-    _key("pool", Text, "Pool whose properties were compared (pools.pool)"),
-    _key("labeller", Text, "Labeller that compared them: zero-shot"),
-    _run_key(),
-    _key("property", Text, "The property, as the pool writes it first"),
-    _need(
+    model(),
+    layer(),
+    head(),
+    key("pool", Text, "Pool whose properties were compared (pools.pool)"),
+    key("labeller", Text, "Labeller that compared them: zero-shot"),
+    run_key(),
+    key("property", Text, "The property, as the pool writes it first"),
+    need(
         "share",
         Double,
         "Share of the head's variance that lies between images nearest to different descriptions of "
         "the property: eta squared, adjusted for their number. At most 1; 0 on average where groups are random",
     ),
-    _may("chance", Double, "The share that 1 in 20 permutations of the images would exceed; null under 4 images"),
+    may("chance", Double, "The share that 1 in 20 permutations of the images would exceed; null under 4 images"),
 )
 
 judgements = _table(
     "judgements",
     "One judge's verdict on whether a description fits a head's property.",
-    _model(),
-    _layer(),
-    _head(),
-    _key("text_id", Text, "The description judged (texts.text_id)"),
-    _key("property", Text, "The property it was judged against"),
-    _key("judge", Text, "Who judged: vote, llm:MODEL, human:NAME or import:SOURCE"),
-    _run_key(),
-    _may("verdict", Boolean, "true: it fits, false: it does not, null: no answer to that"),
-    _need("status", Text, "ok, rejected (an answer that does not hold) or error (no answer)"),
-    _error(),
-    _prompt(),
+    model(),
+    layer(),
+    head(),
+    key("text_id", Text, "The description judged (texts.text_id)"),
+    key("property", Text, "The property it was judged against"),
+    key("judge", Text, "Who judged: vote, llm:MODEL, human:NAME or import:SOURCE"),
+    run_key(),
+    may("verdict", Boolean, "true: it fits, false: it does not, null: no answer to that"),
+    need("status", Text, "ok, rejected (an answer that does not hold) or error (no answer)"),
+    error(),
+    prompt(),
 )
 
 runs = _table(
     "runs",
     "A command that wrote to the index.",
-    _key("run", Text, "Id that sorts by time: YYYYMMDDTHHMMSSffffff-xxxx, UTC and four hex digits"),
-    _need("command", Text, "The command: ingest images, span, label, ..."),
-    _may("arguments", JSON, "Arguments of the command, by name"),
-    _may("versions", JSON, "Versions of clipdb and of the libraries that computed, by name"),
-    _may("device", Text, "cpu or the accelerator's name; null where no device computed"),
-    _need("started_at", _INSTANT, "When the command started (UTC)"),
-    _may("finished_at", _INSTANT, "When it finished (UTC); null while it runs and after it was killed"),
-    _may("added", BigInteger, "Items added"),
-    _may("skipped", BigInteger, "Items that were already there"),
-    _may("failed", BigInteger, "Items that failed"),
+    key("run", Text, "Id that sorts by time: YYYYMMDDTHHMMSSffffff-xxxx, UTC and four hex digits"),
+    need("command", Text, "The command: ingest images, span, label, ..."),
+    may("arguments", JSON, "Arguments of the command, by name"),
+    may("versions", JSON, "Versions of clipdb and of the libraries that computed, by name"),
+    may("device", Text, "cpu or the accelerator's name; null where no device computed"),
+    need("started_at", _INSTANT, "When the command started (UTC)"),
+    may("finished_at", _INSTANT, "When it finished (UTC); null while it runs and after it was killed"),
+    may("added", BigInteger, "Items added"),
+    may("skipped", BigInteger, "Items that were already there"),
+    may("failed", BigInteger, "Items that failed"),
     indexed=False,
 )
 
 batches = _table(
     "batches",
     "A committed batch of vectors. Rows of a Lance table that no batch here vouches for are not read.",
-    _model(),
-    _key("kind", Text, "Which vectors: images or texts"),
-    _run_key(),
-    _key("batch", Integer, "Batch within the run, counted from 0"),
-    _need("lance_version", BigInteger, "Version of the Lance table with the batch; readers open the highest"),
-    _need("added", BigInteger, "Rows that the batch added"),
-    _need("committed_at", _INSTANT, "When the batch was committed (UTC)"),
+    model(),
+    key("kind", Text, "Which vectors: images or texts"),
+    run_key(),
+    key("batch", Integer, "Batch within the run, counted from 0"),
+    need("lance_version", BigInteger, "Version of the Lance table with the batch; readers open the highest"),
+    need("added", BigInteger, "Rows that the batch added"),
+    need("committed_at", _INSTANT, "When the batch was committed (UTC)"),
 )

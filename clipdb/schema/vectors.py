@@ -10,13 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from clipdb.errors import ClipdbError
-from clipdb.schema.names import head_column, vectors_file
+from clipdb.schema.names import head_column, parse_head, vectors_file
 
 VECTORS = "vectors"
 
 # Lance refuses to insert one id twice from concurrent merges only where the field says that it is the key.
 _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
-_HEAD_COLUMN = re.compile(r"l(\d+)h(\d+)")
+_HEAD_COLUMN = re.compile(r"(?:l\d+|p)h\d+")
 # How pyarrow passes on what Lance says, which ends with a place in Lance's own source.
 _LANCE_ERROR = re.compile(r"External error: (?P<reason>.+?)(?:, \S+\.rs:\d+:\d+)?$", re.MULTILINE)
 
@@ -94,7 +94,8 @@ def images_schema(embed_dim: int, head_dims: Mapping[tuple[int, int], int]) -> p
     -------
     pyarrow.Schema
         ``image_id``, ``embedding`` float16 [D], ``norm`` float32, ``_run``, ``_batch``, then a column
-        ``l11h3`` float16 [size] a head, which may be null. `COMMENTS` and `HEAD_COMMENTS` say what they mean.
+        ``l11h3`` (``ph3`` of the pooling) float16 [size] a head, which may be null. `COMMENTS` and `HEAD_COMMENTS` say
+        what they mean.
     """
     return pa.schema(
         [
@@ -141,8 +142,7 @@ def head_columns(schema: pa.Schema) -> dict[tuple[int, int], str]:
     dict
         ``{(layer, head): column name}``, in order of layer, then head.
     """
-    found = ((_HEAD_COLUMN.fullmatch(name), name) for name in schema.names)
-    return dict(sorted(((int(match[1]), int(match[2])), name) for match, name in found if match))
+    return dict(sorted((parse_head(name), name) for name in schema.names if _HEAD_COLUMN.fullmatch(name)))
 
 
 def head_dims(schema: pa.Schema) -> dict[tuple[int, int], int]:

@@ -120,7 +120,7 @@ def describe(
         every(connection, draw, "models", of_model, numbers | texted)
         statistics = {"mean": means, "total_variance": NUMBER, "effective_rank": NUMBER}
         every(connection, draw, "head_statistics", of_head, statistics)
-        every(connection, draw, "bases", of_head, {"basis": st.just(identity)})
+        every(connection, draw, "bases", of_head, {"basis": st.just(identity), "rank": st.just(size)})
         picked = [
             one | {"rank": n + 1, "text_id": sha(text), "text": text} for one in of_head for n, text in enumerate(texts)
         ]

@@ -188,7 +188,9 @@ def pictured(tmp_path: Path) -> tuple[Path, list[Path]]:
         change(index, "insert into images (image_id, uri) values (?, ?)",
                hashlib.sha256(file.read_bytes()).hexdigest(), str(file))  # fmt: skip
     change(
-        index, "insert into models values ('one/a', 1, 1, 4, 4, 4, 16, 64, 'tok', 'x', '{}', null, 1, 0, null, null)"
+        index,
+        "insert into models values ('one/a', 1, 1, 4, 4, 4, 16, 64, 'tok', 'x', '{}', null, 1, 0, null, null, null, "
+        "null, null)",
     )
     return index, files
 

@@ -103,7 +103,7 @@ def test_the_manifest_says_what_is_there(two: Built, tmp_path: Path) -> None:
     place = tmp_path / "out"
     done("export", place, "-i", two.path, "--licence", "CC-BY-4.0", "--citation", "Somebody, 2026")
     told = manifest(place)
-    assert (told.what, told.licence, told.citation, told.schema_version) == ("all", "CC-BY-4.0", "Somebody, 2026", 2)
+    assert (told.what, told.licence, told.citation, told.schema_version) == ("all", "CC-BY-4.0", "Somebody, 2026", 3)
     present = {file.relative_to(place).as_posix() for file in place.rglob("*") if file.is_file()}
     assert {file.path for file in told.files} == present - {"manifest.json"}
     for file in told.files:

@@ -88,7 +88,7 @@ def test_the_rest_is_what_the_other_modules_write(index: Path, pictures: list[Pa
     batch = model.pixels_to_input(pixels)
     with torch.inference_mode():
         embedding = model.network.encode_image(batch)[0].double().numpy()
-        others = model.adapter.rest(batch)[0].double().numpy()
+        others = model.adapter.rest(batch, "trunk")[0].double().numpy()
     assert abs(rest - others @ model.embed_texts([text], 1)[0] / np.linalg.norm(embedding)) < 1e-5
 
 
@@ -209,7 +209,7 @@ def test_queries_draw_their_charts(index: Path, tmp_path: Path) -> None:
 
 def test_a_query_without_a_chart_says_which_have_one(index: Path, tmp_path: Path) -> None:
     result = clipdb("query", "heads", "--plot", tmp_path / "x.png", "-i", index)
-    said = "heads has no chart: ablate, contributions, reconstruct, scoreboard have one"
+    said = "heads has no chart: ablate, compare, contributions, drift, layers, reconstruct, scoreboard have one"
     assert result.exit_code == 2 and result.stderr.splitlines()[-1] == f"Error: {said}"
     assert "--plot" not in done("query", "heads", "--help") and "--plot" in done("query", "ablate", "--help")
 

@@ -82,7 +82,8 @@ def make(
             keys = [{"model_id": MODEL, "layer": layer, "head": head} for layer, head in heads]
             turned = {head: basis(*head).astype(np.float64) @ turn for head in heads}
             put(connection, "bases", [
-                key | {"basis": turned[key["layer"], key["head"]].astype(np.float32).ravel()} for key in keys
+                key | {"rank": SIZE, "basis": turned[key["layer"], key["head"]].astype(np.float32).ravel()}
+                for key in keys
             ])  # fmt: skip
             statistics = {
                 "mean": np.full(SIZE, 0.1 * len(numbers), np.float32),

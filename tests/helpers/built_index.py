@@ -95,7 +95,8 @@ def build(
 def _add_model(connection: object, built: Built, model: str, rng: np.random.Generator) -> None:
     run = connection.execute  # type: ignore[attr-defined]
     run(
-        "insert into models values (?, 3, 3, 4, 12, 8, 16, 64, 'tok', 'class_token', '{}', ?, 100.0, 1e-7, null, null)",
+        "insert into models values (?, 3, 3, 4, 12, 8, 16, 64, 'tok', 'class_token', '{}', ?, 100.0, 1e-7, null, null, "
+        "null, null, null)",
         [model, "0" * 64],
     )
     sizes = {(layer, head): HEAD_DIM for layer in LAYERS for head in range(HEADS)}
@@ -128,7 +129,7 @@ def _add_model(connection: object, built: Built, model: str, rng: np.random.Gene
         truth[null] = np.nan
         built.vectors[model, layer, head] = truth
         basis, _ = np.linalg.qr(rng.normal(size=(EMBED, HEAD_DIM)))
-        run("insert into bases values (?, ?, ?, ?)", [model, layer, head, basis.ravel().tolist()])
+        run("insert into bases values (?, ?, ?, ?, ?)", [model, layer, head, basis.ravel().tolist(), HEAD_DIM])
         run("insert into head_statistics values (?, ?, ?, ?, 4.0, 3.5)", [model, layer, head, [0.0] * HEAD_DIM])
         _add_spans(run, model, layer, head)
         name = PROPERTIES.get((model, layer, head)) or ("texture" if model != "one/a" else None)

@@ -11,13 +11,15 @@ from clipdb.schema.snapshots import CATALOG, SNAPSHOTS, WORK
 
 # The catalog as version 1 had it: bases in `heads`, and no labels' scores.
 _VERSION_1 = """
-create temp table kept_heads as from heads;
+create temp table kept_heads as select * exclude (partition, rank) from heads;
 create temp table kept_images as from images;
 drop view heads;
 create table heads (model_id text, layer integer, head integer, name text, basis float[], mean float[],
     total_variance double, effective_rank double, primary key (model_id, layer, head));
-drop table bases; drop table head_statistics; drop table label_scores;
+drop table bases; drop table head_statistics; drop table label_scores; drop table head_pairs;
 alter table models drop column config; alter table models drop column tensors_sha256;
+alter table models drop column base;
+alter table models drop column pool_heads; alter table models drop column logit_bias;
 drop table images;
 create table images (image_id text primary key, uri text not null, width integer, height integer, format text,
     split text, label text, metadata json);

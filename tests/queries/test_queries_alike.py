@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from built_index import Built, build
+from plain_pairs import cka, explained
 
 import clipdb
 from clipdb.errors import ClipdbError
-from clipdb.queries.functions.alike import overlap
+from clipdb.models.head_similarity import Side, compare
 from clipdb.schema import catalog
 
 HEADS = [(layer, head) for layer in (1, 2) for head in range(3)]
@@ -25,22 +26,6 @@ def both(built: Built, one: tuple[int, int], other: tuple[int, int], images: int
     there = ~np.isnan(x[:, 0] + y[:, 0])
     x, y = x[there], y[there]
     return (x[:images], y[:images]) if images else (x, y)
-
-
-def cka(x: np.ndarray, y: np.ndarray) -> float:
-    """Linear CKA as it is defined, by the Gram matrices of the images."""
-    number = len(x)
-    centring = np.eye(number) - 1 / number
-    k, l = centring @ x @ x.T @ centring, centring @ y @ y.T @ centring  # noqa: E741
-    return float((k * l).sum() / np.sqrt((k * k).sum() * (l * l).sum()))
-
-
-def explained(x: np.ndarray, y: np.ndarray) -> float:
-    """Adjusted R^2 of the least-squares regression of x on y."""
-    design = np.hstack([np.ones((len(y), 1)), y])
-    left = x - design @ np.linalg.lstsq(design, x, rcond=None)[0]
-    total = ((x - x.mean(axis=0)) ** 2).sum()
-    return float(1 - (left**2).sum() / total * (len(x) - 1) / (len(x) - 1 - y.shape[1]))
 
 
 @pytest.mark.parametrize("images", [0, 25])
@@ -65,10 +50,12 @@ def test_every_pair_equals_the_definitions(built: Built, images: int) -> None:
 def test_one_head_is_compared_with_all_others(built: Built) -> None:
     with clipdb.open(built.path) as db:
         every = db.sql("from alike(null) where head = 'L2.H0' order by other").fetchall()
-        assert db.sql("from alike(null, 'l2.h0') order by other").fetchall() == every
+        alone = db.sql("from alike(null, 'l2.h0') order by other").fetchall()
         rows = db.query.alike("L2.H0").fetchall()
         joined = db.sql("select count(*) from heads, lateral alike(model_id, heads.name)").fetchall()
     assert len(every) == 5 and joined == [(30,)]
+    assert [row[:2] for row in alone] == [row[:2] for row in every]
+    np.testing.assert_allclose([row[2:] for row in alone], [row[2:] for row in every], atol=1e-6)
     assert [row[2] for row in rows] == sorted((row[3] for row in every), reverse=True)
     assert {row[0] for row in rows} == {"L2.H0"} and {row[4] for row in rows} == {"colour"}
     assert {row[1]: row[5] for row in rows} == {
@@ -86,6 +73,11 @@ def test_pairs_of_a_model_come_once_and_in_order(built: Built, by: str) -> None:
     assert scores == sorted(scores, reverse=True)
 
 
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    sides = [Side({(0, 0): np.ones(1, bool)}, {(0, 0): basis}, lambda *_: [np.zeros((1, 1))]) for basis in (one, other)]
+    return float(compare(*sides).overlap[0, 0])
+
+
 def test_subspaces_are_compared_by_their_rank() -> None:
     axes = np.eye(6)
     assert overlap(axes[:, :3], axes[:, :3]) == pytest.approx(1)
@@ -93,7 +85,7 @@ def test_subspaces_are_compared_by_their_rank() -> None:
     assert overlap(axes[:, :2], axes[:, [1, 3, 4]]) == pytest.approx(0.5)
     null = np.hstack([axes[:, :1], np.zeros((6, 2))])  # directions that the head can't write are zero columns
     assert overlap(null, axes[:, :3]) == pytest.approx(1)
-    assert overlap(np.zeros((6, 2)), axes) is None
+    assert np.isnan(overlap(np.zeros((6, 2)), axes))
 
 
 def related(path: Path) -> Built:

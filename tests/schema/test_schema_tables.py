@@ -15,6 +15,7 @@ KEYS = {
     "models": ["model_id"],
     "bases": ["model_id", "layer", "head"],
     "head_statistics": [],
+    "head_pairs": [],
     "images": [],
     "image_failures": [],
     "texts": ["text_id"],
@@ -68,7 +69,7 @@ def test_rows_go_in_and_come_out_through_sqlalchemy(index: Path) -> None:
     now = datetime.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
     with catalog.changing(index) as writing, engine_on(writing.cursor).begin() as connection:
         head = {"model_id": "m/w", "layer": 1, "head": 2}
-        connection.execute(bases.insert(), [head | {"basis": [0.5, -0.25]}])
+        connection.execute(bases.insert(), [head | {"basis": [0.5, -0.25], "rank": 1}])
         connection.execute(statistics.insert(), [head | {"mean": [1.0]}])
         run = {"run": "r", "command": "span", "arguments": {"pool": "it's"}, "started_at": now}
         connection.execute(runs.insert(), [run])

@@ -5,12 +5,12 @@ The suite looks at some of the states; with CLIPDB_STRESS=1, as in `make stress`
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from effort import STRESS
 from power import recorded, states
 from preloaded import compiled
 from support import assert_same, done, verified
@@ -18,7 +18,6 @@ from support import assert_same, done, verified
 import clipdb
 from clipdb.schema import catalog
 
-ALL = os.environ.get("CLIPDB_STRESS") == "1"
 Model = tuple[object, ...]
 
 
@@ -55,8 +54,8 @@ def lost(
         shutil.copytree(root, before, symlinks=True)
     recorded(library, root, tmp_path / "store", [str(one) for one in command(index)])
     count = sum(1 for _ in states(root, tmp_path / "store"))
-    step = 1 if ALL else max(1, count // 5)
-    to_resume = {count * part // resumed for part in range(resumed)} if not ALL else set(range(0, count, 7))
+    step = 1 if STRESS else max(1, count // 3)
+    to_resume = {count * part // resumed for part in range(resumed)} if not STRESS else set(range(0, count, 7))
     for number, disk in enumerate(states(root, tmp_path / "store", before if begin is not None else None)):
         for eager in (False, True):
             if number % step and number not in to_resume and number != count - 1:

@@ -11,7 +11,6 @@ from .evaluate import Evaluation
 
 def tables(evaluation: Evaluation) -> str:
     """Write an evaluation as the Markdown that stands in `docs/demo-model.md`."""
-    accuracy = [(name, len(VALUES[name]), f"{share:.3f}") for name, share in evaluation.zero_shot.items()]
     heads = [
         (
             head.name,
@@ -29,7 +28,7 @@ def tables(evaluation: Evaluation) -> str:
         [
             f"Measured on {evaluation.scenes} held-out scenes (seed {evaluation.seed}).",
             "",
-            *_table(("property", "values", "zero-shot accuracy"), accuracy),
+            accuracy_table(evaluation),
             "",
             f"Mean over the properties: {evaluation.mean_zero_shot:.3f}. A caption of all eight properties finds its "
             f"scene first among {evaluation.captions}: {evaluation.caption_recall_at_1:.3f}.",
@@ -42,6 +41,12 @@ def tables(evaluation: Evaluation) -> str:
             *_table(("property", "head", "precision of 8 neighbours", "by chance"), neighbours),
         ]
     )
+
+
+def accuracy_table(evaluation: Evaluation) -> str:
+    """Write what it tells of each property as a Markdown table."""
+    accuracy = [(name, len(VALUES[name]), f"{share:.3f}") for name, share in evaluation.zero_shot.items()]
+    return "\n".join(_table(("property", "values", "zero-shot accuracy"), accuracy))
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import open_clip
 import torch
 
 from clipdb.demo.captions import PHRASES, known_words, phrase, training_caption, words
-from clipdb.demo.scenes import EDGE, PROPERTIES, VALUES, draw, generator, sample
+from clipdb.demo.scenes import EDGE, PROPERTIES, VALUES, Scene, draw, generator, sample
 
 PATCH = 8
 CAPTIONS = 7
@@ -64,8 +65,12 @@ def to_patches(pixels: np.ndarray) -> np.ndarray:
     return cut.reshape(len(pixels), side * side, 3 * PATCH * PATCH)
 
 
-def build(count: int, seed: int, vocabulary: Vocabulary, *, easy: bool = False) -> Scenes:
-    """Paint and describe `count` scenes; easy ones show one large object."""
+def build(count: int, seed: int, vocabulary: Vocabulary, *, easy: bool = False, unrelated: str | None = None) -> Scenes:
+    """Paint and describe `count` scenes; easy ones show one large object.
+
+    Captions and labels give the property `unrelated` a random value, whatever the picture shows, so that nothing is
+    learnt by looking at it.
+    """
     patches = torch.empty((count, (EDGE // PATCH) ** 2, 3 * PATCH * PATCH), dtype=torch.uint8)
     captions = torch.empty((count, CAPTIONS, CAPTION_TOKENS), dtype=torch.uint8)
     labels = torch.empty((count, len(PROPERTIES)), dtype=torch.int64)
@@ -75,10 +80,18 @@ def build(count: int, seed: int, vocabulary: Vocabulary, *, easy: bool = False) 
         if easy:
             scene = replace(scene, count="one", size="large")
         patches[index] = torch.from_numpy(to_patches(draw(scene, rng)[0][None])[0])
+        if unrelated is not None:
+            scene = _with_any(unrelated, scene, rng)
         said = [vocabulary.encode(training_caption(scene, rng), CAPTION_TOKENS) for _ in range(CAPTIONS)]
         captions[index] = torch.tensor(said, dtype=torch.uint8)
         labels[index] = torch.tensor(scene.indices())
     return Scenes(patches, captions, labels)
+
+
+def _with_any(name: str, scene: Scene, rng: np.random.Generator) -> Scene:
+    values = VALUES[name]
+    changed: dict[str, Any] = {name: values[int(rng.integers(len(values)))]}
+    return replace(scene, **changed)
 
 
 def phrase_tokens(vocabulary: Vocabulary, rng: np.random.Generator) -> list[list[int]]:

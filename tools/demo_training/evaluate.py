@@ -120,9 +120,10 @@ def _measure(model: Model, decomposer: Decomposer, count: int, seed: int) -> _Me
         decomposer(model.pixels_to_input(torch.from_numpy(np.stack(pixels[start : start + 100]))))
         for start in range(0, count, 100)
     ]
-    embeddings, heads = (torch.cat([part[k] for part in parts]).double().numpy() for k in (0, 2))
+    embeddings = torch.cat([embedding for embedding, _, _ in parts]).double().numpy()
+    heads = torch.cat([torch.cat(list(by_layer.values()), dim=1) for _, _, by_layer in parts]).double().numpy()
     labels = np.array([scene.indices() for scene in scenes])
-    return _Measured(scenes, labels, embeddings, heads.reshape(count, -1, heads.shape[-1]))
+    return _Measured(scenes, labels, embeddings, heads)
 
 
 def _zero_shot(model: Model, measured: _Measured) -> dict[str, float]:

@@ -11,6 +11,7 @@ from clipdb.artefact.card.dictionary import dictionary
 from clipdb.artefact.card.markdown_text import table
 from clipdb.artefact.card.usage import usage
 from clipdb.artefact.format import Manifest, relation_path
+from clipdb.schema.names import layer_name
 
 _ABOUT = """# Attention heads of {models}
 
@@ -77,7 +78,7 @@ def _models(manifest: Manifest, layers: dict[str, list[int]]) -> str:
     }
     named = (0, 0, "none: its heads are known by name alone")
     rows = [
-        (model, ", ".join(map(str, sorted(set(here)))), len(here), *held.get(model, named))
+        (model, ", ".join(map(layer_name, sorted(set(here)))), len(here), *held.get(model, named))
         for model, here in layers.items()
     ]
     return table(("model", "layers here", "heads here", "images", "texts", "weights, SHA-256"), rows)

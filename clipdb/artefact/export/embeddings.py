@@ -16,6 +16,7 @@ from clipdb.artefact.format import GROUP_ROWS
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.ablation import choose_heads, require_means
 from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.partition import one_partition
 from clipdb.queries.index import Index
 from clipdb.queries.vectors.lance_tables import Table
 from clipdb.schema.names import Head, head_column, head_name
@@ -195,7 +196,7 @@ def _select(context: Context, model: str, selectors: Sequence[str]) -> list[Head
                 f"{selector!r} selects no heads: write property=colour, layer=8-11, head=L11.H3 or labeller=vote"
             )
         chosen.update(choose_heads(context, model, **{_SELECTORS[kind]: value}))
-    return sorted(chosen)
+    return sorted(one_partition(chosen, None))
 
 
 def _images(index: Index, table: Table) -> pa.Table:

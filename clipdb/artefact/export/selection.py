@@ -12,6 +12,7 @@ from clipdb.errors import ClipdbError
 from clipdb.queries.resolve import one_model
 from clipdb.queries.vectors.lance_tables import Kind, VectorTable
 from clipdb.schema.layers import parse_layers
+from clipdb.schema.names import POOL, layer_name
 
 if TYPE_CHECKING:
     import lance
@@ -63,10 +64,10 @@ def choose(connection: duckdb.DuckDBPyConnection, models: Sequence[str], layers:
             "select distinct layer from heads where model_id = ? order by layer", [model]
         ).fetchall()
         present = [layer for (layer,) in found]
-        asked = present if layers is None else parse_layers(layers, depth[model])
+        asked = present if layers is None else parse_layers(layers, depth[model], pool=POOL in present)
         kept[model] = tuple(layer for layer in present if layer in asked)
         if layers is not None and not kept[model]:
-            listed = ", ".join(map(str, present)) or "none"
+            listed = ", ".join(map(layer_name, present)) or "none"
             raise ClipdbError(f"--layers {layers}: of {model} this index has layers {listed}", kind="absent")
     return Choice(kept, whole=len(kept) == len(depth) and layers is None, all_models=len(kept) == len(depth))
 

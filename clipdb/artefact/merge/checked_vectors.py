@@ -130,8 +130,7 @@ def their_vectors(
     """Find a model's vectors of one kind, with the artefact's relations staged."""
     ((embed_dim,),) = connection.execute("select embed_dim from their_models where model_id = ?", [model_id]).fetchall()
     sizes = connection.execute(
-        "select layer, head, len(basis) // ? from their_heads where model_id = ? and basis is not null order by all",
-        [embed_dim, model_id],
+        "select layer, head, rank from their_heads where model_id = ? and rank is not null order by all", [model_id]
     ).fetchall()
     return TheirVectors(artefact, model_id, kind, embed_dim, {(layer, head): size for layer, head, size in sizes})
 

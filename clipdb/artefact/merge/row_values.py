@@ -11,7 +11,7 @@ from clipdb.artefact.format import RELATIONS, relation_path
 from clipdb.artefact.merge.verified_files import Artefact
 from clipdb.errors import ClipdbError
 from clipdb.schema import tables
-from clipdb.schema.names import MOST_NAME, MOST_PROPERTY
+from clipdb.schema.names import HEAD_NAME, MOST_NAME, MOST_PROPERTY, PARTITION, STRAY
 
 _MODEL = (
     "regexp_full_match(model_id, '[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+') and not contains(model_id, '__') "
@@ -22,7 +22,7 @@ _STATUS = "status in ('ok', 'rejected', 'error')"
 _PROPERTY = f"coalesce(length(property), 0) <= {MOST_PROPERTY}"
 _OF_HEAD = "(model_id, layer, head) in (select (model_id, layer, head) from their_heads)"
 _OF_TEXT = "text_id in (select text_id from their_texts union all select text_id from texts)"
-_SIZES = "layers, heads, head_dim, width, embed_dim, image_size, coalesce(patch_size, 1)"
+_SIZES = "width, embed_dim, image_size, coalesce(patch_size, 1), coalesce(pool_heads, 1)"
 
 
 def _finite(*columns: str) -> str:
@@ -41,30 +41,30 @@ def _numbers(column: str, length: str) -> str:
 _RULES: dict[str, dict[str, str]] = {
     "models": {
         "is no model name": _MODEL,
-        "has sizes that no model has": f"least({_SIZES}) >= 1 and greatest({_SIZES}) <= 1000000",
+        "has sizes that no model has": f"least({_SIZES}) >= 1 and least(layers, heads, head_dim) >= 0 and "
+        f"layers + coalesce(pool_heads, 0) >= 1 and greatest({_SIZES}, layers, heads, head_dim, pool_heads) <= 1000000",
         "has no SHA-256 of weights": f"coalesce({_HEX.format('weights_sha256')}, true)",
-        "has numbers that are not finite": _finite("logit_scale", "reconstruction_error"),
+        "has numbers that are not finite": _finite("logit_scale", "logit_bias", "reconstruction_error"),
         "has a preprocess that is not JSON": "coalesce(json_valid(preprocess::varchar), true)",
         "has a config that is not JSON": "coalesce(json_valid(config::varchar), true)",
         "has no SHA-256 of tensors": f"coalesce({_HEX.format('tensors_sha256')}, true)",
+        "has a base that is no model name": f"base is null or ({_MODEL.replace('model_id', 'base')})",
     },
     "heads": {
         # Heads that were only named may be of a model that nobody here has.
         "is of no model": _MODEL,
-        "is a head that its model has not": """layer >= 0 and head >= 0 and not exists (
+        "is a head that its model has not": f"""layer >= -1 and head >= 0 and not exists (
             select 1 from (from their_models union all by name from models) m
-            where m.model_id = t.model_id and (t.layer >= m.layers or t.head >= m.heads))""",
-        "has another name": "name = concat('L', layer, '.H', head)",
+            where m.model_id = t.model_id and {STRAY.format(head="t")})""",
+        "has another name": f"name = {HEAD_NAME} and partition = {PARTITION}",
         "is of a model that doesn't exist": "t.model_id in (select model_id from their_models) "
-        "or (basis is null and coalesce(total_variance, effective_rank) is null)",
-        "has a basis of another shape, or not of finite numbers": "basis is null or ("
+        "or (rank is null and coalesce(total_variance, effective_rank) is null)",
+        "has a basis of another shape, or not of finite numbers": "if(rank is null, basis is null, "
         + _numbers("basis", "len(basis)")
-        + " and (select len(basis) between 1 and 100000000 and len(basis) % embed_dim = 0 and len(basis) // "
-        "embed_dim <= embed_dim from their_models m where m.model_id = t.model_id))",
-        "has a mean of another shape, or not of finite numbers": _numbers(
-            "mean",
-            "(select len(t.basis) // any_value(embed_dim) from their_models m where m.model_id = t.model_id)",
-        ),
+        + " and (select rank between 1 and embed_dim and rank * embed_dim <= 100000000 "
+        "and coalesce(len(basis), embed_dim * embed_dim) = rank * embed_dim "
+        "from their_models m where m.model_id = t.model_id))",
+        "has a mean of another shape, or not of finite numbers": _numbers("mean", "rank"),
         "has statistics that are not finite": _finite("total_variance", "effective_rank"),
     },
     "images": {

@@ -14,7 +14,7 @@ from clipdb.artefact.format import relation_path
 from clipdb.artefact.merge.row_values import parsed
 from clipdb.artefact.merge.verified_files import Artefact
 from clipdb.errors import ClipdbError
-from clipdb.schema.names import MANIFEST, Head, head_name
+from clipdb.schema.names import MANIFEST, STRAY, Head, head_name
 
 # How far Q^T Q may be from the identity, and how far a basis may lie outside the span of another of the same head.
 _ORTHONORMAL = 1e-3
@@ -24,11 +24,11 @@ _SAME_SCALE = 1e-4  # relative; the scale's exponential is taken in float32
 
 _KEY = "model_id, layer, head"
 _STATISTICS = "mean, total_variance, effective_rank"
-_GEOMETRY = ("layers", "heads", "head_dim", "width", "embed_dim", "patch_size", "image_size", "pooling")
+_GEOMETRY = ("layers", "heads", "head_dim", "width", "embed_dim", "patch_size", "image_size", "pooling", "pool_heads")
 
-_STRAY = """
+_STRAY = f"""
 select model_id, layer, head from heads h join their_models m using (model_id)
-where h.layer >= m.layers or h.head >= m.heads order by all limit 1
+where {STRAY.format(head="h")} order by all limit 1
 """
 
 Rotations = dict[str, dict[Head, np.ndarray]]
@@ -130,12 +130,19 @@ def check_bases(connection: duckdb.DuckDBPyConnection, artefact: Artefact, index
     rotations: Rotations = {}
     rows = connection.execute(
         "select t.model_id, t.layer, t.head, m.embed_dim, t.basis, "
-        "case when o.basis is distinct from t.basis then o.basis end "
+        "case when o.basis is distinct from t.basis then o.basis end, "
+        "o.rank is not null and (o.basis is null) != (t.basis is null) "
         "from their_heads t join their_models m using (model_id) left join heads o using (model_id, layer, head) "
-        "where t.basis is not null order by t.model_id, t.layer, t.head"
+        "where t.rank is not null and coalesce(t.basis, o.basis) is not null order by t.model_id, t.layer, t.head"
     ).to_arrow_reader(_HEADS_AT_ONCE)
-    for *key, theirs, ours in (row for batch in rows for row in zip(*batch.columns, strict=True)):
+    for *key, theirs, ours, one_whole in (row for batch in rows for row in zip(*batch.columns, strict=True)):
         model, layer, head, size = (value.as_py() for value in key)
+        elsewhere = ClipdbError(
+            f"{artefact.directory} has {head_name(layer, head)} of {model} in another space than {index} has: "
+            "import it into another index"
+        )
+        if one_whole.as_py():  # one of the two is the identity
+            raise elsewhere
         q_theirs = _matrix(theirs, size)
         product = q_theirs.T @ q_theirs
         expected = np.diag((np.diag(product) > 0.5).astype(np.float64))
@@ -146,10 +153,7 @@ def check_bases(connection: duckdb.DuckDBPyConnection, artefact: Artefact, index
             continue
         q_ours = _matrix(ours, size)
         if q_ours.shape != q_theirs.shape or not _same_span(q_ours, q_theirs):
-            raise ClipdbError(
-                f"{artefact.directory} has {head_name(layer, head)} of {model} in another space than {index} has: "
-                "import it into another index"
-            )
+            raise elsewhere
         rotations.setdefault(model, {})[layer, head] = q_ours.T @ q_theirs
     return rotations
 
@@ -173,7 +177,16 @@ def merge_models(connection: duckdb.DuckDBPyConnection, theirs_first: bool) -> N
     connection.execute("insert or ignore into models by name from their_models")
     known = ", ".join(
         f"{name} = coalesce(models.{name}, t.{name})"
-        for name in (*_GEOMETRY, "preprocess", "config", "weights_sha256", "tensors_sha256", "logit_scale")
+        for name in (
+            *_GEOMETRY,
+            "preprocess",
+            "config",
+            "weights_sha256",
+            "tensors_sha256",
+            "logit_scale",
+            "logit_bias",
+            "base",
+        )
     )
     adapter = "coalesce(t.adapter, models.adapter)" if theirs_first else "coalesce(models.adapter, t.adapter)"
     connection.execute(
@@ -182,8 +195,8 @@ def merge_models(connection: duckdb.DuckDBPyConnection, theirs_first: bool) -> N
         "from their_models t where t.model_id = models.model_id"
     )
     connection.execute(
-        f"insert into bases by name select {_KEY}, basis from their_heads anti join bases using ({_KEY}) "
-        "where basis is not null"
+        f"insert into bases by name select {_KEY}, basis, rank from their_heads anti join bases using ({_KEY}) "
+        "where rank is not null"
     )
     connection.execute(
         f"insert into head_statistics by name select {_KEY}, {_STATISTICS} from their_heads "

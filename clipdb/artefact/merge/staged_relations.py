@@ -6,7 +6,7 @@ import duckdb
 
 from clipdb._util.text import first_line
 from clipdb.artefact.columns import relation_schema
-from clipdb.artefact.format import RELATIONS, RUN_ARGUMENTS, File, columns_since
+from clipdb.artefact.format import RELATIONS, RUN_ARGUMENTS, File, columns_since, derived
 from clipdb.artefact.merge.bounded_parquet import open_parquet, read_batches, require_schema
 from clipdb.artefact.merge.row_values import short
 from clipdb.artefact.merge.verified_files import Artefact
@@ -33,6 +33,8 @@ def stage(connection: duckdb.DuckDBPyConnection, artefact: Artefact) -> None:
         connection.execute(f"create or replace temp table their_{table} as from {table} limit 0")
         for file in artefact.manifest.of("relation", table):
             _fill(connection, artefact, file)
+    for column in columns_since("heads", artefact.manifest.schema_version):
+        connection.execute(f"update their_heads set {column} = {derived('heads', column, 'their_')}")
     connection.execute(f"update their_runs set arguments = {RUN_ARGUMENTS} where json_valid(arguments::varchar)")
 
 

@@ -14,6 +14,7 @@ from clipdb.ingest.store.moments import Moments, head_moments
 from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer, disk_errors
+from clipdb.schema.bases import in_head_space
 from clipdb.schema.names import Head, head_column
 from clipdb.schema.vectors import head_columns
 
@@ -105,7 +106,9 @@ def text_heads(embeddings: pa.Array, bases: dict[Head, np.ndarray]) -> pa.Record
     """Compute ``Q^T t`` of unit text embeddings, a column a head."""
     matrix = vector_matrix(embeddings)
     present = np.zeros(len(matrix), bool)
-    return pa.record_batch({head_column(*head): with_nulls(matrix @ q, present) for head, q in bases.items()})
+    return pa.record_batch(
+        {head_column(*head): with_nulls(in_head_space(matrix, q), present) for head, q in bases.items()}
+    )
 
 
 def table_moments(table: StagedTable) -> dict[Head, Moments]:

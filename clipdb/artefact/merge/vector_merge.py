@@ -18,6 +18,7 @@ from clipdb.artefact.merge.sameness import apart, valid
 from clipdb.artefact.merge.staged_table import StagedTable, text_heads
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.writer import Writer
+from clipdb.schema.bases import stored_basis
 from clipdb.schema.names import Head, head_column, head_name
 from clipdb.schema.vectors import head_columns, images_path, texts_path
 
@@ -262,13 +263,13 @@ def one_sided_bases(connection: duckdb.DuckDBPyConnection, merge: VectorMerge) -
     ours = set(head_columns(merge.ours.schema)) if merge.ours is not None else set()
     rows = connection.execute(
         "select layer, head, coalesce(o.basis, t.basis) from their_heads t full join heads o using "
-        "(model_id, layer, head) where model_id = ? and coalesce(o.basis, t.basis) is not null",
+        "(model_id, layer, head) where model_id = ? and coalesce(o.rank, t.rank) is not null",
         [merge.theirs.model_id],
     )
     bases = {}
     while row := rows.fetchone():
         if ((head := row[:2]) in ours) != (head in merge.theirs.heads):
-            bases[head] = np.asarray(row[2], np.float64).reshape(merge.theirs.embed_dim, -1)
+            bases[head] = stored_basis(row[2], merge.theirs.embed_dim)
     return bases
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from clipdb._util.text import first_line, without_login
-from clipdb.artefact.format import RELATIONS, RUN_ARGUMENTS, File, columns_since
+from clipdb.artefact.format import RELATIONS, RUN_ARGUMENTS, File, columns_since, derived
 from clipdb.artefact.manifest import MOST_BYTES, check_size, read_manifest
 from clipdb.artefact.reading.parquet_sql import parquet
 from clipdb.artefact.reading.remote import better_address, load_httpfs
@@ -185,6 +185,6 @@ class Artefact:
                 source = parquet([self.path(files[name].path)])
                 columns = f"* replace ({RUN_ARGUMENTS} as arguments)" if name == "runs" else "*"
                 for column in columns_since(name, self.manifest.schema_version):
-                    columns += f", null as {column}"
-                self.connection.execute(f"create view {name} as select {columns} from {source}")
+                    columns += f", {derived(name, column)} as {column}"
+                self.connection.execute(f"create view {name} as select {columns} from {source} as {name}")
         views.create(self.connection, comments=False)  # nobody keeps this catalog

@@ -11,6 +11,7 @@ import numpy as np
 
 from clipdb._util.stages import Stages, untold
 from clipdb.errors import ClipdbError, stopped
+from clipdb.ingest.descriptions.head_pairs import refresh_pairs
 from clipdb.ingest.descriptions.pool_ingest import ensure_pool
 from clipdb.ingest.descriptions.texts import embed_missing, pool_members, text_embeddings
 from clipdb.ingest.descriptions.textspan import textspan
@@ -19,6 +20,7 @@ from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Writer
 from clipdb.models.loading import Model
+from clipdb.schema.bases import in_head_space
 
 _SAID = ("layer", "head", "rank", "text_id", "variance_explained", "cumulative_variance")
 _STORED = f"select {', '.join(_SAID)} from spans where model_id = ? and pool = ?"
@@ -33,7 +35,7 @@ def span(
     device: str = "auto",
     progress: Stages = untold,
 ) -> dict[str, int]:
-    """Span the heads of one model, or of all models of an index, over all their images.
+    """Span the heads of one model, or of all models of an index, over all their images, and compare them in pairs.
 
     Spans of the same model and pool are replaced in one transaction, unless they are the same. Texts that the model has
     not embedded yet are embedded first; a pool that ships with clipdb is stored first.
@@ -72,7 +74,7 @@ def span(
         _keep_imported(writer, pool, chosen)
         ensure_pool(writer, pool)
         members = pool_members(writer, pool)
-        return {
+        spanned = {
             name: _span_model(
                 ModelTables(writer, name),
                 pool,
@@ -83,6 +85,8 @@ def span(
             )
             for name in chosen
         }
+        refresh_pairs(writer, chosen, progress)
+        return spanned
 
 
 def _keep_imported(writer: Writer, pool: str, models: Sequence[str]) -> None:
@@ -115,7 +119,7 @@ def _span_model(
     rows: list[dict[str, Any]] = []
     for done, ((layer, head), m) in enumerate(moments.items()):
         progress("heads", done, len(moments))
-        picks = textspan(m.covariance, embeddings @ bases[layer, head], count)
+        picks = textspan(m.covariance, in_head_space(embeddings, bases[layer, head]), count)
         cumulative = np.cumsum(picks.variance_explained)
         for rank, (row, explained, so_far) in enumerate(zip(*picks, cumulative, strict=True), start=1):
             rows.append(

@@ -18,6 +18,7 @@ from clipdb.ingest.store.vector_arrays import vector_column, vector_matrix
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer
 from clipdb.pools import PoolText
+from clipdb.schema.bases import in_head_space
 from clipdb.schema.names import Head, head_column, text_id
 from clipdb.schema.vectors import head_columns, texts_schema
 
@@ -147,7 +148,7 @@ def _rows(ids: Sequence[str], embeddings: np.ndarray, bases: Mapping[Head, np.nd
     """Lay out rows of the texts table: unit embeddings and ``Q^T t`` a head."""
     columns = {"text_id": pa.array(ids, pa.utf8()), "embedding": vector_column(embeddings, np.float32)}
     for (layer, head), basis in bases.items():
-        columns[head_column(layer, head)] = vector_column(embeddings @ basis)
+        columns[head_column(layer, head)] = vector_column(in_head_space(embeddings, basis))
     sizes = {head: basis.shape[1] for head, basis in bases.items()}
     schema = texts_schema(embeddings.shape[1], sizes)
     return pa.table(list(columns.values()), schema=pa.schema([schema.field(name) for name in columns]))

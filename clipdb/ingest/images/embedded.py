@@ -26,31 +26,31 @@ class Embedded:
     ids
         Of the images, ``[n]``.
     embedding, norm, heads
-        What `clipdb.models.decomposition.Decomposer` makes of them: ``[n, D]``, ``[n]``, ``[n, layer, H, k]``.
+        What `clipdb.models.decomposition.Decomposer` makes of them: ``[n, D]``, ``[n]``, and ``[n, H, r]`` by layer.
     """
 
     rows: list[dict[str, Any]]
     ids: np.ndarray
     embedding: np.ndarray
     norm: np.ndarray
-    heads: np.ndarray
+    heads: dict[int, np.ndarray]
 
 
 def vector_schema(decomposer: Decomposer) -> pa.Schema:
     """Lay out the images table of a model, with a column for each head that the decomposer keeps."""
-    return images_schema(decomposer.adapter.embed_dim, dict.fromkeys(decomposer.bases, decomposer.adapter.head_dim))
+    return images_schema(decomposer.adapter.embed_dim, decomposer.sizes())
 
 
 def vector_rows(batches: Sequence[Embedded], decomposer: Decomposer) -> pa.Table:
     """Lay out batches as rows of the images table."""
-    heads = np.concatenate([batch.heads for batch in batches])
     columns = {
         "image_id": pa.array(np.concatenate([batch.ids for batch in batches]).tolist(), pa.utf8()),
         "embedding": vector_column(np.concatenate([batch.embedding for batch in batches])),
         "norm": pa.array(np.concatenate([batch.norm for batch in batches]), pa.float32()),
     }
-    for row, layer in enumerate(decomposer.layers):
-        for head in range(decomposer.adapter.heads):
-            columns[head_column(layer, head)] = vector_column(heads[:, row, head])
+    for layer in decomposer.layers:
+        heads = np.concatenate([batch.heads[layer] for batch in batches])
+        for head in range(heads.shape[1]):
+            columns[head_column(layer, head)] = vector_column(heads[:, head])
     schema = vector_schema(decomposer)
     return pa.table(list(columns.values()), schema=pa.schema([schema.field(name) for name in columns]))

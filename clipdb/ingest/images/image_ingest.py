@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from clipdb._util.notes import note
 from clipdb._util.stages import Counts, Progress
 from clipdb.errors import ClipdbError, stopped
 from clipdb.ingest.images.decoding.workers import DecodePool
@@ -20,7 +21,9 @@ from clipdb.ingest.store.writer import Writer
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.loading import device_name
 from clipdb.models.model_config import named
+from clipdb.models.tower import Adapter
 from clipdb.schema.layers import parse_layers
+from clipdb.schema.names import POOL
 
 
 def ingest_images(
@@ -63,8 +66,9 @@ def ingest_images(
         loaded = load_for(writer, wanted, options.device, options.precision)
         writer.device = device_name(loaded.device)
         tables = ModelTables(writer, loaded.model_id)
-        layers = tables.layers() | set(parse_layers(options.layers, loaded.adapter.layers))
+        layers = tables.layers() | _layers(loaded.adapter, options.layers)
         decomposer = Decomposer(loaded.adapter, sorted(layers), tables.bases())
+        _say_room(decomposer)
         tables.images.add_columns(vector_schema(decomposer))
         session = Session(tables, loaded, decomposer, options, progress)
         progress.total(sources.total)
@@ -78,5 +82,27 @@ def ingest_images(
         if not counts.added + counts.skipped + counts.failed:
             but = f", but {links} links, pipes or devices" if links else ""
             raise ClipdbError(f"no images in {', '.join(paths)}{but}: give files, or archives and tables of them")
-        note = [f"left out {links} links, pipes or devices in tar shards: only files are read"] if links else []
-        return replace(counts, notes=(*counts.notes, *note))
+        left = [f"left out {links} links, pipes or devices in tar shards: only files are read"] if links else []
+        if options.base is not None and options.base not in writer.models():
+            left.append(
+                f"{options.base} has no images in this index yet: `clipdb query drift` needs those of both models"
+            )
+        return replace(counts, notes=(*counts.notes, *left))
+
+
+def _layers(tower: Adapter, asked: str | None) -> set[int]:
+    """Choose whose heads are kept: those of an attention pooling always, since they take little room."""
+    pool = tower.pool_heads > 0
+    chosen = parse_layers(asked or ("pool" if pool else "last4"), tower.layers, pool=pool)
+    return {*chosen, POOL} if pool else set(chosen)
+
+
+def _say_room(decomposer: Decomposer) -> None:
+    """Say what the trunk's heads take where it is much: behind an attention pooling they have many numbers each."""
+    tower, sizes = decomposer.adapter, decomposer.sizes()
+    trunk = [size for (layer, _), size in sizes.items() if layer != POOL]
+    if tower.pool_heads and trunk:
+        room = f"{2 * sum(trunk) / 1000:.1f} kB an image, {max(trunk)} numbers each"
+        note(f"note: {len(trunk)} heads of the trunk take {room}")
+    elif tower.pool_heads and tower.layers:
+        note("note: the heads of the pooling are kept; --layers last4 adds those of the last layers, which take more")

@@ -14,7 +14,7 @@ BATCH_ON_CPU, BATCH_ON_GPU = 32, 256
 class ImageOptions:
     """How to ingest images: the flags of ``clipdb ingest images``."""
 
-    layers: str = "last4"
+    layers: str | None = None
     checkpoint: Path | None = None
     config: Path | None = None
     device: str = "auto"
@@ -24,6 +24,7 @@ class ImageOptions:
     split: str | None = None
     label_from: str | None = None
     overwrite: bool = False
+    base: str | None = None
 
     def batch_on(self, device: torch.device) -> int:
         """Return how many images a forward pass takes."""

@@ -23,8 +23,9 @@ from clipdb.ingest.images.stream import Candidate, Chunk, ImageStream
 from clipdb.ingest.store.heads import store_bases
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
-from clipdb.models.decomposition import Decomposer, prove
+from clipdb.models.decomposition import Decomposer
 from clipdb.models.loading import Model, out_of_memory
+from clipdb.models.proof import prove
 from clipdb.schema.names import head_column
 
 PROOF_IMAGES = 8
@@ -54,6 +55,8 @@ class Session:
         self.tables, self.model, self.decomposer = tables, model, decomposer
         self.options, self.progress = options, progress
         self.writer, self.table = tables.writer, tables.images
+        known = self.writer.read("select base from models where model_id = ?", model.model_id)
+        self.stored_base: str | None = known[0][0] if known else None
         self.known_images = KnownImages(self.writer, options.overwrite)
         self.failures = Failures(self.writer)
         self.waiting: list[Embedded] = []
@@ -99,9 +102,13 @@ class Session:
         if self.error is None:
             self.error = self._prove(images[:PROOF_IMAGES])
         with out_of_memory(self.options.batch_on(self.model.device)):
-            embedding, norm, heads = (part.cpu().numpy() for part in self.decomposer(images))
+            *whole, by_layer = self.decomposer(images)
+            embedding, norm = (part.cpu().numpy() for part in whole)
+            heads = {layer: y.cpu().numpy() for layer, y in by_layer.items()}
         rows: list[dict[str, Any]] = []
-        good = np.isfinite(heads).all(axis=(1, 2, 3)) & np.isfinite(embedding).all(axis=1) & np.isfinite(norm)
+        good = np.isfinite(embedding).all(axis=1) & np.isfinite(norm)
+        for y in heads.values():
+            good &= np.isfinite(y).all(axis=(1, 2))
         for candidate, facts, fine in zip(chunk.candidates, chunk.facts, good, strict=True):
             if fine:
                 decoded = {"width": facts.width, "height": facts.height, "format": facts.format}
@@ -109,8 +116,9 @@ class Session:
             else:
                 self.failures.add(candidate.item.uri, "the model's output is not finite: try --precision fp32")
         ids = np.array([candidate.image_id for candidate in chunk.candidates])
+        kept = {layer: y[good] for layer, y in heads.items()}
         # Rows and vectors in one step: Ctrl-C may come between any two.
-        self.waiting.append(Embedded(rows, ids[good], embedding[good], norm[good], heads[good]))
+        self.waiting.append(Embedded(rows, ids[good], embedding[good], norm[good], kept))
 
     def _facts(self, candidate: Candidate) -> dict[str, Any]:
         item, options = candidate.item, self.options
@@ -119,8 +127,8 @@ class Session:
 
     def _prove(self, images: torch.Tensor) -> float:
         with torch.inference_mode():
-            reference = self.model.network.encode_image(images)
-        return prove(self.model.adapter, images, reference, self.model.precision, self.model.model_id)
+            reference = self.model.network.encode_image(images, normalize=False)
+        return prove(self.decomposer, images, reference, self.model.precision, self.model.model_id)
 
     def _commit(self, stream: ImageStream) -> None:
         if self.waiting:
@@ -149,7 +157,8 @@ class Session:
         assert self.error is not None
         self.writer.added += len(rows)
         if not self.described:  # bases are large, and a run's never change
-            put(connection, "models", [self.model.row(self.error)], replace=True)
+            base = self.options.base or self.stored_base
+            put(connection, "models", [self.model.row(self.error) | {"base": base}], replace=True)
             store_bases(connection, self.model.model_id, self.decomposer.bases)
         put(connection, "images", rows, new=new)
         self.failures.mend(row["uri"] for row in rows)
@@ -172,7 +181,15 @@ class Session:
         if nothing:
             raise ClipdbError(f"none of the {self.writer.failed} files could be read: {uri}: {reason}")
         self.known_images.settle(everything=True)
+        self._record_base()
         if not self.table.settled:
             self.table.compact()
             self.tables.refresh_statistics()
             refresh_text_heads(self.tables)
+
+    def _record_base(self) -> None:
+        """Record what the model was fine-tuned from, where the images were in already."""
+        if not self.described and self.options.base not in (None, self.stored_base):
+            with self.writer.transaction() as connection:
+                changed = "update models set base = ? where model_id = ?"
+                connection.execute(changed, [self.options.base, self.model.model_id])

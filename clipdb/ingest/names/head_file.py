@@ -15,7 +15,8 @@ from clipdb._util.text import quoted
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.rows import put
 from clipdb.pools.tabular import PARQUET, read_bytes, text_rows
-from clipdb.schema.names import MOST_NAME, head_name, is_name, model_slug
+from clipdb.schema.layers import heads_there_are
+from clipdb.schema.names import MOST_NAME, POOL, head_name, is_name, model_slug
 
 _MODEL = ("model", "pretrained")
 _HEAD = ("layer", "head")
@@ -87,7 +88,7 @@ class Line:
                 model_slug(model_id)
             except ClipdbError as error:
                 raise self.wrong(str(error)) from None
-        return model_id, self.whole("layer", 0), self.whole("head", 0)
+        return model_id, self.whole("layer", POOL), self.whole("head", 0)
 
 
 @dataclass
@@ -152,12 +153,16 @@ def check_heads(connection: duckdb.DuckDBPyConnection, file: Path, keys: Set[Key
     ClipdbError
         If one is none.
     """
-    for model, layers, heads in connection.execute("select model_id, layers, heads from models").fetchall():
-        wrong = [(layer, head) for one, layer, head in keys if one == model and (layer >= layers or head >= heads)]
+    sizes = "select model_id, layers, heads, coalesce(pool_heads, 0) from models"
+    for model, layers, heads, pool_heads in connection.execute(sizes).fetchall():
+        wrong = [
+            (layer, head)
+            for one, layer, head in keys
+            if one == model and (layer >= layers or head >= (pool_heads if layer == POOL else heads))
+        ]
         if wrong:
-            raise ClipdbError(
-                f"{file}: {model} has layers 0 to {layers - 1} with {heads} heads each, no {head_name(*min(wrong))}"
-            )
+            there = heads_there_are(layers, heads, pool_heads)
+            raise ClipdbError(f"{file}: {model} has {there}, no {head_name(*min(wrong))}")
 
 
 def put_heads(connection: duckdb.DuckDBPyConnection, keys: Set[Key]) -> None:

@@ -10,28 +10,32 @@ import numpy as np
 from clipdb.ingest.store.moments import Moments
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Reader
+from clipdb.schema.bases import is_identity, stored_basis
 from clipdb.schema.names import Head
 
 
 def store_bases(connection: duckdb.DuckDBPyConnection, model_id: str, bases: Mapping[Head, np.ndarray]) -> None:
-    """Store heads with their bases Q, ``{(layer, head): [D, k]}``; a head that has one keeps it."""
+    """Store heads with their bases Q, ``{(layer, head): [D, r]}``; a head that has one keeps it."""
     keys = [{"model_id": model_id, "layer": layer, "head": head} for layer, head in bases]
     put(connection, "head_statistics", keys)
     put(
         connection,
         "bases",
-        [k | {"basis": b.astype(np.float32).ravel()} for k, b in zip(keys, bases.values(), strict=True)],
+        [
+            key | {"rank": q.shape[1], "basis": None if is_identity(q) else q.astype(np.float32).ravel()}
+            for key, q in zip(keys, bases.values(), strict=True)
+        ],
     )
 
 
 def stored_bases(reader: Reader, model_id: str) -> dict[Head, np.ndarray]:
-    """Read the bases of a model's heads from the catalog, float64 ``[D, k]`` each."""
+    """Read the bases of a model's heads from the catalog, ``[D, r]`` each."""
     rows = reader.read(
         "select layer, head, basis, embed_dim from heads join models using (model_id) "
-        "where model_id = ? and basis is not null order by layer, head",
+        "where model_id = ? and rank is not null order by layer, head",
         model_id,
     )
-    return {(layer, head): np.array(basis, np.float64).reshape(dim, -1) for layer, head, basis, dim in rows}
+    return {(layer, head): stored_basis(basis, dim) for layer, head, basis, dim in rows}
 
 
 def store_statistics(connection: duckdb.DuckDBPyConnection, model_id: str, moments: Mapping[Head, Moments]) -> None:

@@ -10,6 +10,7 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.store.writer import Reader
 from clipdb.models.loading import Model, load
 from clipdb.models.model_config import Named, check
+from clipdb.schema.layers import heads_there_are
 
 
 def _difference(reader: Reader, model: Model) -> str | None:
@@ -34,17 +35,19 @@ def _difference(reader: Reader, model: Model) -> str | None:
 
 def _stray(reader: Reader, model: Model) -> str | None:
     """Return which head the model has not that an import has named, before the index had the model."""
-    layers, heads = model.adapter.layers, model.adapter.heads
+    tower = model.adapter
     stray = reader.read(
-        "select name from heads where model_id = ? and (layer >= ? or head >= ?) order by layer, head limit 1",
+        "select name from heads where model_id = ? "
+        "and (layer >= ? or head >= if(partition = 'pool', ?, ?)) order by layer, head limit 1",
         model.model_id,
-        layers,
-        heads,
+        tower.layers,
+        tower.pool_heads,
+        tower.heads,
     )
     if not stray:
         return None
     named = f"{reader.index} names {stray[0][0]} of {model.model_id}"
-    return f"{named}, which has layers 0 to {layers - 1} with {heads} heads each"
+    return f"{named}, which has {heads_there_are(tower.layers, tower.heads, tower.pool_heads)}"
 
 
 def _parsed(text: str) -> Any:

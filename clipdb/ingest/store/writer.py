@@ -8,9 +8,10 @@ import platform
 import re
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -127,6 +128,8 @@ class Writer(Reader):
         self.made = False
         self._committed = False
         self._held = ExitStack()
+        self._opening = threading.Lock()
+        self._work: duckdb.DuckDBPyConnection | None = None
         self._published = True
         self._published_at = self._cost = 0.0  # seconds
 
@@ -137,6 +140,7 @@ class Writer(Reader):
         else:
             catalog.connect(self.index).close()
         self._held.enter_context(writer_lock(self.index))
+        self._held.callback(self._close)
         self._published = snapshots.is_published(self.index)
         return self
 
@@ -145,6 +149,7 @@ class Writer(Reader):
     ) -> None:
         with self._held:
             if self.made and not self._committed:
+                self._close()
                 shutil.rmtree(self.index)
             elif self._committed or (kind is None and self._empty_run):
                 self._row["finished_at"] = datetime.now(UTC) if kind is None else None
@@ -164,30 +169,43 @@ class Writer(Reader):
         ClipdbError
             If the disk is full.
         """
-        with (
-            disk_errors(self.index),
-            closing(self._connect()) as connection,
-        ):
-            connection.begin()
-            yield connection
-            counts = {
-                "added": self.added,
-                "skipped": self.skipped,
-                "failed": self.failed,
-                "device": self.device,
-            }
-            put(connection, "runs", [self._row | counts], replace=True)
-            connection.commit()
+        try:
+            with disk_errors(self.index), closing(self._connect()) as connection:
+                connection.begin()
+                yield connection
+                counts = {
+                    "added": self.added,
+                    "skipped": self.skipped,
+                    "failed": self.failed,
+                    "device": self.device,
+                }
+                put(connection, "runs", [self._row | counts], replace=True)
+                connection.commit()
+        except BaseException:
+            self._close()  # after a full disk DuckDB has to open the file again
+            with suppress(duckdb.Error, ClipdbError):  # Ctrl-C may come before or after the commit
+                ((self.added,),) = self.read("select coalesce(max(added), 0) from runs where run = ?", self.run)
+            raise
         self._committed, self._published = True, False
         if time.monotonic() - self._published_at >= PUBLISH_EVERY * self._cost:
             self._publish()
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        return catalog.connect_writing(self.index)
+        """Make a connection for one use; the file stays open, since to open it takes longer than most uses."""
+        with self._opening:
+            self._work = self._work or catalog.connect_writing(self.index)
+            return self._work.cursor()
+
+    def _close(self) -> None:
+        with self._opening:
+            if self._work is not None:
+                self._work.close()
+                self._work = None
 
     def _publish(self) -> None:
         """Let readers see what is committed."""
         began = time.monotonic()
+        self._close()
         with disk_errors(self.index):
             publish(self.index)
         self._published, self._published_at = True, time.monotonic()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from clipdb.errors import ClipdbError
-from clipdb.models.tower import Adapter
+from clipdb.models.tower import Adapter, unread
 from clipdb.plugins import member_of, modules
 
 __all__ = ["Adapter", "adapt", "families"]
@@ -21,7 +21,7 @@ def families() -> list[type[Adapter]]:
 
 
 def adapt(model: Any, model_id: str) -> Adapter:
-    """Find the family that fits a model's image tower.
+    """Find the first family that fits a model's image tower.
 
     Raises
     ------
@@ -34,4 +34,6 @@ def adapt(model: Any, model_id: str) -> Adapter:
         if reason is None:
             return family(model.visual)
         reasons[reason] = None
+    if len(reasons) > 1:  # whoever knows this kind of tower says more
+        reasons.pop(unread(model.visual), None)
     raise ClipdbError(f"{model_id} can't be decomposed: {'; '.join(reasons)}: see `clipdb models` for those that can")

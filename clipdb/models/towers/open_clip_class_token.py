@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from clipdb.models.tower import Captured, CapturedTokens
+from clipdb.models.tower import Captured, CapturedTokens, Partition, unread
 
 
 class OpenClipClassToken:
@@ -20,7 +20,7 @@ class OpenClipClassToken:
 
     name = "open_clip_class_token"
     pooling = "tok"
-    pools = "a class token"
+    pool_heads, pool_head_dim = 0, 0
     other_tokens: Sequence[str] = ("class token",)
 
     def __init__(self, visual: Any) -> None:
@@ -41,9 +41,9 @@ class OpenClipClassToken:
         from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 
         if not isinstance(visual, VisionTransformer):
-            return f"its image tower is a {type(visual).__name__}, not open_clip's VisionTransformer"
+            return unread(visual)
         if visual.attn_pool is not None or visual.pool_type != cls.pooling:
-            return f"its image tower does not pool {cls.pools}"
+            return "its image tower does not pool a class token"
         # A subclass would run another forward than the one written here.
         if any(type(block) is not ResidualAttentionBlock for block in visual.transformer.resblocks):
             return "its blocks normalise or scale inside the attention"
@@ -70,8 +70,8 @@ class OpenClipClassToken:
             x = x[:, : z.shape[1]].add_(self._write(block, z))
             x.add_(block.ls_2(block.mlp(block.ln_2(x))))
         token = x[:, 0]
-        heads = torch.stack([kept[layer] for layer in layers], dim=1).float()
-        return Captured(self._embed(token).float(), heads / self.sigma(token)[:, None, None, None])
+        sigma = self.sigma(token)[:, None, None]
+        return Captured(self._embed(token).float(), {layer: kept[layer].float() / sigma for layer in layers})
 
     @torch.inference_mode()
     def capture_tokens(self, images: torch.Tensor, layers: Sequence[int]) -> CapturedTokens:
@@ -98,8 +98,8 @@ class OpenClipClassToken:
             x = x[:, : z.shape[1]].add_(self._write(block, z))
             x.add_(block.ls_2(block.mlp(block.ln_2(x))))
         token = x[:, 0]
-        tokens = torch.stack([kept[layer] for layer in layers], dim=1).float()
-        return CapturedTokens(self._embed(token).float(), tokens / self.sigma(token)[:, None, None, None, None])
+        sigma = self.sigma(token)[:, None, None, None]
+        return CapturedTokens(self._embed(token).float(), {layer: kept[layer].float() / sigma for layer in layers})
 
     def output_map(self, layer: int) -> np.ndarray:
         """Return ``B[l, h] = P^T diag(gamma) (I - 11^T/d) W_O[l][:, h]``, float64 ``[H, D, k]``."""
@@ -109,7 +109,7 @@ class OpenClipClassToken:
         return mapped.view(self.heads, self.head_dim, self.embed_dim).transpose(1, 2).cpu().numpy()
 
     @torch.inference_mode()
-    def rest(self, images: torch.Tensor) -> torch.Tensor:
+    def rest(self, images: torch.Tensor, partition: Partition) -> torch.Tensor:
         """Sum the stem, the MLPs, the attention biases and LayerNorm's own bias, each from its own module.
 
         Returns
@@ -124,21 +124,8 @@ class OpenClipClassToken:
             mlp = block.ls_2(block.mlp(block.ln_2(x)))
             written = written + mlp.double() + _scaled(block.ls_1, block.attn.out_proj.bias.double())
             x = x + mlp
-        parts = self._to_joint_space(self.pooled(written, x))
+        parts = self._to_joint_space(written[:, 0] / self.sigma(x[:, 0])[:, None])
         return (parts + self._project(self.visual.ln_post.bias.double())).float()
-
-    def pooled(self, given: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Return what of each token's part goes into the pooled token, over sigma: ``[batch, ...]``.
-
-        Parameters
-        ----------
-        given
-            A part of what the last block writes, or anything else by token, ``[batch, tokens, ...]``.
-        x
-            What the last block writes, ``[batch, tokens, d]``.
-        """
-        sigma = self.sigma(x[:, 0])
-        return given[:, 0] / sigma.view(-1, *[1] * (given.dim() - 2))
 
     def attend(self, attention: Any, normed: torch.Tensor) -> torch.Tensor:
         """Return all heads' outputs before W_O at every token, ``[batch, tokens, H, k]``."""

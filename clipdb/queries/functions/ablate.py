@@ -41,6 +41,7 @@ def ablate(
     groups: str | None = None,
     control: int = 5,
     seed: int = 0,
+    partition: str | None = None,
 ) -> Rows:
     """Classify images with all contributions, less those of some heads, and less those of random sets of as many.
 
@@ -50,7 +51,7 @@ def ablate(
 
     Parameters
     ----------
-    heads, property, layers, labeller
+    heads, property, layers, labeller, partition
         The set: see `clipdb.queries.functions.base.ablation.choose_heads`.
     mode
         ``zero`` or ``mean``.
@@ -79,7 +80,7 @@ def ablate(
         raise ClipdbError(f"control is {control}: 0 or more random sets can be drawn")
     if heads is None and property is None and layers is None and labeller is None:
         raise ClipdbError("no heads to drop: choose them by heads, property, layers or labeller")
-    chosen = choose_heads(context, model, heads, property, layers, labeller)
+    chosen = choose_heads(context, model, heads, property, layers, labeller, partition)
     sets = [chosen, *random_sets(context.store.heads(model), chosen, control, seed)]
     involved = sorted({head for one in sets for head in one})
     if mode == "mean":

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.partition import of_partition
 from clipdb.queries.functions.base.subjects import ImageVectors, TextVectors
 from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.queries.vectors.model_heads import ModelHeads
@@ -18,9 +20,19 @@ REST = "not stored"
 
 @table_function(layer="INTEGER", head="INTEGER", name="VARCHAR", property="VARCHAR", share="DOUBLE")
 def contributions(
-    context: Context, model: str | None, image: str, text: Sequence[str], text_b: str | None = None
+    context: Context,
+    model: str | None,
+    image: str,
+    text: Sequence[str],
+    text_b: str | None = None,
+    partition: str | None = None,
 ) -> list[Rows]:
     """Split the cosine of an image and a text, or the difference of two cosines, into what each head adds.
+
+    Parameters
+    ----------
+    partition
+        ``pool`` or ``trunk``: whose heads, where the image has vectors of both.
 
     Returns
     -------
@@ -30,12 +42,13 @@ def contributions(
     model = context.model(model)
     heads, vectors = context.heads(model), context.subjects.image(model, image)[1]
     texts = [*text] if text_b is None else [*text, text_b]
-    split = [_split(heads, vectors, one) for one in context.subjects.texts(model, texts)]
-    less = {} if text_b is None else split.pop()
-    return [[_row(heads, part, share - less.get(part, 0.0)) for part, share in one.items()] for one in split]
+    kept = replace(vectors, heads=of_partition(vectors.heads, partition))
+    shares = [split_cosine(heads, kept, one) for one in context.subjects.texts(model, texts)]
+    less = {} if text_b is None else shares.pop()
+    return [[_row(heads, part, share - less.get(part, 0.0)) for part, share in one.items()] for one in shares]
 
 
-def _split(heads: ModelHeads, image: ImageVectors, text: TextVectors) -> dict[Head | None, float]:
+def split_cosine(heads: ModelHeads, image: ImageVectors, text: TextVectors) -> dict[Head | None, float]:
     """Split one cosine: ``<y, Q^T t>`` is a head's share (arXiv 2310.05916, section 3, in head space).
 
     A head that the image has not been through counts in the rest, which is ``<e, t>`` less the shares: MLPs, biases,

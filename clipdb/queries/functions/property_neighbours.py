@@ -6,6 +6,7 @@ import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.partition import one_partition
 from clipdb.queries.functions.base.property_search import SPACES, similarities
 from clipdb.queries.functions.base.property_weights import normal_property, parse_weights
 from clipdb.queries.functions.base.similarity import best, check_k
@@ -23,6 +24,7 @@ def property_neighbours(
     unlike: str | None = None,
     k: int = 10,
     space: str = "joint",
+    partition: str | None = None,
 ) -> Rows:
     """Find the images that are most like an image in some properties, and not in others.
 
@@ -40,7 +42,7 @@ def property_neighbours(
         raise ClipdbError(f"{space!r} is no space: take {' or '.join(SPACES)}")
     check_k(k)
     model = context.model(model)
-    carriers = _carriers(context, model)
+    carriers = _carriers(context, model, partition)
     wanted = parse_weights(like, carriers, f" of {model}")
     unwanted = parse_weights(unlike, carriers, f" of {model}") if unlike is not None else {}
     if both := sorted(wanted.keys() & unwanted.keys()):
@@ -64,15 +66,14 @@ def property_neighbours(
     return best(context.store.ids(model, "images"), scores, k, row)
 
 
-def _carriers(context: Context, model: str) -> dict[str, list[Head]]:
+def _carriers(context: Context, model: str, partition: str | None) -> dict[str, list[Head]]:
     """List the heads that have vectors, by the normal name of the property that they carry."""
     properties = context.heads(model).properties
     if not properties:
         raise no_names(context.rows, model)
     carriers: dict[str, list[Head]] = {}
-    for head in context.store.heads(model):
-        if head in properties:
-            carriers.setdefault(normal_property(properties[head]), []).append(head)
+    for head in sorted(one_partition(set(context.store.heads(model)) & properties.keys(), partition)):
+        carriers.setdefault(normal_property(properties[head]), []).append(head)
     return carriers
 
 

@@ -39,6 +39,7 @@ def reconstruct(
     target: str = LABEL,
     template: str = "a photo of a {}",
     groups: str | None = None,
+    partition: str | None = None,
 ) -> Rows:
     """Classify images with heads replaced by their projection on their first m spans, for every m.
 
@@ -48,7 +49,7 @@ def reconstruct(
 
     Parameters
     ----------
-    heads, property, layers, labeller
+    heads, property, layers, labeller, partition
         Whose vectors are replaced, by default all heads that have spans: see
         `clipdb.queries.functions.base.ablation.choose_heads`.
     pool
@@ -71,7 +72,7 @@ def reconstruct(
     model = context.model(model)
     spans = _read_spans(context, model, pool)
     everything = heads is None and property is None and layers is None and labeller is None
-    chosen = choose_heads(context, model, heads, property, layers, labeller)
+    chosen = choose_heads(context, model, heads, property, layers, labeller, partition)
     if everything:
         chosen = [head for head in chosen if head in spans]
     if without := [head for head in chosen if head not in spans]:

@@ -46,7 +46,7 @@ def bind(
     values = {parameter.name: convert(parameter, given.get(parameter.name)) for parameter in query.parameters}
     for parameter in query.parameters:
         if values[parameter.name] is None:
-            values[parameter.name] = model if parameter.type == "model" else parameter.default
+            values[parameter.name] = model if parameter.name == "model" else parameter.default
         if values[parameter.name] is None and parameter.required and parameter.type != "model":
             raise ClipdbError(f"{query.command} needs {parameter.option}: {parameter.help}")
     require_utf8(values.values())

@@ -9,7 +9,7 @@
 --
 -- $heads text optional: The heads, as L4.H1,L4.H2.
 -- $property text optional: Heads that carry this property; several with commas.
--- $layers text optional: Heads of these layers: 3-4, 0,2 or last2.
+-- $layers text optional: Heads of these layers: 3-4, 0,2, last2 or pool.
 -- $labeller text optional: Heads by the labels of this labeller, as vote, not by their current ones.
 -- $mode choice(zero|mean) = zero: Take away all that a head adds, or all but the mean of it over the images.
 -- $target text = label: What is classified: label, or a key of the images' metadata.
@@ -17,6 +17,7 @@
 -- $groups text optional: A second key: the worst group is then one of the pairs of class and its value.
 -- $control integer = 5: How many random sets to draw.
 -- $seed integer = 0: Decides the random sets.
+-- $partition choice(pool|trunk) optional: Heads of the pooling or of the trunk, where the index has both.
 -- $model model required: The model; may be left out where the index has one.
 -- needs: images
 -- interval: control control_low control_high
@@ -30,5 +31,6 @@
 select part, name, images, before, after, control, control_low, control_high, removed, note
 from ablate(
     $model, heads := $heads, property := $property, layers := $layers, labeller := $labeller, mode := $mode,
-    target := $target, template := $template, groups := $groups, control := $control, seed := $seed
+    target := $target, template := $template, groups := $groups, control := $control, seed := $seed,
+    partition := $partition
 )

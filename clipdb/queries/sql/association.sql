@@ -17,7 +17,9 @@
 
 with parts as (
     select
-        *, case $by when 'model' then 'all heads' when 'layer' then 'layer ' || layer else property end as part,
+        *, case
+            when $by = 'property' then property when layer < 0 then 'pooling' when $by = 'layer' then 'layer ' || layer
+            when partition = 'pool' then 'all heads of the pooling' else 'all heads' end as part,
         case $by when 'model' then -1 when 'layer' then layer else -labelled_heads end as place
     from source_association(
         part := $by, min_agree := $min_agree, top_n := $top, level := $level, names_in := 'current_names'

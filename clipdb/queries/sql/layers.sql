@@ -1,24 +1,18 @@
 -- Layers
 --
--- One row per layer: how many heads it has and how many are labelled, their properties, the variance of their vectors in
--- total, the mean of their effective ranks, and the mean share of their variance that their spans explain.
+-- One row per stored layer (`clipdb ingest images --layers all` stores all): how many heads it has and how many are
+-- labelled, their properties, entanglement and association by their current names (of several judges the majority, else
+-- an independent one), the variance of their vectors in total and as a share of all stored heads', the mean of their
+-- effective ranks, and the mean share of their variance that their spans explain; beside them depth, (layer + 1) /
+-- layers, and what the architecture is like.
 --
 -- $model model optional: Only layers of this model.
 -- needs: heads
 
-with spanned as (
-    select model_id, layer, head, max(cumulative_variance) as explained
-    from head_spans
-    group by model_id, layer, head
-)
 select
-    model_id, layer, count(*) as heads, count(property_key) as labelled,
-    list(distinct property_key order by property_key) filter (property_key is not null) as properties,
-    sum(total_variance) as total_variance, avg(heads.effective_rank) as effective_rank,
-    avg(spanned.explained) as explained
-from heads
-left join head_properties using (model_id, layer, head)
-left join spanned using (model_id, layer, head)
+    model_id, layer, depth, heads, labelled, entanglement, association, judge, explained, effective_rank,
+    share_of_variance as variance, head_dim, properties, total_variance, layers, heads_per_layer, width, patch_size,
+    image_size, pooling
+from layer_metrics
 where $model is null or model_id = $model
-group by model_id, layer
 order by model_id, layer

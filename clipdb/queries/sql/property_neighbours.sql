@@ -11,12 +11,13 @@
 -- $property text optional: A property; the same as in --like.
 -- $k integer = 10: How many to list.
 -- $space choice(joint|heads) = joint: Where the heads of a property are put together.
+-- $partition choice(pool|trunk) optional: Heads of the pooling or of the trunk, where the index has both.
 -- $model model required: The model; may be left out where the index has one.
 -- needs: labels
 -- sheet: image_id score
 -- empty: the image has not been through these heads, or no other has: `clipdb ingest images SRC --model MODEL --layers all` runs them
 
 select rank, score, image_id, label, uri
-from property_neighbours($model, $image, concat_ws(',', $like, $property), $unlike, $k, $space)
+from property_neighbours($model, $image, concat_ws(',', $like, $property), $unlike, $k, $space, $partition)
 left join images using (image_id)
 order by rank

@@ -7,16 +7,17 @@
 -- $target text = label: What is classified: label, or a key of the images' metadata.
 -- $heads text optional: The heads, as L4.H1,L4.H2; all that have spans unless some are chosen.
 -- $property text optional: Heads that carry this property; several with commas.
--- $layers text optional: Heads of these layers: 3-4, 0,2 or last2.
+-- $layers text optional: Heads of these layers: 3-4, 0,2, last2 or pool.
 -- $labeller text optional: Heads by the labels of this labeller, as vote, not by their current ones.
 -- $pool pool optional: The pool whose spans are used; may be left out where the model has spans of one.
 -- $template text = a photo of a {}: The text of a class; its name goes where {} is.
 -- $groups text optional: A second key: the worst group is then one of the pairs of class and its value.
+-- $partition choice(pool|trunk) optional: Heads of the pooling or of the trunk, where the index has both.
 -- $model model required: The model; may be left out where the index has one.
 -- needs: images, spans
 
 select spans, accuracy, worst, whole, whole_worst, variance, images, replaced, note
 from reconstruct(
     $model, heads := $heads, property := $property, layers := $layers, labeller := $labeller, pool := $pool,
-    target := $target, template := $template, groups := $groups
+    target := $target, template := $template, groups := $groups, partition := $partition
 )

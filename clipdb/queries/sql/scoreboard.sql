@@ -31,10 +31,10 @@
 select
     model_id, labeller, pool, judge, labelled_heads as labelled, entanglement, association, note,
     judged_heads as judged, exclusive, entanglement_low as e_low, entanglement_high as e_high, association_low as a_low,
-    association_high as a_high, effective_properties, unjudged_heads as unjudged, ties, missing
+    association_high as a_high, effective_properties, unjudged_heads as unjudged, ties, missing, partition
 from scoreboard(min_agree := $min_agree, top_n := $top, level := $level)
 where ($model is null or model_id = $model)
     and ($pool is null or pool = $pool)
     and ($labeller is null or labeller = $labeller)
     and ($judge is null or judge = $judge)
-order by model_id, labeller <> 'current', labeller_rank(labeller), labeller, pool, judge
+order by model_id, labeller <> 'current', labeller_rank(labeller), labeller, pool, judge, partition

@@ -10,7 +10,7 @@ import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.vectors.lance_tables import Key, Kind, Table, Vectors
-from clipdb.schema.names import Head, head_column, head_name
+from clipdb.schema.names import Head, head_column, head_name, layer_name
 from clipdb.schema.vectors import head_columns
 
 
@@ -85,7 +85,7 @@ class VectorStore:
             of_texts = " for texts" if kind == "texts" else ""
             raise ClipdbError(
                 f"{model} has no vectors of head {head_name(*head)}{of_texts}: its layers here are "
-                f"{', '.join(map(str, layers))}, with {len(known) // len(layers)} heads each",
+                f"{', '.join(map(layer_name, layers))}, with {len(known) // len(layers)} heads each",
                 kind="absent",
             )
 
@@ -168,9 +168,12 @@ class VectorStore:
 
     def _read(self, model: str, kind: Kind, name: str) -> np.ndarray:
         column = self.table(model, kind).to_table(columns=[name]).column(name).combine_chunks()
+        order, values = self._order(model, kind)[1], column.flatten().to_numpy().reshape(-1, column.type.list_size)
+        if not column.null_count:
+            return values[order].astype(np.float32)
         matrix = np.full((len(column), column.type.list_size), np.nan, np.float32)
-        matrix[np.asarray(column.is_valid())] = column.flatten().to_numpy().reshape(-1, column.type.list_size)
-        return matrix[self._order(model, kind)[1]]
+        matrix[np.asarray(column.is_valid())] = values
+        return matrix[order]
 
     def _trim(self) -> None:
         while self.kept_bytes > self._limit and len(self._kept) > 1:

@@ -17,9 +17,9 @@ class ModelHeads:
     Attributes
     ----------
     bases
-        Q, float32 ``[D, head_dim]`` by head.
+        Q, float32 ``[D, r]`` by head; one array for all whose basis is the identity.
     means
-        Mean of y over the model's images, float32 ``[head_dim]`` by head.
+        Mean of y over the model's images, float32 ``[r]`` by head.
     properties
         Current property by head, of the heads that have one.
     """
@@ -34,13 +34,18 @@ def read_model_heads(connection: duckdb.DuckDBPyConnection, model_id: str) -> Mo
     rows = connection.execute(
         "select h.layer, h.head, h.basis, h.mean, m.embed_dim, p.property from heads h join models m using (model_id) "
         "left join head_properties p using (model_id, layer, head) "
-        "where model_id = ? and h.basis is not null order by h.layer, h.head",
+        "where model_id = ? and h.rank is not null order by h.layer, h.head",
         [model_id],
     ).fetchnumpy()
     bases, means, properties = {}, {}, {}
+    eye: np.ndarray | None = None  # of all heads whose basis it is
     for layer, head, basis, mean, dim, name in zip(*(rows[column] for column in rows), strict=True):
         key = (int(layer), int(head))
-        bases[key] = np.asarray(basis, np.float32).reshape(int(dim), -1)
+        if isinstance(basis, np.ndarray) and basis.ndim:
+            bases[key] = np.asarray(basis, np.float32).reshape(int(dim), -1)
+        else:
+            eye = np.eye(int(dim), dtype=np.float32) if eye is None else eye
+            bases[key] = eye
         if isinstance(mean, np.ndarray) and mean.ndim:  # null is a masked array without axes
             means[key] = np.asarray(mean, np.float32)
         if isinstance(name, str):

@@ -17,9 +17,10 @@
 -- column association_high: Upper end of this interval
 -- column ties: Spans among the heads' first top_n on which the majority is a tie
 -- column missing: Spans among these without any verdict: not asked, failed, or the judge could not say
+-- column partition: trunk or pool: which heads the row is about
 select
     model_id, judge, independent, note, labelled_heads, judged_heads, unjudged_heads, associated_heads,
-    association, association_low, association_high, ties, missing
+    association, association_low, association_high, ties, missing, partition
 from source_association(
     part := 'model', min_agree := min_agree, top_n := top_n, level := level, names_in := 'current_names'
 )

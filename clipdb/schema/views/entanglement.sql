@@ -2,6 +2,7 @@
 -- another head of the model also carries: lower is better. It is this project's reading of a number that is
 -- published without a formula, so read it beside exclusive, the other share. The bootstrap interval over heads draws
 -- heads with the status that they have in the whole model: a head drawn twice doesn't share with itself.
+-- Where a model has heads of two partitions (heads.partition), each is a row.
 -- param level = .95: coverage of the bootstrap interval, 0..1
 -- column model_id: Model with weights
 -- column heads: Heads of the model in this index, labelled or not
@@ -13,8 +14,9 @@
 -- column exclusive: 1 - entanglement: share of labelled heads that alone carry their property
 -- column properties: Different properties among the labelled heads
 -- column effective_properties: exp(entropy of the distribution of labelled heads over properties), 1..properties
+-- column partition: trunk or pool: which heads the row is about
 with present as (
-    select model_id, count(*) as heads from heads group by model_id
+    select model_id, partition, count(*) as heads from heads group by all
 ),
 labelled as (
     from source_entanglement(level := level, names_in := 'current_names')
@@ -26,5 +28,5 @@ select
     coalesce(shared_heads, 0) as shared_heads,
     entanglement, entanglement_low, entanglement_high, exclusive,
     coalesce(properties, 0) as properties,
-    effective_properties
-from present full join labelled using (model_id)
+    effective_properties, partition
+from present full join labelled using (model_id, partition)

@@ -8,5 +8,6 @@
 -- column entanglement: shared_heads / labelled_heads: 1 or 0
 -- column exclusive: 1 - entanglement
 -- column layers: Layers of these heads, in order
-select model_id, property, labelled_heads, share_of_heads, shared_heads, entanglement, exclusive, layers
+-- column partition: trunk or pool: which heads the row is about
+select model_id, property, labelled_heads, share_of_heads, shared_heads, entanglement, exclusive, layers, partition
 from source_entanglement(part := 'property', names_in := 'current_names')

@@ -22,6 +22,7 @@
 -- column unjudged_heads: labelled_heads - judged_heads
 -- column ties: Spans among the heads' first top_n on which the majority is a tie
 -- column missing: Spans among these without any verdict; null where there is no judge
+-- column partition: trunk or pool: which heads the row is about
 with every_name as (
     from source_names
 ),
@@ -35,8 +36,8 @@ select
     association, association_low, association_high,
     coalesce(judged_heads, 0) as judged_heads,
     coalesce(unjudged_heads, names.labelled_heads) as unjudged_heads,
-    ties, missing
+    ties, missing, names.partition
 from source_entanglement(level := level, names_in := 'every_name') as names
 left join judged
-    on judged.model_id = names.model_id and judged.labeller = names.labeller
+    on judged.model_id = names.model_id and judged.partition = names.partition and judged.labeller = names.labeller
     and judged.pool is not distinct from names.pool

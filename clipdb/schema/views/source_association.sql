@@ -23,9 +23,10 @@
 -- column verdicts: Verdicts (true or false) on the heads' first top_n spans
 -- column ties: Of these spans, those on which the majority is a tie
 -- column missing: Of these spans, those without any verdict: not asked, failed, or the judge could not say
+-- column partition: trunk or pool: which heads the row is about
 with counted as (
     select
-        model_id, pool, labeller, if(part = 'layer', layer, null) as layer,
+        model_id, pool, labeller, if(layer < 0, 'pool', 'trunk') as partition, if(part = 'layer', layer, null) as layer,
         if(part = 'property', property_key, null) as property, judge,
         bool_and(independent) as independent,
         count_if(not independent) as own,
@@ -49,5 +50,5 @@ select
     labelled_heads, judged_heads, unjudged_heads, associated_heads,
     associated_heads / nullif(judged_heads, 0) as association,
     ends.low as association_low, ends.high as association_high,
-    verdicts, ties, missing
+    verdicts, ties, missing, partition
 from bounded

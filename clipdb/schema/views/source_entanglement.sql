@@ -10,7 +10,7 @@
 -- column property: The property, as properties are compared, where part is property
 -- column labelled_heads: Heads with a name of this source
 -- column share_of_heads: labelled_heads as a share of all heads of the model with a name of this source, 0..1
--- column shared_heads: Those whose property another head of the model also carries
+-- column shared_heads: Those whose property another head of the model and partition also carries
 -- column entanglement: shared_heads / labelled_heads, 0..1
 -- column entanglement_low: Lower end of its bootstrap interval over heads
 -- column entanglement_high: Upper end of this interval
@@ -18,10 +18,12 @@
 -- column properties: Different properties among the labelled heads
 -- column effective_properties: Of the whole model: exp(entropy of its labelled heads' distribution over properties)
 -- column layers: Layers of these heads, in order, where part is property
+-- column partition: trunk or pool: the model's heads of each are counted apart (heads.partition)
 with by_property as (
-    select model_id, pool, labeller, property_key, count(*) as carriers, histogram(layer) as layers
+    select
+        model_id, pool, labeller, property_key, if(layer < 0, 'pool', 'trunk') as partition, count(*) as carriers, histogram(layer) as layers
     from query_table(names_in)
-    group by model_id, pool, labeller, property_key
+    group by all
 ),
 told_apart as ( -- one row per property, or a property and layer
     select
@@ -31,7 +33,7 @@ told_apart as ( -- one row per property, or a property and layer
 ),
 counted as (
     select
-        model_id, pool, labeller, cell.key as layer, if(part = 'property', property_key, null) as property, layers,
+        model_id, pool, labeller, partition, cell.key as layer, if(part = 'property', property_key, null) as property, layers,
         sum(cell.value)::bigint as labelled_heads,
         coalesce(sum(cell.value) filter (carriers > 1), 0)::bigint as shared_heads,
         count(*) as properties,
@@ -45,7 +47,7 @@ bounded as ( -- before the window, which hands on a few rows at a time
 whole as (
     select *, sum(labelled_heads) over source as of_source, sum(logarithms) over source as all_logarithms
     from bounded
-    window source as (partition by model_id, pool, labeller)
+    window source as (partition by model_id, pool, labeller, partition)
 )
 select
     model_id, pool, labeller, layer, property, labelled_heads,
@@ -56,5 +58,5 @@ select
     1 - shared_heads / labelled_heads as exclusive,
     properties,
     exp(ln(of_source) - all_logarithms / of_source) as effective_properties,
-    layers
+    layers, partition
 from whole

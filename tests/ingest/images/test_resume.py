@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from effort import tries
 from support import (
     Process,
     alive,
@@ -54,7 +55,7 @@ def test_kills_lose_and_double_nothing(scenes: Path, model: tuple, ready_index: 
     command = ("ingest", "images", scenes, *model, *SMALL, "-i", index)
     chance = random.Random(11)
     kills = 0
-    while kills < 12:
+    while kills < tries(5, 30):
         # Half of them between Lance's commit and DuckDB's, which comes some milliseconds later.
         delay = 0.0 if kills % 2 else chance.uniform(0, 0.15)
         kills += killed(Process(tmp_path / "log", *command), index, 1, delay)
@@ -77,7 +78,7 @@ def test_kills_at_the_end_of_a_run(
     folder.mkdir()
     command = ("ingest", "images", folder, *model, "--workers", 0, "-i", index)
     chance = random.Random(12)
-    for step in range(6):
+    for step in range(tries(3, 6)):
         for file in pictures[step * 8 : step * 8 + 8]:
             os.link(file, folder / file.name)
         killed(Process(tmp_path / "log", *command), index, 1, chance.uniform(0.02, 0.25))
@@ -106,7 +107,7 @@ def test_kills_while_layers_are_added(own_index: Path, scenes: Path, model: tupl
     command = ("ingest", "images", scenes, *model, *SMALL, "--layers", "all", "-i", own_index)
     before = table(own_index)
     chance = random.Random(13)
-    for _ in range(4):
+    for _ in range(tries(2, 4)):
         assert killed(Process(tmp_path / "log", *command), own_index, 4, chance.uniform(0, 0.1))
         now = table(own_index)
         assert now.ids == before.ids

@@ -14,35 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from damage import damaged
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.images.sources import open_sources
 
 CASES = 120
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-
-
-def damaged(rng: random.Random, data: bytes) -> bytes:
-    changed, at = bytearray(data), rng.randrange(len(data))
-    match rng.randrange(8):
-        case 0:
-            changed[at] ^= 1 << rng.randrange(8)
-        case 1:
-            for _ in range(rng.randrange(2, 60)):
-                changed[rng.randrange(len(data))] = rng.randrange(256)
-        case 2:
-            del changed[at:]
-        case 3:
-            changed[at : at + 600] = bytes(len(changed[at : at + 600]))
-        case 4:
-            changed[at : at + 8] = b"\xff" * len(changed[at : at + 8])
-        case 5:
-            changed[at:at] = rng.randbytes(rng.randrange(1, 300))
-        case 6:
-            del changed[at : at + rng.randrange(1, 300)]
-        case _:
-            changed[at:at] = changed[at : at + rng.randrange(1, 3000)]
-    return bytes(changed)
 
 
 def damaged_footer(rng: random.Random, data: bytes) -> bytes:

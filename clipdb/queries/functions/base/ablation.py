@@ -9,9 +9,10 @@ import numpy as np
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.classification import Task
 from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.partition import in_partition_of, one_partition
 from clipdb.queries.resolve import no_names, spelled, unknown_property
 from clipdb.schema.layers import parse_layers
-from clipdb.schema.names import Head, parse_head
+from clipdb.schema.names import Head, layer_name, parse_head
 
 NOTE = "direct effects only"
 """What every row says: heads act on later layers too, and that is not undone."""
@@ -24,8 +25,9 @@ def choose_heads(
     properties: str | None = None,
     layers: str | None = None,
     labeller: str | None = None,
+    partition: str | None = None,
 ) -> list[Head]:
-    """Choose the heads that meet all the conditions given.
+    """Choose the heads that meet all the conditions given, all of one partition of the embedding.
 
     Parameters
     ----------
@@ -38,10 +40,12 @@ def choose_heads(
     properties
         Properties with commas, or parts of their names: heads that carry any of them.
     layers
-        ``3-4``, ``0,2``, ``last2``, or ``all`` that are stored.
+        ``3-4``, ``0,2``, ``last2``, ``pool``, or ``all`` that are stored.
     labeller
         Whose labels count, ``vote`` for example, in place of each head's current one. Alone, it chooses the heads that
         it has named.
+    partition
+        ``pool`` or ``trunk``; needed where the heads are of both.
 
     Returns
     -------
@@ -51,7 +55,7 @@ def choose_heads(
     Raises
     ------
     ClipdbError
-        If a name is unknown, or no head meets all conditions.
+        If a name is unknown, no head meets all conditions, or those that do are of both partitions.
     """
     chosen = set(context.store.heads(model))
     if heads is not None:
@@ -62,24 +66,26 @@ def choose_heads(
             context.store.require_head(model, head)
         chosen &= set(named)
     if layers is not None and layers != "all":
-        total = int(str(context.rows("select layers from models where model_id = ?", model)[0][0]))
-        wanted = parse_layers(layers, total, "layers")
+        known = context.rows("select layers, coalesce(pool_heads, 0) from models where model_id = ?", model)[0]
+        total, pool_heads = (int(str(one)) for one in known)
+        wanted = parse_layers(layers, total, "layers", pool=pool_heads > 0)
         stored = {layer for layer, _ in context.store.heads(model)}
         if missing := sorted(set(wanted) - stored):
             raise ClipdbError(
-                f"{model} has no vectors of layer {missing[0]}: its layers here are "
-                f"{', '.join(map(str, sorted(stored)))}",
+                f"{model} has no vectors of layer {layer_name(missing[0])}: its layers here are "
+                f"{', '.join(map(layer_name, sorted(stored)))}",
                 kind="absent",
             )
         chosen = {head for head in chosen if head[0] in wanted}
     if properties is not None or labeller is not None:
         chosen &= _labelled(context, model, properties, labeller)
-    if not chosen:
+    if not one_partition(chosen, partition):
         raise ClipdbError(
-            "no head meets all of these conditions and has vectors: give fewer of heads, property, layers and labeller",
+            "no head meets all of these conditions and has vectors: give fewer of heads, property, layers, labeller "
+            "and partition",
             kind="absent",
         )
-    return sorted(chosen)
+    return sorted(one_partition(chosen, partition))
 
 
 def _labelled(context: Context, model: str, properties: str | None, labeller: str | None) -> set[Head]:
@@ -173,7 +179,7 @@ def random_sets(heads: Sequence[Head], chosen: Sequence[Head], count: int, seed:
     Parameters
     ----------
     heads
-        All heads.
+        All heads; those of the other partition of the embedding are left out.
     chosen
         The set that they are the control of.
     count
@@ -181,7 +187,8 @@ def random_sets(heads: Sequence[Head], chosen: Sequence[Head], count: int, seed:
     seed
         Decides them.
     """
-    others = [head for head in heads if head not in set(chosen)]
-    pool = others if len(others) >= len(chosen) else list(heads)
+    same = in_partition_of(heads, chosen)
+    others = [head for head in same if head not in set(chosen)]
+    pool = others if len(others) >= len(chosen) else same
     random = np.random.default_rng(seed)
     return [[pool[i] for i in sorted(random.choice(len(pool), len(chosen), replace=False))] for _ in range(count)]

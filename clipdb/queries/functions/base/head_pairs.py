@@ -1,0 +1,135 @@
+"""Pairs of heads, of one model or of two: as `clipdb span` stored them, or computed when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from clipdb.errors import ClipdbError
+from clipdb.models.head_similarity import Side, Similarity, compare
+from clipdb.queries.functions.base.context import Context
+from clipdb.schema.head_pairs import MODELS, MODELS_ALONE, Standing, standing
+from clipdb.schema.names import Head, head_name
+
+_BOOKS = "select count(*) from duckdb_tables() where table_name in ('head_pairs', 'batches')"
+_STORED = f"""
+select layer, head, other_layer, other_head, {", ".join(Similarity._fields)} from head_pairs
+where model_id = ? and other_model = ? and sample = ? and vectors = ?
+"""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Heads of one model, each with every head of another or of the same: ``found`` ``[heads, others]``."""
+
+    heads: Sequence[Head]
+    others: Sequence[Head]
+    found: Similarity
+
+
+def check_images(images: int) -> int:
+    """Refuse a number of images below 0.
+
+    Raises
+    ------
+    ClipdbError
+        If it is.
+    """
+    if images < 0:
+        raise ClipdbError(f"images is {images}: give the number of images to compare over, or 0 for all")
+    return images
+
+
+def models_standing(context: Context, one: str, other: str) -> Standing:
+    """Return how two models stand to each other."""
+    (books,) = context.rows(_BOOKS)[0]  # which an artefact lacks
+    return standing(context.rows(MODELS if books == 2 else MODELS_ALONE), one, other)
+
+
+def head_pairs(context: Context, one: str, other: str, images: int, wanted: Sequence[Head] | None = None) -> Pairs:
+    """Compare the heads of two models, or of one with itself.
+
+    Parameters
+    ----------
+    one, other
+        The models.
+    images
+        Each pair is compared over so many images, those of the lowest ids, which are hashes: a fixed random sample. 0
+        stands for all.
+    wanted
+        Heads of ``one``; None for all.
+    """
+    state = models_standing(context, one, other)
+    heads, others = context.store.heads(one), context.store.heads(other)
+    chosen = [head for head in heads if wanted is None or head in wanted]
+    found = _stored(context, one, other, images, state)
+    if found is None and len(chosen) < len(heads):
+        left, right = _sides(context, one, other, chosen)
+        return Pairs(chosen, others, compare(left, right, images, state.same_space))
+    if found is None:
+        left, right = _sides(context, one, other, heads)
+        key = ("pairs", one, other, images)
+        found = Similarity(*context.store.keep(key, lambda: np.stack(compare(left, right, images, state.same_space))))
+    rows = [heads.index(head) for head in chosen]
+    return Pairs(chosen, others, Similarity(*(values[rows] for values in found)))
+
+
+def _stored(context: Context, one: str, other: str, images: int, state: Standing) -> Similarity | None:
+    """Read what is stored of the vectors as they are now; None where nothing is."""
+    if state.vectors is None:
+        return None
+    rows = context.rows(_STORED, one, other, images, state.vectors)
+    if not rows:
+        return None
+    left, right = ({head: place for place, head in enumerate(context.store.heads(model))} for model in (one, other))
+    columns = np.array(rows, dtype=np.float64).T
+    at = [left[int(layer), int(head)] for layer, head in zip(*columns[:2], strict=True)]
+    to = [right[int(layer), int(head)] for layer, head in zip(*columns[2:4], strict=True)]
+    found = Similarity(*(np.full((len(left), len(right)), np.nan) for _ in Similarity._fields))
+    found.images[:] = 0
+    for whole, values in zip(found, columns[4:], strict=True):
+        whole[at, to] = values
+    return found
+
+
+def _sides(context: Context, one: str, other: str, chosen: Sequence[Head]) -> tuple[Side, Side]:
+    store = context.store
+    if one == other:
+        rows = np.arange(len(store.ids(one, "images")))
+        left = _side(context, one, rows, chosen)
+        return left, left if len(chosen) == len(store.heads(one)) else _side(context, one, rows, store.heads(one))
+    _, at, to = np.intersect1d(store.ids(one, "images"), store.ids(other, "images"), True, return_indices=True)
+    return _side(context, one, at, chosen), _side(context, other, to, store.heads(other))
+
+
+def _side(context: Context, model: str, rows: np.ndarray, heads: Sequence[Head]) -> Side:
+    store = context.store
+    present = {head: ~np.isnan(store.head(model, "images", head)[rows, 0]) for head in heads}
+    return Side(present, context.heads(model).bases, partial(_read, context, model, rows))
+
+
+def _read(
+    context: Context, model: str, rows: np.ndarray, heads: Sequence[Head], some: np.ndarray
+) -> Iterator[np.ndarray]:
+    for head in heads:
+        vectors = context.store.head(model, "images", head)
+        # Rows are in order and come once: as many as there are are all of them.
+        yield vectors if len(some) == len(vectors) else vectors[rows[some]]
+
+
+def pair_rows(pairs: Pairs, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return a row ``(head, other, ...)`` for each pair, with some of what was found, null where it is NaN."""
+    values = [getattr(pairs.found, name).ravel().tolist() for name in columns]
+    names = [(head_name(*head), head_name(*other)) for head in pairs.heads for other in pairs.others]
+    whole = [name == "images" for name in columns]
+    return [
+        (
+            *pair,
+            *(int(one) if is_count else None if one != one else one for one, is_count in zip(row, whole, strict=True)),
+        )
+        for pair, *row in zip(names, *values, strict=True)
+    ]
