@@ -1,4 +1,4 @@
-"""The model's own cosine of an image and texts, to hold the shares of its heads against."""
+"""The model's own cosine of an image and texts, or of two images, to hold the shares of its heads against."""
 
 from __future__ import annotations
 
@@ -39,16 +39,47 @@ def own_cosines(context: Context, model: str, data: bytes, image: str, texts: Se
 def _cosines(
     context: Context, embedder: Embedder, model: str, image: str, data: bytes, texts: Sequence[str]
 ) -> list[float]:
-    import torch
-
-    with torch.inference_mode():
-        pixels = embedder.pixels(model, data, image)
-        embedding = embedder.model(model).network.encode_image(pixels)[0].double().cpu().numpy()
+    embedding = _embedding(embedder, model, data, image)
     cosines = []
     for text in texts:
         # A text that the index lacks has been through encode_text for its shares already.
         new = context.subjects.text_row(model, text) is None
         vector = context.subjects.text(model, text).embedding if new else embedder.texts(model, [text])[0]
         words = vector.astype(np.float64)
-        cosines.append(float(embedding @ words / np.linalg.norm(embedding) / np.linalg.norm(words)))
+        cosines.append(_cosine(embedding, words))
     return cosines
+
+
+def own_cosine_of_images(context: Context, model: str, images: Sequence[tuple[bytes, str]]) -> float:
+    """Run a model's ``encode_image`` on two images.
+
+    Parameters
+    ----------
+    context
+        The index, whose model it is.
+    model
+        Model name.
+    images
+        The bytes of each image's file, and how it is called in a message.
+
+    Raises
+    ------
+    ClipdbError
+        If the weights can't be had, or a file is no image.
+    """
+    embedder = context.subjects.embedder
+    first, second = apart(lambda: [_embedding(embedder, model, data, name) for data, name in images])
+    return _cosine(first, second)
+
+
+def _embedding(embedder: Embedder, model: str, data: bytes, image: str) -> np.ndarray:
+    import torch
+
+    with torch.inference_mode():
+        pixels = embedder.pixels(model, data, image)
+        embedding: np.ndarray = embedder.model(model).network.encode_image(pixels)[0].double().cpu().numpy()
+    return embedding
+
+
+def _cosine(one: np.ndarray, other: np.ndarray) -> float:
+    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))

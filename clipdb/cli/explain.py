@@ -1,10 +1,10 @@
-"""`clipdb explain`: a score as a sum over heads."""
+"""`clipdb explain`: a score of an image and a text, or of two images, as a sum over heads."""
 
 from __future__ import annotations
 
 from math import exp
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,12 +16,13 @@ from clipdb.errors import ClipdbError
 if TYPE_CHECKING:
     from clipdb.queries.index import Index
 
-QUERY = "contributions"
+QUERY, OF_IMAGES = "contributions", "image_contributions"
 
 
 @click.command()
 @click.argument("image")
-@click.argument("text")
+@click.argument("text", required=False)
+@click.option("--image-b", metavar="IMAGE", help="Another image in place of TEXT: why are the two alike?")
 @click.option("--text-b", metavar="TEXT", help="A second text: why is the image nearer to TEXT than to this one?")
 @click.option(
     "--by",
@@ -50,7 +51,8 @@ def command(
     index: Path | str,
     output: Output,
     image: str,
-    text: str,
+    text: str | None,
+    image_b: str | None,
     text_b: str | None,
     by: str,
     partition: str | None,
@@ -67,7 +69,10 @@ def command(
     in the index. There is one row per head (layer, property), the largest share first. The rows add up to the total,
     which stderr shows beside the model's own cosine. With --text-b all are differences of two cosines.
 
-    The model runs where the image or a text is not in the index, or with --check: its own cosine is then that of
+    With --image-b in place of TEXT it is the cosine of two images, split twice: share is what the heads of IMAGE add
+    along the other image's embedding, and share_b what the other image's heads add along that of IMAGE.
+
+    The model runs where an image or a text is not in the index, or with --check: its own cosine is then that of
     encode_image and encode_text. Otherwise, and where the image's file is gone, it is that of the image's embedding in
     the index, which is in float16.
     """
@@ -75,34 +80,44 @@ def command(
     from clipdb.cli.show.output import write_rows
     from clipdb.queries.named.sql_files import find_query
 
-    for name, value in (("TEXT", text), ("--text-b", text_b), ("IMAGE", image)):
+    for name, value in (("TEXT", text), ("--text-b", text_b), ("IMAGE", image), ("--image-b", image_b)):
         if value is not None and not value.strip():
             raise ClipdbError(f"{name} is empty")
-    if text == text_b:
+    if (text is None) == (image_b is None):
+        raise ClipdbError("say what the image is compared with: either TEXT or --image-b IMAGE")
+    if text_b is not None and text == text_b:
         raise ClipdbError("TEXT and --text-b are the same: every share of the difference would be 0")
-    query = find_query(QUERY)
+    if text is None and text_b is not None:
+        raise ClipdbError("--text-b is for a difference of two texts: give TEXT, too")
+    query = find_query(OF_IMAGES if text is None else QUERY)
     with open_index(index, device=device, checkpoint=checkpoint) as opened:
-        asked = {"image": image, "text": text, "text_b": text_b, "by": by, "partition": partition, "model": model}
-        values = opened.bind(query, asked)
+        other = {"image_b": image_b} if text is None else {"text": text, "text_b": text_b}
+        values = opened.bind(query, {"image": image, **other, "by": by, "partition": partition, "model": model})
         answer = opened.execute(query.sql, values)
         names, rows = [column[0] for column in answer.description or ()], answer.fetchall()
-        texts = [text] if text_b is None else [text, text_b]
-        own, source = _own_cosines(opened, values["model"], values["image"], texts, check)
-        shown, logit = _name(opened, values["image"]), _logit(opened, values["model"])
-    total, its_own = sum(row[-1] for row in rows), own[0] - sum(own[1:])
+        texts = [one for one in (text, text_b) if one is not None]
+        if text is None:
+            own, source = _own_cosine_of_images(opened, values["model"], [values["image"], values["image_b"]], check)
+            against, logit = [_name(opened, values["image_b"])], None
+        else:
+            own, source = _own_cosines(opened, values["model"], values["image"], texts, check)
+            against, logit = [f"“{one}”" for one in texts], _logit(opened, values["model"])
+        shown = _name(opened, values["image"])
+    total, its_own = _total(names, rows, "share"), own[0] - sum(own[1:])
     if plot is not None:
         from clipdb.pictures.charts import make_chart, save_chart
         from clipdb.pictures.figures import entitle
 
-        scores = "\n\N{MINUS SIGN} ".join(f"cos({shown}, “{one}”)" for one in texts)
+        scores = "\n\N{MINUS SIGN} ".join(f"cos({shown}, {one})" for one in against)
         sum_of_heads, of_model = (f"{one:.4f}".replace("-", "\N{MINUS SIGN}") for one in (total, its_own))
         title = f"{scores}\n= {sum_of_heads}; by {values['model']} itself {of_model}"
-        figure = make_chart(QUERY, [dict(zip(names, row, strict=True)) for row in rows], values)
+        figure = make_chart(query.command, [dict(zip(names, row, strict=True)) for row in rows], values)
         entitle(figure, title)
         save_chart(figure, plot)
     write_rows(names, rows, output)
+    of_other = "" if text is not None else f" (of the other image's heads {_total(names, rows, 'share_b'):.6f})"
     click.echo(
-        f"total {total:.6f}; the model's own cosine{' difference' if text_b is not None else ''} "
+        f"total {total:.6f}{of_other}; the model's own cosine{' difference' if text_b is not None else ''} "
         f"({source}) {its_own:.6f}: {abs(total - its_own):.1e} apart",
         err=True,
     )
@@ -110,6 +125,24 @@ def command(
         scale, bias = logit
         scores = ", ".join(f"{1 / (1 + exp(-scale * one - bias)):.4f}" for one in own)
         click.echo(f"score {scores}: the sigmoid of {scale:.4g} times the cosine {bias:+.4g}", err=True)
+
+
+def _total(names: list[str], rows: list[tuple[Any, ...]], column: str) -> float:
+    at = names.index(column)
+    return sum(row[at] for row in rows if row[at] is not None)
+
+
+def _own_cosine_of_images(opened: Index, model: str, images: list[str], check: bool) -> tuple[list[float], str]:
+    """Return the model's own cosine of two images, and where it is from."""
+    context = opened.context
+    if check or None in [context.subjects.image_row(model, one) for one in images]:
+        from clipdb.api.own_cosine import own_cosine_of_images
+        from clipdb.api.segmenting import read_image
+
+        files = [(read_image(context, model, one), one) for one in images]
+        return [own_cosine_of_images(context, model, files)], "run now"
+    first, second = (context.subjects.image(model, one)[1].embedding for one in images)
+    return [float(first @ second)], "from the index"
 
 
 def _own_cosines(opened: Index, model: str, image: str, texts: list[str], check: bool) -> tuple[list[float], str]:

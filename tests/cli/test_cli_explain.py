@@ -122,6 +122,17 @@ def test_a_difference_is_that_of_the_two(index: Path, pictures: list[Path], mode
     assert "cosine difference (run now)" in total
 
 
+def test_two_images_add_up_on_either_side(index: Path, pictures: list[Path], tmp_path: Path) -> None:
+    """A new image and one of the index, then two of the index, whose chart is drawn."""
+    for first, run in ((pictures[60], "(run now)"), (pictures[1], "(from the index)")):
+        rows, total = explained(first, "--image-b", pictures[2], "-i", index, "--plot", tmp_path / "pair.png")
+        sums = [sum(row[column] for row in rows) for column in ("share", "share_b")]
+        assert run in total and numbers(total) == pytest.approx([*sums, sums[0]], abs=2e-4)
+        assert rows[-1]["part"] == "not stored" and len(rows) == 31
+    with Image.open(tmp_path / "pair.png") as picture:
+        assert picture.width > 800
+
+
 def test_check_runs_the_model_on_a_stored_image(index: Path, pictures: list[Path], model: Any) -> None:
     import hashlib
 
@@ -243,6 +254,9 @@ def test_a_text_that_is_too_long_says_what_was_dropped(index: Path, pictures: li
         (["", TEXT], "is empty"),
         (["{image}", " "], "is empty"),
         (["{image}", TEXT, "--text-b", TEXT], "are the same"),
+        (["{image}"], "either TEXT or --image-b IMAGE"),
+        (["{image}", TEXT, "--image-b", "{image}"], "either TEXT or --image-b IMAGE"),
+        (["{image}", "--image-b", "{image}", "--text-b", TEXT], "give TEXT, too"),
         (["{image}", TEXT, "--model", "no/ne"], "no model 'no/ne' in this index: it has clipdb-tiny/scenes"),
         (["{image}", TEXT, "--plot", "chart.svg"], "is not a picture"),
         (["{image}", TEXT, "--plot", "/no/such/folder/chart.png"], "can't write /no/such/folder/chart.png"),

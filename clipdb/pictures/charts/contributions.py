@@ -26,6 +26,11 @@ def draw(rows: Sequence[Row], asked: Mapping[str, Any]) -> Figure:
     asked
         ``text``, and ``text_b`` where the shares are of a difference.
     """
+    return draw_shares(rows, _heading(asked), _sides(asked))
+
+
+def draw_shares(rows: Sequence[Row], heading: str, sides: str) -> Figure:
+    """Draw shares as bars under a heading; ``sides`` says what those right and left of 0 mean."""
     parts = sorted((row for row in rows if row["heads"]), key=lambda row: -abs(row["share"]))
     shown, others = parts[:MOST_BARS], parts[MOST_BARS:]
     bars = [(_label(row), row["share"], 1.0) for row in shown]
@@ -33,7 +38,7 @@ def draw(rows: Sequence[Row], asked: Mapping[str, Any]) -> Figure:
         bars.append((f"{sum(row['heads'] for row in others)} other heads", sum(row["share"] for row in others), 0.45))
     bars += [(row["part"], row["share"], 0.45) for row in rows if not row["heads"]]
     total = sum(row["share"] for row in rows)
-    figure, (axes,) = new_figure(WIDTH, 1.6 + 0.27 * (len(bars) + 2), _heading(asked))
+    figure, (axes,) = new_figure(WIDTH, 1.6 + 0.27 * (len(bars) + 2), heading)
     places = [*range(len(bars)), len(bars) + 0.5]
     values = [*(value for _, value, _ in bars), total]
     axes.barh(
@@ -62,7 +67,7 @@ def draw(rows: Sequence[Row], asked: Mapping[str, Any]) -> Figure:
             va="center",
             fontsize=8,
         )
-    axes.set_xlabel(_sides(asked))
+    axes.set_xlabel(sides)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", alpha=0.25)
     axes.spines["left"].set_visible(False)
