@@ -124,6 +124,8 @@ def test_a_difference_is_that_of_the_two(index: Path, pictures: list[Path], mode
 
 def test_two_images_add_up_on_either_side(index: Path, pictures: list[Path], tmp_path: Path) -> None:
     """A new image and one of the index, then two of the index, whose chart is drawn."""
+    from PIL import Image
+
     for first, run in ((pictures[60], "(run now)"), (pictures[1], "(from the index)")):
         rows, total = explained(first, "--image-b", pictures[2], "-i", index, "--plot", tmp_path / "pair.png")
         sums = [sum(row[column] for row in rows) for column in ("share", "share_b")]
@@ -220,8 +222,8 @@ def test_queries_draw_their_charts(index: Path, tmp_path: Path) -> None:
 
 def test_a_query_without_a_chart_says_which_have_one(index: Path, tmp_path: Path) -> None:
     result = clipdb("query", "heads", "--plot", tmp_path / "x.png", "-i", index)
-    said = "heads has no chart: ablate, compare, contributions, drift, layers, reconstruct, scoreboard have one"
-    assert result.exit_code == 2 and result.stderr.splitlines()[-1] == f"Error: {said}"
+    charted = "ablate, compare, contributions, drift, image-contributions, layers, reconstruct, scoreboard"
+    assert result.exit_code == 2 and result.stderr.splitlines()[-1] == f"Error: heads has no chart: {charted} have one"
     assert "--plot" not in done("query", "heads", "--help") and "--plot" in done("query", "ablate", "--help")
 
 
