@@ -1,5 +1,7 @@
 """What a page of the explorer costs over its queries alone, how much memory it takes, and how many can read at once.
 
+A server keeps what was asked of a state of the index; the queries that a page is compared with are asked each time.
+
     python benchmarks/serve.py [--index INDEX]
 
 The index is the synthetic one of benchmarks/queries.py, 51,200 images x 48 heads x 64, unless another is named.
@@ -20,7 +22,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from measure import alternate, report
+from measure import alternate, report, seconds
 
 import clipdb
 import queries
@@ -104,8 +106,10 @@ def pages(index: clipdb.Index, url: str, repeats: int) -> None:
         detail = f"{page:.0f} ms over {query:.0f} ms; {timed.spread}"
         report(f"page `{name}` over its queries", timed.ratio, most=1.5, detail=detail)
         report(f"page `{name}`", page, most=_MOST_MS, detail="ms, warm")
-    for (other,) in index.sql("select name from heads where model_id = $model", model=model).fetchall():
-        fetched(f"{url}models/{model}/heads/{other}")
+    heads = [row[0] for row in index.sql("select name from heads where model_id = $model", model=model).fetchall()]
+    first = [1000 * seconds(lambda head=head: fetched(f"{url}models/{model}/heads/{head}")) for head in heads]  # type: ignore[misc]
+    detail = f"ms, median of {len(heads)} heads; {min(first):.0f} to {max(first):.0f}"
+    report("page `head`, first time", statistics.median(first), most=_MOST_MS, detail=detail)
 
 
 def judged(index: clipdb.Index) -> bool:

@@ -37,6 +37,8 @@ class Answer:
         Whether there are rows after these.
     place
         The index, as the command line names it.
+    notes
+        What the query has to say of its rows.
     files
         Names of files by the ids that stand for them here: the command line takes the files.
     """
@@ -48,6 +50,7 @@ class Answer:
     rows: list[dict[str, Any]]
     more: bool
     place: str
+    notes: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -102,7 +105,12 @@ def ask(index: Index, name: str, limit: int = MOST_ROWS, offset: int = 0, /, **g
     columns = [column[0] for column in result.description or ()]
     found = index.explained(lambda: result.fetchmany(offset + limit + 1)[offset:])
     rows = [dict(zip(columns, row, strict=True)) for row in islice(found, limit)]
-    return Answer(query, known, values, columns, rows, len(found) > limit, str(index.path))
+    notes: tuple[str, ...] = ()
+    if query.note is not None:
+        used = {name: value for name, value in values.items() if f"${name}" in query.note}
+        said = index.execute(query.note, used)
+        notes = tuple(note for (note,) in index.explained(said.fetchall))
+    return Answer(query, known, values, columns, rows, len(found) > limit, str(index.path), notes)
 
 
 def filled(sql: str, values: Mapping[str, Any]) -> str:

@@ -78,15 +78,20 @@ class Guard:
             return 421, f"this server is not called {host!r}: `clipdb serve --allow-host NAME` allows a name"
         if method in ("GET", "HEAD"):
             return None
-        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-        if site not in (None, "same-origin", "none") or (
-            origin is not None and urlsplit(origin).netloc.lower() != host.lower()
-        ):
+        if not _from_here(headers, host):
             return 403, "this was sent from another site"
         size = headers.get("content-length", "0")
         if not size.isdecimal() or int(size) > MOST_BYTES:
             return 413, f"the file is larger than {MOST_BYTES // 2**20} MB"
         return None
+
+
+def _from_here(headers: Headers, host: str) -> bool:
+    """Return whether a post comes from a page of this server, or from no page at all."""
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:  # browsers that send this hide the origin of pages without referrer
+        return site in ("same-origin", "none")
+    return origin is None or urlsplit(origin).netloc.lower() == host.lower()
 
 
 def _name(address: str) -> str | None:

@@ -94,6 +94,7 @@ _ROWS = {
         "rows": {"type": "array", "items": {"type": "array"}},
         "command": {"type": "string", "description": "The command that prints the same rows"},
         "sql": {"type": "string", "description": "The SQL with the values filled in"},
+        "notes": {"type": "array", "items": {"type": "string"}, "description": "What the query says of its rows"},
         "next": {"type": ["string", "null"], "description": "Address of the rows that follow"},
     },
 }

@@ -60,7 +60,7 @@ class Readers:
         self._turns = threading.BoundedSemaphore(at_once)
         self._lock = threading.Lock()
         self._numbers: WeakKeyDictionary[Index, int] = WeakKeyDictionary()
-        self._state = _State(open_index())
+        self._state: _State | None = _State(open_index())
 
     @contextmanager
     def reading(self, files: bool = False) -> Iterator[Index]:
@@ -103,14 +103,17 @@ class Readers:
     def close(self) -> None:
         """Close what is open; nobody reads any more."""
         with self._lock:
-            self._state.close()
+            if self._state is not None:
+                self._state.close()
 
     def _newest(self) -> _State:
-        if self._state.root.stale or _identity(self._state.root.path) != self._state.identity:
-            older, self._state = self._state, _State(self._open())
-            if not older.used:
-                older.close()
-        return self._state
+        state = self._state
+        if state is None or state.root.stale or _identity(state.root.path) != state.identity:
+            self._state = None
+            if state is not None and not state.used:  # first: DuckDB opens a file only once, and goes by its path
+                state.close()
+            state = self._state = _State(self._open())
+        return state
 
 
 def _identity(path: str | Path) -> object:

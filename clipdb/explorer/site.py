@@ -32,8 +32,8 @@ CONSOLES = 2
 
 HUES = 8
 
-CACHE_BYTES = 192 * 2**20
-"""Of vectors in memory: 14 heads of 51,200 images."""
+CACHE_BYTES = 64 * 2**20
+"""Of vectors in memory: 5 heads of 51,200 images."""
 
 _MODELS = """
 select model_id, count(*) as heads, models.model_id is not null as has_model
@@ -124,9 +124,10 @@ class Site:
             return self._sandbox
 
     @contextmanager
-    def reading(self, image: str | None = None) -> Iterator[Index]:
-        """Give a cursor of the index to this thread, which may read the file of an image that was brought."""
-        with self.readers.reading(files=image is not None and self.uploads.path(image) is not None) as index:
+    def reading(self, *images: str | None) -> Iterator[Index]:
+        """Give a cursor of the index to this thread, which may read the files of images that were brought."""
+        brought = any(one is not None and self.uploads.path(one) is not None for one in images)
+        with self.readers.reading(files=brought) as index:
             yield index
 
     def ask(self, index: Index, name: str, limit: int = MOST_ROWS, offset: int = 0, /, **given: Any) -> Answer:
@@ -216,7 +217,7 @@ def page(function: Callable[[Site, Index, Request], Response]) -> Callable[[Requ
 
     def endpoint(request: Request) -> Response:
         site: Site = request.app.state.site
-        with site.reading(request.path_params.get("image")) as index:
+        with site.reading(request.path_params.get("image"), request.query_params.get("image_b")) as index:
             return function(site, index, request)
 
     return endpoint

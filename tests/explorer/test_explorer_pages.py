@@ -28,6 +28,7 @@ PAGES = [
     f"{BASE}/images",
     f"{BASE}/images/IMAGE",
     f"{BASE}/images/IMAGE?text=the+colour+green&text_b=a+striped+object",
+    f"{BASE}/images/IMAGE?image_b=scene-00017.png",
     "/properties",
     "/queries",
     "/queries/neighbours",
@@ -116,8 +117,9 @@ def test_words_light_the_heads_that_vary_along_them(explorer: Client, ready_inde
     assert sentence.index(best) == min(sentence.index(one) for one in re.findall(r"L\d\.H\d", sentence))
 
 
-def test_shares_add_up_to_the_cosine(explorer: Client, image_ids: list[str]) -> None:
-    page = explorer.get(f"{BASE}/images/{image_ids[1]}", params={"text": "the colour green"}).text
+@pytest.mark.parametrize("other", [{"text": "the colour green"}, {"image_b": "scene-00017.png"}])
+def test_shares_add_up_to_the_cosine(explorer: Client, image_ids: list[str], other: dict[str, str]) -> None:
+    page = explorer.get(f"{BASE}/images/{image_ids[1]}", params=other).text
     tables = re.findall(r"<caption class=\"hidden\">Shares.*?</table>", page, flags=re.DOTALL)
     assert len(tables) == 3
     for table in tables:

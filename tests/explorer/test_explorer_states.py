@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from pathlib import Path
 
@@ -105,8 +104,8 @@ def test_an_index_that_vanishes_and_comes_back(tmp_path: Path) -> None:
         gone = client.get("/models/one/a")
         assert gone.status_code == 404 and "one.clipdb" in Parts(gone.text).text
         assert client.get("/api/queries/heads").status_code == 404
-        build(tmp_path / "other" / "two.clipdb", models=("two/b",)) if (tmp_path / "other").mkdir() is None else None
-        shutil.move(tmp_path / "other" / "two.clipdb", built.path)
+        (tmp_path / "other").mkdir()
+        build(tmp_path / "other" / "two.clipdb", models=("two/b",)).path.rename(built.path)
         assert client.get("/models/two/b").status_code == 200
         assert "two/b" in client.get("/models/one/a").text
 

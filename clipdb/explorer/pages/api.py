@@ -36,8 +36,8 @@ def query(request: Request) -> Response:
         limit = MOST_ROWS
     if unknown := sorted(given.keys() - {one.name for one in asked.parameters}):
         raise ClipdbError(f"{asked.command} has no parameter {unknown[0]!r}")
-    image = next((given.get(one.name) for one in asked.parameters if one.type == "image"), None)
-    with site.reading(image) as index:
+    images = [given.get(one.name) for one in asked.parameters if one.type == "image"]
+    with site.reading(*images) as index:
         answer = site.ask(index, asked.name, limit, offset, **given)
     if form != "json":
         return as_file(form, asked.command, answer.columns, answer.rows)
@@ -48,6 +48,7 @@ def query(request: Request) -> Response:
             "rows": as_json([[row[column] for column in answer.columns] for row in answer.rows]),
             "command": answer.command,
             "sql": answer.sql,
+            "notes": answer.notes,
             "next": str(request.url.include_query_params(**after)) if answer.more else None,
         }
     )

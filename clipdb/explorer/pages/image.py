@@ -32,8 +32,8 @@ def image(site: Site, index: Index, request: Request) -> Response:
     """Show an image of the index, or one that was brought."""
     model = site.model_of(index, request)
     about = described(site, index, request.path_params["image"])
-    given = asked(request, "text", "text_b", "like", "unlike")
-    shares, unexplained = _shares(site, index, model, about["image_id"], given) if "text" in given else ({}, None)
+    given = asked(request, "text", "text_b", "image_b", "like", "unlike")
+    shares, unexplained = _shares(site, index, model, about["image_id"], given)
     chosen, not_chosen = None, None
     if given.keys() & {"like", "unlike"}:
         sides = {side: given.get(side) for side in ("like", "unlike")}
@@ -93,12 +93,17 @@ def _neighbours(site: Site, index: Index, query: str, model: str, about: dict[st
 
 
 def _shares(site: Site, index: Index, model: str, image_id: str, given: Any) -> tuple[dict[str, Answer], str | None]:
-    """Ask why image and text match, summed in each way; or say why that can't be told."""
-    texts = {"text": given["text"], "text_b": given.get("text_b")}
+    """Ask why the image matches a text, or another image, summed in each way; or say why that can't be told."""
+    if "text" in given:
+        query, others = "contributions", {"text": given["text"], "text_b": given.get("text_b")}
+    elif "image_b" in given:
+        query, others = "image_contributions", {"image_b": given["image_b"]}
+    else:
+        return {}, None
     found: dict[str, Answer] = {}
     for by in ("property", "layer", "head"):
         answer, problem = tried(
-            lambda by=by: site.ask(index, "contributions", model=model, image=image_id, by=by, **texts)  # type: ignore[misc]
+            lambda by=by: site.ask(index, query, model=model, image=image_id, by=by, **others)  # type: ignore[misc]
         )
         if answer is None:
             return {}, problem

@@ -26,11 +26,9 @@ def segment(site: Site, index: Index, request: Request) -> Response:
     model = site.model_of(index, request)
     about = described(site, index, request.path_params["image"])
     given = asked(request, "text", "against", "head", "property")
-    maps = []
-    if "text" in given:
-        wanted = _wanted(given)
-        found = _segmented(site, about, model, given, list(wanted.values()))
-        maps = [one | {"title": title} for title, one in zip(wanted, found, strict=True)]
+    wanted = _wanted(given) if "text" in given else {}
+    found = _segmented(site, about, model, given, list(wanted.values())) if wanted else []
+    maps = [one | {"title": title} for title, one in zip(wanted, found, strict=True)]
     return site.render(
         request,
         "segment.html",
@@ -40,7 +38,7 @@ def segment(site: Site, index: Index, request: Request) -> Response:
         about=about,
         given=given,
         maps=maps,
-        command=_command(site, about, model, given) if maps else None,
+        commands=[_command(site, about, model, given, heads) for heads, _ in wanted.values()],
     )
 
 
@@ -76,11 +74,13 @@ def _segmented(
     return site.models.segments(model, image, given["text"], given.get("against"), chosen)
 
 
-def _command(site: Site, about: Mapping[str, Any], model: str, given: Mapping[str, str]) -> str:
+def _command(site: Site, about: Mapping[str, Any], model: str, given: Mapping[str, str], heads: Sequence[str]) -> str:
     words = ["clipdb", "segment", about["uri"] if about["brought"] else about["image_id"]]
-    for option in ("text", "against", "head", "property"):
-        if option in given:
+    for option in ("text", "against", "property"):
+        if option in given and not (option == "property" and heads):
             words += [f"--{option}", given[option]]
+    for head in heads:
+        words += ["--head", head]
     return shlex.join([*words, "--model", model, "-i", str(site.path)])
 
 
