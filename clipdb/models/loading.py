@@ -250,6 +250,8 @@ def out_of_memory(batch_size: int) -> Iterator[None]:
 def _fill(network: Any, weights: Path, arch: str) -> None:
     """Load weights into a network, strictly: open_clip alone would resize position embeddings that don't fit."""
     shapes = tensor_shapes(weights)
+    if not shapes:
+        raise ClipdbError(f"{weights} holds no tensors: give a checkpoint of {arch}")
     own = network.state_dict()
     for name, shape in shapes.items():
         if name in own and own[name].numel() != 1 and tuple(own[name].shape) != shape:

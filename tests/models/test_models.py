@@ -100,6 +100,7 @@ BAD_FILES: dict[str, tuple[str, Callable[[Path, Path], object], str]] = {
         "is not a whole safetensors file",
     ),
     "empty safetensors": ("x.safetensors", lambda weights, path: path.write_bytes(b""), "not a whole safetensors file"),
+    "safetensors of none": ("x.safetensors", lambda weights, path: save_file({}, path), "holds no tensors"),
     "a pickle named safetensors": ("x.safetensors", pickled_code, "is not a whole safetensors file"),
     "nothing": ("x.safetensors", lambda weights, path: None, "no checkpoint at"),
 }

@@ -157,7 +157,7 @@ def outcome(process: Process) -> tuple[str, float]:
     code, log = process.wait(), process.log.read_text(errors="replace")
     errors = sum(line.startswith("Error: ") for line in log.splitlines())
     if "Traceback" in log or code not in (0, 1) or errors != code:
-        return f"ends with {code} and {errors} errors:\n{log}", most
+        return f"ends with {code} and {errors} errors: {log.splitlines()[-1:]}", most
     return REFUSED if code else TAKEN, most
 
 
