@@ -30,8 +30,13 @@ INSTEAD = {
     "L11.H3,L10.H8": "L3.H0,L2.H1",
     "hf://datasets/ada/heads": "heads/",
 }
-# The packaged model knows only the words of its own world, and an image's id depends on its bytes.
-INSTEAD_OF_LINES = {"clipdb span": "clipdb span --pool scenes", "clipdb demo": "clipdb demo --scenes 100"}
+# The packaged model knows only the words of its own world, an image's id depends on its bytes, and a server runs until
+# it is stopped.
+INSTEAD_OF_LINES = {
+    "clipdb span": "clipdb span --pool scenes",
+    "clipdb demo": "clipdb demo --scenes 100",
+    "clipdb serve --open": "clipdb serve --help",
+}
 AN_ID = "3f2a90"
 TYPED = {"clipdb shell": "heads --limit 1\nquit\n", "clipdb review --reviewer ada --sample 20": "a\nq\n"}
 
