@@ -19,11 +19,11 @@ with pairs as (
     from match_heads($a, $b, null, $images) as pairs
 )
 select
-    pairs.head, rank, other, pairs.cka, pairs.explained, rank_back = 1 and rank = 1 as mutual, own.property,
+    pairs.head, pairs.rank, other, pairs.cka, pairs.explained, rank_back = 1 and pairs.rank = 1 as mutual, own.property,
     others.property as other_property, pairs.overlap, images, a, b
 from pairs
 join heads as one on one.model_id = a and one.name = pairs.head
 left join head_properties as own on own.model_id = a and own.name = pairs.head
 left join head_properties as others on others.model_id = b and others.name = other
-where rank <= $k and ($head is null or pairs.head = $head)
-order by one.layer, one.head, rank
+where pairs.rank <= $k and ($head is null or pairs.head = $head)
+order by one.layer, one.head, pairs.rank
