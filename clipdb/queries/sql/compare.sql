@@ -47,13 +47,15 @@ with pairs as (
     from compare_heads($a, $b, $by, $images)
 ),
 shares as (
-    select model_id, name, layer, heads.head, total_variance / sum(total_variance) over (partition by model_id) as share
+    select
+        model_id, name, layer, heads.head,
+        total_variance / sum(total_variance) over (partition by model_id, layer < 0) as share -- heads of a pooling apart
     from heads
 ),
 firsts as (
-    select model_id, concat('L', layer, '.H', spans.head) as name, pool, text_id
-    from spans
-    where rank <= $top and ($pool is null or pool = $pool)
+    select model_id, name, pool, text_id
+    from spans join (select model_id, layer, head, name from heads) using (model_id, layer, head)
+    where spans.rank <= $top and ($pool is null or pool = $pool)
 ),
 common as (
     select pairs.head, other, count(theirs.text_id) as spans_common

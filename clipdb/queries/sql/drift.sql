@@ -12,7 +12,9 @@
 -- needs: heads
 
 with shares as (
-    select model_id, name, layer, heads.head, total_variance / sum(total_variance) over (partition by model_id) as share
+    select
+        model_id, name, layer, heads.head,
+        total_variance / sum(total_variance) over (partition by model_id, layer < 0) as share -- heads of a pooling apart
     from heads
 )
 select
