@@ -18,7 +18,7 @@ import clipdb
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("ask", "segment", "pools", "compare")))
+PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("ask", "segment", "pools", "compare", "explorer")))
 # Each has a test_docs_*.py of its own, but the demo's page, whose test is with the demo's.
 ELSEWHERE = {"artefacts.md", "demo.md", "extending.md", "labels.md", "own-data.md", "sql.md", "tutorial.md"}
 GENERATED = {"cli.md", "python.md", "queries.md", "schema.md"}
@@ -36,6 +36,7 @@ INSTEAD_OF_LINES = {
     "clipdb span": "clipdb span --pool scenes",
     "clipdb demo": "clipdb demo --scenes 100",
     "clipdb serve --open": "clipdb serve --help",
+    "clipdb serve -i clipdb-demo/demo.clipdb --open": "clipdb serve --help",
 }
 AN_ID = "3f2a90"
 TYPED = {"clipdb shell": "heads --limit 1\nquit\n", "clipdb review --reviewer ada --sample 20": "a\nq\n"}
