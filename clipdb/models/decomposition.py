@@ -10,7 +10,7 @@ import torch
 from clipdb.models.head_space import layer_bases, require_finite
 from clipdb.models.tower import Captured
 from clipdb.models.towers import Adapter
-from clipdb.schema.bases import in_head_space, is_identity
+from clipdb.schema.basis_matrix import in_head_space, is_identity
 from clipdb.schema.names import POOL, Head
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from clipdb.errors import ClipdbError
-from clipdb.schema.bases import identity
+from clipdb.schema.basis_matrix import identity
 from clipdb.schema.names import head_name
 
 # Directions weaker than this, against the head's strongest, are rounding of the weights: they hold no signal.

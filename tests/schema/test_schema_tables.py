@@ -101,3 +101,9 @@ def test_times_are_rendered_in_utc(index: Path) -> None:
         row = connection.execute("select cast(timestamptz '2026-01-01 01:00:00+02' as varchar)").fetchone()
         assert row == ("2025-12-31 23:00:00+00",)
         assert connection.cursor().execute("select current_setting('TimeZone')").fetchone() == ("UTC",)
+
+
+def test_no_module_hides_a_table() -> None:
+    """An imported module would become an attribute of the package, in place of the table of its name."""
+    modules = {file.stem for file in Path(clipdb.schema.__file__).parent.glob("*.py")}
+    assert not modules & set(clipdb.schema.__all__)

@@ -14,7 +14,7 @@ from clipdb.ingest.store.moments import Moments, head_moments
 from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer, disk_errors
-from clipdb.schema.bases import in_head_space
+from clipdb.schema.basis_matrix import in_head_space
 from clipdb.schema.names import Head, head_column
 from clipdb.schema.vectors import head_columns
 

@@ -18,7 +18,7 @@ from clipdb.artefact.merge.sameness import apart, valid
 from clipdb.artefact.merge.staged_table import StagedTable, text_heads
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.writer import Writer
-from clipdb.schema.bases import stored_basis
+from clipdb.schema.basis_matrix import stored_basis
 from clipdb.schema.names import Head, head_column, head_name
 from clipdb.schema.vectors import head_columns, images_path, texts_path
 

@@ -17,7 +17,7 @@ from clipdb.ingest.store.moments import ROWS_AT_ONCE
 from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.ingest.store.writer import Writer
 from clipdb.models.head_similarity import SAMPLE, Side, Similarity, compare
-from clipdb.schema.head_pairs import MODELS, standing
+from clipdb.schema.model_pairs import MODELS, standing
 from clipdb.schema.names import Head, head_column
 from clipdb.schema.vectors import head_columns
 

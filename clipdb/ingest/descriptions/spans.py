@@ -20,7 +20,7 @@ from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Writer
 from clipdb.models.loading import Model
-from clipdb.schema.bases import in_head_space
+from clipdb.schema.basis_matrix import in_head_space
 
 _SAID = ("layer", "head", "rank", "text_id", "variance_explained", "cumulative_variance")
 _STORED = f"select {', '.join(_SAID)} from spans where model_id = ? and pool = ?"

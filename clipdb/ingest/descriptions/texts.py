@@ -18,7 +18,7 @@ from clipdb.ingest.store.vector_arrays import vector_column, vector_matrix
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer
 from clipdb.pools import PoolText
-from clipdb.schema.bases import in_head_space
+from clipdb.schema.basis_matrix import in_head_space
 from clipdb.schema.names import Head, head_column, text_id
 from clipdb.schema.vectors import head_columns, texts_schema
 

@@ -10,7 +10,7 @@ import numpy as np
 from clipdb.ingest.store.moments import Moments
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Reader
-from clipdb.schema.bases import is_identity, stored_basis
+from clipdb.schema.basis_matrix import is_identity, stored_basis
 from clipdb.schema.names import Head
 
 

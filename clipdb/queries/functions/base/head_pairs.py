@@ -12,7 +12,7 @@ import numpy as np
 from clipdb.errors import ClipdbError
 from clipdb.models.head_similarity import Side, Similarity, compare
 from clipdb.queries.functions.base.context import Context
-from clipdb.schema.head_pairs import MODELS, MODELS_ALONE, Standing, standing
+from clipdb.schema.model_pairs import MODELS, MODELS_ALONE, Standing, standing
 from clipdb.schema.names import Head, head_name
 
 _BOOKS = "select count(*) from duckdb_tables() where table_name in ('head_pairs', 'batches')"
