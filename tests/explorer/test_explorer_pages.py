@@ -44,6 +44,15 @@ def rows(index: Path, sql: str) -> list[tuple[object, ...]]:
         return opened.sql(sql).fetchall()
 
 
+def rounded(value: object) -> object:
+    """Round numbers where DuckDB's threads may add them up in another order."""
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    return round(value, 9) if isinstance(value, float) else value
+
+
 @pytest.fixture(params=PAGES)
 def address(request: pytest.FixtureRequest, image_ids: list[str]) -> str:
     return str(request.param).replace("IMAGE", image_ids[0])
@@ -86,7 +95,8 @@ def test_the_commands_on_a_page_answer_what_it_shows(explorer: Client, image_ids
             assert done.exit_code == 0, done.output
             answer = explorer.get(link).json()
             assert answer["command"] == command
-            assert json.loads(done.stdout) == [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
+            shown = [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
+            assert rounded(json.loads(done.stdout)) == rounded(shown)
             ran += 1
     assert ran > 10
 

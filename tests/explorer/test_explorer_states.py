@@ -80,7 +80,7 @@ def test_an_export_is_shown_where_it_lies(ready_index: Path, tmp_path: Path) -> 
         client_of(site_of(tmp_path / "export", tmp_path)) as client,
         client_of(site_of(ready_index, tmp_path)) as index,
     ):
-        for address in ("/api/queries/heads", "/api/queries/activating?head=L3.H0", "/api/queries/scoreboard"):
+        for address in ("/api/queries/heads", "/api/queries/activating?head=L3.H0", "/api/queries/spans?text=a"):
             assert client.get(address).json()["rows"] == index.get(address).json()["rows"]
         assert client.get(f"{BASE}/heads/L3.H0").status_code == 200
 
