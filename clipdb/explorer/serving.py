@@ -73,6 +73,7 @@ def _listen(host: str, port: int) -> socket.socket:
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         taken.bind((host, port))
+        taken.listen()  # from now on requests wait, rather than fail until the server is ready
     except (OSError, OverflowError) as error:
         taken.close()
         reason = getattr(error, "strerror", None) or error

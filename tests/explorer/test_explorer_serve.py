@@ -22,14 +22,16 @@ def fetched(url: str) -> str:
 
 def test_serve_says_where_and_stops_at_ctrl_c(ready_index: Path) -> None:
     command = [sys.executable, "-m", "clipdb", "serve", "-i", str(ready_index), "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None and process.stdout is not None
-        line = process.stdout.readline() or process.stderr.readline()
-        url = next(word for word in line.split() if word.startswith("http://127.0.0.1:"))
-        assert "clipdb-tiny/random" in fetched(f"{url}models/clipdb-tiny/random")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) in (0, 130)
-        assert "Traceback" not in process.stderr.read()
+    with subprocess.Popen(command, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = next(word for word in process.stdout.readline().split() if word.startswith("http://127.0.0.1:"))
+            assert "clipdb-tiny/random" in fetched(f"{url}models/clipdb-tiny/random")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) in (0, 130)
+            assert "Traceback" not in process.stdout.read()
+        finally:
+            process.kill()
 
 
 def test_a_notebook_shows_a_frame(ready_index: Path) -> None:
