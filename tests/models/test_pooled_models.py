@@ -144,6 +144,21 @@ def test_metrics_have_a_row_for_each_partition(both: Path) -> None:
 
 
 @of_two_partitions
+def test_a_page_explains_with_the_heads_of_one(both: Path) -> None:
+    from starlette.testclient import TestClient
+
+    from clipdb.explorer.app import create_app
+    from clipdb.explorer.site import Site
+
+    image = table(both, model=NAME).ids[0]
+    with TestClient(create_app(Site(both, (), "cpu", None)), base_url="http://localhost") as explorer:
+        assert all(f"heads/{head}" in explorer.get(f"/models/{NAME}").text for head in ("P.H2", "L8.H0"))
+        for asked, kept in (("", "pool"), ("&partition=trunk", "trunk")):
+            shown = explorer.get(f"/models/{NAME}/images/{image}?image_b={image}{asked}").text
+            assert "cos = 1.000" in shown and f'<option value="{kept}" selected>' in shown
+
+
+@of_two_partitions
 def test_an_export_comes_back_as_it_was(both: Path, tmp_path: Path) -> None:
     done("export", tmp_path / "out", "-i", both)
     done("import", tmp_path / "out", "-i", tmp_path / "again.clipdb")

@@ -17,6 +17,8 @@ NEIGHBOURS = 8
 HEADS = 12
 """Bars by head; the rest is one bar."""
 
+_PARTITIONS = "select distinct partition from heads where model_id = $model order by partition"
+
 _SUREST = """
 select name, property, property_key from head_properties
 where model_id = $model
@@ -32,7 +34,10 @@ def image(site: Site, index: Index, request: Request) -> Response:
     """Show an image of the index, or one that was brought."""
     model = site.model_of(index, request)
     about = described(site, index, request.path_params["image"])
-    given = asked(request, "text", "text_b", "image_b", "like", "unlike")
+    given = asked(request, "text", "text_b", "image_b", "like", "unlike", "partition")
+    partitions = [one for (one,) in index.execute(_PARTITIONS, {"model": model}).fetchall()]
+    if len(partitions) > 1:  # each splits the cosine in its own way: one has to be chosen
+        given = {"partition": partitions[0], **given}
     shares, unexplained = _shares(site, index, model, about["image_id"], given)
     chosen, not_chosen = None, None
     if given.keys() & {"like", "unlike"}:
@@ -53,6 +58,7 @@ def image(site: Site, index: Index, request: Request) -> Response:
         here="images",
         about=about,
         given=given,
+        partitions=partitions,
         shares={by: _bars(answer.rows, site, index) for by, answer in shares.items()},
         total=sum(row["share"] for row in shares["property"].rows) if shares else None,
         unexplained=unexplained,
@@ -100,6 +106,7 @@ def _shares(site: Site, index: Index, model: str, image_id: str, given: Any) -> 
         query, others = "image_contributions", {"image_b": given["image_b"]}
     else:
         return {}, None
+    others["partition"] = given.get("partition")
     found: dict[str, Answer] = {}
     for by in ("property", "layer", "head"):
         answer, problem = tried(
