@@ -130,7 +130,8 @@ def of_names(six: Path, tmp_path: Path) -> Path:
         ("mean", [1.0], "has a mean of another shape"),
         ("model_id", "../x\x1b[2J", "is of no model"),
         ("model_id", "ViT-A__x/web", "is of no model"),
-        ("layer", -1, "is a head that its model has not"),
+        ("layer", -1, "has another name"),
+        ("layer", -2, "is a head that its model has not"),
     ],
 )
 def test_a_head_that_was_named_has_a_name_alone(column: str, value: object, said: str, of_names: Path) -> None:
@@ -150,7 +151,7 @@ def test_vectors_need_their_model(artefact: Path, refusal: Callable[[], str]) ->
     assert "layer 1, head 0 is of a model that doesn't exist" in refusal()
 
     def bare(rows: pa.Table) -> pa.Table:
-        for column in ("basis", "mean", "total_variance", "effective_rank"):
+        for column in ("basis", "size", "mean", "total_variance", "effective_rank"):
             field = rows.schema.field(column)
             rows = rows.set_column(rows.schema.get_field_index(column), field, pa.nulls(len(rows), field.type))
         return rows

@@ -58,7 +58,7 @@ _RULES: dict[str, dict[str, str]] = {
             where m.model_id = t.model_id and {STRAY.format(head="t")})""",
         "has another name": f"name = {HEAD_NAME} and partition = {PARTITION}",
         "is of a model that doesn't exist": "t.model_id in (select model_id from their_models) "
-        "or (size is null and coalesce(total_variance, effective_rank) is null)",
+        "or (basis is null and coalesce(size, total_variance, effective_rank) is null)",
         "has a basis of another shape, or not of finite numbers": "if(size is null, basis is null, "
         + _numbers("basis", "len(basis)")
         + " and (select size between 1 and embed_dim and size * embed_dim <= 100000000 "
