@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,15 @@ from clipdb.explorer.site import Site
 
 
 @pytest.fixture(scope="session")
-def explorer(ready_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """The explorer of `ready_index`."""
-    site = Site(ready_index, thumbnails=tmp_path_factory.mktemp("thumbnails") / "thumbnails.db")
+def shown_index(ready_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of `ready_index` that explorers may keep open: tests open the other with DuckDB alone."""
+    return Path(shutil.copytree(ready_index, tmp_path_factory.mktemp("shown") / "ready.clipdb", symlinks=True))
+
+
+@pytest.fixture(scope="session")
+def explorer(shown_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """The explorer of `shown_index`."""
+    site = Site(shown_index, thumbnails=tmp_path_factory.mktemp("thumbnails") / "thumbnails.db")
     with client_of(site) as client:
         yield client
 

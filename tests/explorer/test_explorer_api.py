@@ -19,8 +19,8 @@ from clipdb.explorer.site import Site
 from clipdb.queries.named.sql_files import query_names
 
 
-def test_json_csv_and_parquet_have_the_same_rows(explorer: Client, ready_index: Path) -> None:
-    with clipdb.open(ready_index) as index:
+def test_json_csv_and_parquet_have_the_same_rows(explorer: Client, shown_index: Path) -> None:
+    with clipdb.open(shown_index) as index:
         truth = index.query.spans(text="colour").fetchall()
     answer = explorer.get("/api/queries/spans?text=colour").json()
     assert [tuple(row) for row in answer["rows"]] == truth and len(truth) >= 5
@@ -100,9 +100,9 @@ def test_every_query_has_a_page_and_answers(explorer: Client, image_ids: list[st
     assert answered > 25
 
 
-def test_a_folder_of_queries_gets_pages(ready_index: Path, tmp_path: Path) -> None:
+def test_a_folder_of_queries_gets_pages(shown_index: Path, tmp_path: Path) -> None:
     (tmp_path / "loud.sql").write_text("-- Loud heads\n--\n-- $least number = 0.5: At least.\n\nselect $least as least")
-    with client_of(Site(ready_index, [tmp_path], thumbnails=tmp_path / "t.db")) as client:
+    with client_of(Site(shown_index, [tmp_path], thumbnails=tmp_path / "t.db")) as client:
         assert "Loud heads" in client.get("/queries").text and "Loud heads" in client.get("/queries/loud").text
         assert client.get("/api/queries/loud?least=0.25").json()["rows"] == [[0.25]]
 

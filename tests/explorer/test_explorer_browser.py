@@ -27,11 +27,11 @@ PATIENCE = 90_000.0
 
 
 @pytest.fixture(scope="module")
-def url(ready_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an explorer of `ready_index`."""
+def url(shown_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an explorer of `shown_index`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        with clipdb.serve(ready_index, port=0, device="cpu", block=False) as explorer:  # type: ignore[union-attr]
+        with clipdb.serve(shown_index, port=0, device="cpu", block=False) as explorer:  # type: ignore[union-attr]
             yield explorer.url.rstrip("/")
 
 

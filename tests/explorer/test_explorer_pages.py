@@ -107,19 +107,19 @@ def test_the_sql_on_a_page_answers_the_same_in_the_console(explorer: Client) -> 
     assert answer["rows"] and console["columns"] == answer["columns"] and console["rows"] == answer["rows"]
 
 
-def test_the_grid_shows_every_head_with_its_name(explorer: Client, ready_index: Path) -> None:
+def test_the_grid_shows_every_head_with_its_name(explorer: Client, shown_index: Path) -> None:
     parts = Parts(explorer.get(BASE).text)
     cells = [attrs for tag, attrs in parts.elements if tag == "a" and (attrs.get("class") or "").startswith("cell")]
     assert len(cells) == 24
-    named = rows(ready_index, "select name, property from head_properties order by layer desc, head")
+    named = rows(shown_index, "select name, property from head_properties order by layer desc, head")
     assert [(one["href"] or "").rpartition("/")[2] for one in cells if one["data-property"]] == [n for n, _ in named]
     assert [one["data-property"] for one in cells if one["data-property"]] == [name for _, name in named]
     hues = {one["data-property"]: one["class"] for one in cells}
     assert len(set(hues.values())) == len(hues)
 
 
-def test_words_light_the_heads_that_vary_along_them(explorer: Client, ready_index: Path) -> None:
-    text = rows(ready_index, "select text from head_spans where rank = 1 and layer = 3 and head = 0")[0][0]
+def test_words_light_the_heads_that_vary_along_them(explorer: Client, shown_index: Path) -> None:
+    text = rows(shown_index, "select text from head_spans where rank = 1 and layer = 3 and head = 0")[0][0]
     page = explorer.get(BASE, params={"text": text}).text
     answer = explorer.get("/api/queries/text-heads", params={"text": text}).json()
     best = answer["rows"][0][answer["columns"].index("head")]
@@ -139,14 +139,14 @@ def test_shares_add_up_to_the_cosine(explorer: Client, image_ids: list[str], oth
         assert abs(sum(shares) - total) < 0.0006 * len(shares)
 
 
-def test_the_gallery_goes_on_where_a_page_ended(explorer: Client, ready_index: Path) -> None:
+def test_the_gallery_goes_on_where_a_page_ended(explorer: Client, shown_index: Path) -> None:
     found, address = [], f"{BASE}/images"
     while address:
         page = explorer.get(address).text
         found += re.findall(r'src="/images/([0-9a-f]{64})/thumb"', page)
         following = re.search(r'rel="next" class="button" href="([^"]+)"', page)
         address = f"{BASE}/images{following[1]}" if following else ""
-    assert found == [row[0] for row in rows(ready_index, "select image_id from images order by image_id")]
+    assert found == [row[0] for row in rows(shown_index, "select image_id from images order by image_id")]
 
 
 def test_images_are_found_by_their_name(explorer: Client) -> None:

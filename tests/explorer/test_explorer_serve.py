@@ -20,8 +20,8 @@ def fetched(url: str) -> str:
         return str(answer.read().decode())
 
 
-def test_serve_says_where_and_stops_at_ctrl_c(ready_index: Path) -> None:
-    command = [sys.executable, "-m", "clipdb", "serve", "-i", str(ready_index), "--port", "0"]
+def test_serve_says_where_and_stops_at_ctrl_c(shown_index: Path) -> None:
+    command = [sys.executable, "-m", "clipdb", "serve", "-i", str(shown_index), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -34,20 +34,20 @@ def test_serve_says_where_and_stops_at_ctrl_c(ready_index: Path) -> None:
             process.kill()
 
 
-def test_a_notebook_shows_a_frame(ready_index: Path) -> None:
-    with clipdb.serve(ready_index, port=0, block=False) as explorer:  # type: ignore[union-attr]
+def test_a_notebook_shows_a_frame(shown_index: Path) -> None:
+    with clipdb.serve(shown_index, port=0, block=False) as explorer:  # type: ignore[union-attr]
         assert "clipdb" in fetched(explorer.url) and f'<iframe src="{explorer.url}"' in explorer._repr_html_()
         url = explorer.url
     with pytest.raises(OSError):
         fetched(url)
 
 
-def test_what_cannot_be_served_is_said_in_one_line(ready_index: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_served_is_said_in_one_line(shown_index: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert "choose another with --port" in refused("serve", "-i", ready_index, "--port", port)
+        assert "choose another with --port" in refused("serve", "-i", shown_index, "--port", port)
     assert "nowhere.clipdb" in refused("serve", "-i", tmp_path / "nowhere.clipdb", "--port", 0)
-    assert "can't listen" in refused("serve", "-i", ready_index, "--port", 0, "--host", "192.0.2.1")
+    assert "can't listen" in refused("serve", "-i", shown_index, "--port", 0, "--host", "192.0.2.1")
     assert not list(tmp_path.iterdir())

@@ -74,11 +74,11 @@ def test_a_picture_whose_file_is_gone(two: Built, tmp_path: Path) -> None:
         assert client.get(f"/models/one/a/images/{two.ids[0]}").status_code == 200
 
 
-def test_an_export_is_shown_where_it_lies(ready_index: Path, tmp_path: Path) -> None:
-    done("export", "artefact", tmp_path / "export", "-i", ready_index, "--what", "all")
+def test_an_export_is_shown_where_it_lies(shown_index: Path, tmp_path: Path) -> None:
+    done("export", "artefact", tmp_path / "export", "-i", shown_index, "--what", "all")
     with (
         client_of(site_of(tmp_path / "export", tmp_path)) as client,
-        client_of(site_of(ready_index, tmp_path)) as index,
+        client_of(site_of(shown_index, tmp_path)) as index,
     ):
         for address in ("/api/queries/heads", "/api/queries/activating?head=L3.H0", "/api/queries/spans?text=a"):
             assert client.get(address).json()["rows"] == index.get(address).json()["rows"]
@@ -110,8 +110,8 @@ def test_an_index_that_vanishes_and_comes_back(tmp_path: Path) -> None:
         assert "two/b" in client.get("/models/one/a").text
 
 
-def test_many_read_at_once(ready_index: Path) -> None:
-    readers = Readers(lambda: clipdb.open(ready_index, files=False, models=False), at_once=3)
+def test_many_read_at_once(shown_index: Path) -> None:
+    readers = Readers(lambda: clipdb.open(shown_index, files=False, models=False), at_once=3)
     failures: list[BaseException] = []
     answers: list[list[tuple[object, ...]]] = []
 
@@ -132,8 +132,8 @@ def test_many_read_at_once(ready_index: Path) -> None:
     assert not failures and len(answers) == 32 and len({str(one) for one in answers}) == 4
 
 
-def test_thumbnails_are_kept_by_content(ready_index: Path, tmp_path: Path) -> None:
-    with clipdb.open(ready_index) as index:
+def test_thumbnails_are_kept_by_content(shown_index: Path, tmp_path: Path) -> None:
+    with clipdb.open(shown_index) as index:
         image_id = index.sql("select image_id from images order by 1").fetchall()[0][0]
         first = Thumbnails(tmp_path / "t.db")
         made = first.get(index, image_id)
@@ -146,10 +146,10 @@ def test_thumbnails_are_kept_by_content(ready_index: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("file", ["/dev/null/t.db", ""])
-def test_thumbnails_need_no_cache(file: str, ready_index: Path, tmp_path: Path) -> None:
+def test_thumbnails_need_no_cache(file: str, shown_index: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.db").write_bytes(b"this is no database" * 100)
     kept = Thumbnails(Path(file) if file else tmp_path / "broken.db")
-    with clipdb.open(ready_index) as index:
+    with clipdb.open(shown_index) as index:
         image_id = index.sql("select image_id from images").fetchall()[0][0]
         assert kept.get(index, image_id) is not None
     kept.close()

@@ -33,12 +33,12 @@ def page(explorer: Client, new_picture: Path) -> str:
 
 
 def test_a_picture_gets_the_neighbours_that_the_command_line_finds(
-    explorer: Client, page: str, new_picture: Path, ready_index: Path
+    explorer: Client, page: str, new_picture: Path, shown_index: Path
 ) -> None:
     assert page == f"{BASE}/images/{hashlib.sha256(new_picture.read_bytes()).hexdigest()}"
     shown = explorer.settled(page)
     assert shown.status_code == 200 and "mine.png" in Parts(shown.text).text
-    with clipdb.open(ready_index, device="cpu") as index:
+    with clipdb.open(shown_index, device="cpu") as index:
         truth = index.query.embedding_neighbours(image=str(new_picture), k=8).fetchall()
     strip = re.search(r"whole embedding.*?</tr>", shown.text, flags=re.DOTALL)
     assert strip and re.findall(r'src="/images/([0-9a-f]{64})', strip[0]) == [row[2] for row in truth]
@@ -65,10 +65,10 @@ def test_the_five_analyses(explorer: Client, page: str) -> None:
 
 
 def test_a_segmentation_is_the_one_of_the_command_line(
-    explorer: Client, page: str, new_picture: Path, ready_index: Path
+    explorer: Client, page: str, new_picture: Path, shown_index: Path
 ) -> None:
     shown = Parts(explorer.settled(f"{page}/segment?text=a+red+star&head=L3.H0").text).text
-    with clipdb.open(ready_index, device="cpu") as index:
+    with clipdb.open(shown_index, device="cpu") as index:
         truth = clipdb.segment(index, new_picture, "a red star", heads=["L3.H0"])
     assert f"share {truth.total:+.4f}".replace("-", "\N{MINUS SIGN}") in shown
 
@@ -100,8 +100,8 @@ def test_only_so_many_pictures_are_kept() -> None:
     assert not any(path.exists() for path in paths)
 
 
-def test_the_process_stops_when_nobody_asks(ready_index: Path) -> None:
-    models = Models({"path": str(ready_index), "device": "cpu", "checkpoint": None}, idle_seconds=0.5)
+def test_the_process_stops_when_nobody_asks(shown_index: Path) -> None:
+    models = Models({"path": str(shown_index), "device": "cpu", "checkpoint": None}, idle_seconds=0.5)
     end = time.monotonic() + 60
     while True:
         try:
@@ -121,8 +121,8 @@ def test_the_process_stops_when_nobody_asks(ready_index: Path) -> None:
     assert started is None or started.wait(10) is not None
 
 
-def test_a_process_that_dies_is_said_and_started_again(ready_index: Path) -> None:
-    site = Site(ready_index, device="cpu", thumbnails=Path(os.devnull) / "none")
+def test_a_process_that_dies_is_said_and_started_again(shown_index: Path) -> None:
+    site = Site(shown_index, device="cpu", thumbnails=Path(os.devnull) / "none")
     with client_of(site) as client:
         address = f"/api/queries/text-heads?text=words+of+{time.monotonic_ns()}"
         assert client.settled(address).status_code == 200
@@ -133,12 +133,12 @@ def test_a_process_that_dies_is_said_and_started_again(ready_index: Path) -> Non
         assert client.settled(f"{address}+again").status_code == 200
 
 
-def test_the_server_never_imports_torch(ready_index: Path, tmp_path: Path) -> None:
+def test_the_server_never_imports_torch(shown_index: Path, tmp_path: Path) -> None:
     code = (
         "import sys, pathlib\n"
         "from page_parts import client_of\n"
         "from clipdb.explorer.site import Site\n"
-        f"site = Site({str(ready_index)!r}, device='cpu', thumbnails=pathlib.Path({str(tmp_path)!r}, 't.db'))\n"
+        f"site = Site({str(shown_index)!r}, device='cpu', thumbnails=pathlib.Path({str(tmp_path)!r}, 't.db'))\n"
         "with client_of(site) as client:\n"
         f"    assert client.settled('{BASE}?text=words+that+are+new').status_code == 200\n"
         f"    assert client.settled('{BASE}/heads/L1.H0').status_code == 200\n"
