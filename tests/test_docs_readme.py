@@ -88,6 +88,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     with pytest.MonkeyPatch.context() as patch, serving(answer) as server:
         patch.chdir(tmp_path_factory.mktemp("pages"))
         patch.delenv("CLIPDB_INDEX", raising=False)
+        patch.setattr("clipdb.api.opening._kept", None)  # the shell keeps models, which no later test expects
         prepare()
         for page in PAGES:
             for index in INDEX.findall(page.read_text(encoding="utf-8")):

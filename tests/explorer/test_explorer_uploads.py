@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -126,8 +127,11 @@ def test_a_process_that_dies_is_said_and_started_again(shown_index: Path) -> Non
     with client_of(site) as client:
         address = f"/api/queries/text-heads?text=words+of+{time.monotonic_ns()}"
         assert client.settled(address).status_code == 200
-        assert site.models.pid is not None
-        os.kill(site.models.pid, 9)
+        process = site.models.pid
+        assert process is not None
+        os.kill(process, signal.SIGSTOP)
+        assert client.get(f"{address}+again").status_code == 503
+        os.kill(process, signal.SIGKILL)
         answer = client.settled(f"{address}+again")
         assert answer.status_code == 422 and "ended" in answer.json()["detail"]
         assert client.settled(f"{address}+again").status_code == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ class HashedFile:
         self.bytes += len(data)
         return self._file.write(data)
 
+    def give_up(self) -> None:
+        """Close it, whether what is left can be written or not; else an error that is kept would keep it open."""
+        with suppress(OSError):
+            self._file.close()
+
     def finished(self) -> File:
         """Have it written to disk and close it; say what it is."""
         with self._file:
@@ -76,10 +82,14 @@ def write_parquet(file: HashedFile, schema: pa.Schema, groups: Iterable[pa.Table
     HashedFile
         The same.
     """
-    with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, **options) as writer:
-        for group in groups:
-            writer.write_table(group, row_group_size=len(group))
-            file.rows += len(group)
+    try:
+        with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False, **options) as writer:
+            for group in groups:
+                writer.write_table(group, row_group_size=len(group))
+                file.rows += len(group)
+    except BaseException:
+        file.give_up()
+        raise
     return file
 
 
