@@ -8,7 +8,7 @@ from clipdb.errors import ClipdbError
 from clipdb.models.head_similarity import Similarity
 from clipdb.queries.functions.base.assignment import assign
 from clipdb.queries.functions.base.context import Context
-from clipdb.queries.functions.base.head_pairs import Pairs, check_images, head_pairs, pair_rows
+from clipdb.queries.functions.base.head_pairs import PAIR_COLUMNS, Pairs, check_images, head_pairs, pair_rows
 from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.queries.functions.base.two_models import require_shared, two_models
 from clipdb.schema.names import head_name
@@ -17,19 +17,7 @@ ALIGNMENTS = ("auto", "position", "assignment")
 _SHAPE = "select layers, heads, head_dim, width from models where model_id in (?, ?)"
 
 
-@table_function(
-    a="VARCHAR",
-    b="VARCHAR",
-    head="VARCHAR",
-    other="VARCHAR",
-    overlap="DOUBLE",
-    cka="DOUBLE",
-    explained="DOUBLE",
-    explained_other="DOUBLE",
-    distance="DOUBLE",
-    images="BIGINT",
-    aligned="VARCHAR",
-)
+@table_function(**PAIR_COLUMNS, aligned="VARCHAR")
 def compare_heads(context: Context, a: str | None, b: str | None, by: str = "auto", images: int = 10000) -> Rows:
     """Compare two models head by head.
 

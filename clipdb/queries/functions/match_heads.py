@@ -6,24 +6,13 @@ from collections.abc import Sequence
 
 from clipdb.models.head_similarity import Similarity
 from clipdb.queries.functions.base.context import Context
-from clipdb.queries.functions.base.head_pairs import check_images, head_pairs, pair_rows
+from clipdb.queries.functions.base.head_pairs import PAIR_COLUMNS, check_images, head_pairs, pair_rows
 from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.queries.functions.base.two_models import require_shared, two_models
 from clipdb.schema.names import head_name, parse_head
 
 
-@table_function(
-    a="VARCHAR",
-    b="VARCHAR",
-    head="VARCHAR",
-    other="VARCHAR",
-    overlap="DOUBLE",
-    cka="DOUBLE",
-    explained="DOUBLE",
-    explained_other="DOUBLE",
-    distance="DOUBLE",
-    images="BIGINT",
-)
+@table_function(**PAIR_COLUMNS)
 def match_heads(
     context: Context, a: str | None, b: str | None, head: Sequence[str | None] = (None,), images: int = 10000
 ) -> list[Rows]:

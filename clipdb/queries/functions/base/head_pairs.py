@@ -22,6 +22,21 @@ where model_id = ? and other_model = ? and sample = ? and vectors = ?
 """
 
 
+PAIR_COLUMNS = {
+    "a": "VARCHAR",
+    "b": "VARCHAR",
+    "head": "VARCHAR",
+    "other": "VARCHAR",
+    "overlap": "DOUBLE",
+    "cka": "DOUBLE",
+    "explained": "DOUBLE",
+    "explained_other": "DOUBLE",
+    "distance": "DOUBLE",
+    "images": "BIGINT",
+}
+"""Of functions that give pairs of heads of two models: the models, then what `pair_rows` gives."""
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Heads of one model, each with every head of another or of the same: ``found`` ``[heads, others]``."""
