@@ -76,9 +76,14 @@ def test_from_words_to_a_head_to_an_image(page) -> None:  # type: ignore[no-unty
     page.get_by_label("Why does it match").fill("the colour green")
     page.get_by_role("button", name="Explain").click()
     page.get_by_text("cos = ").wait_for()
+    assert (
+        "text=the+colour+green" in page.url
+        and page.get_by_label("Why does it match").input_value() == "the colour green"
+    )
     page.go_back()
     page.go_back()
     page.wait_for_url("**?span=2")
+    assert page.locator(".spans a").count() > 1
 
 
 def test_the_grid_by_keys(page) -> None:  # type: ignore[no-untyped-def]
