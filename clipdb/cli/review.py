@@ -14,7 +14,6 @@ from clipdb._util.text import counted
 from clipdb.cli.options.common import index_option
 from clipdb.cli.show.messages import say
 from clipdb.errors import ClipdbError
-from clipdb.schema.names import MOST_PROPERTY, is_name
 
 if TYPE_CHECKING:
     from clipdb.queries.reviews.cards import Card
@@ -171,10 +170,12 @@ def _own_name(given: str) -> str:
 
 
 def _name(given: str) -> str:
-    name = given.strip()
-    if not name.strip(" .,;:!?") or not is_name(name, MOST_PROPERTY):
-        raise click.BadParameter("write a word or two")
-    return name
+    from clipdb.ingest.names.people.decisions import property_name
+
+    try:
+        return property_name(given)
+    except ClipdbError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _ask_rating() -> float | None:

@@ -9,6 +9,7 @@ import click
 from clipdb.cli.options.common import readable_option
 from clipdb.cli.options.model_options import device_option, weights_option
 from clipdb.cli.show.messages import say
+from clipdb.explorer.access import FEATURES
 from clipdb.explorer.serving import PORT, open_in_browser, serve
 
 
@@ -27,6 +28,19 @@ from clipdb.explorer.serving import PORT, open_in_browser, serve
     "--allow-host", "allow_hosts", multiple=True, metavar="NAME", help="A name under which browsers may reach it, too."
 )
 @click.option(
+    "--public",
+    is_flag=True,
+    help="For an explorer that anybody may visit: no SQL, no pictures of their own, no decisions, and the folders of "
+    "files are hidden.",
+)
+@click.option(
+    "--allow",
+    type=click.Choice(list(FEATURES)),
+    multiple=True,
+    help="With --public: what visitors may do all the same; more than one may be given.",
+)
+@click.option("--reviewer", metavar="NAME", help="Let NAME decide on names, at /review.")
+@click.option(
     "--queries",
     type=click.Path(path_type=Path),
     multiple=True,
@@ -42,6 +56,9 @@ def command(
     port: int,
     host: str,
     allow_hosts: tuple[str, ...],
+    public: bool,
+    allow: tuple[str, ...],
+    reviewer: str | None,
     queries: tuple[Path, ...],
     opening: bool,
     device: str,
@@ -50,8 +67,8 @@ def command(
     """Open the explorer: an index, or an export of one, as pages in a browser.
 
     Find the head for any words, see what it varies with, follow an image through heads, understand a score, segment,
-    and ask in SQL. Every page shows the command and the SQL that give the same. It writes nothing, and runs until
-    Ctrl-C.
+    and ask in SQL. Every page shows the command and the SQL that give the same. It writes nothing but the decisions
+    of --reviewer, and runs until Ctrl-C.
     """
 
     def ready(url: str) -> None:
@@ -64,6 +81,9 @@ def command(
         host=host,
         port=port,
         allow_hosts=allow_hosts,
+        public=public,
+        allow=allow,
+        reviewer=reviewer,
         queries=queries,
         device=device,
         checkpoint=checkpoint,

@@ -41,6 +41,8 @@ class Answer:
         What the query has to say of its rows.
     files
         Names of files by the ids that stand for them here: the command line takes the files.
+    console
+        Whether there is a console to go on in.
     """
 
     query: NamedQuery
@@ -52,6 +54,7 @@ class Answer:
     place: str
     notes: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    console: bool = True
 
     @property
     def command(self) -> str:
@@ -70,8 +73,8 @@ class Answer:
 
     @property
     def for_console(self) -> bool:
-        """Whether the sandbox runs its SQL: it refuses views that read whatever relation they are given a name of."""
-        return "names_in :=" not in self.query.sql
+        """Whether the console runs its SQL: it refuses views that read whatever relation they are given a name of."""
+        return self.console and "names_in :=" not in self.query.sql
 
     @property
     def parameters(self) -> str:

@@ -24,7 +24,7 @@ _PROBLEM = {
 }
 
 
-def described(folders: Sequence[Path], server: str) -> dict[str, Any]:
+def described(folders: Sequence[Path], server: str, sql: bool = True) -> dict[str, Any]:
     """Describe the API.
 
     Parameters
@@ -33,13 +33,16 @@ def described(folders: Sequence[Path], server: str) -> dict[str, Any]:
         Folders of named queries of the user's own.
     server
         The address under which it is reached.
+    sql
+        Whether it answers SQL.
     """
     found = [find_query(name, folders) for name in query_names(folders)]
     paths = {f"/api/queries/{query.command}": {"get": _operation(query)} for query in found}
-    statement = {"name": "sql", "in": "query", "required": True, "schema": _TEXT, "description": "One SELECT."}
-    paths["/api/sql"] = {
-        "get": {"operationId": "sql", "summary": "SQL", "parameters": [statement], "responses": _responses("Rows")}
-    }
+    if sql:
+        statement = {"name": "sql", "in": "query", "required": True, "schema": _TEXT, "description": "One SELECT."}
+        paths["/api/sql"] = {
+            "get": {"operationId": "sql", "summary": "SQL", "parameters": [statement], "responses": _responses("Rows")}
+        }
     return {
         "openapi": "3.1.0",
         "info": {"title": "clipdb", "version": __version__, "description": "An index of attention heads, read only."},
@@ -82,7 +85,7 @@ def _paging(one: tuple[str, int]) -> dict[str, Any]:
 
 def _responses(schema: str) -> dict[str, Any]:
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-    failures = {str(status): _PROBLEM for status in (404, 422, 429, 501, 503)}
+    failures = {str(status): _PROBLEM for status in (403, 404, 422, 429, 501, 503)}
     return {"200": {"description": "The rows", "content": content}, **failures}
 
 

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from clipdb.errors import ClipdbError
+from clipdb.explorer.decisions import NotWritten
 from clipdb.explorer.models import ModelBusy
 from clipdb.explorer.site import Site
 
@@ -29,12 +30,12 @@ def respond(request: Request, status: int, detail: str, error: ClipdbError | Non
     detail
         What is wrong and what to do about it, in one line.
     error
-        The error behind it. A page whose model is at work asks again by itself.
+        The error behind it. A page that waits for a model or a writer asks again by itself.
     """
-    if request.url.path.startswith("/api/"):
-        return problem(status, detail, error)
     site: Site = request.app.state.site
-    if isinstance(error, ModelBusy) and request.method == "GET":
+    if request.url.path.startswith("/api/"):
+        return problem(status, site.shown(detail), error)
+    if isinstance(error, ModelBusy | NotWritten) and request.method == "GET":
         page = _page(site, request, "busy.html", 202, detail)  # no error: the page is being made
         page.headers["Refresh"] = _ASK_AGAIN_SECONDS
         return page

@@ -89,6 +89,9 @@ def serve(
     host: str = "127.0.0.1",
     port: int = PORT,
     allow_hosts: Sequence[str] = (),
+    public: bool = False,
+    allow: Sequence[str] = (),
+    reviewer: str | None = None,
     queries: Sequence[str | Path] = (),
     device: str = "auto",
     checkpoint: str | Path | None = None,
@@ -105,6 +108,13 @@ def serve(
         Where to listen; port 0 takes a free one. Whoever reaches it may read all of the index and run its models.
     allow_hosts
         Names, besides ``host`` and those of the loopback, under which browsers may reach it.
+    public
+        Whether anybody may come: SQL, pictures of visitors' own and decisions are refused then, and the folders of
+        files hidden.
+    allow
+        What visitors of a public explorer may do all the same: ``sql``, ``uploads``, ``review``.
+    reviewer
+        Who decides on names of heads, on the page ``/review``; nobody does without one.
     queries
         Folders of named queries of your own; each gets a page.
     device, checkpoint
@@ -117,7 +127,7 @@ def serve(
     Raises
     ------
     ClipdbError
-        If there is no index, it can't be opened, or the port is taken.
+        If there is no index, it can't be opened, nobody could review it, or the port is taken.
     MissingExtra
         If the packages of the extra ``ui`` are not installed.
 
@@ -131,12 +141,14 @@ def serve(
         require(module, "ui")
     import uvicorn
 
+    from clipdb.explorer.access import Access
     from clipdb.explorer.app import create_app
     from clipdb.explorer.site import Site
 
+    access = Access(public, allow)
     listening = _listen(host, port)
     try:
-        site = Site(path, queries, device, checkpoint)
+        site = Site(path, queries, device, checkpoint, access=access, reviewer=reviewer)
     except BaseException:
         listening.close()
         raise
@@ -147,7 +159,9 @@ def serve(
         if ready is not None:
             ready(url)
 
-    app = create_app(site, {host, *allow_hosts}, framed=not block, started=started)
+    # A public explorer may be part of another page, where it only shows: a hidden one could be made to decide.
+    framed = not block or (public and reviewer is None)
+    app = create_app(site, {host, *allow_hosts}, framed=framed, started=started)
     config = uvicorn.Config(
         app, log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=_STOP_SECONDS
     )

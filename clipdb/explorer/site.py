@@ -14,11 +14,13 @@ from starlette.responses import HTMLResponse, Response
 
 from clipdb.api.opening import open_with
 from clipdb.errors import ClipdbError
+from clipdb.explorer.access import Access
 from clipdb.explorer.asking import MOST_ROWS, Answer, ask
+from clipdb.explorer.decisions import Decisions
 from clipdb.explorer.kept import Kept
 from clipdb.explorer.models import Models
 from clipdb.explorer.readers import Readers
-from clipdb.explorer.templating import environment
+from clipdb.explorer.templating import environment, file_name
 from clipdb.explorer.thumbnails import Thumbnails
 from clipdb.explorer.uploads import Uploads
 from clipdb.queries.find_image import is_file
@@ -44,6 +46,9 @@ order by has_model desc, model_id
 _PALETTE = "select property_key from head_properties group by all order by count(*) desc, property_key"
 
 
+_EVERYTHING = Access()
+
+
 @dataclass(frozen=True)
 class Frame:
     """What is around a page: the models with their numbers of heads, and each property's hue."""
@@ -66,11 +71,15 @@ class Site:
         Where models run, and from which weights: see `clipdb.api.opening.open`.
     thumbnails
         The file that keeps small pictures. Default: one in the user's cache.
+    access
+        What visitors may do.
+    reviewer
+        Who decides on names; nobody does without one.
 
     Raises
     ------
     ClipdbError
-        If there is no index, or it can't be opened.
+        If there is no index, it can't be opened, or nobody could review it.
     """
 
     def __init__(
@@ -80,11 +89,15 @@ class Site:
         device: str = "auto",
         checkpoint: str | Path | None = None,
         thumbnails: Path | None = None,
+        access: Access = _EVERYTHING,
+        reviewer: str | None = None,
     ) -> None:
         self.path = path
+        self.access = access
         self.folders = tuple(Path(folder) for folder in queries)
         self.models = Models({"path": str(path), "device": device, "checkpoint": checkpoint})
         self.readers = Readers(self._opened)
+        self.decisions = self._reviewed(reviewer)
         self.thumbnails = Thumbnails(thumbnails)
         self.uploads = Uploads()
         self.templates = environment()
@@ -100,8 +113,19 @@ class Site:
         index.cache_bytes = CACHE_BYTES
         return index
 
+    def _reviewed(self, reviewer: str | None) -> Decisions | None:
+        if reviewer is None:
+            if "review" in self.access.allow:
+                raise ClipdbError("--allow review needs --reviewer NAME: who decides")
+            return None
+        if not self.access.allows("review"):
+            raise ClipdbError("whoever visits a public explorer could decide for --reviewer: add --allow review")
+        return Decisions(self.path, reviewer)
+
     def close(self) -> None:
         """Stop what was started, and close the index."""
+        if self.decisions is not None:
+            self.decisions.close()
         self.models.close()
         if self._sandbox is not None:
             self._sandbox.close()
@@ -142,13 +166,28 @@ class Site:
                     raise ClipdbError(f"no image {value!r} in this index", kind="absent")
         values = {key: value for key, value in (given | brought).items() if value is not None}
         key = (self.readers.state(index), query, limit, offset, *sorted((one, str(values[one])) for one in values))
-        answer = self._kept.get(key, lambda: ask(index, name, limit, offset, **values))
+        answer = self._kept.get(key, lambda: self._asked(index, name, limit, offset, values))
         if not brought:
             return answer
         names = {str(given[one]): self.uploads.name(str(given[one])) or "" for one in brought}
         shown = {one: names[str(given[one])] for one in brought}
         ids = {one: str(given[one]) for one in brought}
         return replace(answer, given={**answer.given, **ids}, values={**answer.values, **shown}, files=names)
+
+    def _asked(self, index: Index, name: str, limit: int, offset: int, values: Mapping[str, Any]) -> Answer:
+        answer = ask(index, name, limit, offset, **values)
+        if not self.access.public:
+            return answer
+        rows = [{column: _without_folder(row, column) for column in row} for row in answer.rows]
+        return replace(answer, rows=rows, console=self.access.allows("sql"))
+
+    def shown(self, text: str) -> str:
+        """Return text as visitors may see it: a public explorer doesn't say where its index lies."""
+        if self.access.public and not is_url(self.path):
+            path = Path(self.path)
+            for one in (path.resolve(), path.absolute(), path):
+                text = text.replace(str(one), path.name)
+        return text
 
     def frame(self, index: Index) -> Frame:
         """Read what is around a page; it is the same as long as the state of the index is."""
@@ -205,11 +244,19 @@ class Site:
                 "model": model,
                 "place": "index" if is_url(self.path) else Path(self.path).name,
                 "compares": "compare" in query_names(self.folders),
+                "allows": self.access.allows,
+                "reviews": self.decisions is not None,
                 "answers": [],
                 **context,
             }
         )
-        return HTMLResponse(made, status)
+        return HTMLResponse(self.shown(made), status)
+
+
+def _without_folder(row: Mapping[str, Any], column: str) -> Any:
+    """Return a row's value without the folder that the row's image is in."""
+    value, uri = row[column], row.get("uri")
+    return value.replace(uri, file_name(uri)) if uri and isinstance(value, str) else value
 
 
 def page(function: Callable[[Site, Index, Request], Response]) -> Callable[[Request], Response]:

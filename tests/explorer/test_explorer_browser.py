@@ -148,17 +148,51 @@ def test_without_scripts(browser, url: str) -> None:  # type: ignore[no-untyped-
     context.close()
 
 
+def test_review_by_keys_and_without_scripts(browser, own_index: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    serving = clipdb.serve(own_index, port=0, device="cpu", reviewer="ann", block=False)
+    with serving as explorer:  # type: ignore[union-attr]
+        page = browser.new_page(base_url=explorer.url)
+        page.goto("/review")
+        page.get_by_role("button", name="Begin").click()
+        for key, following in (("a", "L1.H1"), ("x", "L1.H2"), ("s", "L1.H3")):
+            page.keyboard.press(key)
+            page.wait_for_url(f"**/{following}?")
+        page.keyboard.press("r")
+        page.keyboard.type("sails")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/L1.H4?")
+        page.go_back()
+        page.get_by_text("You have decided on this head before").wait_for()
+        page.close()
+        context = browser.new_context(base_url=explorer.url, java_script_enabled=False)
+        page = context.new_page()
+        page.goto("/review/next?blind=1")
+        page.get_by_label("Your name for it").fill("sea")
+        page.get_by_role("button", name="Name it").click()
+        page.wait_for_url("**/L1.H4?blind=1")
+        context.close()
+        with clipdb.open(own_index) as index:
+            decided = index.sql("select head, property, status from labels where labeller = 'human:ann' order by 1")
+            assert [row for row in decided.fetchall() if row[0] > 1] == [(2, "sea", "ok"), (3, "sails", "ok")]
+        assert violations(browser, explorer.url, ("/review", "/review/next", "/review/next?blind=1")) == []
+
+
 def test_anybody_can_use_it(browser, url: str, image_ids: list[str]) -> None:  # type: ignore[no-untyped-def]
     """No violation of WCAG 2.1 AA that axe-core finds, light and dark, wide and narrow; nothing is cut off."""
-    script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-    page = browser.new_page(base_url=url, bypass_csp=True)
     image = f"{BASE}/images/{image_ids[0]}"
-    found = []
-    for address in (
+    addresses = (
         *(BASE, f"{BASE}?text=the+colour+green", f"{BASE}/heads/L3.H0?span=2", f"{BASE}/images?find=scene-0001"),
         *(f"{image}?text=the+colour+green&like=colour", f"{image}/segment?text=a+red+star&head=L3.H0"),
         *("/properties", "/queries", "/queries/scoreboard", "/sql?sql=select+1", "/sql?sql=select+x", "/status", "/no"),
-    ):
+    )
+    assert violations(browser, url, addresses) == []
+
+
+def violations(browser, url: str, addresses: tuple[str, ...]) -> list[tuple[object, ...]]:  # type: ignore[no-untyped-def]
+    script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    page = browser.new_page(base_url=url, bypass_csp=True)
+    found: list[tuple[object, ...]] = []
+    for address in addresses:
         while page.goto(address).status == 202:
             page.wait_for_timeout(300)
         page.wait_for_load_state("networkidle")
@@ -168,9 +202,9 @@ def test_anybody_can_use_it(browser, url: str, image_ids: list[str]) -> None:  #
             page.set_viewport_size({"width": width, "height": 900})
             for scheme, rules in (("light", RULES), ("dark", COLOURS)):
                 page.emulate_media(color_scheme=scheme)
-                violations = page.evaluate(rules)["violations"]
-                found += [(address, width, scheme, one["id"], one["nodes"][0]["html"]) for one in violations]
+                broken = page.evaluate(rules)["violations"]
+                found += [(address, width, scheme, one["id"], one["nodes"][0]["html"]) for one in broken]
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 found.append((address, width, "", "is wider than the window", ""))
     page.close()
-    assert found == []
+    return found

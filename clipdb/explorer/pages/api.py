@@ -46,7 +46,7 @@ def query(request: Request) -> Response:
         {
             "columns": answer.columns,
             "rows": as_json([[row[column] for column in answer.columns] for row in answer.rows]),
-            "command": answer.command,
+            "command": site.shown(answer.command),
             "sql": answer.sql,
             "notes": answer.notes,
             "next": str(request.url.include_query_params(**after)) if answer.more else None,
@@ -70,7 +70,7 @@ def sql(request: Request) -> Response:
 @page
 def openapi(site: Site, index: Index, request: Request) -> Response:
     """Describe the API."""
-    return JSONResponse(described(site.folders, str(request.base_url)))
+    return JSONResponse(described(site.folders, str(request.base_url), site.access.allows("sql")))
 
 
 def _split(name: str) -> tuple[str, str]:

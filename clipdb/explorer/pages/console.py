@@ -44,6 +44,7 @@ class Asked:
 def console(request: Request) -> Response:
     """Show the console, and the rows of the SQL in the address; while that runs, the page keeps nobody from reading."""
     site: Site = request.app.state.site
+    site.access.require("sql")
     sql = request.query_params.get("sql", "").strip()
     done: Asked | None = None
     if sql:
@@ -74,10 +75,11 @@ def in_sandbox(site: Site, sql: str) -> Answer:
     Raises
     ------
     HTTPException
-        If others have it for longer than one waits.
+        If others have it for longer than one waits, or visitors may not ask in SQL.
     ClipdbError
         If the SQL is refused, fails or takes too much.
     """
+    site.access.require("sql")
     if not site.consoles.acquire(timeout=WAIT_SECONDS):
         raise HTTPException(429, "others are asking in SQL at the moment: try again in a few seconds")
     try:

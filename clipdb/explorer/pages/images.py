@@ -44,6 +44,7 @@ def gallery(site: Site, index: Index, request: Request) -> Response:
 async def upload(request: Request) -> Response:
     """Take a picture, and show its page."""
     site: Site = request.app.state.site
+    site.access.require("uploads")
     try:
         async with request.form(max_files=1, max_fields=4, max_part_size=MOST_BYTES) as form:
             file = form.get("image")

@@ -10,6 +10,11 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     document.getElementById("find").focus();
   }
+  const keyed = /^[a-z]$/i.test(key) && !event.repeat && document.querySelector(`[data-key=${key.toLowerCase()}]`);
+  if (keyed) {
+    event.preventDefault();
+    keyed.matches("input") ? keyed.focus() : keyed.click();
+  }
   if (key === "[" || key === "]") document.querySelector(`a[rel=${key === "[" ? "prev" : "next"}]`)?.click();
 });
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,9 +15,11 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.store.lock import writer_lock
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Writer
-from clipdb.schema.names import is_name
+from clipdb.schema.names import MOST_PROPERTY, is_name
 
 HUMAN = "human:"
+
+_AGAIN_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,20 @@ def reviewer_name(name: str) -> str:
     return HUMAN + name.strip()
 
 
+def property_name(given: str) -> str:
+    """Return a head's name as a person wrote it, without the space around it.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no word in it, it isn't one line or it is too long.
+    """
+    name = given.strip()
+    if not name.strip(" .,;:!?") or not is_name(name, MOST_PROPERTY):
+        raise ClipdbError("write a word or two")
+    return name
+
+
 def check_free(index: Path) -> None:
     """Check that a decision could be written now.
 
@@ -75,11 +91,17 @@ def check_free(index: Path) -> None:
         pass
 
 
-def record(index: Path, reviewer: str, decision: Decision, blind: bool = False) -> None:
+def record(
+    index: Path,
+    reviewer: str,
+    decision: Decision,
+    blind: bool = False,
+    waits: Callable[[ClipdbError], None] | None = None,
+) -> None:
     """Write a decision, and the verdicts that came with it, in one transaction.
 
     Each decision is a run of its own: a person may think for an hour, and nobody else could write to the index while a
-    run is open. Where somebody else does, this waits, and says so on stderr: an answer is not to be lost.
+    run is open. Where somebody else does, this waits: an answer is not to be lost.
 
     Parameters
     ----------
@@ -91,6 +113,9 @@ def record(index: Path, reviewer: str, decision: Decision, blind: bool = False) 
         What they decided.
     blind
         Whether they decided without seeing a name; the run says so.
+    waits
+        Called again and again while another process writes, with the error that names it; it gives the time for the
+        next try, and may raise to give up. Default: a note on stderr, once.
 
     Raises
     ------
@@ -100,7 +125,9 @@ def record(index: Path, reviewer: str, decision: Decision, blind: bool = False) 
     who = reviewer_name(reviewer)
     key = {"model_id": decision.model_id, "layer": decision.layer, "head": decision.head}
     with ExitStack() as held:
-        writer = _when_free(held, Writer(index, "review", key | {"reviewer": reviewer, "blind": blind}))
+        writer = _when_free(
+            held, Writer(index, "review", key | {"reviewer": reviewer, "blind": blind}), waits or _noted()
+        )
         connection = held.enter_context(writer.transaction())
         label = {
             "pool": decision.pool,
@@ -122,16 +149,26 @@ def record(index: Path, reviewer: str, decision: Decision, blind: bool = False) 
         writer.added = 1
 
 
-def _when_free(held: ExitStack, writer: Writer) -> Writer:
+def _when_free(held: ExitStack, writer: Writer, waits: Callable[[ClipdbError], None]) -> Writer:
     """Enter a writer, when no other process writes to its index any more."""
-    told = False
     while True:
         try:
             return held.enter_context(writer)
         except ClipdbError as error:
             if error.kind != "busy":
                 raise
-            if not told:
-                note(f"note: {error}; the answer is kept, and written after that")
-            told = True
-        time.sleep(0.2)
+            waits(error)
+
+
+def _noted() -> Callable[[ClipdbError], None]:
+    """Return what waits for a moment, and says once for what."""
+    told = False
+
+    def wait(error: ClipdbError) -> None:
+        nonlocal told
+        if not told:
+            note(f"note: {error}; the answer is kept, and written after that")
+        told = True
+        time.sleep(_AGAIN_SECONDS)
+
+    return wait
