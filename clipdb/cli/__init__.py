@@ -26,6 +26,7 @@ VERBS = {
     "query": "Ask: named queries, or SQL.",
     "shell": "Ask question after question, with the models kept in memory.",
     "serve": "Look at it all as pages in a browser.",
+    "mcp": "Let an assistant ask, over the Model Context Protocol.",
     "explain": "Say which heads make an image and a text match.",
     "segment": "Show where in a picture heads find a text.",
     "import": "Bring in artefacts, published spans and names.",

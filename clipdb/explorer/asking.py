@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
+from clipdb.errors import ClipdbError
 from clipdb.queries.index import Index
 from clipdb.queries.named.sql_files import NamedQuery, find_query
 
@@ -114,6 +115,33 @@ def ask(index: Index, name: str, limit: int = MOST_ROWS, offset: int = 0, /, **g
         said = index.execute(query.note, used)
         notes = tuple(note for (note,) in index.explained(said.fetchall))
     return Answer(query, known, values, columns, rows, len(found) > limit, str(index.path), notes)
+
+
+def check_names(query: NamedQuery, given: Mapping[str, Any]) -> None:
+    """Check that a query has the parameters that are given.
+
+    Raises
+    ------
+    ClipdbError
+        If it lacks one.
+    """
+    if unknown := sorted(given.keys() - {one.name for one in query.parameters}):
+        raise ClipdbError(f"{query.command} has no parameter {unknown[0]!r}")
+
+
+def whole_number(text: str | None, default: int, name: str, most: int = MOST_ROWS) -> int:
+    """Read a number of rows; the default where there is none.
+
+    Raises
+    ------
+    ClipdbError
+        If it is no whole number from 0 to ``most``.
+    """
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdecimal()) or len(text) > len(str(most)) or int(text) > most:
+        raise ClipdbError(f"{name} takes a whole number from 0 to {most}, not {text[:40]!r}")
+    return int(text)
 
 
 def filled(sql: str, values: Mapping[str, Any]) -> str:

@@ -62,18 +62,23 @@ def _operation(query: NamedQuery) -> dict[str, Any]:
     }
 
 
-def _parameter(parameter: Parameter) -> dict[str, Any]:
+def parameter_schema(parameter: Parameter) -> dict[str, Any]:
+    """Describe what a parameter takes, as JSON Schema."""
     schema = dict(_TYPES.get(parameter.type, _TEXT))
     if parameter.choices:
         schema = {"type": "string", "enum": list(parameter.choices)}
     if parameter.default is not None:
         schema["default"] = parameter.default
+    return schema
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
     return {
         "name": parameter.name,
         "in": "query",
         "required": parameter.required and parameter.type != "model",
         "description": parameter.help,
-        "schema": schema,
+        "schema": parameter_schema(parameter),
     }
 
 

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from clipdb._util.json_values import as_json
 from clipdb.errors import ClipdbError
-from clipdb.explorer.asking import MOST_ROWS
+from clipdb.explorer.asking import MOST_ROWS, check_names, whole_number
 from clipdb.explorer.files import FILES, as_file
 from clipdb.explorer.openapi import described
 from clipdb.explorer.pages.console import in_sandbox, rows_of
@@ -31,11 +31,12 @@ def query(request: Request) -> Response:
     name, form = _split(request.path_params["name"])
     asked = find_query(name, site.folders)
     given = dict(request.query_params)
-    limit, offset = (_number(given.pop(one, None), most, one) for one, most in zip(PAGING, (LIMIT, 0), strict=True))
+    limit, offset = (
+        whole_number(given.pop(one, None), default, one) for one, default in zip(PAGING, (LIMIT, 0), strict=True)
+    )
     if form != "json":
         limit = MOST_ROWS
-    if unknown := sorted(given.keys() - {one.name for one in asked.parameters}):
-        raise ClipdbError(f"{asked.command} has no parameter {unknown[0]!r}")
+    check_names(asked, given)
     images = [given.get(one.name) for one in asked.parameters if one.type == "image"]
     with site.reading(*images) as index:
         answer = site.ask(index, asked.name, limit, offset, **given)
@@ -76,14 +77,6 @@ def openapi(site: Site, index: Index, request: Request) -> Response:
 def _split(name: str) -> tuple[str, str]:
     base, dot, suffix = name.rpartition(".")
     return (base, suffix) if dot and suffix in ("json", *FILES) else (name, "json")
-
-
-def _number(text: str | None, default: int, name: str) -> int:
-    if text is None:
-        return default
-    if not text.isdecimal() or int(text) > MOST_ROWS:
-        raise ClipdbError(f"{name} takes a whole number from 0 to {MOST_ROWS}, not {text[:40]!r}")
-    return int(text)
 
 
 _ENDPOINTS: list[tuple[str, Callable[..., Any]]] = [

@@ -1,0 +1,32 @@
+"""`clipdb mcp`: an index for assistants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from clipdb.cli.options.common import readable_option
+from clipdb.cli.options.model_options import device_option, weights_option
+from clipdb.explorer.assistant import serve_assistant
+
+
+@click.command()
+@readable_option
+@click.option(
+    "--queries",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    envvar="CLIPDB_QUERIES",
+    metavar="DIR",
+    help="A folder of your own .sql queries, each of which is a tool; more than one may be given.",
+)
+@device_option
+@weights_option
+def command(index: Path | str, queries: tuple[Path, ...], device: str, checkpoint: Path | None) -> None:
+    """Let an assistant ask an index, over the Model Context Protocol.
+
+    An assistant starts this itself, and talks to it on standard input and output: docs/mcp.md has the lines for its
+    configuration. Each named query is a tool, and SQL is one that runs apart. It only reads.
+    """
+    serve_assistant(index, queries, device, checkpoint)
