@@ -75,7 +75,7 @@ def head(site: Site, index: Index, request: Request) -> Response:
         named=card.property is not None and "blind" not in given,
         given=given,
         options=urlencode(given),
-        place=cards.index(card) + 1,
+        position=cards.index(card) + 1,
         number=len(cards),
         decided=sum(one.reviewed for one in cards),
         reviewer=decisions.reviewer,
