@@ -7,8 +7,9 @@ import re
 # What steers a terminal or reorders what it shows: control characters (C0 but tab and line feed, DEL, C1), line and
 # paragraph separators, and the marks of bidirectional text.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-# One slash is what a path leaves of a URL's two.
-_LOGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:/+)[^/\s?#\"']*@")
+# One slash is what a path leaves of a URL's two. It begins at the colon, or long words would take the square of their
+# length.
+_LOGIN = re.compile(r"(?<=[A-Za-z0-9+.-]{2}:)(/+)[^/\s?#\"']*@")
 
 
 def printable(text: str) -> str:

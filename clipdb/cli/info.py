@@ -9,84 +9,6 @@ import click
 from clipdb.cli.options.common import output_options, readable_option
 from clipdb.cli.show.form import Output
 
-# Run ids sort by time, so what was made from something newer than itself is found by comparing runs.
-_HOLDINGS = """
-with image_runs as (
-    select model_id, newest from vector_rows where kind = 'images'
-), span_runs as (
-    select model_id, pool, max(run) as newest, bool_or(command is not distinct from 'import spans') as imported
-    from spans left join runs using (run) group by model_id, pool
-), first_spans as (
-    from head_spans where rank = 1
-), judges as (
-    select distinct model_id, judge from judgements where status = 'ok'
-), unjudged as (
-    select model_id, judge, count(*) as names, min(first_spans.pool) as pool
-    from judges join head_properties named using (model_id) join first_spans using (model_id, layer, head)
-    where not exists (
-        from judgements said
-        where (said.model_id, said.layer, said.head, said.text_id, said.judge, normal_property(said.property))
-            = (named.model_id, named.layer, named.head, first_spans.text_id, judges.judge, named.property_key)
-    )
-    group by model_id, judge
-), failures as (
-    select count(*) as failed from image_failures
-), holdings as (
-    select 1 as place, null as model_id, 'images' as what, null as name, count(*) as number,
-        case when any_value(failed) > 0
-            then any_value(failed) || ' could not be read: see `clipdb query images-failed`' end as note
-    from failures left join images on true
-    having count(image_id) > 0 or any_value(failed) > 0
-    union all
-    select 2, null, 'pool', pool, count(*), null from pool_texts group by pool
-    union all
-    select 3, model_id, 'images', null, coalesce(number, 0), format('reconstruction error {:.1e}', reconstruction_error)
-    from models left join (select * from vector_rows where kind = 'images') using (model_id)
-    union all
-    select 4, model_id, 'heads', null, count(*), concat_ws('; ',
-        'layers ' || list_aggregate(list_transform(
-            list(distinct layer order by layer), lambda one: if(one < 0, 'pool', one::text)), 'string_agg', ', '),
-        case when count(size) < count(*) then count(*) - count(size) || ' without vectors' end)
-    from heads group by model_id
-    union all
-    select 5, model_id, 'texts', null, number, null from vector_rows where kind = 'texts'
-    union all
-    select 6, model_id, 'spans', pool, count(*),
-        case when not any_value(imported) and max(run) < any_value(image_runs.newest)
-            then 'older than the images: run `clipdb span --pool ' || pool || '`' end
-    from spans left join image_runs using (model_id) left join span_runs using (model_id, pool) group by model_id, pool
-    union all
-    select 7, model_id, 'labels', labeller, count(distinct (layer, head, pool)), concat_ws('; ',
-        case when count(distinct run) > 1 then count(distinct run) || ' runs' end,
-        case when starts_with(labeller, 'import:') then null  -- it stands on nothing here
-            -- It needs no spans. An export doesn't say when its images came.
-            when labeller = 'zero-shot' and coalesce(max(run) >= any_value(image_runs.newest), true) then null
-            when labeller = 'zero-shot' then 'older than the images: run `clipdb label' || any_value(of_pool) || '`'
-            when not coalesce(bool_or(imported), false) and max(run) < any_value(image_runs.newest)
-                then 'older than the images: run `clipdb span' || any_value(of_pool) || '`, then ' || any_value(renewal)
-            when max(run) < any_value(span_runs.newest) then 'older than the spans: run ' || any_value(renewal) end)
-    from (
-        select *, ' --pool ' || pool as of_pool, case
-            when starts_with(labeller, 'human:') then '`clipdb review --again`'
-            when starts_with(labeller, 'llm:')
-                then '`clipdb label --labeller llm --llm-model ' || labeller[5:] || of_pool || '`'
-            else '`clipdb label --labeller ' || labeller || of_pool || '`' end as renewal
-        from labels
-    ) left join image_runs using (model_id) left join span_runs using (model_id, pool)
-    where status = 'ok' group by model_id, labeller
-    union all
-    select 8, model_id, 'judgements', judge, count(distinct (layer, head, text_id, property)), concat_ws('; ',
-        case when judge = 'vote' then 'not independent' end,
-        case when count(distinct run) > 1 then count(distinct run) || ' runs' end,
-        any_value(names) || ' current names not judged: run `clipdb judge'
-            || if(starts_with(judge, 'llm:'), ' --judge llm --llm-model ' || judge[5:], '')
-            || any_value(' --pool ' || pool) || '`')
-    from judgements left join unjudged using (model_id, judge) where status = 'ok' group by model_id, judge
-)
-select model_id, what, name, number, nullif(note, '') as note
-from holdings order by model_id nulls first, place, name
-"""
-
 
 @click.command()
 @readable_option
@@ -99,13 +21,10 @@ def command(index: Path | str, output: Output) -> None:
     from clipdb.api.opening import open as open_index
     from clipdb.cli.show.hints import runnable
     from clipdb.cli.show.output import write_rows
+    from clipdb.queries.holdings import holdings
 
     with open_index(index) as opened:
-        run = opened.bare_connection.execute
-        run("create temp table vector_rows (model_id text, kind text, number bigint, newest text)")
-        for (model, kind), held in opened.vectors.held().items():
-            run("insert into vector_rows values (?, ?, ?, ?)", [model, kind, held.rows, held.newest])
-        result = opened.execute(_HOLDINGS)
+        result = holdings(opened)
         names = [column[0] for column in result.description or ()]
         rows = [(*row[:-1], row[-1] and runnable(row[-1])) for row in result.fetchall()]
         write_rows(names, rows, output)

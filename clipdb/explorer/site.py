@@ -25,7 +25,7 @@ from clipdb.explorer.thumbnails import Thumbnails
 from clipdb.explorer.uploads import Uploads
 from clipdb.queries.find_image import is_file
 from clipdb.queries.index import Index
-from clipdb.queries.named.sql_files import find_query, query_names
+from clipdb.queries.named.sql_files import find_query
 from clipdb.sandbox import Sandbox
 from clipdb.schema.names import is_url
 
@@ -243,7 +243,6 @@ class Site:
                 "frame": frame,
                 "model": model,
                 "place": "index" if is_url(self.path) else Path(self.path).name,
-                "compares": "compare" in query_names(self.folders),
                 "allows": self.access.allows,
                 "reviews": self.decisions is not None,
                 "answers": [],

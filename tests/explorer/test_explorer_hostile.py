@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 from built_index import Built
@@ -15,7 +18,18 @@ from clipdb.explorer.site import Site
 from clipdb.schema import catalog
 
 BASE = f"/models/{MODEL}"
-EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
+EVIL = '\x1b]0;steered\x07"><script>alert(1)</script><img src=x onerror=alert(2)>'
+
+
+TOKEN = "hf_of-this-machine"
+
+
+def within_8_seconds(client: Client, address: str, **more: Any) -> Any:
+    """Ask what is answered soon, whatever it is."""
+    begun = time.monotonic()
+    answer = client.get(address, **more)
+    assert time.monotonic() - begun < 8
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -88,7 +102,7 @@ def test_every_answer_has_the_policy(explorer: Client) -> None:
     ],
 )
 def test_paths_lead_nowhere_else(explorer: Client, path: str) -> None:
-    answer = explorer.get(path)
+    answer = within_8_seconds(explorer, path)
     assert answer.status_code in (404, 405) and "root:" not in answer.text and "Starlette(" not in answer.text
 
 
@@ -98,7 +112,7 @@ def test_paths_lead_nowhere_else(explorer: Client, path: str) -> None:
 def test_a_file_is_no_image_of_the_index(explorer: Client, new_picture: Path, value: str) -> None:
     wanted = value.replace("FILE", str(new_picture))
     raw = wanted.encode("utf-8", "surrogatepass")
-    answer = explorer.get("/api/queries/neighbours", params={"head": "L3.H0", "image": raw})
+    answer = within_8_seconds(explorer, "/api/queries/neighbours", params={"head": "L3.H0", "image": raw})
     assert answer.status_code in (404, 422) and "root:" not in answer.text
     assert explorer.get("/status").status_code == 200
 
@@ -117,13 +131,31 @@ def test_a_file_is_no_image_of_the_index(explorer: Client, new_picture: Path, va
         "select repeat('x', 3000000000)",
         "select count(*) from range(100000000) a, range(100000000) b",
         "select * from range(100000000000)",
+        "select * from read_text('/proc/self/environ')",
+        "select * from glob('/etc/*')",
+        "select * from sniff_csv('/etc/passwd')",
+        "select * from duckdb_secrets()",
+        "select getenv('CLIPDB_TOKEN')",
+        "select current_setting('home_directory')",
+        "from 'https://127.0.0.1:9/x.parquet'",
+        "load httpfs",
+        "pragma database_list",
+        "export database '/tmp/stolen'",
+        "create macro heads() as 1",
+        "checkpoint",
+        "select * from query('select 1')",
+        "select query_table('heads')",
+        "select 1 -- \0",
+        "select '\x1b[2J' as steered",
         "with recursive t as (select 1 as n union all select n + 1 from t) select max(n) from t",
     ],
 )
-def test_sql_reads_the_index_and_ends(explorer: Client, sql: str) -> None:
-    answer = explorer.get("/api/sql", params={"sql": sql})
+def test_sql_reads_the_index_and_ends(explorer: Client, sql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIPDB_TOKEN", TOKEN)
+    answer = within_8_seconds(explorer, "/api/sql", params={"sql": sql})
+    assert "root:" not in answer.text and TOKEN not in answer.text and "\x1b" not in answer.text
     if answer.status_code == 200:
-        assert answer.json()["cut"] and "root:" not in answer.text
+        assert answer.json()["cut"] or answer.json()["columns"] == ["steered"]
     else:
         assert answer.status_code == 422 and answer.json()["detail"]
     assert explorer.get("/sql", params={"sql": "select 42 as answer"}).status_code == 200
@@ -185,16 +217,22 @@ def test_texts_stay_texts(two: Built, tmp_path: Path) -> None:
             "/queries/heads",
             "/queries/properties",
             "/queries/activating?head=L1.H0&model=one/a",
-            f"/models/one/a?text={EVIL}",
-            f"/queries/spans?text={EVIL}",
-            f"/sql?sql={EVIL}",
-            f"/{EVIL}",
+            f"/models/one/a?text={quote(EVIL)}",
+            f"/queries/spans?text={quote(EVIL)}",
+            f"/sql?sql={quote(EVIL)}",
+            f"/{quote(EVIL)}",
+            f"/compare?a={quote(EVIL)}&b={quote(EVIL)}",
+            "/compare?a=one/a&b=two/b",
+            f"/review/one/a/{quote(EVIL)}",
         ]
         for address in pages:
             page = client.get(address)
-            assert page.status_code in (200, 202, 404, 422), (address, page.status_code)
+            assert page.status_code in (200, 202, 403, 404, 422), (address, page.status_code)
             parts = Parts(page.text)
             scripts = [attrs for tag, attrs in parts.elements if tag == "script"]
             assert [one.get("src", "")[:21] for one in scripts] == ["/static/explorer.js?v"], address
             assert not [attrs for _, attrs in parts.elements if "onerror" in attrs], address
+        for name in ("properties", "spans?text=a", "images"):
+            answer = client.get(f"/api/queries/{name}")
+            assert EVIL in str(answer.json()["rows"]).encode().decode("unicode_escape") and "\x1b" not in answer.text
         assert EVIL in Parts(client.get("/properties").text).text

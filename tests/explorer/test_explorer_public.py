@@ -27,7 +27,11 @@ def public(shown_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_it_refuses_all_but_reading_and_says_how_to_allow_it(public: Client, new_picture: Path) -> None:
     files = {"image": ("x.png", new_picture.read_bytes(), "image/png")}
     refusals = {
-        "sql": [public.get("/sql"), public.get("/sql?sql=select+1"), *(public.get(f"/api/sql{suffix}?sql=select+1") for suffix in ("", ".csv", ".json"))],  # fmt: skip
+        "sql": [
+            public.get("/sql"),
+            public.get("/sql?sql=select+1"),
+            *(public.get(f"/api/sql{suffix}?sql=select+1") for suffix in ("", ".csv", ".json")),
+        ],
         "uploads": [public.post(f"{BASE}/images", files=files)],
     }
     for feature, answers in refusals.items():
@@ -44,7 +48,13 @@ def test_it_refuses_all_but_reading_and_says_how_to_allow_it(public: Client, new
 def test_no_page_says_where_files_lie(public: Client, shown_index: Path, scenes: Path, image_ids: list[str]) -> None:
     hidden = (str(shown_index), str(shown_index.parent), str(scenes))
     for address in (
-        *("/", BASE, f"{BASE}/heads/L3.H0?span=2", f"{BASE}/images", f"{BASE}/images/{image_ids[0]}?image_b=scene-0001"),
+        *(
+            "/",
+            BASE,
+            f"{BASE}/heads/L3.H0?span=2",
+            f"{BASE}/images",
+            f"{BASE}/images/{image_ids[0]}?image_b=scene-0001",
+        ),
         *(f"{BASE}/images/{image_ids[0]}?like=colour", "/status", "/properties", "/queries/images?k=3", "/no/such"),
         *("/queries/images-failed", "/queries/drift", "/queries/head?head=L9.H9", "/models/no/such", "/compare"),
         *("/api/queries/images", "/api/queries/images.csv", "/api/queries/heads", "/api/queries/drift"),

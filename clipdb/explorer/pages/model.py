@@ -19,6 +19,7 @@ COLOURS = {
     "fit": "Fit of spans",
     "variance": "Variance explained",
     "confidence": "Confidence",
+    "effect": "Effect",
 }
 
 _FITS = """
@@ -30,6 +31,9 @@ where model_id = $model and verdict is not null and judge = (
 )
 group by all
 """
+MOST_EFFECTS = 500_000
+"""Heads times images, up to which a page takes off each head in turn."""
+
 _NAMED = 5  # heads that the sentence about a text names
 
 
@@ -46,7 +50,8 @@ def model(site: Site, index: Index, request: Request) -> Response:
     fits, _ = tried(lambda: site.ask(index, "association", model=name))
     rows = [dict(row) for row in heads.rows] if heads else []
     properties = _properties(site, index, rows)
-    values = _values(index, name, colour, rows, lit)
+    effects, no_effects = _effects(site, index, name, rows) if colour == "effect" and lit is None else ({}, None)
+    values = effects if colour == "effect" and lit is None else _values(index, name, colour, rows, lit)
     cells = {parse_head(row["head"]): row | {"value": values.get(row["head"])} for row in rows}
     width = 1 + max((head for _, head in cells), default=0)
     answers = [one for one in (lit, heads, shared, fits) if one is not None]
@@ -58,6 +63,8 @@ def model(site: Site, index: Index, request: Request) -> Response:
         here="heads",
         text=text,
         unlit=unlit,
+        no_effects=no_effects,
+        most=max((value for value in effects.values() if value > 0), default=1),
         found=sorted(lit.rows, key=lambda row: -(row["explained"] or 0))[:_NAMED] if lit else [],
         colour="text" if lit else colour,
         colours=COLOURS,
@@ -82,6 +89,22 @@ def _values(
     if colour == "confidence":
         return {row["head"]: row["share"] if row["confidence"] is None else row["confidence"] for row in rows}
     return {row["head"]: row["variance"] for row in rows}
+
+
+def _effects(site: Site, index: Index, model: str, rows: list[dict[str, Any]]) -> tuple[dict[str, float], str | None]:
+    """Return the accuracy that each head's contribution makes up; or why that can't be told, with what tells it."""
+    advice = "`clipdb query ablate --heads L3.H0` tells it for one head or a set"
+    if len(rows) * site.frame(index).images > MOST_EFFECTS:
+        return {}, f"the index is too large to take off each of its {len(rows)} heads for a page: {advice}"
+    found = {}
+    for row in rows:
+        answer, problem = tried(
+            lambda head=row["head"]: site.ask(index, "ablate", 1, model=model, heads=head, control=0)  # type: ignore[misc]
+        )
+        if answer is None:
+            return {}, f"{problem}: {advice}"
+        found[row["head"]] = answer.rows[0]["before"] - answer.rows[0]["after"]
+    return found, None
 
 
 def _properties(site: Site, index: Index, rows: list[dict[str, Any]]) -> list[tuple[str, int, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from clipdb.errors import ClipdbError, require
@@ -46,7 +46,7 @@ def query(site: Site, index: Index, request: Request) -> Response:
         "query.html",
         index,
         status,
-        here="compare" if asked.name == "compare" else "queries",
+        here="queries",
         query=asked,
         given=given,
         choices=_choices(index, asked),
@@ -71,11 +71,6 @@ def chart(site: Site, index: Index, request: Request) -> Response:
     made = BytesIO()
     make_chart(asked.command, answer.rows, answer.values).savefig(made, format="png", dpi=110)
     return Response(made.getvalue(), media_type="image/png")
-
-
-def compare(request: Request) -> Response:
-    """Show the query of this name, which compares two models."""
-    return RedirectResponse(f"/queries/compare?{request.url.query}", 307)
 
 
 def given_values(query: NamedQuery, request: Request) -> dict[str, str]:
@@ -110,5 +105,4 @@ ROUTES = [
     Route("/queries", queries),
     Route("/queries/{name}", query),
     Route("/queries/{name}/chart.png", chart),
-    Route("/compare", compare),
 ]

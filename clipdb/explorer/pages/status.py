@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from clipdb import __version__
 from clipdb.explorer.site import Site, page
+from clipdb.queries.holdings import holdings
 from clipdb.queries.index import Index
 
 _MADE = "select run, command, started_at from runs order by run desc limit 10"
@@ -29,8 +30,9 @@ def status(site: Site, index: Index, request: Request) -> Response:
         "Vectors in memory": f"{index.store.kept_bytes / 1e6:.1f} MB",
         "Small pictures kept": f"{pictures:,}, {size / 1e6:.1f} MB",
     }
+    old = [note for *_, note in holdings(index).fetchall() if note and "`" in note]
     rows = [dict(zip(columns, row, strict=True)) for row in runs.fetchall()]
-    return site.render(request, "status.html", index, here="status", facts=facts, runs=rows, columns=columns)
+    return site.render(request, "status.html", index, here="status", facts=facts, old=old, runs=rows, columns=columns)
 
 
 ROUTES = [Route("/status", status)]
