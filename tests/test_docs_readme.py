@@ -37,6 +37,8 @@ INSTEAD_OF_LINES = {
     "clipdb demo": "clipdb demo --scenes 100",
     "clipdb serve --open": "clipdb serve --help",
     "clipdb serve -i clipdb-demo/demo.clipdb --open": "clipdb serve --help",
+    "clipdb serve -i clipdb-demo/demo.clipdb --reviewer ada": "clipdb serve --help",
+    "clipdb serve -i clipdb-demo/demo.clipdb --public --host 0.0.0.0 --allow-host ada.org": "clipdb serve --help",
 }
 AN_ID = "3f2a90"
 TYPED = {"clipdb shell": "heads --limit 1\nquit\n", "clipdb review --reviewer ada --sample 20": "a\nq\n"}

@@ -26,7 +26,7 @@ from clipdb.explorer.assistant import serve_assistant
 def command(index: Path | str, queries: tuple[Path, ...], device: str, checkpoint: Path | None) -> None:
     """Let an assistant ask an index, over the Model Context Protocol.
 
-    An assistant starts this itself, and talks to it on standard input and output: docs/mcp.md has the lines for its
-    configuration. Each named query is a tool, and SQL is one that runs apart. It only reads.
+    An assistant starts this itself, and talks to it on standard input and output: docs/explorer.md has the lines for
+    its configuration. Each named query is a tool, and SQL is one that runs apart. It only reads.
     """
     serve_assistant(index, queries, device, checkpoint)

@@ -97,8 +97,8 @@ def _called(site: Site, name: str, given: Mapping[str, Any]) -> Outcome:
     if name == "picture":
         return _picture(site, str(given.get("image_id")))
     if name == "sql":
-        answer = site.sandbox.ask(str(given.get("sql") or ""))
-        return Outcome(json.dumps({"columns": answer.names, "rows": answer.rows, "more": answer.cut}))
+        found = site.sandbox.ask(str(given.get("sql") or ""))
+        return Outcome(json.dumps({"columns": found.names, "rows": found.rows, "more": found.cut}))
     query = find_query(name, site.folders)
     rest = {key: value for key, value in given.items() if value is not None}
     limit, offset = (_number(rest, one, default, MOST_ROWS) for one, default in (("limit", ROWS), ("offset", 0)))

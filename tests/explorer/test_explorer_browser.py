@@ -183,7 +183,17 @@ def test_anybody_can_use_it(browser, url: str, image_ids: list[str]) -> None:  #
     addresses = (
         *(BASE, f"{BASE}?text=the+colour+green", f"{BASE}/heads/L3.H0?span=2", f"{BASE}/images?find=scene-0001"),
         *(f"{image}?text=the+colour+green&like=colour", f"{image}/segment?text=a+red+star&head=L3.H0"),
-        *("/properties", "/queries", "/queries/scoreboard", "/sql?sql=select+1", "/sql?sql=select+x", "/status", "/no"),
+        *(
+            f"{BASE}?colour=effect",
+            "/compare?a=L1.H0&b=L3.H1",
+            "/properties",
+            "/queries",
+            "/queries/scoreboard",
+            "/sql?sql=select+1",
+            "/sql?sql=select+x",
+            "/status",
+            "/no",
+        ),
     )
     assert violations(browser, url, addresses) == []
 
