@@ -15,7 +15,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "integer": {"type": "integer", "format": "int64"},
     "number": {"type": "number"},
     "boolean": {"type": "boolean"},
-    "head": {"type": "string", "pattern": r"^[Ll]\d+\.[Hh]\d+$", "examples": ["L11.H3"]},
+    "head": {"type": "string", "pattern": "^([Pp]|[Ll][0-9]+)\\.?[Hh][0-9]+$", "examples": ["L11.H3"]},
 }
 _TEXT = {"type": "string", "minLength": 1}
 _PROBLEM = {

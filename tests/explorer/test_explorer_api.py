@@ -53,6 +53,7 @@ def test_answers_go_on(explorer: Client) -> None:
         ("/api/queries/head?head=nine", 422, "invalid", "nine"),
         ("/api/queries/heads?top=many", 422, "invalid", "--top takes a whole number"),
         ("/api/queries/heads?colour=red", 422, "invalid", "heads has no parameter 'colour'"),
+        ("/api/queries/heads?property=", 422, "invalid", "property is empty"),
         ("/api/queries/heads?limit=-1", 422, "invalid", "limit takes a whole number"),
         ("/api/queries/neighbours?head=L1.H0&image=nothing.png", 404, "absent", "no image 'nothing.png'"),
         ("/api/sql", 422, "invalid", "sql is empty"),

@@ -37,6 +37,8 @@ def query(request: Request) -> Response:
     if form != "json":
         limit = MOST_ROWS
     check_names(asked, given)
+    if empty := [name for name, value in given.items() if not value.strip()]:
+        raise ClipdbError(f"{empty[0]} is empty: give it a value, or leave it out")
     images = [given.get(one.name) for one in asked.parameters if one.type == "image"]
     with site.reading(*images) as index:
         answer = site.ask(index, asked.name, limit, offset, **given)
