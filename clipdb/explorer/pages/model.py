@@ -50,7 +50,11 @@ def model(site: Site, index: Index, request: Request) -> Response:
     fits, _ = tried(lambda: site.ask(index, "association", model=name))
     rows = [dict(row) for row in heads.rows] if heads else []
     properties = _properties(site, index, rows)
-    effects, no_effects = _effects(site, index, name, rows) if colour == "effect" and lit is None else ({}, None)
+    target = asked(request, "target").get("target")
+    effects: dict[str, float] = {}
+    no_effects = None
+    if colour == "effect" and lit is None:
+        effects, no_effects = _effects(site, index, name, rows, target)
     values = effects if colour == "effect" and lit is None else _values(index, name, colour, rows, lit)
     cells = {parse_head(row["head"]): row | {"value": values.get(row["head"])} for row in rows}
     width = 1 + max((head for _, head in cells), default=0)
@@ -64,6 +68,7 @@ def model(site: Site, index: Index, request: Request) -> Response:
         text=text,
         unlit=unlit,
         no_effects=no_effects,
+        target=target,
         most=max((value for value in effects.values() if value > 0), default=1),
         found=sorted(lit.rows, key=lambda row: -(row["explained"] or 0))[:_NAMED] if lit else [],
         colour="text" if lit else colour,
@@ -91,18 +96,22 @@ def _values(
     return {row["head"]: row["variance"] for row in rows}
 
 
-def _effects(site: Site, index: Index, model: str, rows: list[dict[str, Any]]) -> tuple[dict[str, float], str | None]:
-    """Return the accuracy that each head's contribution makes up; or why that can't be told, with what tells it."""
-    advice = "`clipdb query ablate --heads L3.H0` tells it for one head or a set"
+def _effects(
+    site: Site, index: Index, model: str, rows: list[dict[str, Any]], target: str | None
+) -> tuple[dict[str, float], str | None]:
+    """Return the accuracy that each head's contribution makes up; or why that can't be told, with what to do."""
     if len(rows) * site.frame(index).images > MOST_EFFECTS:
-        return {}, f"the index is too large to take off each of its {len(rows)} heads for a page: {advice}"
+        advice = "`clipdb query ablate --heads L3.H0` tells the effect of one head or of a set"
+        return {}, f"the index is too large for a page to take off each of its {len(rows)} heads: {advice}"
     found = {}
     for row in rows:
         answer, problem = tried(
-            lambda head=row["head"]: site.ask(index, "ablate", 1, model=model, heads=head, control=0)  # type: ignore[misc]
+            lambda head=row["head"]: site.ask(  # type: ignore[misc]
+                index, "ablate", 1, model=model, heads=head, target=target, control=0
+            )
         )
         if answer is None:
-            return {}, f"{problem}: {advice}"
+            return {}, problem
         found[row["head"]] = answer.rows[0]["before"] - answer.rows[0]["after"]
     return found, None
 
