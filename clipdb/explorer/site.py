@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -17,7 +17,7 @@ from clipdb.errors import ClipdbError
 from clipdb.explorer.asking import MOST_ROWS, Answer, ask
 from clipdb.explorer.kept import Kept
 from clipdb.explorer.models import Models
-from clipdb.explorer.readers import Readers
+from clipdb.explorer.readers import MOST_SECONDS, Readers
 from clipdb.explorer.templating import environment
 from clipdb.explorer.thumbnails import Thumbnails
 from clipdb.explorer.uploads import Uploads
@@ -73,6 +73,9 @@ class Site:
         If there is no index, or it can't be opened.
     """
 
+    most_seconds: ClassVar[float | None] = MOST_SECONDS
+    """After which a page is given up; None where nobody waits for it."""
+
     def __init__(
         self,
         path: str | Path,
@@ -84,7 +87,7 @@ class Site:
         self.path = path
         self.folders = tuple(Path(folder) for folder in queries)
         self.models = Models({"path": str(path), "device": device, "checkpoint": checkpoint})
-        self.readers = Readers(self._opened)
+        self.readers = Readers(self._opened, most_seconds=self.most_seconds)
         self.thumbnails = Thumbnails(thumbnails)
         self.uploads = Uploads()
         self.templates = environment()
