@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from in_browser import AXE, COLOURS, RULES, need_browser
 from support import MODEL
 
 import clipdb
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-if CHROMIUM is None and os.environ.get("CLIPDB_BROWSER") != "required":
-    pytest.skip("there is no chromium: on Debian, apt-get install chromium", allow_module_level=True)
+need_browser()
 
 BASE = f"/models/{MODEL}"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-RULES = "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})"
-COLOURS = "axe.run({runOnly: {type: 'rule', values: ['color-contrast']}})"
 PATIENCE = 90_000.0
 
 
@@ -33,15 +25,6 @@ def url(shown_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         with clipdb.serve(shown_index, port=0, device="cpu", block=False) as explorer:  # type: ignore[union-attr]
             yield explorer.url.rstrip("/")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    """One browser for all tests."""
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture
@@ -150,7 +133,6 @@ def test_without_scripts(browser, url: str) -> None:  # type: ignore[no-untyped-
 
 def test_anybody_can_use_it(browser, url: str, image_ids: list[str]) -> None:  # type: ignore[no-untyped-def]
     """No violation of WCAG 2.1 AA that axe-core finds, light and dark, wide and narrow; nothing is cut off."""
-    script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     page = browser.new_page(base_url=url, bypass_csp=True)
     image = f"{BASE}/images/{image_ids[0]}"
     found = []
@@ -163,7 +145,7 @@ def test_anybody_can_use_it(browser, url: str, image_ids: list[str]) -> None:  #
             page.wait_for_timeout(300)
         page.wait_for_load_state("networkidle")
         page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        page.evaluate(script)
+        page.evaluate(AXE.read_text(encoding="utf-8"))
         for width in (1400, 390):
             page.set_viewport_size({"width": width, "height": 900})
             for scheme, rules in (("light", RULES), ("dark", COLOURS)):

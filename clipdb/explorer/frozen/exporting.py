@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipdb import __version__
-from clipdb._util.disk import sync
 from clipdb.api.progress import Shown, stage_progress
-from clipdb.artefact.export.export_directory import Kind, building
 from clipdb.errors import ClipdbError, require
 from clipdb.schema.names import is_url
-
-MARKER = "clipdb-pages.json"
 
 IMAGES = 1200
 """Images that pages go through, unless more or fewer are asked for: twenty pages of them."""
@@ -92,43 +86,22 @@ def export_pages(
         raise ClipdbError("images is at least 1: leave images out with without_images")
     for module in ("starlette", "jinja2", "python_multipart", "PIL"):
         require(module, "ui")
+    from clipdb.artefact.export.export_directory import building
     from clipdb.explorer.frozen.freezing import freeze
     from clipdb.explorer.frozen.frozen_site import FrozenSite
+    from clipdb.explorer.frozen.marker import PAGES, mark
 
     site = FrozenSite(index, not without_images)
     try:
         with (
             stage_progress(progress, FREEZING) as told,
-            building(Path(directory), replace, _KIND) as root,
+            building(Path(directory), replace, PAGES) as root,
             site.reading() as opened,
         ):
             shown, without_picture = freeze(
                 site, opened, root, 0 if without_images else images, lambda done, of: told(FREEZING, done, of)
             )
-            files = _finished(root)
+            files = mark(root)
             return FrozenPages(len(files), sum(files.values()), shown, site.frame(opened).images, without_picture)
     finally:
         site.close()
-
-
-def _finished(root: Path) -> dict[str, int]:
-    """List the files with their sizes, in a file that makes the folder one of frozen pages, and keep it all on disk."""
-    found = sorted(one for one in root.rglob("*") if one.is_file())
-    files = {one.relative_to(root).as_posix(): one.stat().st_size for one in found}
-    marker = root / MARKER
-    marker.write_text(
-        json.dumps({"clipdb_version": __version__, "files": list(files)}, indent=1) + "\n", encoding="utf-8"
-    )
-    for one in (*found, marker):
-        sync(one)
-    return {**files, MARKER: marker.stat().st_size}
-
-
-def _files(marker: bytes, place: str) -> set[str]:
-    try:
-        return set(json.loads(marker)["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ClipdbError(f"{place}/{MARKER} can't be read: move {place} away first") from error
-
-
-_KIND = Kind("folder of frozen pages", "a", MARKER, _files)

@@ -12,7 +12,12 @@ const cosine = (a, b) => {
 async function opened({ file, bytes, footer }) {
   const buffer = await asyncBufferFromUrl({ url: file, byteLength: Number(bytes) });
   const metadata = await parquetMetadataAsync(buffer, { initialFetchSize: Number(footer) });
-  return (columns) => parquetReadObjects({ file: buffer, metadata, columns });
+  const read = new Map(); // each column once
+  return (...columns) => {
+    const key = columns.join();
+    if (!read.has(key)) read.set(key, parquetReadObjects({ file: buffer, metadata, columns }));
+    return read.get(key);
+  };
 }
 
 function nearest(rows, column, place, most) {
@@ -44,7 +49,7 @@ const within = (tag, element) => {
 
 async function show() {
   const read = await opened(id("found").dataset);
-  const images = await read(["image_id", "name", "label", "picture"]);
+  const images = await read("image_id", "name", "label", "picture");
   id("names").append(...images.map((image) => Object.assign(document.createElement("option"), { value: image.name })));
   const asked = new URLSearchParams(location.search);
   const wanted = asked.get("image")?.trim() ?? "";
@@ -61,7 +66,7 @@ async function show() {
   id("about").textContent = [image.image_id.slice(0, 12), image.label].filter(Boolean).join(" · ");
   id("seer").textContent = seer.textContent;
   const { column } = seer.dataset;
-  const found = nearest(await read([column]), column, place, MOST);
+  const found = nearest(await read(column), column, place, MOST);
   id("images").append(...found.map(({ at, score }) => within("li", picture(images[at], choice.value, score))));
   if (!found.length) id("about").textContent += ` · it, or any other, has not been through ${seer.textContent}`;
   id("found").hidden = false;
@@ -69,7 +74,7 @@ async function show() {
   id("strips").hidden = false;
   for (const row of document.querySelectorAll("tr[data-column]")) {
     const { column } = row.dataset;
-    const seen = nearest(await read([column]), column, place, STRIP);
+    const seen = nearest(await read(column), column, place, STRIP);
     row.append(...seen.map(({ at }) => within("td", picture(images[at], choice.value))));
   }
   document.documentElement.dataset.done = "";
