@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from in_browser import AXE, COLOURS, RULES, need_browser
+from PIL import Image
+from screenshots import STATES, take
 from support import MODEL
 
 import clipdb
@@ -129,6 +131,17 @@ def test_without_scripts(browser, url: str) -> None:  # type: ignore[no-untyped-
     page.get_by_role("button", name="Ask").click()
     assert page.locator("table.rows tbody tr").count() > 5
     context.close()
+
+
+def test_pictures_for_the_docs(browser, url: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Twelve states can be shown, each in the size that was asked for, and none is empty."""
+    made = take(browser, url, tmp_path)
+    assert len({file.stem for file in made}) == 12
+    for file in made:
+        with Image.open(file) as picture:
+            assert picture.size == STATES[file.stem].size
+            colours = picture.convert("RGB").resize((100, 100)).getcolors(10_000)
+        assert colours is not None and len(colours) > 100, file
 
 
 def test_anybody_can_use_it(browser, url: str, image_ids: list[str]) -> None:  # type: ignore[no-untyped-def]
