@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 from urllib.request import urlopen
@@ -18,6 +17,7 @@ import pytest
 from built_index import Built
 from file_hosts import serving_files
 from page_parts import Parts
+from published_files import HEADS
 from support import MODEL, clipdb, done, refused
 
 SLUG = MODEL.replace("/", "__")
@@ -28,18 +28,12 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
-@pytest.fixture
-def url(frozen: Path) -> Iterator[str]:
-    """The address of the frozen pages, on a host that only serves files."""
-    with serving_files(frozen.parents[1]) as host:
-        yield f"{host}/some%20where/pages/"
-
-
 def content(folder: Path) -> dict[str, bytes]:
     return {one.relative_to(folder).as_posix(): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
 
 
-def test_every_link_leads_to_a_file_of_the_folder(frozen: Path, url: str) -> None:
+def crawled(url: str) -> set[str]:
+    """Follow every link from the first page on, none of which may leave the folder; return the files found."""
     todo, seen = [f"{url}index.html"], set()
     while todo:
         address = todo.pop()
@@ -58,12 +52,31 @@ def test_every_link_leads_to_a_file_of_the_folder(frozen: Path, url: str) -> Non
         assert all("data-frozen" in attrs for tag, attrs in page.elements if tag == "form"), address
         [policy] = [attrs["content"] for _, attrs in page.elements if attrs.get("http-equiv")]
         assert (policy or "").startswith("default-src 'none'; ")
-    reached = {urlsplit(one).path.removeprefix(urlsplit(url).path) for one in seen}
+    return {urlsplit(one).path.removeprefix(urlsplit(url).path) for one in seen}
+
+
+def test_every_link_leads_to_a_file_of_the_folder(frozen: Path) -> None:
+    with serving_files(frozen.parents[1]) as host:
+        reached = crawled(f"{host}/some%20where/pages/")
     files = set(content(frozen))
     by_scripts = {one for one in files if one.startswith("pictures/")} | {"static/hyparquet.js", "static/gone.svg"}
     assert files - reached <= by_scripts | {"README.md", ".nojekyll", "clipdb-pages.json", f"{SLUG}/vectors.parquet"}
     assert {"index.html", "properties.html", f"{SLUG}/nearest.html", f"{SLUG}/heads/L4.H5.span-3.html"} <= reached
     assert {f"{SLUG}/images.html", f"{SLUG}/images-3.html"} <= reached and f"{SLUG}/images-4.html" not in files
+
+
+def test_names_alone_whatever_they_are(tmp_path: Path) -> None:
+    """Nothing is asked where there are no images, and a property may have any letters."""
+    names = ["what? 50% of <b>#1</b> & /more", "a/b", "Ocean", "océan"]
+    rows = [f'ViT-A,web,3,{head},"{name}"' for head, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join([f"{HEADS},property", *rows]), encoding="utf-8")
+    done("import", "labels", tmp_path / "labels.csv", "--source", "web", "-i", tmp_path / "named.clipdb")
+    done("export", "pages", tmp_path / "pages", "-i", tmp_path / "named.clipdb")
+    with serving_files(tmp_path) as host:
+        reached = crawled(f"{host}/pages/")
+    assert sum(one.startswith("properties/") for one in reached) == 4 and "properties/ocean.html" in reached
+    page = Parts((tmp_path / "pages" / "properties.html").read_text(encoding="utf-8"))
+    assert all(name.lower() in page.text for name in names)
 
 
 def test_what_it_shows(frozen: Path, shown_index: Path) -> None:

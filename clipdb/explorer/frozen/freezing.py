@@ -8,7 +8,7 @@ from pathlib import Path
 from clipdb.explorer.frozen.folder import Folder
 from clipdb.explorer.frozen.frozen_site import Frozen, FrozenSite
 from clipdb.explorer.frozen.nearest import add_nearest
-from clipdb.explorer.frozen.plan import asked_address, plan
+from clipdb.explorer.frozen.plan import plan
 from clipdb.queries.index import Index
 
 _GALLERY = "select image_id from images order by image_id limit $most"
@@ -51,7 +51,7 @@ def freeze(
     done: set[str] = set()
     for address, file in pages.items():
         if file not in done and not (address == "/" and len(models) == 1):  # which only leads to the model
-            folder.add_page(file, address, site.get(asked_address(address)))
+            folder.add_page(file, address, site.get(address))
             done.add(file)
             progress(len(done), len(set(pages.values())))
     for image_id in gallery:

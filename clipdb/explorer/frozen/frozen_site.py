@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -84,7 +85,7 @@ class FrozenSite(Site):
                 "method": "GET",
                 "scheme": "http",
                 "server": ("localhost", 80),
-                "path": path,
+                "path": unquote(path),
                 "query_string": query.encode(),
                 "headers": [],
                 "app": self._app,

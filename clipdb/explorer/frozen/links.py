@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 
 _LINKS = ("href", "src", "data-vectors")
 _WITHOUT_CONTENT = ("img", "link")
-_HEAD = re.compile(r"/models/[^/]+/[^/]+/heads/[^/?]+(\?span=\d+)?")
+_NAMES = re.compile(r"/models/[^/]+/[^/]+/heads/[^/?]+(\?span=\d+)?|/properties/.+")
 
 FileOf = Callable[[str], str | None]
 """Returns where an address leads from the page at hand; None where there is no file for it."""
@@ -34,7 +34,7 @@ def with_files(page: str, address: str, file_of: FileOf, part: Callable[[str], s
     -------
     str
         The same page, whose links are relative. Forms are left out, but for those with ``data-frozen``. A link to a
-        head that has no file leads nowhere; any other link that has none is left out.
+        head or a property that has no file leads nowhere; any other link that has none is left out.
     """
     rewriter = _Rewriter(address, file_of, part)
     rewriter.feed(page)
@@ -74,7 +74,7 @@ class _Rewriter(HTMLParser):
             file = self._file_of(address)
             if file is not None:
                 given[name] = file
-            elif _HEAD.fullmatch(address):
+            elif _NAMES.fullmatch(address):
                 del given[name]  # a link that leads nowhere looks like the text that it is
             else:
                 self._leave_out(tag)

@@ -29,7 +29,7 @@ def canonical(address: str) -> str:
     """Write an address of the explorer in the one way in which a plan has it."""
     parts = urlsplit(address)
     query = urlencode(sorted(parse_qsl(parts.query)))
-    return unquote(parts.path) + (f"?{query}" if query else "")
+    return quote(unquote(parts.path)) + (f"?{query}" if query else "")
 
 
 def plan(site: Site, index: Index, gallery: Sequence[str]) -> dict[str, str]:
@@ -65,7 +65,7 @@ def plan(site: Site, index: Index, gallery: Sequence[str]) -> dict[str, str]:
                 files[f"{base}/images?after={last}"] = f"{folder}/images-{number}.html"
     properties, _ = tried(lambda: site.ask(index, "properties"))
     for name in sorted({row["property"] for row in properties.rows} if properties else ()):
-        files[f"/properties/{name}"] = f"properties/{_file_name(name)}.html"
+        files[quote(f"/properties/{name}")] = f"properties/{_file_name(name)}.html"
     return files
 
 
@@ -77,12 +77,6 @@ def nearest_file(model: str) -> str:
 def vectors_file(model: str) -> str:
     """Name the file of vectors that this page reads."""
     return f"{model_slug(model)}/vectors.parquet"
-
-
-def asked_address(address: str) -> str:
-    """Write an address of a plan as a browser asks for it."""
-    path, mark, query = address.partition("?")
-    return quote(path) + mark + query
 
 
 def _file_name(name: str) -> str:

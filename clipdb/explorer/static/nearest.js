@@ -37,7 +37,7 @@ function picture(image, head, score) {
   Object.assign(shown, { width: 128, height: 128, alt: [image.name, image.label].filter(Boolean).join(", ") });
   Object.assign(shown, { loading: "lazy", src: `../${image.picture}` });
   link.append(shown);
-  if (score !== undefined) link.append(score.toFixed(3));
+  if (score !== undefined) link.append(score.toFixed(3).replace("-", "\u2212"));
   return link;
 }
 
@@ -70,6 +70,7 @@ async function show() {
   id("images").append(...found.map(({ at, score }) => within("li", picture(images[at], choice.value, score))));
   if (!found.length) id("about").textContent += ` · it, or any other, has not been through ${seer.textContent}`;
   id("found").hidden = false;
+  id("reading").hidden = true;
 
   id("strips").hidden = false;
   for (const row of document.querySelectorAll("tr[data-column]")) {
@@ -80,8 +81,9 @@ async function show() {
   document.documentElement.dataset.done = "";
 }
 
-show().catch((error) => {
-  const served = location.protocol.startsWith("http") ? "" : " Pages that are opened from the disk may not read files.";
-  id("problem").textContent = `The images can't be compared: ${error.message}.${served}`;
-  id("problem").hidden = false;
-});
+show()
+  .catch((error) => {
+    id("problem").textContent = `The images can't be compared: ${error.message}.`;
+    id("problem").hidden = false;
+  })
+  .finally(() => (id("reading").hidden = true));
