@@ -49,10 +49,11 @@ class Reader:
 
     def read(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run one query on the catalog."""
-        with closing(self._connect()) as connection:
+        with closing(self.connect()) as connection:
             return connection.execute(sql, list(parameters)).fetchall()
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """Open the catalog; the caller closes it."""
         return catalog.connect(self.index)
 
     def models(self, chosen: str | None = None) -> list[str]:
@@ -131,31 +132,31 @@ class Writer(Reader):
         self._opening = threading.Lock()
         self._work: duckdb.DuckDBPyConnection | None = None
         self._published = True
-        self._published_at = self._cost = 0.0  # seconds
+        self._published_at, self._cost = time.monotonic(), 0.05  # seconds; a small catalog's, until one was published
 
     def __enter__(self) -> Self:
         if self._create and not catalog.exists(self.index):
             creation.create(self.index)
             self.made = True
-        else:
-            catalog.connect(self.index).close()
-        self._held.enter_context(writer_lock(self.index))
-        self._held.callback(self._close)
-        self._published = snapshots.is_published(self.index)
+        catalog.require_index(self.index)
+        with ExitStack() as held:
+            held.enter_context(writer_lock(self.index))
+            held.callback(self._discard)
+            held.callback(self._close)
+            self.connect().close()  # what can't be opened is said before there is any work to lose
+            self._published = snapshots.is_published(self.index)
+            self._held = held.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._held:
-            if self.made and not self._committed:
-                self._close()
-                shutil.rmtree(self.index)
-            elif self._committed or (kind is None and self._empty_run):
+            if self._committed or (kind is None and self._empty_run and not self.made):
                 self._row["finished_at"] = datetime.now(UTC) if kind is None else None
                 with self.transaction():
                     pass  # which writes the run's row
-            if not self._published and not (self.made and not self._committed):  # or what a killed writer committed
+            if not self._published and (self._committed or not self.made):  # it may be what a killed writer committed
                 self._publish()
         if error is not None and (damaged := unreadable_vectors(self.index, error)):
             raise damaged from error
@@ -170,7 +171,7 @@ class Writer(Reader):
             If the disk is full.
         """
         try:
-            with disk_errors(self.index), closing(self._connect()) as connection:
+            with disk_errors(self.index), closing(self.connect()) as connection:
                 connection.begin()
                 yield connection
                 counts = {
@@ -190,8 +191,8 @@ class Writer(Reader):
         if time.monotonic() - self._published_at >= PUBLISH_EVERY * self._cost:
             self._publish()
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
-        """Make a connection for one use; the file stays open, since to open it takes longer than most uses."""
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """Make a connection for one use; the file stays open, since opening it takes longer than most uses."""
         with self._opening:
             self._work = self._work or catalog.connect_writing(self.index)
             return self._work.cursor()
@@ -202,12 +203,18 @@ class Writer(Reader):
                 self._work.close()
                 self._work = None
 
+    def _discard(self) -> None:
+        """Delete an index that was made for this run, which has committed nothing."""
+        if self.made and not self._committed:
+            shutil.rmtree(self.index)
+
     def _publish(self) -> None:
         """Let readers see what is committed."""
         began = time.monotonic()
-        self._close()
+        with self._opening:
+            work, self._work = self._work, None
         with disk_errors(self.index):
-            publish(self.index)
+            publish(self.index, work or catalog.connect_writing(self.index))
         self._published, self._published_at = True, time.monotonic()
         self._cost = self._published_at - began
 
