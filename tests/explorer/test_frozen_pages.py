@@ -94,6 +94,7 @@ def test_what_it_shows(frozen: Path, shown_index: Path) -> None:
         assert os.fsencode(shown_index.parent) not in data and b"/tmp/" not in data, name
     gallery = [name for name in files if re.fullmatch(rf"{SLUG}/images(-\d)?\.html", name)]
     assert len(gallery) == 3 and b'rel="next"' not in files[f"{SLUG}/images-3.html"]
+    assert sum(files[name].count(b"<img") for name in gallery) == 130
 
 
 def test_without_images(two: Built, tmp_path: Path) -> None:

@@ -37,13 +37,6 @@ class Folder:
         The files of pages by their addresses.
     searched
         The models that have a page of nearest images.
-
-    Attributes
-    ----------
-    shown
-        The images that pages show.
-    without_picture
-        Those of them whose files are gone or changed.
     """
 
     def __init__(

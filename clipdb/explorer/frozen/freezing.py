@@ -45,6 +45,7 @@ def freeze(
     gallery = [one for (one,) in index.execute(_GALLERY, {"most": images}).fetchall()]
     models = site.frame(index).models
     searched = [one for one in models if gallery and index.store.has(one, "images")]
+    site.last = gallery[-1] if gallery else None
     site.templates.globals["frozen"] = Frozen(len(gallery))
     pages = plan(site, index, gallery)
     folder = Folder(root, site, index, pages, searched)

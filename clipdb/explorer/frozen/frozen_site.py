@@ -41,12 +41,18 @@ class FrozenSite(Site):
         The directory of an index or of an export, or the export's URL.
     images
         Whether pages may show and name images.
+
+    Attributes
+    ----------
+    last
+        The id of the last image of the gallery, if it ends before the index does.
     """
 
     most_seconds = None
 
     def __init__(self, path: str | Path, images: bool) -> None:
         self._images = images
+        self.last: str | None = None
         super().__init__(path)
         self._app = create_app(self)
         self._held: Index | None = None
@@ -74,6 +80,8 @@ class FrozenSite(Site):
         if not self._images and (find_query(name).sheet or ("",))[0] == "image_id":
             raise ClipdbError("the images are left out of these pages", kind="absent")
         answer = super().ask(index, name, limit, offset, **given)
+        if name == "images" and self.last is not None:
+            answer = replace(answer, rows=[row for row in answer.rows if row["image_id"] <= self.last])
         return answer if is_url(self.path) else replace(answer, place=Path(self.path).name)
 
     def request(self, address: str) -> Request:
