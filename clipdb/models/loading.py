@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import open_clip
 import torch
 from open_clip.factory import load_checkpoint
@@ -21,98 +16,14 @@ from clipdb import demo
 from clipdb._util.notes import note
 from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError, Kind
-from clipdb.models.checkpoint import tensor_shapes, tensors_digest
+from clipdb.models.checkpoint import tensor_shapes
 from clipdb.models.hub import weights_file
+from clipdb.models.model import Model
 from clipdb.models.model_config import Config, register
 from clipdb.models.model_name import nearest, refuse_unknown
 from clipdb.models.preprocess import Preprocess
-from clipdb.models.text_tower import TextTower
-from clipdb.models.towers import Adapter, adapt
+from clipdb.models.towers import adapt
 from clipdb.schema.names import model_slug
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model with its weights, ready to run.
-
-    Attributes
-    ----------
-    network
-        open_clip's model, in evaluation mode on ``device``.
-    weights
-        The file of its weights.
-    config
-        Its architecture and preprocessing, if open_clip doesn't have them.
-    """
-
-    model_id: str
-    network: Any
-    adapter: Adapter
-    preprocess: Preprocess
-    weights: Path
-    config: Config | None
-    device: torch.device
-    precision: str
-
-    @cached_property
-    def weights_sha256(self) -> str:
-        """SHA-256 of the weights file, as the hub shows it and ``sha256sum`` prints it."""
-        with self.weights.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-    @cached_property
-    def tensors_sha256(self) -> str:
-        """SHA-256 of the tensors in the weights file: see `clipdb.models.checkpoint.tensors_digest`."""
-        return tensors_digest(self.weights)
-
-    def pixels_to_input(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalise uint8 pixels ``[batch, S, S, 3]`` to the network's input ``[batch, 3, S, S]``."""
-        images = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
-        mean = torch.tensor(self.preprocess.mean, device=self.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.preprocess.std, device=self.device).view(1, 3, 1, 1)
-        return images.sub_(mean).div_(std).to(DTYPES[self.precision])
-
-    @property
-    def logit_bias(self) -> torch.Tensor | None:
-        """What a model adds to its logits that is trained with a sigmoid (SigLIP); None in a model that has none."""
-        bias: torch.Tensor | None = getattr(self.network, "logit_bias", None)
-        return bias
-
-    @cached_property
-    def text_tower(self) -> TextTower:
-        """The text tower with its tokenizer."""
-        return TextTower(self.model_id, self.network, self.device)
-
-    def embed_texts(self, texts: Sequence[str], batch_size: int) -> np.ndarray:
-        """Embed texts as unit vectors, float32 ``[n, D]``; what the model doesn't read of them is said on stderr."""
-        self.text_tower.note(texts)
-        return self.text_tower.embed(texts, batch_size)
-
-    def row(self, reconstruction_error: float) -> dict[str, Any]:
-        """Return the model's row for the table ``models``."""
-        tower = self.adapter
-        return {
-            "model_id": self.model_id,
-            "layers": tower.layers,
-            "heads": tower.heads,
-            "head_dim": tower.head_dim,
-            "width": tower.width,
-            "embed_dim": tower.embed_dim,
-            "patch_size": tower.patch_size,
-            "image_size": tower.image_size,
-            "pool_heads": tower.pool_heads or None,
-            "pooling": tower.pooling,
-            "adapter": tower.name,
-            "preprocess": self.preprocess.to_json(),
-            "weights_sha256": self.weights_sha256,
-            "tensors_sha256": self.tensors_sha256,
-            "config": None if self.config is None else json.dumps(self.config, sort_keys=True),
-            "logit_scale": float(self.network.logit_scale.exp()),
-            "logit_bias": None if self.logit_bias is None else float(self.logit_bias),
-            "reconstruction_error": reconstruction_error,
-        }
 
 
 def load(

@@ -8,7 +8,8 @@ from typing import Any
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.writer import Reader
-from clipdb.models.loading import Model, load
+from clipdb.models.loading import load
+from clipdb.models.model import Model
 from clipdb.models.model_config import Named, check
 from clipdb.schema.layers import heads_there_are
 

@@ -1,0 +1,50 @@
+"""Tiny models of transformers of every kind that clipdb reads, with no parameter at a value that would hide a term."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+from random_towers import unsettle
+
+SIDE = 32
+WORDS = 60
+_VISION = {
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "image_size": SIDE,
+    "patch_size": 8,
+}
+_TEXT = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "vocab_size": WORDS,
+    "max_position_embeddings": 16,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+_ENDS_LAST = {"eos_token_id": WORDS - 1}
+KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "clip": ("CLIP", _ENDS_LAST, {"projection_dim": 24}),
+    "metaclip_2": ("MetaClip2", _ENDS_LAST, {"projection_dim": 24}),
+    "siglip": ("Siglip", {"projection_size": 48}, {}),
+    "altclip": ("AltCLIP", {"project_dim": 24}, {"projection_dim": 24}),
+    "chinese_clip": ("ChineseCLIP", {}, {"projection_dim": 24}),
+    "blip": ("Blip", {"encoder_hidden_size": 48, "sep_token_id": 2}, {"image_text_hidden_size": 24}),
+}
+"""The beginning of the class's name, and what its configuration has of its own, by ``model_type``."""
+
+
+def small_model(kind: str) -> Any:
+    """A model of 2 layers with 3 heads of 16, image 32 x 32."""
+    name, text, more = KINDS[kind]
+    config = getattr(transformers, f"{name}Config")(vision_config=dict(_VISION), text_config=_TEXT | text, **more)
+    torch.manual_seed(0)
+    made = getattr(transformers, "BlipForImageTextRetrieval" if kind == "blip" else f"{name}Model")(config)
+    return unsettle(made)
