@@ -18,10 +18,14 @@ from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError, Kind
 from clipdb.models.checkpoint import tensor_shapes
 from clipdb.models.hub import weights_file
-from clipdb.models.model import Model
-from clipdb.models.model_config import Config, register
-from clipdb.models.model_name import nearest, refuse_unknown
+from clipdb.models.hugging_face.description import is_description
+from clipdb.models.hugging_face.reading import read_model
+from clipdb.models.hugging_face.texts import TransformersTexts
+from clipdb.models.model import DTYPES, Model
+from clipdb.models.model_config import Config, fetched_config, register
+from clipdb.models.model_name import HUGGING_FACE, OPEN_CLIP_HUB, nearest, on_hub, refuse_unknown
 from clipdb.models.preprocess import Preprocess
+from clipdb.models.text_tower import TextTower
 from clipdb.models.towers import adapt
 from clipdb.schema.names import model_slug
 
@@ -38,10 +42,11 @@ def load(
     Parameters
     ----------
     model_id
-        ``ARCH/PRETRAINED`` as open_clip names them, or one that ships with clipdb (`clipdb.demo.PACKAGED`).
+        ``ARCH/PRETRAINED`` as open_clip names them, one that ships with clipdb (`clipdb.demo.PACKAGED`), or one on the
+        Hub: ``hf:ORG/NAME`` of transformers, ``hf-hub:ORG/NAME`` of open_clip, with ``@REVISION`` or without.
     checkpoint
         A safetensors file, or a torch file without code in it, to use instead of the weights that the name stands
-        for; PRETRAINED is then a free name.
+        for; PRETRAINED is then a free name. For a model of transformers, the folder of its files.
     device
         ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     precision
@@ -53,26 +58,57 @@ def load(
     ------
     ClipdbError
         If there is no such model, it can't be decomposed, or its weights can't be had or don't fit.
+    MissingExtra
+        If it is one of transformers, which isn't installed.
     """
-    arch, tag = split_name(model_id, config)
-    known = open_clip.get_pretrained_cfg(arch, tag)
-    if checkpoint is None and not known and model_id not in demo.PACKAGED:
-        raise ClipdbError(_no_such_tag(arch, tag), kind="absent")
+    if model_id.startswith(HUGGING_FACE) or is_description(config):
+        return _load_transformers(model_id, checkpoint, device, precision, config)
+    if model_id.startswith(OPEN_CLIP_HUB):
+        config = config or fetched_config(model_id)
+        known = {"hf_hub": f"{on_hub(model_id)[0]}/", "revision": config.get("commit")}
+        arch = model_slug(model_id)
+        register(arch, config)
+    else:
+        arch, tag = split_name(model_id, config)
+        known = open_clip.get_pretrained_cfg(arch, tag)
+        if checkpoint is None and not known and model_id not in demo.PACKAGED:
+            raise ClipdbError(_no_such_tag(arch, tag), kind="absent")
     target = pick_device(device)
     wanted = known if config is None else config["preprocess_cfg"]
     network = _build(arch, precision, bool(known.get("quick_gelu")), wanted)
     adapter = adapt(network, model_id)  # what can't be decomposed need not be downloaded
     weights = weights_file(model_id, known, checkpoint)
     _fill(network, weights, arch)
+    network = network.eval().requires_grad_(False).to(target)
     return Model(
         model_id=model_id,
-        network=network.eval().requires_grad_(False).to(target),
+        network=network,
         adapter=adapter,
         preprocess=Preprocess.from_open_clip(network.visual.preprocess_cfg),
-        weights=weights,
+        weights=(weights,),
         config=config,
         device=target,
         precision=precision,
+        text_tower=TextTower(model_id, network, target, arch),
+    )
+
+
+def _load_transformers(
+    model_id: str, folder: Path | None, device: str, precision: str, description: Config | None
+) -> Model:
+    target = pick_device(device)
+    found = read_model(model_id, folder, DTYPES[precision], (description or {}).get("commit"))
+    network = found.network.eval().requires_grad_(False).to(target)
+    return Model(
+        model_id=model_id,
+        network=network,
+        adapter=adapt(network, model_id),
+        preprocess=found.preprocess,
+        weights=found.weights,
+        config=found.description,
+        device=target,
+        precision=precision,
+        text_tower=TransformersTexts(model_id, network, target, found.folder),
     )
 
 

@@ -29,27 +29,38 @@ class Model:
     Attributes
     ----------
     network
-        open_clip's model, in evaluation mode on ``device``.
+        open_clip's model or, behind the same names, one of transformers; in evaluation mode on ``device``.
     weights
-        The file of its weights.
+        The files of its weights, one as a rule.
     config
         Its architecture and preprocessing, if open_clip doesn't have them.
+    text_tower
+        The text tower with its tokenizer.
     """
 
     model_id: str
     network: Any
     adapter: Adapter
     preprocess: Preprocess
-    weights: Path
+    weights: tuple[Path, ...]
     config: Config | None
     device: torch.device
     precision: str
+    text_tower: TextTower
 
     @cached_property
     def weights_sha256(self) -> str:
-        """SHA-256 of the weights file, as the hub shows it and ``sha256sum`` prints it."""
-        with self.weights.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        """SHA-256 of the weights file, as the hub shows it and ``sha256sum`` prints it.
+
+        Of several files it is that of their sorted hashes, each with a newline behind it.
+        """
+        digests = []
+        for path in self.weights:
+            with path.open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+        if len(digests) == 1:
+            return digests[0]
+        return hashlib.sha256("".join(f"{digest}\n" for digest in sorted(digests)).encode()).hexdigest()
 
     @cached_property
     def tensors_sha256(self) -> str:
@@ -68,11 +79,6 @@ class Model:
         """What a model adds to its logits that is trained with a sigmoid (SigLIP); None in a model that has none."""
         bias: torch.Tensor | None = getattr(self.network, "logit_bias", None)
         return bias
-
-    @cached_property
-    def text_tower(self) -> TextTower:
-        """The text tower with its tokenizer."""
-        return TextTower(self.model_id, self.network, self.device)
 
     def embed_texts(self, texts: Sequence[str], batch_size: int) -> np.ndarray:
         """Embed texts as unit vectors, float32 ``[n, D]``; what the model doesn't read of them is said on stderr."""

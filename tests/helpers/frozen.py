@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -54,6 +55,9 @@ class FrozenTower(TorchFunctionMode):
                     stack.callback(module.register_forward_hook(self._freeze_norm).remove)
                 elif kind in _MLPS or name.endswith(".mlp"):
                     stack.callback(module.register_forward_hook(self._freeze_output).remove)
+                elif kind == "BlipAttention":  # which doesn't call torch's attention
+                    hook = partial(self._freeze_heads, module.num_heads)
+                    stack.callback(module.projection.register_forward_pre_hook(hook).remove)
             stack.enter_context(self)
             found = self._visual(self._images)
         return found[0] if isinstance(found, tuple) else found
@@ -61,12 +65,19 @@ class FrozenTower(TorchFunctionMode):
     def _freeze_norm(self, module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
         (x,) = inputs
         x = x - x.mean(dim=-1, keepdim=True) if isinstance(module, torch.nn.LayerNorm) else x
-        sigma = self._kept.setdefault(module, (x.square().mean(dim=-1, keepdim=True) + module.eps).sqrt())
+        sigma = self._kept.setdefault((module, x.dim()), (x.square().mean(dim=-1, keepdim=True) + module.eps).sqrt())
         bias = getattr(module, "bias", None)
         return x / sigma * module.weight + (0 if bias is None else bias)
 
     def _freeze_output(self, module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
         return self._kept.setdefault(module, output)
+
+    def _freeze_heads(self, heads: int, module: Any, inputs: Any) -> torch.Tensor:
+        place, self._calls = self._calls, self._calls + 1
+        z = self._kept.setdefault(place, inputs[0]).clone()
+        if self._without is not None and self._without[0] == place:
+            z.unflatten(-1, (heads, -1))[:, :, self._without[1]] = 0
+        return z
 
     def _attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         place, self._calls = self._calls, self._calls + 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import tokenizers
 import torch
 import transformers
 from random_towers import unsettle
@@ -48,3 +50,35 @@ def small_model(kind: str) -> Any:
     torch.manual_seed(0)
     made = getattr(transformers, "BlipForImageTextRetrieval" if kind == "blip" else f"{name}Model")(config)
     return unsettle(made)
+
+
+def save(kind: str, folder: Path) -> Any:
+    """Write a model as `save_pretrained` does, with an image processor and a tokenizer of `WORDS` words."""
+    model = small_model(kind)
+    model.save_pretrained(folder)
+    side = {"height": SIDE, "width": SIDE}
+    processors = {
+        "siglip": transformers.SiglipImageProcessor(size=side),
+        "blip": transformers.BlipImageProcessor(size=side),
+        "chinese_clip": transformers.ChineseCLIPImageProcessor(size=side, do_center_crop=False),
+    }
+    shortest = transformers.CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=side)
+    processors.get(kind, shortest).save_pretrained(folder)
+    tokenizer(kind).save_pretrained(folder)
+    return model
+
+
+def tokenizer(kind: str) -> Any:
+    """A tokenizer of words, with the marks that the kind's models have."""
+    marks = {"<pad>": 0, "<start>": 1, "<end>": WORDS - 1 if KINDS[kind][1] is _ENDS_LAST else 2, "<unknown>": 3}
+    words = ("a", "red", "green", "blue", "ring", "square", "on", "brick", "photo", "of")
+    vocabulary = marks | {word: number for number, word in enumerate(words, start=4)}
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unknown>"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    single = "$A <end>" if kind == "siglip" else "<start> $A <end>"
+    made.post_processor = tokenizers.processors.TemplateProcessing(
+        single=single, special_tokens=[(mark, number) for mark, number in marks.items()]
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="<pad>", bos_token="<start>", eos_token="<end>", unk_token="<unknown>"
+    )

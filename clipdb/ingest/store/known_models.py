@@ -8,6 +8,7 @@ from typing import Any
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.writer import Reader
+from clipdb.models.hugging_face.description import checked, is_description
 from clipdb.models.loading import load
 from clipdb.models.model import Model
 from clipdb.models.model_config import Named, check
@@ -73,7 +74,8 @@ def remembered(reader: Reader, named: Named) -> Named:
     if config is None:
         rows = reader.read("select config::varchar from models where model_id = ?", named.model_id)
         if rows and rows[0][0] is not None:
-            config = check(_parsed(rows[0][0]), f"the configuration of {named.model_id} in {reader.index}")
+            stored, where = _parsed(rows[0][0]), f"the configuration of {named.model_id} in {reader.index}"
+            config = checked(stored, where) if is_description(stored) else check(stored, where)
     if checkpoint is None:
         runs = reader.read(
             "select arguments->>'$.checkpoint' as checkpoint from runs where checkpoint is not null "

@@ -43,7 +43,8 @@ class TransformersModel(TracedTower):
             yield multihead_pool(pool, pool.attention, pool.probe[0, 0].detach(), nn.Identity())
             yield Own(pool.mlp)
         else:
-            yield from [Take(0), norm] if side.pooled_before_norm else [norm, Take(0)]
+            last: tuple[Operation, ...] = (Take(0), norm)
+            yield from last if side.pooled_before_norm else reversed(last)
         if side.projection is not None:
             yield Linear(side.projection.weight, side.projection.bias)
 

@@ -95,7 +95,8 @@ class AttentionCalls(TorchFunctionMode):
         call = self._calls.get(heads)
         if call is None or call.is_causal or call.enable_gqa:
             raise ClipdbError(
-                "the model's attention is not torch's scaled_dot_product_attention: update timm and torch"
+                "the model's attention is not torch's scaled_dot_product_attention, so its heads can't be located: "
+                "where its library has it (timm, transformers but for BLIP), update that"
             )
         query = read(call.query, 2).float()
         logits = query @ call.key.float().transpose(2, 3) * (call.scale or query.shape[-1] ** -0.5)
