@@ -1,8 +1,8 @@
 """Turns the bytes of an image file into the uint8 pixels that a CLIP image tower was trained on.
 
-The geometry is open_clip's ``image_transform_v2(is_train=False)`` or that of transformers' processors on Pillow, bit for
-bit, without torch: decoding runs in worker processes that have to start fast. The rest of both, ``(x / 255 - mean) /
-std``, runs on the device.
+The geometry is open_clip's ``image_transform_v2(is_train=False)`` or that of transformers' processors on Pillow, bit
+for bit, without torch: decoding runs in worker processes that have to start fast. The rest of both, ``(x / 255 - mean)
+/ std``, runs on the device.
 """
 
 from __future__ import annotations
