@@ -16,6 +16,8 @@ from clipdb._util.notes import note
 from clipdb._util.text import first_line
 from clipdb.demo.captions import known_words, words
 from clipdb.errors import ClipdbError
+from clipdb.models.open_clip_text import traced_text
+from clipdb.models.tracing.text import TextShares, TracedText, split_text
 
 PROOF_TEXTS = 16
 LARGEST_DIFFERENCE = 1e-5
@@ -93,6 +95,35 @@ class TextTower:
             progress(done)
         assert embeddings is not None
         return embeddings
+
+    @torch.inference_mode()
+    def split(self, text: str, along: np.ndarray) -> TextShares:
+        """Split the cosine of a text and a direction by heads and tokens: see `clipdb.models.tracing.text`.
+
+        Parameters
+        ----------
+        text
+            The text.
+        along
+            A unit vector ``[D]``, an image's embedding as a rule.
+
+        Raises
+        ------
+        ClipdbError
+            If the text tower is none whose heads clipdb reads.
+        """
+        tokens, lengths = self._read([[text]])
+        tokens = tokens[:, : int(lengths[0])].to(self._device)
+        return split_text(self._traced(tokens), tokens, self._words(tokens[0].tolist()), along)
+
+    def _traced(self, tokens: torch.Tensor) -> TracedText:
+        return traced_text(self._tower, self._whole, tokens, self._model_id)
+
+    def _words(self, tokens: list[int]) -> list[str]:
+        from_hub = getattr(self._tokenizer, "tokenizer", None)
+        if from_hub is not None:
+            return list(from_hub.convert_ids_to_tokens(tokens))
+        return [self._tokenizer.decode([token]).strip() for token in tokens]
 
     def _read(self, batches: Sequence[Sequence[str]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return tokens ``[n, context]``, and how many of each text are run ``[n]``."""

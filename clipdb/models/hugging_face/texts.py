@@ -14,7 +14,9 @@ from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.models.hugging_face.library import from_folder
 from clipdb.models.hugging_face.network import Network
+from clipdb.models.hugging_face.traced_texts import traced_text
 from clipdb.models.text_tower import TextTower, cut_note
+from clipdb.models.tracing.text import TracedText
 
 
 class TransformersTexts(TextTower):
@@ -74,6 +76,12 @@ class TransformersTexts(TextTower):
         length = int(lengths.max())
         mask = (torch.arange(length) < lengths[:, None]).long()
         return self._network.encode_text(tokens[:, :length].to(self._device), mask.to(self._device))
+
+    def _traced(self, tokens: torch.Tensor) -> TracedText:
+        return traced_text(self._network, tokens)
+
+    def _words(self, tokens: list[int]) -> list[str]:
+        return list(self._tokenizer.convert_ids_to_tokens(tokens))
 
     def note(self, texts: Sequence[str]) -> None:
         """Note what the model doesn't read: tokens over its context length."""
