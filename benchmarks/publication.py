@@ -49,7 +49,7 @@ def main() -> None:
                 os.fsync(file.fileno())
             building.replace(copied)
 
-        times = alternate(write, lambda: publish(index), options.repeats)
+        times = alternate(write, lambda: publish(index, catalog.connect_writing(index)), options.repeats)
     what = f"publication of {options.images:,} images' rows"
     detail = f"{min(times.candidate):.2f} to {max(times.candidate):.2f} s; {len(content) / 2**20:.0f} MiB"
     report(f"{what}: seconds", median(times.candidate), most=1, detail=detail)

@@ -150,7 +150,7 @@ def upgrade(index: str | Path) -> bool:
     catalog.require_index(Path(index))
     with writer_lock(Path(index)):
         if upgraded := bring_up(Path(index)):
-            publish(Path(index))
+            publish(Path(index), catalog.connect_writing(Path(index)))
         return upgraded
 
 

@@ -125,6 +125,9 @@ class Index(OpenIndex):
 
         Its ``sql`` finds data frames by the names of your variables: ``db.connection.sql("from mine join heads ...")``.
         """
+        from clipdb.queries.functions import functions
+
+        self._let_call(functions())
         self._show_vectors()
         return self.bare_connection
 

@@ -9,6 +9,7 @@ from clipdb.plugins import modules
 
 # Statements that list what there is.
 _LISTING = r"\bshow\s+(all\s+)?tables\b|\bduckdb_(tables|views|columns|functions)\b|\binformation_schema\b"
+_LISTS = re.compile(_LISTING, re.IGNORECASE)
 _TABLES = re.compile(f"vectors|{_LISTING}", re.IGNORECASE)
 _ONE_MODEL = re.compile(r"\b(image|text)_vectors\b", re.IGNORECASE)
 
@@ -27,14 +28,19 @@ def with_vectors_listed(sql: str) -> str:
 
 def reads_vectors(sql: str) -> bool:
     """Return whether a statement may read vectors, so that they have to be opened before it runs."""
-    return _vectors().search(sql) is not None
+    return reads_vector_tables(sql) or bool(functions_named(sql))
+
+
+def functions_named(sql: str) -> set[str]:
+    """Return the table functions that a statement may call: all of them if it lists what there is."""
+    lower = sql.lower()
+    return {name for name in _functions() if name in lower} if _LISTS.search(sql) is None else set(_functions())
 
 
 @cache
-def _vectors() -> re.Pattern[str]:
-    """The vectors' schema and the names of all table functions, none of which is imported for that."""
-    names = (name.replace("-", "_") for name in modules("functions", "clipdb.queries.functions"))
-    return re.compile(rf"vectors|{'|'.join(names)}|{_LISTING}", re.IGNORECASE)
+def _functions() -> tuple[str, ...]:
+    """The names of all table functions, none of which is imported for that."""
+    return tuple(name.replace("-", "_") for name in modules("functions", "clipdb.queries.functions"))
 
 
 def reads_vector_tables(sql: str) -> bool:

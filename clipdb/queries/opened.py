@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -13,7 +13,7 @@ from clipdb._util.text import without_login
 from clipdb.errors import ClipdbError
 from clipdb.queries.error_causes import reason
 from clipdb.queries.named.parameters import require_utf8
-from clipdb.queries.needs import reads_one_model, reads_vector_tables, reads_vectors
+from clipdb.queries.needs import functions_named, reads_one_model, reads_vector_tables, reads_vectors
 from clipdb.queries.place import OnDisk, Place
 from clipdb.queries.resolve import SAME_SPELLING
 from clipdb.schema.connections import settle
@@ -69,6 +69,7 @@ class OpenIndex:
         self._vectors: Vectors | None = None
         self._context: Context | None = None
         self._shown = False  # whether SQL sees the vectors as tables
+        self._callable: set[str] = set()  # the table functions that SQL can call
         self._engine: Engine | None = None
 
     def __enter__(self) -> Self:
@@ -160,14 +161,21 @@ class OpenIndex:
         if not reads_vectors(query):
             return
         self.context.begin()
+        self._let_call(functions_named(query))
         if reads_vector_tables(query):
             self._show_vectors()
         if reads_one_model(query) and self._model is None:
             self.context.model(None)
 
+    def _let_call(self, names: Collection[str]) -> None:
+        """Let SQL call table functions: to register all of them takes longer than most questions."""
+        from clipdb.queries.functions import register
+
+        register(self.bare_connection, self.context, set(names) - self._callable)
+        self._callable.update(names)
+
     def _show_vectors(self) -> None:
-        """Let SQL see the vectors as tables, and the table functions."""
-        _ = self.context
+        """Let SQL see the vectors as tables."""
         if not self._shown:
             from clipdb.queries.vectors.lance_tables import register_vectors
 
@@ -175,14 +183,12 @@ class OpenIndex:
             self._shown = True
 
     def _open_vectors(self) -> Context:
-        from clipdb.queries.functions import register
         from clipdb.queries.functions.base.context import Context
 
         embedder = partial(self._embedder, self)
         context = Context(self.bare_connection, self.store, embedder, self._place.unreadable, self.files)
         if self._model is not None or len(context.store.models("images")) == 1:
             self._model = context.model(self._model)
-        register(self.bare_connection, context)
         return context
 
     def explained(self, run: Callable[[], _T]) -> _T:

@@ -185,7 +185,9 @@ def contents(index: Path) -> dict[str, Any]:
         where = "where command <> 'import artefact'" if name == "runs" else ""
         held[name] = rows(index, f"from {name} {where} order by all")
     held["comments"] = rows(
-        index, "select table_name, column_name, data_type, comment from duckdb_columns() order by all"
+        index,
+        "select table_name, column_name, data_type, comment from duckdb_columns() "
+        "where database_name = current_database() order by all",
     )
     tables = rows(index, "select model_id, kind, max(lance_version) from batches group by all order by all")
     for model, kind, version in tables:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -144,9 +145,21 @@ def until(condition: Callable[[], Any], seconds: float = 60, every: float = 0.00
 
 
 def rows(index: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
-    """Query the catalog with nothing but DuckDB."""
-    with duckdb.connect(str(index / "catalog.duckdb"), read_only=True) as connection:
-        return connection.execute(sql, list(values)).fetchall()
+    """Query the catalog with nothing but DuckDB: attached, which takes an eighth of the time that opening it does."""
+    file = str(index / "catalog.duckdb").replace("'", "''")
+    with _duckdb().cursor() as connection:
+        connection.execute(f"attach '{file}' as asked (read_only)")
+        try:
+            connection.execute("use asked")
+            return connection.execute(sql, list(values)).fetchall()
+        finally:
+            connection.execute("use memory")
+            connection.execute("detach asked")
+
+
+@cache
+def _duckdb() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
 
 
 def change(index: Path, sql: str, *values: object) -> None:

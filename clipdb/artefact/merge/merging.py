@@ -24,7 +24,6 @@ from clipdb.artefact.merge.verified_files import Artefact, open_artefact
 from clipdb.ingest.store.heads import store_statistics
 from clipdb.ingest.store.moments import Moments
 from clipdb.ingest.store.writer import Writer
-from clipdb.schema import catalog
 from clipdb.schema.connections import closing
 from clipdb.schema.names import Head
 
@@ -108,7 +107,7 @@ class _Session:
         self.nameless = 0  # images of which the artefact has vectors and the catalog would have no row
 
     def run(self) -> Imported:
-        with closing(catalog.connect_writing(self.writer.index)) as connection:
+        with closing(self.writer.connect()) as connection:
             self._check(connection)
             unfinished = _count(connection, _UNFINISHED, self.artefact.digest)
         for merge in self.merges:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
+
 from clipdb._util.disk import sync
 from clipdb.schema import catalog, snapshots
 from clipdb.schema.connections import closing
@@ -13,19 +15,25 @@ from clipdb.schema.vectors import vectors_path
 _TAGS = Path("_refs", "tags")  # where Lance keeps them
 
 
-def publish(index: Path) -> None:
+def publish(index: Path, work: duckdb.DuckDBPyConnection) -> None:
     """Make the newest snapshot of an index; the caller holds it for writing, and nothing is under way.
 
     Tags keep the versions of the Lance tables that snapshots vouch for, until nobody holds the snapshots any more.
+
+    Parameters
+    ----------
+    index
+        Directory of the index.
+    work
+        The only connection to what the writer has. It is closed, since the file is copied next, and closing a copied
+        file drops the lock that DuckDB has on it.
 
     Raises
     ------
     OSError
         If the file system is full.
-    ClipdbError
-        If the catalog can't be opened.
     """
-    with closing(catalog.connect_writing(index)) as connection:
+    with closing(work) as connection:
         connection.execute("checkpoint")  # so that the file is whole without its log
         versions = catalog.versions_by_file(connection)
     known = snapshots.vouched(index)

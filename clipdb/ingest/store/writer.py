@@ -49,10 +49,11 @@ class Reader:
 
     def read(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Run one query on the catalog."""
-        with closing(self._connect()) as connection:
+        with closing(self.connect()) as connection:
             return connection.execute(sql, list(parameters)).fetchall()
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """Open the catalog; the caller closes it."""
         return catalog.connect(self.index)
 
     def models(self, chosen: str | None = None) -> list[str]:
@@ -137,11 +138,13 @@ class Writer(Reader):
         if self._create and not catalog.exists(self.index):
             creation.create(self.index)
             self.made = True
-        else:
-            catalog.connect(self.index).close()
-        self._held.enter_context(writer_lock(self.index))
-        self._held.callback(self._close)
-        self._published = snapshots.is_published(self.index)
+        catalog.require_index(self.index)
+        with ExitStack() as held:
+            held.enter_context(writer_lock(self.index))
+            held.callback(self._close)
+            self.connect().close()  # what can't be opened is said before there is any work to lose
+            self._published = snapshots.is_published(self.index)
+            self._held = held.pop_all()
         return self
 
     def __exit__(
@@ -170,7 +173,7 @@ class Writer(Reader):
             If the disk is full.
         """
         try:
-            with disk_errors(self.index), closing(self._connect()) as connection:
+            with disk_errors(self.index), closing(self.connect()) as connection:
                 connection.begin()
                 yield connection
                 counts = {
@@ -190,8 +193,8 @@ class Writer(Reader):
         if time.monotonic() - self._published_at >= PUBLISH_EVERY * self._cost:
             self._publish()
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
-        """Make a connection for one use; the file stays open, since to open it takes longer than most uses."""
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """Make a connection for one use; the file stays open, since opening it takes longer than most uses."""
         with self._opening:
             self._work = self._work or catalog.connect_writing(self.index)
             return self._work.cursor()
@@ -205,9 +208,10 @@ class Writer(Reader):
     def _publish(self) -> None:
         """Let readers see what is committed."""
         began = time.monotonic()
-        self._close()
+        with self._opening:
+            work, self._work = self._work, None
         with disk_errors(self.index):
-            publish(self.index)
+            publish(self.index, work or catalog.connect_writing(self.index))
         self._published, self._published_at = True, time.monotonic()
         self._cost = self._published_at - began
 

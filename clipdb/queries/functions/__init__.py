@@ -1,4 +1,4 @@
-"""Table functions in SQL over the vectors: one module each, registered on every connection that reads vectors.
+"""Table functions in SQL over the vectors: one module each, registered on the connections that call them.
 
 A module has a Python function called ``FUNCTION``, which `clipdb.queries.functions.base.table_function.table_function`
 decorates. Modules of other packages are found by their entry points ``clipdb.functions``; each entry is called as its
@@ -7,6 +7,7 @@ function is in SQL.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from itertools import count
 
@@ -28,8 +29,8 @@ def functions() -> dict[str, TableFunction]:
     return {function.name: function for function in found}
 
 
-def register(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Register all table functions on a connection; they vanish with it."""
+def register(connection: duckdb.DuckDBPyConnection, context: Context, names: Iterable[str]) -> None:
+    """Register table functions on a connection; they vanish with it."""
     opened = next(_openings)
-    for function in functions().values():
-        function.register(connection, context, opened)
+    for name in names:
+        functions()[name].register(connection, context, opened)
