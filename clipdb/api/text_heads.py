@@ -61,8 +61,8 @@ def _rows(split: TextShares, by: str) -> list[Row]:
     layers, heads, _ = split.heads.shape
     if by == "token":
         shares = split.heads.sum(axis=(0, 1))
-        read = np.flatnonzero(np.abs(split.heads).max(axis=(0, 1)))  # behind the end mark, nothing is read
-        found: list[Row] = [(int(at), split.tokens[at], layers * heads, float(shares[at])) for at in read]
+        read = map(int, np.flatnonzero(np.abs(split.heads).max(axis=(0, 1))))  # nothing is behind the end mark
+        found: list[Row] = [(at, split.tokens[at], layers * heads, float(shares[at])) for at in read]
         return [*found, (None, REST, 0, split.rest)]
     by_head = split.heads.sum(axis=2)
     if by == "layer":

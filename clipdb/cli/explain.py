@@ -102,9 +102,9 @@ def command(
     if text is None and text_b is not None:
         raise ClipdbError("--text-b is for a difference of two texts: give TEXT, too")
     if tower == "text":
-        if None in (text, image) or (text_b, partition, plot) != (None, None, None) or check:
+        if text is None or (text_b, partition, plot) != (None, None, None) or check:
             raise ClipdbError("--tower text splits the cosine of IMAGE and TEXT: leave the other options out but --by")
-        _explain_text(index, output, device, checkpoint, model, image, str(text), by)
+        _explain_text(index, output, device, checkpoint, model, image, text, by)
         return
     if by == "token":
         raise ClipdbError("--by token needs --tower text: `clipdb segment` shows where in the image heads look")

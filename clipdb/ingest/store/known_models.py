@@ -30,7 +30,7 @@ def _difference(reader: Reader, model: Model) -> str | None:
             return f"{has} other weights (sha256 {weights[:12]}..., not {model.weights_sha256[:12]}...)"
         if preprocess is not None and _parsed(preprocess) != json.loads(model.preprocess.to_json()):
             return f"{has} another preprocessing"
-        if config is not None and _parsed(config) != model.config:
+        if config is not None and _lasting(_parsed(config)) != _lasting(model.config):
             return f"{has} another configuration"
     return None
 
@@ -50,6 +50,11 @@ def _stray(reader: Reader, model: Model) -> str | None:
         return None
     named = f"{reader.index} names {stray[0][0]} of {model.model_id}"
     return f"{named}, which has {heads_there_are(tower.layers, tower.heads, tower.pool_heads)}"
+
+
+def _lasting(config: Any) -> Any:
+    """Leave out the commit of a repository: another one may have the same model, whose weights are compared anyway."""
+    return {name: value for name, value in config.items() if name != "commit"} if isinstance(config, dict) else config
 
 
 def _parsed(text: str) -> Any:

@@ -52,6 +52,8 @@ class TransformersTexts(TextTower):
                 f"the tokenizer of {self._model_id} can't be read ({first_line(error)}): "
                 "its folder has to have tokenizer.json or the files that it is made from"
             ) from error
+        if found.pad_token is None:
+            raise ClipdbError(f"the tokenizer of {self._model_id} has no token for padding: its files aren't complete")
         found.padding_side = found.truncation_side = "right"
         return found
 
