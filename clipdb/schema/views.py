@@ -16,6 +16,7 @@ hash of today's views, whoever opens the catalog for writing makes them anew, an
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
@@ -86,15 +87,23 @@ class View:
 @cache
 def load() -> tuple[View, ...]:
     """Read every view, in an order in which each stands on those before it."""
-    sources = _sources()
-    views = {name: parse(name, source) for name, source in sources.items()}
-    needs = {name: [one for one in views if one != name and one in _used(view)] for name, view in views.items()}
+    views = {name: parse(name, source) for name, source in _sources().items()}
+    needs = {name: [one for one in views if one in _used(view)] for name, view in views.items()}
     return tuple(views[name] for name in TopologicalSorter(needs).static_order())
 
 
 def _used(view: View) -> set[str]:
     """Collect the names that a view may stand on."""
-    return {name for found in _USED.findall(f"{view.body} {view.signature}") for name in found}
+    return {name for found in _USED.findall(f"{view.body} {view.signature}") for name in found} - {view.name}
+
+
+def _and_below(top: str) -> Iterator[View]:
+    """Go through a view and those that it stands on, each before what stands on it."""
+    wanted = {top}
+    for view in reversed(load()):
+        if view.name in wanted:
+            wanted |= _used(view)
+    return (view for view in load() if view.name in wanted)
 
 
 @cache
@@ -140,7 +149,9 @@ def parse(name: str, source: str) -> View:
     return View(name, " ".join(prose).strip(), tuple(parameters), columns, "\n".join(lines[body:]).strip())
 
 
-def create(connection: duckdb.DuckDBPyConnection, comments: bool = True, temporary: bool = False) -> None:
+def create(
+    connection: duckdb.DuckDBPyConnection, comments: bool = True, temporary: bool = False, only: str | None = None
+) -> None:
     """Make every view and macro in a catalog, or make them anew.
 
     Parameters
@@ -151,8 +162,10 @@ def create(connection: duckdb.DuckDBPyConnection, comments: bool = True, tempora
         Whether to say what they mean, which is a third of the work.
     temporary
         Whether only this connection gets them: the catalog may be open for reading.
+    only
+        A view that is made alone, with those that it stands on. Default: all are made.
     """
-    for view in load():
+    for view in _and_below(only) if only else load():
         try:
             for statement in view.statements(temporary) + (view.comments() if comments else []):
                 connection.execute(statement)
@@ -160,7 +173,7 @@ def create(connection: duckdb.DuckDBPyConnection, comments: bool = True, tempora
             if (_FOLDER / f"{view.name}.sql").exists():  # clipdb's own: then something is wrong with the tables
                 raise
             raise ClipdbError(f"the view {view.name} can't be made, {first_line(error)}: correct its file") from error
-    if not temporary:
+    if not temporary and not only:
         connection.execute(f"create or replace macro views_sha256() as '{digest()}'")
         connection.execute("comment on macro views_sha256 is 'SHA-256 of the views and macros that this catalog has'")
 

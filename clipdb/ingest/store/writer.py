@@ -132,7 +132,7 @@ class Writer(Reader):
         self._opening = threading.Lock()
         self._work: duckdb.DuckDBPyConnection | None = None
         self._published = True
-        self._published_at = self._cost = 0.0  # seconds
+        self._published_at, self._cost = time.monotonic(), 0.05  # seconds; a small catalog's, until one was published
 
     def __enter__(self) -> Self:
         if self._create and not catalog.exists(self.index):
@@ -141,6 +141,7 @@ class Writer(Reader):
         catalog.require_index(self.index)
         with ExitStack() as held:
             held.enter_context(writer_lock(self.index))
+            held.callback(self._discard)
             held.callback(self._close)
             self.connect().close()  # what can't be opened is said before there is any work to lose
             self._published = snapshots.is_published(self.index)
@@ -151,14 +152,11 @@ class Writer(Reader):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._held:
-            if self.made and not self._committed:
-                self._close()
-                shutil.rmtree(self.index)
-            elif self._committed or (kind is None and self._empty_run):
+            if self._committed or (kind is None and self._empty_run and not self.made):
                 self._row["finished_at"] = datetime.now(UTC) if kind is None else None
                 with self.transaction():
                     pass  # which writes the run's row
-            if not self._published and not (self.made and not self._committed):  # or what a killed writer committed
+            if not self._published and (self._committed or not self.made):  # it may be what a killed writer committed
                 self._publish()
         if error is not None and (damaged := unreadable_vectors(self.index, error)):
             raise damaged from error
@@ -204,6 +202,11 @@ class Writer(Reader):
             if self._work is not None:
                 self._work.close()
                 self._work = None
+
+    def _discard(self) -> None:
+        """Delete an index that was made for this run, which has committed nothing."""
+        if self.made and not self._committed:
+            shutil.rmtree(self.index)
 
     def _publish(self) -> None:
         """Let readers see what is committed."""
