@@ -112,9 +112,13 @@ class TextTower:
         ClipdbError
             If the text tower is none whose heads clipdb reads.
         """
-        tokens, lengths = self._read([[text]])
-        tokens = tokens[:, : int(lengths[0])].to(self._device)
+        tokens = self._alone(text).to(self._device)
         return split_text(self._traced(tokens), tokens, self._words(tokens[0].tolist()), along)
+
+    def _alone(self, text: str) -> torch.Tensor:
+        """Return the tokens of one text as its tower reads them when nothing is cut, ``[1, T]``."""
+        tokens: torch.Tensor = self._tokenizer([text])
+        return tokens
 
     def _traced(self, tokens: torch.Tensor) -> TracedText:
         return traced_text(self._tower, self._whole, tokens, self._model_id)

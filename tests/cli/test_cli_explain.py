@@ -17,6 +17,7 @@ from clipdb.demo import MODEL_ID
 
 PNG = b"\x89PNG\r\n\x1a\n"
 TEXT, OTHER = "a red object", "a blue object"
+COLOURS = ("red", "green", "blue", "yellow", "black", "white")
 
 
 @pytest.fixture(scope="module")
@@ -288,3 +289,12 @@ def test_the_text_tower_splits_the_same_cosine_by_heads_and_words(index: Path, p
         "explain", file, TEXT, "--tower", "text", "--by", "property", "-i", index
     )
     assert "--by token needs --tower text" in refused("explain", file, TEXT, "--by", "token", "-i", index)
+
+
+def test_a_text_is_split_alike_once_padding_is_left_away(model: Any) -> None:
+    along = model.embed_texts([OTHER], 1)[0].astype(np.float64)
+    before = model.text_tower.split(TEXT, along)
+    model.embed_texts([f"a {colour} {shape}" for colour in COLOURS for shape in ("ring", "square", "star")], 32)
+    after = model.text_tower.split(TEXT, along)
+    assert np.array_equal(before.heads, after.heads)
+    assert before.heads.sum() + before.rest == pytest.approx(float(model.embed_texts([TEXT], 1)[0] @ along), abs=1e-5)

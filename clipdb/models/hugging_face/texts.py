@@ -79,6 +79,11 @@ class TransformersTexts(TextTower):
         mask = (torch.arange(length) < lengths[:, None]).long()
         return self._network.encode_text(tokens[:, :length].to(self._device), mask.to(self._device))
 
+    def _alone(self, text: str) -> torch.Tensor:
+        """Return the tokens of one text without padding that has no say, ``[1, T]``."""
+        tokens, lengths = self._read([[text]])
+        return tokens[:, : int(lengths[0])]
+
     def _traced(self, tokens: torch.Tensor) -> TracedText:
         return traced_text(self._network, tokens)
 
