@@ -44,7 +44,7 @@ class TransformersTexts(TextTower):
             found = from_folder("AutoTokenizer", self._folder)
         except ImportError as error:
             raise ClipdbError(
-                f"the tokenizer of {self._model_id} can't be read: {first_line(error)}: install clipdb with its extra hf",
+                f"the tokenizer of {self._model_id} can't be read: {first_line(error)}: install clipdb's extra hf",
                 kind="missing",
             ) from error
         except Exception as error:  # the parsers of tokenizers raise bare ones
