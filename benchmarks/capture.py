@@ -23,7 +23,7 @@ import torch
 from measure import alternate, report
 
 from clipdb.models.decomposition import Decomposer
-from clipdb.models.loading import DTYPES
+from clipdb.models.model import DTYPES
 from clipdb.models.proof import reconstruction_errors
 from clipdb.models.tower import POOL
 from clipdb.models.towers import adapt

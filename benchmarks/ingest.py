@@ -27,7 +27,8 @@ from safetensors.torch import save_file
 from clipdb._util.stages import Progress
 from clipdb.ingest.images.image_ingest import ingest_images
 from clipdb.ingest.images.image_options import ImageOptions
-from clipdb.models.loading import Model, load
+from clipdb.models.loading import load
+from clipdb.models.model import Model
 
 
 def main() -> None:

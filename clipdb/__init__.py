@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from clipdb.api.segmenting import segment
     from clipdb.api.sharing import export, upgrade, verify
     from clipdb.errors import ClipdbError
+    from clipdb.explorer.frozen.exporting import export_pages
     from clipdb.explorer.serving import serve
     from clipdb.ingest.names.llm.server import Server
     from clipdb.queries.index import Index
@@ -34,6 +35,7 @@ __all__ = [
     "__version__",
     "export",
     "export_embeddings",
+    "export_pages",
     "export_reviews",
     "import_artefact",
     "import_labels",
@@ -59,6 +61,7 @@ _FROM = {
     "Index": "clipdb.queries.index",
     "Server": "clipdb.ingest.names.llm.server",
     "export_embeddings": "clipdb.api.exporting_embeddings",
+    "export_pages": "clipdb.explorer.frozen.exporting",
     "open": "clipdb.api.opening",
     "segment": "clipdb.api.segmenting",
     "serve": "clipdb.explorer.serving",

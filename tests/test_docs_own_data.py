@@ -11,12 +11,18 @@ from pathlib import Path
 
 import pytest
 from support import done, rows
+from transformers_models import save
 
 PAGE = (Path(__file__).parents[1] / "docs" / "own-data.md").read_text(encoding="utf-8")
 
 
 # What stands in: a model whose weights ship, and the pool whose words it knows.
-INSTEAD = {"ViT-B-32/mine": "clipdb-tiny/mine", "ViT-L-14/laion2b_s32b_b82k": "clipdb-tiny/scenes"}
+INSTEAD = {
+    "ViT-B-32/mine": "clipdb-tiny/mine",
+    "ViT-L-14/laion2b_s32b_b82k": "clipdb-tiny/scenes",
+    "hf:openai/clip-vit-base-patch32": "local-dir:from-hub",
+    "hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K": "local-dir:mynet",
+}
 INSTEAD_OF_COMMANDS = {"span": "span --pool scenes"}
 
 
@@ -31,6 +37,8 @@ def models() -> None:
     Path("mynet").mkdir()
     shutil.copy(demo.WEIGHTS, "mynet/open_clip_model.safetensors")
     Path("mynet/open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    save("clip", Path("my-clip"))
+    shutil.copytree("my-clip", "from-hub")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +62,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 
 def test_every_command_prints_something(printed: dict[str, str]) -> None:
-    assert len(printed) == 15
+    assert len(printed) == 18
     assert all(output.strip() for output in printed.values())
 
 

@@ -30,7 +30,8 @@ from clipdb.ingest.images.image_options import ImageOptions
 from clipdb.ingest.names.labellers import vote as by_vote
 from clipdb.ingest.names.labellers import zero_shot as by_zero_shot
 from clipdb.models.decomposition import Decomposer
-from clipdb.models.loading import Model, load
+from clipdb.models.loading import load
+from clipdb.models.model import Model
 from clipdb.schema.layers import parse_layers
 from clipdb.schema.names import Head
 

@@ -69,6 +69,7 @@ PUBLIC = {
     "Share": (
         "export",
         "export_embeddings",
+        "export_pages",
         "export_reviews",
         "import_artefact",
         "import_spans",

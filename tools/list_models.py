@@ -1,5 +1,7 @@
 """Write clipdb/models/catalogue.csv: what clipdb reads of each architecture of open_clip, with all its weights.
 
+Each class of transformers that it reads has a line, too, without sizes: those are the repository's.
+
 Run `python tools/list_models.py` after an upgrade of open_clip; `--check` fails when the file is stale. `--prove`
 measures the errors anew, of all architectures or of those named: their parts added up, on random weights, against the
 tower's own output (two images of noise, float32, at most 2 layers). It takes a quarter of an hour.
@@ -16,11 +18,12 @@ from typing import Any
 
 import open_clip
 import torch
-from random_towers import Network, architectures, image_tower, noise, unsettle
+from random_towers import Network, architectures, image_tower, noise, transformers_tower, unsettle
 
 from clipdb import demo
 from clipdb.errors import ClipdbError
 from clipdb.models.decomposition import Decomposer
+from clipdb.models.hugging_face.kinds import KINDS
 from clipdb.models.proof import reconstruction_errors
 from clipdb.models.tower import Adapter, partitions
 from clipdb.models.towers import adapt
@@ -31,6 +34,7 @@ COLUMNS = ("arch", "pretrained", *SIZES, "pool_heads", "family", "kb", "kb_last4
 DEPTH = 2
 IMAGES = 2
 LAST = 4
+OF_TRANSFORMERS = {f"hf:ORG/NAME ({kind.model_class})": name for name, kind in KINDS.items()}
 
 
 def row_of(arch: str, errors: dict[str, str]) -> dict[str, Any]:
@@ -59,7 +63,8 @@ def room(tower: Adapter) -> list[str]:
 def prove(arch: str) -> dict[str, str]:
     """Measure how far an architecture's parts, added up, are from its own output."""
     torch.manual_seed(0)
-    visual = unsettle(image_tower(arch, DEPTH))
+    kind = OF_TRANSFORMERS.get(arch)
+    visual = unsettle(image_tower(arch, DEPTH) if kind is None else transformers_tower(kind, DEPTH))
     tower = adapt(Network(visual), arch)
     images = noise(tower, IMAGES)
     kept = [layers[-1] for layers in partitions(tower).values()]
@@ -87,6 +92,7 @@ def catalogue(errors: dict[str, dict[str, str]]) -> str:
     for arch, names in tags.items():
         row = row_of(arch, errors.get(arch, {}))
         writer.writerows({"arch": arch, "pretrained": name} | row for name in names or [""])
+    writer.writerows({"arch": arch, "family": "transformers"} | errors.get(arch, {}) for arch in OF_TRANSFORMERS)
     return text.getvalue()
 
 
@@ -96,9 +102,9 @@ def main() -> None:
     asked = sys.argv[1:]
     errors = known()
     if "--prove" in asked:
-        for arch in [one for one in asked if one != "--prove"] or architectures():
+        for arch in [one for one in asked if one != "--prove"] or [*architectures(), *OF_TRANSFORMERS]:
             with torch.device("meta"):
-                fits = "why_not" not in row_of(arch, {})
+                fits = arch in OF_TRANSFORMERS or "why_not" not in row_of(arch, {})
             if fits:
                 errors[arch] = prove(arch)
     text = catalogue(errors)

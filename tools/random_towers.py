@@ -1,4 +1,4 @@
-"""Image towers of open_clip's architectures with random weights that hide nothing, and without text towers.
+"""Image towers of open_clip's architectures, and of transformers' models, with random weights that hide nothing.
 
 A new network has gains of 1 and biases of 0: a sum that forgets one of them would still add up.
 """
@@ -15,6 +15,8 @@ from open_clip import timm_model
 from open_clip.model import _build_vision_tower
 
 from clipdb import demo
+from clipdb.models.hugging_face.kinds import KINDS
+from clipdb.models.hugging_face.network import ImageSide
 
 
 class Network:
@@ -49,6 +51,16 @@ def image_tower(arch: str, depth: int | None = None) -> Any:
         vision["layers"] = min(depth, vision["layers"])
     with _cut(depth if "timm_model_name" in vision else None):
         return _build_vision_tower(config["embed_dim"], vision, config.get("quick_gelu", False))
+
+
+def transformers_tower(kind: str, depth: int) -> Any:
+    """Build the image tower of a kind of model of transformers in its default sizes, cut to a number of layers."""
+    import transformers
+
+    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    made = getattr(transformers, KINDS[kind].model_class)
+    vision = {"num_hidden_layers": depth}
+    return ImageSide(made(made.config_class(text_config=small | {"vocab_size": 100}, vision_config=vision)))
 
 
 @contextmanager

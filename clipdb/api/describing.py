@@ -53,13 +53,15 @@ def ingest_images(
     sources
         A folder, an image, a list of files, a tar shard, a Parquet file; or several of them.
     model
-        ``ARCH/PRETRAINED``, as open_clip names it, or ``local-dir:FOLDER``. Default: named after ``config`` and
-        ``checkpoint``.
+        ``ARCH/PRETRAINED``, as open_clip names it; ``hf:ORG/NAME`` (of transformers) or ``hf-hub:ORG/NAME`` (of
+        open_clip) on the Hub, with ``@REVISION`` or without; ``local-dir:FOLDER`` for a folder of either. Default:
+        named after ``config`` and ``checkpoint``.
     layers
         Whose heads to keep: ``last4``, ``all``, ``8-11``, ``0,5,10-11``. Default: those of the last four layers; of a
         model that pools by attention those of its pooling, which are always kept.
     checkpoint
-        File of weights: safetensors, or a torch file without code in it.
+        File of weights: safetensors, or a torch file without code in it. For a model of transformers, the folder of
+        its files.
     config
         An architecture that open_clip doesn't have, in its JSON.
     base

@@ -14,7 +14,7 @@ from clipdb.schema.names import is_url
 if TYPE_CHECKING:
     from clipdb.artefact.reading.in_place import Artefact
     from clipdb.models.embedder import Embedder
-    from clipdb.models.loading import Model
+    from clipdb.models.model import Model
 
 _kept: dict[Hashable, Model] | None = None
 

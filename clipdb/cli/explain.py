@@ -26,10 +26,17 @@ QUERY, OF_IMAGES = "contributions", "image_contributions"
 @click.option("--text-b", metavar="TEXT", help="A second text: why is the image nearer to TEXT than to this one?")
 @click.option(
     "--by",
-    type=click.Choice(["head", "layer", "property"]),
+    type=click.Choice(["head", "layer", "property", "token"]),
     default="head",
     show_default=True,
-    help="What shares are summed by.",
+    help="What shares are summed by; token with --tower text, property without.",
+)
+@click.option(
+    "--tower",
+    type=click.Choice(["image", "text"]),
+    default="image",
+    show_default=True,
+    help="Whose heads: text splits the same cosine by the heads of the text tower, or by the words that they read.",
 )
 @click.option(
     "--partition",
@@ -55,6 +62,7 @@ def command(
     image_b: str | None,
     text_b: str | None,
     by: str,
+    tower: str,
     partition: str | None,
     model: str | None,
     check: bool,
@@ -71,6 +79,10 @@ def command(
 
     With --image-b in place of TEXT it is the cosine of two images, split twice: share is what the heads of IMAGE add
     along the other image's embedding, and share_b what the other image's heads add along that of IMAGE.
+
+    With --tower text the same cosine is split by the heads of the text tower, T.L5.H2 and so on, or with --by token by
+    the words at which they read; 'no head' is what its MLPs, biases and embeddings add. The model reads the text for
+    that: nothing of it is stored.
 
     The model runs where an image or a text is not in the index, or with --check: its own cosine is then that of
     encode_image and encode_text. Otherwise, and where the image's file is gone, it is that of the image's embedding in
@@ -89,6 +101,13 @@ def command(
         raise ClipdbError("TEXT and --text-b are the same: every share of the difference would be 0")
     if text is None and text_b is not None:
         raise ClipdbError("--text-b is for a difference of two texts: give TEXT, too")
+    if tower == "text":
+        if text is None or (text_b, partition, plot) != (None, None, None) or check:
+            raise ClipdbError("--tower text splits the cosine of IMAGE and TEXT: leave the other options out but --by")
+        _explain_text(index, output, device, checkpoint, model, image, text, by)
+        return
+    if by == "token":
+        raise ClipdbError("--by token needs --tower text: `clipdb segment` shows where in the image heads look")
     query = find_query(OF_IMAGES if text is None else QUERY)
     with open_index(index, device=device, checkpoint=checkpoint) as opened:
         other = {"image_b": image_b} if text is None else {"text": text, "text_b": text_b}
@@ -125,6 +144,28 @@ def command(
         scale, bias = logit
         scores = ", ".join(f"{1 / (1 + exp(-scale * one - bias)):.4f}" for one in own)
         click.echo(f"score {scores}: the sigmoid of {scale:.4g} times the cosine {bias:+.4g}", err=True)
+
+
+def _explain_text(
+    index: Path | str,
+    output: Output,
+    device: str,
+    checkpoint: Path | None,
+    model: str | None,
+    image: str,
+    text: str,
+    by: str,
+) -> None:
+    """Print what the text tower's heads add to a cosine."""
+    from clipdb.api.opening import open as open_index
+    from clipdb.api.text_heads import BY_TOKEN, COLUMNS, text_shares
+    from clipdb.cli.show.output import write_rows
+
+    with open_index(index, device=device, checkpoint=checkpoint) as opened:
+        rows, own = text_shares(opened.context, opened.context.model(model), image, text, by)
+    write_rows(BY_TOKEN if by == "token" else COLUMNS, rows, output)
+    total = _total(["share"], [row[-1:] for row in rows], "share")
+    click.echo(f"total {total:.6f}; the model's own cosine {own:.6f}: {abs(total - own):.1e} apart", err=True)
 
 
 def _total(names: list[str], rows: list[tuple[Any, ...]], column: str) -> float:

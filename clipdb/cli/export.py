@@ -7,16 +7,18 @@ import click
 from clipdb.cli.default_group import PathGroup
 from clipdb.cli.export_artefact import artefact
 from clipdb.cli.export_embeddings import embeddings
+from clipdb.cli.export_pages import pages
 from clipdb.cli.export_reviews import reviews
 
 
 @click.group(cls=PathGroup, default="artefact", default_if_no_args=False)
 def command() -> None:
-    """Write what others can use: the index as Parquet files, embeddings, people's decisions.
+    """Write what others can use: the index as Parquet files, embeddings, the explorer's pages, people's
+    decisions.
 
     A word that is no command is a directory to write: `clipdb export heads/` is `clipdb export artefact heads/`.
     """
 
 
-for part in (artefact, embeddings, reviews):
+for part in (artefact, embeddings, pages, reviews):
     command.add_command(part)

@@ -17,9 +17,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 checkpoint_option = click.option(
     "--checkpoint",
-    type=_FILE,
+    type=click.Path(path_type=Path),
     help="Weights to use: .safetensors, or a torch file without code in it. PRETRAINED is then a free name. Weights "
-    "that were trained with QuickGELU need an architecture whose name ends in -quickgelu.",
+    "that were trained with QuickGELU need an architecture whose name ends in -quickgelu. For a model of transformers, "
+    "the folder of its files.",
 )
 
 
@@ -33,7 +34,8 @@ def command() -> None:
 @click.option(
     "--model",
     metavar="ARCH/PRETRAINED",
-    help="The model, as open_clip names it, or local-dir:FOLDER with open_clip_config.json and weights.",
+    help="The model, as open_clip names it; hf:ORG/NAME[@REVISION] on the Hub for a model of transformers, "
+    "hf-hub:ORG/NAME for one in open_clip's format; local-dir:FOLDER for a folder of either.",
 )
 @click.option(
     "--layers",

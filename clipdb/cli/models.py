@@ -28,7 +28,8 @@ def command(word: str | None, index: Path | str, output: Output) -> None:
     layers. `error` is how far all parts of an embedding, added up, are from the model's own embedding, relative to its
     length: measured on random weights (at most 2 layers), and for a model of the index by its ingest. `why_not` says
     why clipdb can't read a model. An architecture without a slash has no weights in open_clip: give yours with
-    --checkpoint. `images` counts the images that the index holds of a model.
+    --checkpoint. The lines hf:ORG/NAME are the classes of transformers that clipdb reads from the Hub; their sizes are
+    the repository's. `images` counts the images that the index holds of a model.
     """
     from clipdb.cli.show.output import write_rows
 

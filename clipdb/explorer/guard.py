@@ -14,7 +14,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 MOST_BYTES = 20 * 2**20
 """Of a request's body."""
 
-_POLICY = "; ".join(
+POLICY = "; ".join(
     (
         "default-src 'none'",
         *(f"{kind}-src 'self'" for kind in ("img", "style", "script", "connect")),
@@ -22,6 +22,8 @@ _POLICY = "; ".join(
         "base-uri 'none'",
     )
 )
+"""What a page may load: nothing from elsewhere, and no style or script within itself."""
+
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -50,7 +52,7 @@ class Guard:
         self._app = app
         self._hosts = {host.lower().strip("[]") for host in hosts}
         ancestors = "http://localhost:* http://127.0.0.1:* https:" if framed else "'none'"
-        self._headers = {**_ALWAYS, "Content-Security-Policy": f"{_POLICY}; frame-ancestors {ancestors}"}
+        self._headers = {**_ALWAYS, "Content-Security-Policy": f"{POLICY}; frame-ancestors {ancestors}"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import count
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -48,6 +48,8 @@ class Readers:
         Opens the newest state.
     at_once
         How many may read at the same time; others wait.
+    most_seconds
+        After which a query is interrupted; None if it may take as long as it takes.
 
     Raises
     ------
@@ -55,8 +57,11 @@ class Readers:
         If there is no index, or it can't be opened.
     """
 
-    def __init__(self, open_index: Callable[[], Index], at_once: int = 4) -> None:
+    def __init__(
+        self, open_index: Callable[[], Index], at_once: int = 4, most_seconds: float | None = MOST_SECONDS
+    ) -> None:
         self._open = open_index
+        self._most_seconds = most_seconds
         self._turns = threading.BoundedSemaphore(at_once)
         self._lock = threading.Lock()
         self._numbers: WeakKeyDictionary[Index, int] = WeakKeyDictionary()
@@ -74,7 +79,7 @@ class Readers:
         Raises
         ------
         ClipdbError
-            If the index is gone or can't be opened, or the block takes longer than `MOST_SECONDS`.
+            If the index is gone or can't be opened, or the block takes too long.
         """
         with self._turns:
             with self._lock:
@@ -86,7 +91,7 @@ class Readers:
                     cursor = state.root.cursor()
                     cursor.files = files
                     self._numbers[cursor] = state.number
-                with _interrupted(cursor):
+                with _interrupted(cursor, self._most_seconds) if self._most_seconds else nullcontext():
                     yield cursor
             finally:
                 with self._lock:
@@ -127,12 +132,12 @@ def _identity(path: str | Path) -> object:
 
 
 @contextmanager
-def _interrupted(cursor: Index) -> Iterator[None]:
-    timer = threading.Timer(MOST_SECONDS, cursor.bare_connection.interrupt)
+def _interrupted(cursor: Index, seconds: float) -> Iterator[None]:
+    timer = threading.Timer(seconds, cursor.bare_connection.interrupt)
     timer.start()
     try:
         yield
     except duckdb.InterruptException as error:
-        raise ClipdbError(f"the query takes longer than {MOST_SECONDS:g} s", kind="busy") from error
+        raise ClipdbError(f"the query takes longer than {seconds:g} s", kind="busy") from error
     finally:
         timer.cancel()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -19,7 +19,7 @@ from clipdb.explorer.asking import MOST_ROWS, Answer, ask
 from clipdb.explorer.decisions import Decisions
 from clipdb.explorer.kept import Kept
 from clipdb.explorer.models import Models
-from clipdb.explorer.readers import Readers
+from clipdb.explorer.readers import MOST_SECONDS, Readers
 from clipdb.explorer.templating import environment, file_name
 from clipdb.explorer.thumbnails import Thumbnails
 from clipdb.explorer.uploads import Uploads
@@ -82,6 +82,9 @@ class Site:
         If there is no index, it can't be opened, or nobody could review it.
     """
 
+    most_seconds: ClassVar[float | None] = MOST_SECONDS
+    """After which a page is given up; None where nobody waits for it."""
+
     def __init__(
         self,
         path: str | Path,
@@ -96,7 +99,7 @@ class Site:
         self.access = access
         self.folders = tuple(Path(folder) for folder in queries)
         self.models = Models({"path": str(path), "device": device, "checkpoint": checkpoint})
-        self.readers = Readers(self._opened)
+        self.readers = Readers(self._opened, most_seconds=self.most_seconds)
         self.decisions = self._reviewed(reviewer)
         self.thumbnails = Thumbnails(thumbnails)
         self.uploads = Uploads()

@@ -27,6 +27,7 @@ def environment() -> Environment:
     made.filters.update(
         step=step, num=num, signed=signed, code=code, file_name=file_name, cell=cell, from_json=json.loads
     )
+    made.globals["frozen"] = None  # see `clipdb.explorer.frozen.frozen_site.Frozen`
     made.globals["version"] = __version__
     made.globals["parts"] = made.get_template("parts.html").module
     return made

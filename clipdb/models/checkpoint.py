@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import pickle
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,13 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return {_own_name(name): shape for name, shape in shapes.items()}
 
 
-def tensors_digest(path: Path) -> str:
-    """Hash what a checkpoint holds, whichever kind of file holds it.
+def tensors_digest(paths: Sequence[Path]) -> str:
+    """Hash what a checkpoint holds, whichever kinds of files hold it.
+
+    Parameters
+    ----------
+    paths
+        The files that its tensors are spread over, one as a rule.
 
     Returns
     -------
@@ -58,22 +64,25 @@ def tensors_digest(path: Path) -> str:
         As `tensor_shapes`.
     """
     digest = hashlib.sha256()
-    for name, tensor in _tensors(path):
+    for name, tensor in _tensors(paths):
         kind = torch.float32 if tensor.is_floating_point() else torch.int64
         digest.update(f"{name} {tuple(tensor.shape)} {kind}\n".encode())
         digest.update(np.ascontiguousarray(tensor.detach().to(kind).numpy()).data)
     return digest.hexdigest()
 
 
-def _tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
+def _tensors(paths: Sequence[Path]) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield the tensors by name, of safetensors one at a time."""
-    if path.suffix == ".safetensors":
-        with _safetensors(path) as file:
-            for name in sorted(file.keys(), key=_own_name):
-                yield _own_name(name), file.get_tensor(name)
-    else:
-        tensors = {_own_name(name): tensor for name, tensor in _torch(path, "cpu").items()}
-        yield from sorted(tensors.items(), key=lambda named: named[0])
+    found: dict[str, Callable[[], torch.Tensor]] = {}
+    with ExitStack() as stack:
+        for path in paths:
+            if path.suffix == ".safetensors":
+                file = stack.enter_context(_safetensors(path))
+                found |= {name: partial(file.get_tensor, name) for name in file.keys()}  # noqa: SIM118
+            else:
+                found |= {name: partial(torch.Tensor.cpu, tensor) for name, tensor in _torch(path, "cpu").items()}
+        for name in sorted(found, key=_own_name):
+            yield _own_name(name), found[name]()
 
 
 def _own_name(name: str) -> str:

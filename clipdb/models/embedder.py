@@ -11,7 +11,7 @@ import torch
 from clipdb._util.apart import apart
 from clipdb.errors import ClipdbError
 from clipdb.models.decomposition import Decomposer
-from clipdb.models.loading import Model
+from clipdb.models.model import Model
 from clipdb.models.preprocess import Decoded, Undecodable, decode
 from clipdb.schema.names import Head
 

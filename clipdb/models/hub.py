@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,17 +48,47 @@ def weights_file(model_id: str, known: dict[str, Any], checkpoint: Path | None) 
         return checkpoint
     if model_id in demo.PACKAGED:
         return demo.PACKAGED[model_id]
+    advice = "give a local file with --checkpoint FILE; `clipdb demo` needs no network"
+    return from_hub(f"the weights of {model_id}", lambda: _download(known), advice)
+
+
+def from_hub(what: str, fetch: Callable[[], Path], otherwise: str) -> Path:
+    """Fetch something from the hub, or take it from the cache.
+
+    Parameters
+    ----------
+    what
+        How it is called in a message.
+    fetch
+        Asks the hub's client.
+    otherwise
+        What to do without the hub.
+
+    Raises
+    ------
+    ClipdbError
+        If it can't be had: the message says why.
+    """
     if not constants.HF_HUB_OFFLINE and not _hub_answers():
         constants.HF_HUB_OFFLINE = True  # the cache is asked at once, where the hub's client would retry for a minute
+    logging.disable_propagation()  # else each of its warnings would be printed twice
     try:
-        return _download(known)
+        return fetch()
+    except ClipdbError:
+        raise
     except Exception as error:  # the hub's client raises its own, its transport's and OS errors
         reason, advice = _reason(error)
-        raise ClipdbError(
-            f"can't get the weights of {model_id}: {reason}: {advice}, or give a local file with "
-            f"--checkpoint FILE; `clipdb demo` needs no network",
-            kind="absent",
-        ) from error
+        raise ClipdbError(f"can't get {what}: {reason}: {advice}, or {otherwise}", kind="absent") from error
+
+
+def is_there(repository: str, name: str, revision: str | None) -> Path | None:
+    """Fetch a file of a repository, if the repository has it; without the hub, if the cache has it."""
+    try:
+        return Path(hf_hub_download(repository, name, revision=revision))
+    except EntryNotFoundError as error:
+        if isinstance(error, RemoteEntryNotFoundError) or constants.HF_HUB_OFFLINE:
+            return None
+        raise
 
 
 def _download(known: dict[str, Any]) -> Path:
@@ -68,15 +99,9 @@ def _download(known: dict[str, Any]) -> Path:
     repository, name = os.path.split(known.get("hf_hub") or "")
     if not repository:
         return Path(open_clip.download_pretrained(known))
-    named = Path(name or HF_WEIGHTS_NAME)
-    logging.disable_propagation()  # else each of its warnings would be printed twice
+    named, revision = Path(name or HF_WEIGHTS_NAME), known.get("revision")
     safe = named.with_suffix(".safetensors").name if name else HF_SAFE_WEIGHTS_NAME
-    try:
-        return Path(hf_hub_download(repository, safe))
-    except EntryNotFoundError as error:
-        if not (isinstance(error, RemoteEntryNotFoundError) or constants.HF_HUB_OFFLINE):
-            raise
-    return Path(hf_hub_download(repository, named.name))
+    return is_there(repository, safe, revision) or Path(hf_hub_download(repository, named.name, revision=revision))
 
 
 def _reason(error: Exception) -> tuple[str, str]:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import open_clip
 import torch
 from open_clip.factory import load_checkpoint
@@ -21,98 +16,18 @@ from clipdb import demo
 from clipdb._util.notes import note
 from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError, Kind
-from clipdb.models.checkpoint import tensor_shapes, tensors_digest
+from clipdb.models.checkpoint import tensor_shapes
 from clipdb.models.hub import weights_file
-from clipdb.models.model_config import Config, register
-from clipdb.models.model_name import nearest, refuse_unknown
+from clipdb.models.hugging_face.description import is_description
+from clipdb.models.hugging_face.reading import read_model
+from clipdb.models.hugging_face.texts import TransformersTexts
+from clipdb.models.model import DTYPES, Model
+from clipdb.models.model_config import Config, fetched_config, register
+from clipdb.models.model_name import HUGGING_FACE, OPEN_CLIP_HUB, nearest, on_hub, refuse_unknown
 from clipdb.models.preprocess import Preprocess
 from clipdb.models.text_tower import TextTower
-from clipdb.models.towers import Adapter, adapt
+from clipdb.models.towers import adapt
 from clipdb.schema.names import model_slug
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model with its weights, ready to run.
-
-    Attributes
-    ----------
-    network
-        open_clip's model, in evaluation mode on ``device``.
-    weights
-        The file of its weights.
-    config
-        Its architecture and preprocessing, if open_clip doesn't have them.
-    """
-
-    model_id: str
-    network: Any
-    adapter: Adapter
-    preprocess: Preprocess
-    weights: Path
-    config: Config | None
-    device: torch.device
-    precision: str
-
-    @cached_property
-    def weights_sha256(self) -> str:
-        """SHA-256 of the weights file, as the hub shows it and ``sha256sum`` prints it."""
-        with self.weights.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-    @cached_property
-    def tensors_sha256(self) -> str:
-        """SHA-256 of the tensors in the weights file: see `clipdb.models.checkpoint.tensors_digest`."""
-        return tensors_digest(self.weights)
-
-    def pixels_to_input(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalise uint8 pixels ``[batch, S, S, 3]`` to the network's input ``[batch, 3, S, S]``."""
-        images = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
-        mean = torch.tensor(self.preprocess.mean, device=self.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.preprocess.std, device=self.device).view(1, 3, 1, 1)
-        return images.sub_(mean).div_(std).to(DTYPES[self.precision])
-
-    @property
-    def logit_bias(self) -> torch.Tensor | None:
-        """What a model adds to its logits that is trained with a sigmoid (SigLIP); None in a model that has none."""
-        bias: torch.Tensor | None = getattr(self.network, "logit_bias", None)
-        return bias
-
-    @cached_property
-    def text_tower(self) -> TextTower:
-        """The text tower with its tokenizer."""
-        return TextTower(self.model_id, self.network, self.device)
-
-    def embed_texts(self, texts: Sequence[str], batch_size: int) -> np.ndarray:
-        """Embed texts as unit vectors, float32 ``[n, D]``; what the model doesn't read of them is said on stderr."""
-        self.text_tower.note(texts)
-        return self.text_tower.embed(texts, batch_size)
-
-    def row(self, reconstruction_error: float) -> dict[str, Any]:
-        """Return the model's row for the table ``models``."""
-        tower = self.adapter
-        return {
-            "model_id": self.model_id,
-            "layers": tower.layers,
-            "heads": tower.heads,
-            "head_dim": tower.head_dim,
-            "width": tower.width,
-            "embed_dim": tower.embed_dim,
-            "patch_size": tower.patch_size,
-            "image_size": tower.image_size,
-            "pool_heads": tower.pool_heads or None,
-            "pooling": tower.pooling,
-            "adapter": tower.name,
-            "preprocess": self.preprocess.to_json(),
-            "weights_sha256": self.weights_sha256,
-            "tensors_sha256": self.tensors_sha256,
-            "config": None if self.config is None else json.dumps(self.config, sort_keys=True),
-            "logit_scale": float(self.network.logit_scale.exp()),
-            "logit_bias": None if self.logit_bias is None else float(self.logit_bias),
-            "reconstruction_error": reconstruction_error,
-        }
 
 
 def load(
@@ -127,10 +42,11 @@ def load(
     Parameters
     ----------
     model_id
-        ``ARCH/PRETRAINED`` as open_clip names them, or one that ships with clipdb (`clipdb.demo.PACKAGED`).
+        ``ARCH/PRETRAINED`` as open_clip names them, one that ships with clipdb (`clipdb.demo.PACKAGED`), or one on the
+        Hub: ``hf:ORG/NAME`` of transformers, ``hf-hub:ORG/NAME`` of open_clip, with ``@REVISION`` or without.
     checkpoint
         A safetensors file, or a torch file without code in it, to use instead of the weights that the name stands
-        for; PRETRAINED is then a free name.
+        for; PRETRAINED is then a free name. For a model of transformers, the folder of its files.
     device
         ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     precision
@@ -142,26 +58,57 @@ def load(
     ------
     ClipdbError
         If there is no such model, it can't be decomposed, or its weights can't be had or don't fit.
+    MissingExtra
+        If it is one of transformers, which isn't installed.
     """
-    arch, tag = split_name(model_id, config)
-    known = open_clip.get_pretrained_cfg(arch, tag)
-    if checkpoint is None and not known and model_id not in demo.PACKAGED:
-        raise ClipdbError(_no_such_tag(arch, tag), kind="absent")
+    if model_id.startswith(HUGGING_FACE) or is_description(config):
+        return _load_transformers(model_id, checkpoint, device, precision, config)
+    if model_id.startswith(OPEN_CLIP_HUB):
+        config = config or fetched_config(model_id)
+        known = {"hf_hub": f"{on_hub(model_id)[0]}/", "revision": config.get("commit")}
+        arch = model_slug(model_id)
+        register(arch, config)
+    else:
+        arch, tag = split_name(model_id, config)
+        known = open_clip.get_pretrained_cfg(arch, tag)
+        if checkpoint is None and not known and model_id not in demo.PACKAGED:
+            raise ClipdbError(_no_such_tag(arch, tag), kind="absent")
     target = pick_device(device)
     wanted = known if config is None else config["preprocess_cfg"]
     network = _build(arch, precision, bool(known.get("quick_gelu")), wanted)
     adapter = adapt(network, model_id)  # what can't be decomposed need not be downloaded
     weights = weights_file(model_id, known, checkpoint)
     _fill(network, weights, arch)
+    network = network.eval().requires_grad_(False).to(target)
     return Model(
         model_id=model_id,
-        network=network.eval().requires_grad_(False).to(target),
+        network=network,
         adapter=adapter,
         preprocess=Preprocess.from_open_clip(network.visual.preprocess_cfg),
-        weights=weights,
+        weights=(weights,),
         config=config,
         device=target,
         precision=precision,
+        text_tower=TextTower(model_id, network, target, arch),
+    )
+
+
+def _load_transformers(
+    model_id: str, folder: Path | None, device: str, precision: str, description: Config | None
+) -> Model:
+    target = pick_device(device)
+    found = read_model(model_id, folder, DTYPES[precision], (description or {}).get("commit"))
+    network = found.network.eval().requires_grad_(False).to(target)
+    return Model(
+        model_id=model_id,
+        network=network,
+        adapter=adapt(network, model_id),
+        preprocess=found.preprocess,
+        weights=found.weights,
+        config=found.description,
+        device=target,
+        precision=precision,
+        text_tower=TransformersTexts(model_id, network, target, found.folder),
     )
 
 

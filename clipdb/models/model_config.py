@@ -13,12 +13,16 @@ from typing import Any
 import open_clip
 
 from clipdb.errors import ClipdbError, kind_of
-from clipdb.models.model_name import LOCAL_DIR
+from clipdb.models.hub import from_hub, is_there
+from clipdb.models.hugging_face.description import described, is_commit
+from clipdb.models.model_name import LOCAL_DIR, on_hub
 
 _ARCHITECTURE = ("embed_dim", "vision_cfg", "text_cfg")
 _MOST = 1_000_000  # no size of a model is larger; what is would fill the memory before its weights are compared
 _MOST_LAYERS = 1000
 _WEIGHTS = ("open_clip_model.safetensors", "model.safetensors", "open_clip_pytorch_model.bin", "*.safetensors", "*.pt")
+
+OPEN_CLIP_CONFIG = "open_clip_config.json"
 
 Config = dict[str, Any]
 
@@ -30,11 +34,12 @@ class Named:
     Attributes
     ----------
     model_id
-        ``ARCH/PRETRAINED``.
+        ``ARCH/PRETRAINED``, ``hf:ORG/NAME`` or ``hf-hub:ORG/NAME``.
     config
-        Its architecture and preprocessing, ``{"model_cfg": ..., "preprocess_cfg": ...}``; None if open_clip has it.
+        Its architecture and preprocessing, ``{"model_cfg": ..., "preprocess_cfg": ...}``, or what
+        `clipdb.models.hugging_face.description` says; None if open_clip has it, or the Hub is to be asked.
     checkpoint
-        The file of its weights; None if its name stands for weights.
+        The file of its weights, or transformers' folder; None if its name stands for weights.
     """
 
     model_id: str
@@ -48,7 +53,7 @@ def named(model: str | None, config: Path | None, checkpoint: Path | None) -> Na
     Parameters
     ----------
     model
-        ``ARCH/PRETRAINED``, or ``local-dir:FOLDER`` of open_clip; with a configuration it may be left out.
+        ``ARCH/PRETRAINED``, a name on the Hub, or ``local-dir:FOLDER``; with a configuration it may be left out.
     config
         A file with the architecture, as open_clip writes it.
     checkpoint
@@ -62,13 +67,7 @@ def named(model: str | None, config: Path | None, checkpoint: Path | None) -> Na
     if model is not None and model.startswith(LOCAL_DIR):
         if config is not None or checkpoint is not None:
             raise ClipdbError(f"{model} has its configuration and weights: leave out --config and --checkpoint")
-        folder = Path(model.removeprefix(LOCAL_DIR))
-        found = (path for pattern in _WEIGHTS for path in sorted(folder.glob(pattern)))
-        weights = next(found, None)
-        if not folder.is_dir() or weights is None:
-            what = "has no weights in it" if folder.is_dir() else "is no folder"
-            raise ClipdbError(f"{folder} {what}: give one with open_clip_config.json and {_WEIGHTS[0]}", kind="absent")
-        return Named(f"{_word(folder.absolute().name)}/local", read(folder / "open_clip_config.json"), weights)
+        return _in_folder(Path(model.removeprefix(LOCAL_DIR)))
     if config is None:
         if model is None:
             raise ClipdbError("no model was named: give --model ARCH/PRETRAINED (`clipdb models` lists them)")
@@ -76,6 +75,22 @@ def named(model: str | None, config: Path | None, checkpoint: Path | None) -> Na
     if checkpoint is None:
         raise ClipdbError(f"{config} says nothing of weights: give their file with --checkpoint FILE")
     return Named(model or f"{_word(config.stem)}/{_word(checkpoint.stem)}", read(config), checkpoint)
+
+
+def _in_folder(folder: Path) -> Named:
+    """Name the model that a folder holds, of open_clip if it has that one's configuration."""
+    model_id, own = f"{_word(folder.absolute().name)}/local", folder / OPEN_CLIP_CONFIG
+    if not own.exists() and any((folder / name).exists() for name in ("config.json", "adapter_config.json")):
+        return Named(model_id, described(folder), folder)
+    weights = next((path for pattern in _WEIGHTS for path in sorted(folder.glob(pattern))), None)
+    if not folder.is_dir() or weights is None:
+        what = "has no weights in it" if folder.is_dir() else "is no folder"
+        raise ClipdbError(
+            f"{folder} {what}: give one with {OPEN_CLIP_CONFIG} and {_WEIGHTS[0]}, "
+            "or with transformers' config.json and model.safetensors",
+            kind="absent",
+        )
+    return Named(model_id, read(own), weights)
 
 
 def read(path: Path) -> Config:
@@ -97,8 +112,29 @@ def read(path: Path) -> Config:
     return check(content, str(path))
 
 
+def fetched_config(model_id: str) -> Config:
+    """Read the configuration of ``hf-hub:ORG/NAME``, with the commit of the repository that it is from.
+
+    Raises
+    ------
+    ClipdbError
+        If it can't be had or is no configuration of open_clip's.
+    """
+    repository, revision = on_hub(model_id)
+
+    def fetch() -> Path:
+        if found := is_there(repository, OPEN_CLIP_CONFIG, revision):
+            return found
+        raise ClipdbError(
+            f"{model_id} has no {OPEN_CLIP_CONFIG}: hf-hub: names models of open_clip, hf: those of transformers"
+        )
+
+    path = from_hub(f"the configuration of {model_id}", fetch, "give its folder, --model local-dir:FOLDER")
+    return read(path) | {"commit": path.parent.name}
+
+
 def check(config: Any, where: str) -> Config:
-    """Check a configuration, which a stranger may have written.
+    """Check a configuration of open_clip's, which a stranger may have written.
 
     Raises
     ------
@@ -115,7 +151,8 @@ def check(config: Any, where: str) -> Config:
         most = _MOST_LAYERS if name == "layers" else _MOST
         if isinstance(value, int | float) and not abs(value) <= most:
             raise ClipdbError(f"{where} has {name} {value}: no model has more than {most:,}")
-    return {"model_cfg": architecture, "preprocess_cfg": config.get("preprocess_cfg") or {}}
+    commit = {"commit": config["commit"]} if is_commit(config.get("commit")) else {}
+    return {"model_cfg": architecture, "preprocess_cfg": config.get("preprocess_cfg") or {}, **commit}
 
 
 def register(arch: str, config: Config) -> None:

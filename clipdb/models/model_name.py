@@ -9,22 +9,34 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from clipdb import demo
-from clipdb.errors import ClipdbError, MissingExtra
+from clipdb.errors import ClipdbError, MissingExtra, require_found
 from clipdb.schema.names import model_slug
 
 LOCAL_DIR = "local-dir:"
-"""How open_clip names a folder that holds a model, ``open_clip_config.json`` and weights."""
+"""How open_clip names a folder that holds a model, ``open_clip_config.json`` or transformers' ``config.json``."""
+
+HUGGING_FACE = "hf:"
+"""Before the name of a repository on the Hub whose model is transformers'."""
+
+OPEN_CLIP_HUB = "hf-hub:"
+"""How open_clip names a repository on the Hub that holds ``open_clip_config.json`` and weights."""
 
 
 def check_name(model_id: str) -> None:
-    """Check that a name is ``ARCH/PRETRAINED`` and open_clip knows the architecture.
+    """Check that a name is ``ARCH/PRETRAINED`` of an architecture that open_clip knows, or one on the Hub.
 
     Raises
     ------
     ClipdbError
         Naming the nearest architectures where there is none of that name.
+    MissingExtra
+        If the model needs transformers, which isn't installed.
     """
     model_slug(model_id)
+    if model_id.startswith((HUGGING_FACE, OPEN_CLIP_HUB)):
+        if model_id.startswith(HUGGING_FACE):
+            require_found("transformers", "hf")
+        return
     refuse_unknown(model_id.split("/")[0], [*architectures(), demo.MODEL_ID.split("/")[0]])
 
 
@@ -57,6 +69,12 @@ def architectures() -> list[str]:
     files = Path(found.origin).with_name("model_configs").glob("*.json")
     needed = {"embed_dim", "vision_cfg", "text_cfg"}  # by which open_clip tells a model's file from others
     return sorted(file.stem for file in files if needed <= json.loads(file.read_text(encoding="utf-8")).keys())
+
+
+def on_hub(model_id: str) -> tuple[str, str | None]:
+    """Split ``hf:ORG/NAME@REVISION`` into the repository and the revision, if one is named."""
+    repository, _, revision = model_id.partition(":")[2].partition("@")
+    return repository, revision or None
 
 
 def nearest(name: str, names: list[str]) -> str:

@@ -1,8 +1,8 @@
 """Turns the bytes of an image file into the uint8 pixels that a CLIP image tower was trained on.
 
-The geometry is open_clip's ``image_transform_v2(is_train=False)``, bit for bit, without torch: decoding runs
-in worker processes that have to start fast. The rest of that transform, ``(x / 255 - mean) / std``, runs on
-the device.
+The geometry is open_clip's ``image_transform_v2(is_train=False)`` or that of transformers' processors on Pillow, bit
+for bit, without torch: decoding runs in worker processes that have to start fast. The rest of both, ``(x / 255 - mean)
+/ std``, runs on the device.
 """
 
 from __future__ import annotations
@@ -85,6 +85,9 @@ class Preprocess:
         ``"squash"``.
     fill_color
         Grey level 0..255 of the padding.
+    library
+        ``"open_clip"``, or ``"transformers"``, which puts what is transparent on white, resizes in RGB, and rounds
+        down where the crop begins.
     """
 
     image_size: int
@@ -93,6 +96,7 @@ class Preprocess:
     interpolation: str = "bicubic"
     resize_mode: str = "shortest"
     fill_color: int = 0
+    library: str = "open_clip"
 
     @classmethod
     def from_open_clip(cls, config: Mapping[str, Any]) -> Preprocess:
@@ -116,8 +120,9 @@ class Preprocess:
         return cls(int(height), mean, std, interpolation, resize_mode, int(config.get("fill_color") or 0))  # type: ignore[arg-type]
 
     def to_json(self) -> str:
-        """One line of JSON, keys sorted: equal settings give equal text."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """One line of JSON, keys sorted: equal settings give equal text, in which open_clip isn't named."""
+        fields = {name: value for name, value in asdict(self).items() if (name, value) != ("library", "open_clip")}
+        return json.dumps(fields, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Preprocess:
@@ -129,8 +134,8 @@ class Preprocess:
 def decode(data: bytes, preprocess: Preprocess) -> Decoded:
     """Decode an image file, turn it upright, resize and crop it.
 
-    Files that are not 8-bit RGB are converted: animations give their first frame, deep greys are scaled to
-    8 bits, transparency is dropped as open_clip drops it, an EXIF orientation is applied.
+    Files that are not 8-bit RGB are converted: animations give their first frame, deep greys are scaled to 8 bits,
+    transparency is treated as the model's library treats it, an EXIF orientation is applied.
 
     Parameters
     ----------
@@ -165,14 +170,7 @@ def decode_whole(data: bytes) -> Image.Image:
 
 
 def shown(width: int, height: int, preprocess: Preprocess) -> Box:
-    """Find what part of a picture the model's square shows.
-
-    Parameters
-    ----------
-    width, height
-        Size of the upright picture in pixels.
-    preprocess
-        What the model wants.
+    """Find what part of an upright picture the model's square shows, sizes in pixels.
 
     Returns
     -------
@@ -252,6 +250,8 @@ def _scale(values: np.ndarray) -> np.ndarray:
 def _fit(image: Image.Image, preprocess: Preprocess) -> Image.Image:
     """Resize, convert to RGB and crop or pad to S x S, in open_clip's order and with its rounding."""
     side, (width, height) = preprocess.image_size, image.size
+    if preprocess.library == "transformers":
+        image = _on_white(image)
     resample = Image.Resampling.BILINEAR if preprocess.interpolation == "bilinear" else Image.Resampling.BICUBIC
     if preprocess.resize_mode == "shortest" and _is_long(width, height):
         return image.resize((side, side), resample, _middle_square(width, height)).convert("RGB")
@@ -265,6 +265,13 @@ def _fit(image: Image.Image, preprocess: Preprocess) -> Image.Image:
     return image.crop((left, top, left + side, top + side))
 
 
+def _on_white(image: Image.Image) -> Image.Image:
+    if "A" not in image.getbands() and image.info.get("transparency") is None:
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
 def _layout(width: int, height: int, preprocess: Preprocess) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the size that a picture is resized to, and where in it the model's square begins (padding is negative)."""
     side = preprocess.image_size
@@ -276,7 +283,8 @@ def _layout(width: int, height: int, preprocess: Preprocess) -> tuple[tuple[int,
         return size, (-((side - size[0]) // 2), -((side - size[1]) // 2))
     long = int(side * max(width, height) / min(width, height))
     size = (side, long) if width <= height else (long, side)
-    return size, (round((size[0] - side) / 2.0), round((size[1] - side) / 2.0))
+    begin = int if preprocess.library == "transformers" else round
+    return size, (begin((size[0] - side) / 2.0), begin((size[1] - side) / 2.0))
 
 
 def _is_long(width: int, height: int) -> bool:

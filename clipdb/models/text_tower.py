@@ -16,6 +16,8 @@ from clipdb._util.notes import note
 from clipdb._util.text import first_line
 from clipdb.demo.captions import known_words, words
 from clipdb.errors import ClipdbError
+from clipdb.models.open_clip_text import traced_text
+from clipdb.models.tracing.text import TextShares, TracedText, split_text
 
 PROOF_TEXTS = 16
 LARGEST_DIFFERENCE = 1e-5
@@ -32,15 +34,17 @@ class TextTower:
     Parameters
     ----------
     model_id
-        ``ARCH/PRETRAINED``.
+        The model's name.
     network
         open_clip's model.
     device
         Where it is.
+    arch
+        The architecture, by which open_clip finds the tokenizer.
     """
 
-    def __init__(self, model_id: str, network: Any, device: torch.device) -> None:
-        self._model_id = model_id
+    def __init__(self, model_id: str, network: Any, device: torch.device, arch: str) -> None:
+        self._model_id, self._arch = model_id, arch
         self._whole = _Encode(network)
         self._device = device
         self._cuts: bool | None = None if _may_be_cut(self._tower) else False
@@ -48,7 +52,7 @@ class TextTower:
     @cached_property
     def _tokenizer(self) -> Any:
         try:
-            return open_clip.get_tokenizer(self._model_id.split("/")[0])
+            return open_clip.get_tokenizer(self._arch)
         except ImportError as error:  # SigLIP's, among others
             raise ClipdbError(
                 f"the tokenizer of {self._model_id} needs the package {error.name}: pip install {error.name}",
@@ -77,15 +81,13 @@ class TextTower:
         progress
             Is told after each batch how many are done.
         """
-        tokens = torch.cat(
-            [self._tokenizer(list(texts[start : start + batch_size])) for start in range(0, len(texts), batch_size)]
-        )
-        lengths = self._lengths(tokens)
+        batches = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)]
+        tokens, lengths = self._read(batches)
         order = torch.argsort(lengths)
         embeddings: np.ndarray | None = None
         done = 0
         for chosen in order.split(batch_size):
-            part = self._run(tokens[chosen], int(lengths[chosen].max())).cpu().numpy()
+            part = _unit(self._run(tokens[chosen], lengths[chosen])).cpu().numpy()
             if embeddings is None:
                 embeddings = np.empty((len(texts), part.shape[1]), np.float32)
             embeddings[chosen.numpy()] = part
@@ -94,6 +96,44 @@ class TextTower:
         assert embeddings is not None
         return embeddings
 
+    @torch.inference_mode()
+    def split(self, text: str, along: np.ndarray) -> TextShares:
+        """Split the cosine of a text and a direction by heads and tokens: see `clipdb.models.tracing.text`.
+
+        Parameters
+        ----------
+        text
+            The text.
+        along
+            A unit vector ``[D]``, an image's embedding as a rule.
+
+        Raises
+        ------
+        ClipdbError
+            If the text tower is none whose heads clipdb reads.
+        """
+        tokens = self._alone(text).to(self._device)
+        return split_text(self._traced(tokens), tokens, self._words(tokens[0].tolist()), along)
+
+    def _alone(self, text: str) -> torch.Tensor:
+        """Return the tokens of one text as its tower reads them when nothing is cut, ``[1, T]``."""
+        tokens: torch.Tensor = self._tokenizer([text])
+        return tokens
+
+    def _traced(self, tokens: torch.Tensor) -> TracedText:
+        return traced_text(self._tower, self._whole, tokens, self._model_id)
+
+    def _words(self, tokens: list[int]) -> list[str]:
+        from_hub = getattr(self._tokenizer, "tokenizer", None)
+        if from_hub is not None:
+            return list(from_hub.convert_ids_to_tokens(tokens))
+        return [self._tokenizer.decode([token]).strip() for token in tokens]
+
+    def _read(self, batches: Sequence[Sequence[str]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return tokens ``[n, context]``, and how many of each text are run ``[n]``."""
+        tokens = torch.cat([self._tokenizer(list(batch)) for batch in batches])
+        return tokens, self._lengths(tokens)
+
     def note(self, texts: Sequence[str]) -> None:
         """Note what the model doesn't read: tokens over its context length, words unknown to the demo's."""
         encode = getattr(self._tokenizer, "encode", None)  # tokenizers from the hub cut silently, and can't be asked
@@ -101,7 +141,7 @@ class TextTower:
             room = self._tokenizer.context_length - 2  # one token marks the start and one the end
             over = [extra for text in texts if (extra := len(encode(text)) - room) > 0]
             if over:
-                note(_cut_note(over, len(texts), room))
+                note(cut_note(over, len(texts), room))
         if self._model_id in demo.PACKAGED:
             _warn_of_unknown_words(texts)
 
@@ -116,15 +156,16 @@ class TextTower:
         ends = _ends(self._tower, tokens)
         if self._cuts is None:
             shortest = torch.argsort(ends)[:PROOF_TEXTS]
-            length, few = int(ends[shortest].max()), tokens[shortest]
-            if length == tokens.shape[1]:
+            few, whole = tokens[shortest], context[shortest]
+            if int(ends[shortest].max()) == tokens.shape[1]:
                 return context
-            difference = self._run(few, length) - self._run(few, tokens.shape[1])
-            self._cuts = float(difference.abs().max()) <= LARGEST_DIFFERENCE
+            one, other = (_unit(self._run(few, lengths)) for lengths in (ends[shortest], whole))
+            self._cuts = float((one - other).abs().max()) <= LARGEST_DIFFERENCE
         return ends if self._cuts else context
 
-    def _run(self, tokens: torch.Tensor, length: int) -> torch.Tensor:
-        """Embed a batch ``[n, context]`` of which ``length`` tokens are run, as unit vectors ``[n, D]``."""
+    def _run(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Embed a batch ``[n, context]`` of which so many tokens are run, ``[n, D]``."""
+        length = int(lengths.max())
         tokens = tokens[:, :length].to(self._device)
         tower, cut = self._tower, {}
         if length < tower.context_length:
@@ -133,8 +174,11 @@ class TextTower:
                 f"{at}positional_embedding": tower.positional_embedding[:length],
                 f"{at}attn_mask": tower.attn_mask[:length, :length],
             }
-        embeddings = torch.func.functional_call(self._whole, cut, (tokens,))
-        return torch.nn.functional.normalize(embeddings.float(), dim=-1)
+        return torch.func.functional_call(self._whole, cut, (tokens,))
+
+
+def _unit(embeddings: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.normalize(embeddings.float(), dim=-1)
 
 
 class _Encode(torch.nn.Module):
@@ -181,7 +225,7 @@ def _warn_of_unknown_words(texts: Sequence[str]) -> None:
         note(f"note: the demo model was trained without: {shown}: see docs/demo-model.md")
 
 
-def _cut_note(over: list[int], texts: int, room: int) -> str:
+def cut_note(over: list[int], texts: int, room: int) -> str:
     """Return how many tokens of how many texts were dropped."""
     if texts == 1:
         return f"note: the text has {room + over[0]} tokens and the model reads {room}: the last {over[0]} were dropped"

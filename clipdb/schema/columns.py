@@ -54,7 +54,7 @@ def statistics() -> list[Column[Any]]:
 
 def model() -> Column[Any]:
     """Declare the key of a model."""
-    return key("model_id", Text, "Model with weights: ARCH/PRETRAINED, as open_clip names them")
+    return key("model_id", Text, "Model with weights: ARCH/PRETRAINED, as open_clip names them, or hf:ORG/NAME")
 
 
 def layer() -> Column[Any]:

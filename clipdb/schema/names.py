@@ -12,7 +12,9 @@ from clipdb.errors import ClipdbError
 
 _HEAD = re.compile(r"(?:p|l(\d+))\.?h(\d+)", re.IGNORECASE)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_MODEL = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+")
+_WORD = "[A-Za-z0-9_.-]+"
+_MODEL = f"{_WORD}/{_WORD}"
+_ON_HUB = f"hf(-hub)?:{_WORD}/{_WORD}(@{_WORD})?"
 
 Head = tuple[int, int]
 """Layer and head, both counted from 0; the heads of an attention pooling are of the layer `POOL`."""
@@ -28,6 +30,12 @@ HEAD_NAME = "concat(if(layer < 0, 'P', concat('L', layer)), '.H', head)"
 PARTITION = "if(layer < 0, 'pool', 'trunk')"
 # Whether a model m has no such head.
 STRAY = "({head}.layer >= m.layers or {head}.head >= if({head}.layer < 0, coalesce(m.pool_heads, 0), m.heads))"
+
+# Whether a column holds a model's name that `model_slug` takes.
+MODEL_NAME = (
+    f"case when regexp_full_match({{column}}, '{_MODEL}') then not contains({{column}}, '__') "
+    f"else regexp_full_match({{column}}, '{_ON_HUB}') and not regexp_matches({{column}}, '--|\\.\\.') end "
+)
 
 MANIFEST = "manifest.json"
 """The file that makes a directory an artefact."""
@@ -73,20 +81,26 @@ def parse_head(name: str) -> tuple[int, int]:
 
 
 def model_slug(model_id: str) -> str:
-    """Turn ``ARCH/PRETRAINED`` into the stem of its Lance tables, ``ARCH__PRETRAINED``.
+    """Turn a model's name into the stem of its Lance tables.
+
+    ``ARCH/PRETRAINED`` gives ``ARCH__PRETRAINED``, and ``hf:ORG/NAME@REVISION`` gives ``hf--ORG--NAME--REVISION``. The
+    Hub allows a double underscore in its names, and no double hyphen or dot; so ``_.._`` stands for it, and no two
+    names share a stem.
 
     Raises
     ------
     ClipdbError
-        If the name has characters that a file name can't hold, or a double underscore, which separates its parts, or is
-        too long.
+        If the name has characters that a file name can't hold, what separates its parts in the stem, or is too long.
     """
-    if not _MODEL.fullmatch(model_id) or "__" in model_id or len(model_id) > MOST_NAME:
-        raise ClipdbError(
-            f"{quoted(model_id)} is not a model name: "
-            "write ARCH/PRETRAINED with letters, digits, '-', '.' and single '_'"
-        )
-    return model_id.replace("/", "__")
+    if len(model_id) <= MOST_NAME:
+        if re.fullmatch(_MODEL, model_id) and "__" not in model_id:
+            return model_id.replace("/", "__")
+        if re.fullmatch(_ON_HUB, model_id) and not re.search(r"--|\.\.", model_id):
+            return re.sub("_(?=_)", "_..", re.sub("[:/@]", "--", model_id))
+    raise ClipdbError(
+        f"{quoted(model_id)} is not a model name: "
+        "write ARCH/PRETRAINED with letters, digits, '-', '.' and single '_', or hf:ORG/NAME"
+    )
 
 
 def vectors_file(model_id: str, kind: str) -> str:

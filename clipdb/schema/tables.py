@@ -59,7 +59,7 @@ models = _table(
     need("image_size", Integer, "Side of the square input image, pixels"),
     may("pooling", Text, "How the tower pools its tokens: 'tok' takes the class token, 'avg' the mean, or 'attention'"),
     may("adapter", Text, "Adapter of clipdb that captured the heads"),
-    may("preprocess", JSON, "Resizing and normalisation of the input image, as open_clip configures them"),
+    may("preprocess", JSON, "Resizing and normalisation of the input image, in open_clip's terms"),
     may("weights_sha256", Text, "Hex SHA-256 of the weights file, as the Hub shows it and sha256sum prints it"),
     may("logit_scale", Double, "Factor of the cosine in the model's logits (exponentiated)"),
     may(
@@ -74,7 +74,7 @@ models = _table(
         "Hex SHA-256 of the tensors in the weights file, the same for the same tensors in another kind of file; "
         "ingest refuses other tensors under this name",
     ),
-    may("config", JSON, "open_clip's configuration of the architecture, if open_clip doesn't ship it; else null"),
+    may("config", JSON, "The architecture, as open_clip or transformers describe it; null where open_clip ships it"),
     may("base", Text, "Model that this one was fine-tuned from, as --base says; null where nobody said"),
     may("pool_heads", Integer, "Heads of the attention pooling, P.H0 on; null where the pooling is no attention"),
     may(

@@ -28,6 +28,7 @@ ORDER = (
     "serve",
     "export",
     "export_embeddings",
+    "export_pages",
     "import_artefact",
     "import_spans",
     "import_labels",

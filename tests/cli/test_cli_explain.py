@@ -17,6 +17,7 @@ from clipdb.demo import MODEL_ID
 
 PNG = b"\x89PNG\r\n\x1a\n"
 TEXT, OTHER = "a red object", "a blue object"
+COLOURS = ("red", "green", "blue", "yellow", "black", "white")
 
 
 @pytest.fixture(scope="module")
@@ -267,3 +268,33 @@ def test_a_text_that_is_too_long_says_what_was_dropped(index: Path, pictures: li
 def test_what_is_wrong_is_said_in_a_line(index: Path, pictures: list[Path], arguments: list[str], problem: str) -> None:
     given = [one.replace("{image}", str(pictures[0])) for one in arguments]
     assert problem in refused("explain", *given, "-i", index)
+
+
+def test_the_text_tower_splits_the_same_cosine_by_heads_and_words(index: Path, pictures: list[Path]) -> None:
+    file = pictures[3]
+    cosine = sum(row["share"] for row in explained(file, TEXT, "-i", index)[0])
+    for by in ("head", "layer", "token"):
+        rows, total = explained(file, TEXT, "--tower", "text", "--by", by, "-i", index)
+        assert sum(row["share"] for row in rows) == pytest.approx(cosine, abs=2e-3) and rows[-1]["part"] == "no head"
+        assert float(total.rsplit(": ", 1)[1].split()[0]) < 1e-5
+        if by == "token":
+            assert [row["part"] for row in rows][1:4] == TEXT.split()
+        else:
+            shares = [abs(row["share"]) for row in rows[:-1]]
+            assert shares == sorted(shares, reverse=True) and rows[0]["part"].startswith("T.L")
+    assert "leave the other options out" in refused(
+        "explain", file, TEXT, "--tower", "text", "--text-b", OTHER, "-i", index
+    )
+    assert "--by property is for the image tower" in refused(
+        "explain", file, TEXT, "--tower", "text", "--by", "property", "-i", index
+    )
+    assert "--by token needs --tower text" in refused("explain", file, TEXT, "--by", "token", "-i", index)
+
+
+def test_a_text_is_split_alike_once_padding_is_left_away(model: Any) -> None:
+    along = model.embed_texts([OTHER], 1)[0].astype(np.float64)
+    before = model.text_tower.split(TEXT, along)
+    model.embed_texts([f"a {colour} {shape}" for colour in COLOURS for shape in ("ring", "square", "star")], 32)
+    after = model.text_tower.split(TEXT, along)
+    assert np.array_equal(before.heads, after.heads)
+    assert before.heads.sum() + before.rest == pytest.approx(float(model.embed_texts([TEXT], 1)[0] @ along), abs=1e-5)

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser import launched
 from built_index import Built, build
 from page_parts import Client, client_of
 
+import clipdb
 from clipdb.demo import write_scenes
 from clipdb.explorer.site import Site
 
@@ -46,3 +48,22 @@ def new_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def image_ids(explorer: Client) -> list[str]:
     """The first images of `ready_index`."""
     return [row[0] for row in explorer.get("/api/queries/images", params={"k": 5}).json()["rows"]]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """One browser for all tests."""
+    with launched() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def frozen(shown_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages of an export of `shown_index` that has the heads of the last layer, below a folder of a host."""
+    folder = tmp_path_factory.mktemp("host")
+    export = tmp_path_factory.mktemp("export") / "heads"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        clipdb.export(shown_index, export, layers="last1", progress=False)
+        clipdb.export_pages(export, folder / "some where" / "pages", images=130, progress=False)
+    return folder / "some where" / "pages"

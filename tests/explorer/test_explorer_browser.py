@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from in_browser import AXE, COLOURS, RULES, need_browser
+from PIL import Image
+from screenshots import STATES, take
 from support import MODEL
 
 import clipdb
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-if CHROMIUM is None and os.environ.get("CLIPDB_BROWSER") != "required":
-    pytest.skip("there is no chromium: on Debian, apt-get install chromium", allow_module_level=True)
+need_browser()
 
 BASE = f"/models/{MODEL}"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-RULES = "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})"
-COLOURS = "axe.run({runOnly: {type: 'rule', values: ['color-contrast']}})"
 PATIENCE = 90_000.0
 
 
@@ -33,15 +27,6 @@ def url(shown_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         with clipdb.serve(shown_index, port=0, device="cpu", block=False) as explorer:  # type: ignore[union-attr]
             yield explorer.url.rstrip("/")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    """One browser for all tests."""
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture
@@ -177,6 +162,17 @@ def test_review_by_keys_and_without_scripts(browser, own_index: Path, tmp_path: 
         assert violations(browser, explorer.url, ("/review", "/review/next", "/review/next?blind=1")) == []
 
 
+def test_pictures_for_the_docs(browser, url: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Twelve states can be shown, each in the size that was asked for, and none is empty."""
+    made = take(browser, url, tmp_path)
+    assert len({file.stem for file in made}) == 12
+    for file in made:
+        with Image.open(file) as picture:
+            assert picture.size == STATES[file.stem].size
+            colours = picture.convert("RGB").resize((100, 100)).getcolors(10_000)
+        assert colours is not None and len(colours) > 100, file
+
+
 def test_anybody_can_use_it(browser, url: str, image_ids: list[str]) -> None:  # type: ignore[no-untyped-def]
     """No violation of WCAG 2.1 AA that axe-core finds, light and dark, wide and narrow; nothing is cut off."""
     image = f"{BASE}/images/{image_ids[0]}"
@@ -199,7 +195,6 @@ def test_anybody_can_use_it(browser, url: str, image_ids: list[str]) -> None:  #
 
 
 def violations(browser, url: str, addresses: tuple[str, ...]) -> list[tuple[object, ...]]:  # type: ignore[no-untyped-def]
-    script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
     page = browser.new_page(base_url=url, bypass_csp=True)
     found: list[tuple[object, ...]] = []
     for address in addresses:
@@ -207,7 +202,7 @@ def violations(browser, url: str, addresses: tuple[str, ...]) -> list[tuple[obje
             page.wait_for_timeout(300)
         page.wait_for_load_state("networkidle")
         page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        page.evaluate(script)
+        page.evaluate(AXE.read_text(encoding="utf-8"))
         for width in (1400, 390):
             page.set_viewport_size({"width": width, "height": 900})
             for scheme, rules in (("light", RULES), ("dark", COLOURS)):

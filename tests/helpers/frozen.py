@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,14 +28,15 @@ class FrozenTower(TorchFunctionMode):
     visual
         The tower; a copy of it is used.
     images
-        ``[batch, 3, S, S]``.
+        ``[batch, 3, S, S]``, or a text's tokens ``[1, T]``.
     layers
         How many of its calls of attention are layers of its trunk; one that follows is its pooling.
     """
 
     def __init__(self, visual: Any, images: torch.Tensor, layers: int) -> None:
         super().__init__()
-        self._visual, self._images, self._layers = copy.deepcopy(visual).double(), images.double(), layers
+        self._visual, self._layers = copy.deepcopy(visual).double(), layers
+        self._images = images.double() if images.is_floating_point() else images
         self._kept: dict[Any, torch.Tensor] = {}
         self._calls, self._without = 0, None
         self.embedding = self._run()
@@ -52,8 +54,11 @@ class FrozenTower(TorchFunctionMode):
                 kind = type(module).__name__
                 if isinstance(module, torch.nn.LayerNorm | RmsNorm):
                     stack.callback(module.register_forward_hook(self._freeze_norm).remove)
-                elif kind in _MLPS or name.endswith(".mlp"):
+                elif kind in _MLPS or name.endswith(".mlp") or _is_mlp_of_bert(name):
                     stack.callback(module.register_forward_hook(self._freeze_output).remove)
+                elif kind == "BlipAttention":  # which doesn't call torch's attention
+                    hook = partial(self._freeze_heads, module.num_heads)
+                    stack.callback(module.projection.register_forward_pre_hook(hook).remove)
             stack.enter_context(self)
             found = self._visual(self._images)
         return found[0] if isinstance(found, tuple) else found
@@ -61,12 +66,19 @@ class FrozenTower(TorchFunctionMode):
     def _freeze_norm(self, module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
         (x,) = inputs
         x = x - x.mean(dim=-1, keepdim=True) if isinstance(module, torch.nn.LayerNorm) else x
-        sigma = self._kept.setdefault(module, (x.square().mean(dim=-1, keepdim=True) + module.eps).sqrt())
+        sigma = self._kept.setdefault((module, x.dim()), (x.square().mean(dim=-1, keepdim=True) + module.eps).sqrt())
         bias = getattr(module, "bias", None)
         return x / sigma * module.weight + (0 if bias is None else bias)
 
     def _freeze_output(self, module: Any, inputs: Any, output: torch.Tensor) -> torch.Tensor:
         return self._kept.setdefault(module, output)
+
+    def _freeze_heads(self, heads: int, module: Any, inputs: Any) -> torch.Tensor:
+        place, self._calls = self._calls, self._calls + 1
+        z = self._kept.setdefault(place, inputs[0]).clone()
+        if self._without is not None and self._without[0] == place:
+            z.unflatten(-1, (heads, -1))[:, :, self._without[1]] = 0
+        return z
 
     def _attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         place, self._calls = self._calls, self._calls + 1
@@ -84,7 +96,12 @@ class FrozenTower(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is functional.scaled_dot_product_attention:
-            return self._attend(*args[:3], args[3] if len(args) > 3 else kwargs.get("attn_mask"))
+            mask = args[3] if len(args) > 3 else kwargs.get("attn_mask")
+            if kwargs.get("is_causal"):
+                mask = torch.full((args[0].shape[2],) * 2, float("-inf")).triu(1)
+            elif mask is not None and mask.dtype == torch.bool:
+                mask = torch.zeros(mask.shape).masked_fill(~mask, float("-inf"))
+            return self._attend(*args[:3], mask)
         if func is functional.multi_head_attention_forward:
             return self._multi_head(*args, **kwargs), None
         return func(*args, **kwargs)
@@ -99,5 +116,9 @@ class FrozenTower(TorchFunctionMode):
             (x @ weight.T + one).transpose(0, 1).unflatten(-1, (heads, -1)).transpose(1, 2)
             for x, weight, one in zip((query, key, value), ways, bias.chunk(3), strict=True)
         ]
-        z = self._attend(*split, None)
+        z = self._attend(*split, named.get("attn_mask"))
         return (z.transpose(1, 2).flatten(2) @ out.T + out_bias).transpose(0, 1)
+
+
+def _is_mlp_of_bert(name: str) -> bool:
+    return name.endswith(".output.dense") and not name.endswith(".attention.output.dense")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from mimetypes import guess_type
 from pathlib import Path
 
 _CHUNK = 1 << 20
@@ -65,6 +66,7 @@ def serve(folder: Path) -> Iterator[Served]:
             start, stop = self._range(size)
             self.send_response(206 if "Range" in self.headers else 200)
             self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Content-Type", guess_type(path)[0] or "application/octet-stream")
             self.send_header("ETag", f'"{file.stat().st_mtime_ns:x}"')
             self.send_header("Content-Length", str(stop - start))
             if "Range" in self.headers:

@@ -41,7 +41,10 @@ def test_what_can_be_read_is_proven_and_what_cannot_has_its_reason(listed: list[
             assert not row["family"] and any(name in row["why_not"] for name in ("ConvNeXt", "FastViT", "Swin"))
             continue
         errors = [float(row[name]) for name in ("error", "pool_error") if row[name]]
-        assert len(errors) == (int(row["layers"]) > 0) + (int(row["pool_heads"]) > 0), row["arch"]
+        if row["family"] == "transformers":
+            assert len(errors) == 1 + ("Siglip" in row["arch"])
+        else:
+            assert len(errors) == (int(row["layers"]) > 0) + (int(row["pool_heads"]) > 0), row["arch"]
         assert max(errors) < BOUND, row["arch"]
     assert sum(bool(row["pretrained"] and row["family"]) for row in listed) >= 179  # of 197
 

@@ -178,4 +178,5 @@ def test_a_tokenizer_that_needs_a_package_says_which(monkeypatch: pytest.MonkeyP
     with pytest.raises(
         ClipdbError, match=r"^the tokenizer of ViT-B-16-SigLIP/webli needs the package transformers: pip install"
     ):
-        TextTower("ViT-B-16-SigLIP/webli", network, torch.device("cpu")).embed(["a red ring"], 1)
+        tower = TextTower("ViT-B-16-SigLIP/webli", network, torch.device("cpu"), "ViT-B-16-SigLIP")
+        tower.embed(["a red ring"], 1)

@@ -45,7 +45,7 @@ def embed(made: Any, name: str, texts: list[str]) -> tuple[np.ndarray, list[int]
     lengths: list[int] = []
     transformer = (made.text if hasattr(made, "text") else made).transformer
     handle = transformer.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
-    embeddings = TextTower(f"{name}/x", made, torch.device("cpu")).embed(texts, 8)
+    embeddings = TextTower(f"{name}/x", made, torch.device("cpu"), name).embed(texts, 8)
     handle.remove()
     return embeddings, lengths
 

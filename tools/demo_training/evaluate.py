@@ -15,7 +15,8 @@ from clipdb.demo.scenes import PROPERTIES, VALUES, Scene, draw, generator, sampl
 from clipdb.ingest.descriptions.textspan import textspan
 from clipdb.ingest.store.moments import Moments
 from clipdb.models.decomposition import Decomposer
-from clipdb.models.loading import Model, load
+from clipdb.models.loading import load
+from clipdb.models.model import Model
 
 HELD_OUT_SEED = 90001
 SPANS = 20

@@ -11,12 +11,9 @@ from clipdb.artefact.format import RELATIONS, relation_path
 from clipdb.artefact.merge.verified_files import Artefact
 from clipdb.errors import ClipdbError
 from clipdb.schema import tables
-from clipdb.schema.names import HEAD_NAME, MOST_NAME, MOST_PROPERTY, PARTITION, STRAY
+from clipdb.schema.names import HEAD_NAME, MODEL_NAME, MOST_NAME, MOST_PROPERTY, PARTITION, STRAY
 
-_MODEL = (
-    "regexp_full_match(model_id, '[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+') and not contains(model_id, '__') "
-    f"and length(model_id) <= {MOST_NAME}"
-)
+_MODEL = f"length(model_id) <= {MOST_NAME} and {MODEL_NAME.format(column='model_id')}"
 _HEX = "regexp_full_match({}, '[0-9a-f]{{64}}')"
 _STATUS = "status in ('ok', 'rejected', 'error')"
 _PROPERTY = f"coalesce(length(property), 0) <= {MOST_PROPERTY}"

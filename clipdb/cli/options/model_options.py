@@ -16,8 +16,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 weights_option = click.option(
     "--checkpoint",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The model's weights, if they were ingested from a file that is elsewhere now.",
+    type=click.Path(path_type=Path),
+    help="The model's weights, if they were ingested from a file (of transformers: a folder) that is elsewhere now.",
 )
 
 

@@ -19,7 +19,7 @@ HEADS = 12
 
 _PARTITIONS = "select distinct partition from heads where model_id = $model order by partition"
 
-_SUREST = """
+SUREST = """
 select name, property, property_key from head_properties
 where model_id = $model
 qualify row_number() over (
@@ -27,6 +27,7 @@ qualify row_number() over (
 ) = 1
 order by property_key
 """
+"""Of each property, the head that carries it most surely."""
 
 
 @page
@@ -45,7 +46,7 @@ def image(site: Site, index: Index, request: Request) -> Response:
         chosen, not_chosen = tried(lambda: _neighbours(site, index, "property_neighbours", model, about, **sides))
     whole, problem = tried(lambda: _neighbours(site, index, "embedding_neighbours", model, about))
     strips = []
-    for name, property, key in index.execute(_SUREST, {"model": model}).fetchall() if whole else ():
+    for name, property, key in index.execute(SUREST, {"model": model}).fetchall() if whole else ():
         seen, unseen = tried(lambda name=name: _neighbours(site, index, "neighbours", model, about, head=name))  # type: ignore[misc]
         hue = site.frame(index).palette.get(key)
         strips.append({"head": name, "property": property, "hue": hue, "seen": seen, "unseen": unseen})

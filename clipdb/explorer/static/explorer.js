@@ -8,7 +8,7 @@ document.addEventListener("keydown", (event) => {
   if (typing(target) || event.altKey || event.ctrlKey || event.metaKey) return;
   if (key === "/") {
     event.preventDefault();
-    document.getElementById("find").focus();
+    document.getElementById("find")?.focus();
   }
   const keyed = /^[a-z]$/i.test(key) && !event.repeat && document.querySelector(`[data-key=${key.toLowerCase()}]`);
   if (keyed) {

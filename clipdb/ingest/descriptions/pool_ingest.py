@@ -14,7 +14,7 @@ from clipdb.ingest.descriptions.texts import embed_missing, pool_members, store_
 from clipdb.ingest.store.known_models import reload
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.writer import Writer
-from clipdb.models.loading import Model
+from clipdb.models.model import Model
 
 
 @dataclass(frozen=True)

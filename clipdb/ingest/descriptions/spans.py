@@ -19,7 +19,7 @@ from clipdb.ingest.store.known_models import reload
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Writer
-from clipdb.models.loading import Model
+from clipdb.models.model import Model
 from clipdb.schema.basis_matrix import in_head_space
 
 _SAID = ("layer", "head", "rank", "text_id", "variance_explained", "cumulative_variance")

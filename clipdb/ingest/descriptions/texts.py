@@ -23,7 +23,7 @@ from clipdb.schema.names import Head, head_column, text_id
 from clipdb.schema.vectors import head_columns, texts_schema
 
 if TYPE_CHECKING:
-    from clipdb.models.loading import Model
+    from clipdb.models.model import Model
 
 TEXTS_AT_ONCE = 256
 TEXTS_A_COMMIT = 1024  # a minute of a large text tower on a CPU: what a kill may cost

@@ -24,7 +24,8 @@ from clipdb.ingest.store.heads import store_bases
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
 from clipdb.models.decomposition import Decomposer
-from clipdb.models.loading import Model, out_of_memory
+from clipdb.models.loading import out_of_memory
+from clipdb.models.model import Model
 from clipdb.models.proof import prove
 from clipdb.schema.names import head_column
 

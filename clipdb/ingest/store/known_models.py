@@ -8,7 +8,9 @@ from typing import Any
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.writer import Reader
-from clipdb.models.loading import Model, load
+from clipdb.models.hugging_face.description import checked, is_description
+from clipdb.models.loading import load
+from clipdb.models.model import Model
 from clipdb.models.model_config import Named, check
 from clipdb.schema.layers import heads_there_are
 
@@ -28,7 +30,7 @@ def _difference(reader: Reader, model: Model) -> str | None:
             return f"{has} other weights (sha256 {weights[:12]}..., not {model.weights_sha256[:12]}...)"
         if preprocess is not None and _parsed(preprocess) != json.loads(model.preprocess.to_json()):
             return f"{has} another preprocessing"
-        if config is not None and _parsed(config) != model.config:
+        if config is not None and _lasting(_parsed(config)) != _lasting(model.config):
             return f"{has} another configuration"
     return None
 
@@ -48,6 +50,11 @@ def _stray(reader: Reader, model: Model) -> str | None:
         return None
     named = f"{reader.index} names {stray[0][0]} of {model.model_id}"
     return f"{named}, which has {heads_there_are(tower.layers, tower.heads, tower.pool_heads)}"
+
+
+def _lasting(config: Any) -> Any:
+    """Leave out the commit of a repository: another one may have the same model, whose weights are compared anyway."""
+    return {name: value for name, value in config.items() if name != "commit"} if isinstance(config, dict) else config
 
 
 def _parsed(text: str) -> Any:
@@ -72,7 +79,8 @@ def remembered(reader: Reader, named: Named) -> Named:
     if config is None:
         rows = reader.read("select config::varchar from models where model_id = ?", named.model_id)
         if rows and rows[0][0] is not None:
-            config = check(_parsed(rows[0][0]), f"the configuration of {named.model_id} in {reader.index}")
+            stored, where = _parsed(rows[0][0]), f"the configuration of {named.model_id} in {reader.index}"
+            config = checked(stored, where) if is_description(stored) else check(stored, where)
     if checkpoint is None:
         runs = reader.read(
             "select arguments->>'$.checkpoint' as checkpoint from runs where checkpoint is not null "

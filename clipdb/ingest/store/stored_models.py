@@ -11,7 +11,7 @@ import numpy as np
 from clipdb.ingest.store.heads import stored_bases
 from clipdb.ingest.store.known_models import reload
 from clipdb.ingest.store.writer import Reader
-from clipdb.models.loading import Model
+from clipdb.models.model import Model
 from clipdb.schema.names import Head
 
 

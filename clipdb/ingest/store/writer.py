@@ -32,7 +32,7 @@ from clipdb.schema.vectors import unreadable_vectors
 # How many times longer than a publication takes, committed work waits for the next: at most a twentieth of a run.
 PUBLISH_EVERY = 20.0
 _LANCE_REFUSED = re.compile(r"LanceError\(IO\): (?P<reason>.+?)(?:, \S+\.rs:\d+:\d+)?$", re.MULTILINE)
-PACKAGES = ("clipdb", "duckdb", "pylance", "torch", "open_clip_torch")
+PACKAGES = ("clipdb", "duckdb", "pylance", "torch", "open_clip_torch", "transformers")
 
 
 class Reader:

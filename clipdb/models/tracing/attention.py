@@ -93,14 +93,20 @@ class AttentionCalls(TorchFunctionMode):
             If the attention went another way than through torch's kernel.
         """
         call = self._calls.get(heads)
-        if call is None or call.is_causal or call.enable_gqa:
+        if call is None or call.enable_gqa:
             raise ClipdbError(
-                "the model's attention is not torch's scaled_dot_product_attention: update timm and torch"
+                "the model's attention is not torch's scaled_dot_product_attention, so its heads can't be located: "
+                "where its library has it (timm, transformers but for BLIP), update that"
             )
         query = read(call.query, 2).float()
         logits = query @ call.key.float().transpose(2, 3) * (call.scale or query.shape[-1] ** -0.5)
-        if call.attn_mask is not None:
-            mask = call.attn_mask
+        mask = call.attn_mask
+        if call.is_causal:
+            places = call.query.shape[2], call.key.shape[2]
+            mask = torch.full(places, float("-inf"), device=logits.device).triu(1)
+        if mask is not None:
+            if mask.dtype == torch.bool:
+                mask = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, float("-inf"))
             logits = logits + (read(mask, mask.dim() - 2) if mask.shape[-2] > 1 else mask)
         attention = logits.softmax(dim=-1)  # batch, head, to, from
         if counts.shape[-1] == 1 < attention.shape[2]:

@@ -69,6 +69,8 @@ class Recording:
 
     def _keep_sigma(self, norm: Norm, by_token: bool) -> Callable[..., None]:
         def hook(module: Any, inputs: tuple[Tensor, ...]) -> None:
+            if norm in self._sigma:  # BLIP's model calls its last norm again, for an output that isn't the embedding
+                return
             x = self.pool.read(inputs[0]) if by_token else _first(inputs[0])
             self._sigma[norm] = norm.sigma(x)
 

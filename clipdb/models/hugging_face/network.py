@@ -1,0 +1,75 @@
+"""A model of transformers behind the names by which clipdb calls open_clip's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from clipdb.models.hugging_face.kinds import KINDS
+
+
+class ImageSide(nn.Module):
+    """A model's image tower with what projects its output: ``[batch, 3, S, S]`` to ``[batch, D]``.
+
+    Parameters
+    ----------
+    model
+        A model of one of `clipdb.models.hugging_face.kinds.KINDS`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.tower = model.vision_model
+        self.projection = getattr(model, "visual_projection", getattr(model, "vision_proj", None))
+        self.pooled_before_norm = not hasattr(model, "vision_proj")  # BLIP normalises all tokens, then takes one
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Embed images."""
+        found = self.tower(pixel_values=images)
+        pooled = found.pooler_output if self.pooled_before_norm else found.last_hidden_state[:, 0]
+        return pooled if self.projection is None else self.projection(pooled)
+
+
+class Network(nn.Module):
+    """What open_clip's models have: ``visual``, ``encode_image``, ``encode_text``, ``logit_scale``, ``logit_bias``.
+
+    Parameters
+    ----------
+    model
+        A model of one of `clipdb.models.hugging_face.kinds.KINDS`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.visual = ImageSide(model)
+        self.kind = KINDS[model.config.model_type]
+
+    @property
+    def logit_scale(self) -> torch.Tensor:
+        """The logarithm of what the cosine is multiplied by; 0 in BLIP, whose score is the cosine."""
+        scale: torch.Tensor = getattr(self.model, "logit_scale", torch.zeros(()))
+        return scale
+
+    @property
+    def logit_bias(self) -> torch.Tensor | None:
+        """What is added to the scaled cosine; None where nothing is."""
+        bias: torch.Tensor | None = getattr(self.model, "logit_bias", None)
+        return bias
+
+    def encode_image(self, images: torch.Tensor, normalize: bool = False) -> torch.Tensor:
+        """Embed images ``[batch, 3, S, S]`` as ``[batch, D]``."""
+        embedding: torch.Tensor = self.visual(images)
+        return nn.functional.normalize(embedding, dim=-1) if normalize else embedding
+
+    def encode_text(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Embed texts ``[batch, T]`` as ``[batch, D]``; ``mask`` is 1 at their tokens and 0 at the padding."""
+        told = {"attention_mask": mask} if self.kind.masked else {}
+        if hasattr(self.model, "text_proj"):
+            found = self.model.text_encoder(input_ids=tokens, **told).last_hidden_state[:, 0]
+            embedding: torch.Tensor = self.model.text_proj(found)
+        else:
+            embedding = self.model.get_text_features(input_ids=tokens, **told).pooler_output
+        return embedding

@@ -1,0 +1,84 @@
+"""Tiny models of transformers of every kind that clipdb reads, with no parameter at a value that would hide a term."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+import torch
+import transformers
+from random_towers import unsettle
+
+SIDE = 32
+WORDS = 60
+_VISION = {
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "image_size": SIDE,
+    "patch_size": 8,
+}
+_TEXT = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "vocab_size": WORDS,
+    "max_position_embeddings": 16,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+_ENDS_LAST = {"eos_token_id": WORDS - 1}
+KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "clip": ("CLIP", _ENDS_LAST, {"projection_dim": 24}),
+    "metaclip_2": ("MetaClip2", _ENDS_LAST, {"projection_dim": 24}),
+    "siglip": ("Siglip", {"projection_size": 48}, {}),
+    "altclip": ("AltCLIP", {"project_dim": 24}, {"projection_dim": 24}),
+    "chinese_clip": ("ChineseCLIP", {}, {"projection_dim": 24}),
+    "blip": ("Blip", {"encoder_hidden_size": 48, "sep_token_id": 2}, {"image_text_hidden_size": 24}),
+}
+"""The beginning of the class's name, and what its configuration has of its own, by ``model_type``."""
+
+
+def small_model(kind: str) -> Any:
+    """A model of 2 layers with 3 heads of 16, image 32 x 32."""
+    name, text, more = KINDS[kind]
+    config = getattr(transformers, f"{name}Config")(vision_config=dict(_VISION), text_config=_TEXT | text, **more)
+    torch.manual_seed(0)
+    made = getattr(transformers, "BlipForImageTextRetrieval" if kind == "blip" else f"{name}Model")(config)
+    return unsettle(made)
+
+
+def save(kind: str, folder: Path) -> Any:
+    """Write a model as `save_pretrained` does, with an image processor and a tokenizer of `WORDS` words."""
+    model = small_model(kind)
+    model.save_pretrained(folder)
+    side = {"height": SIDE, "width": SIDE}
+    processors = {
+        "siglip": transformers.SiglipImageProcessor(size=side),
+        "blip": transformers.BlipImageProcessor(size=side),
+        "chinese_clip": transformers.ChineseCLIPImageProcessor(size=side, do_center_crop=False),
+    }
+    shortest = transformers.CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=side)
+    processors.get(kind, shortest).save_pretrained(folder)
+    tokenizer(kind).save_pretrained(folder)
+    return model
+
+
+def tokenizer(kind: str) -> Any:
+    """A tokenizer of words, with the marks that the kind's models have."""
+    marks = {"<pad>": 0, "<start>": 1, "<end>": WORDS - 1 if KINDS[kind][1] is _ENDS_LAST else 2, "<unknown>": 3}
+    words = ("a", "red", "green", "blue", "ring", "square", "on", "brick", "photo", "of")
+    vocabulary = marks | {word: number for number, word in enumerate(words, start=4)}
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unknown>"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    single = "$A <end>" if kind == "siglip" else "<start> $A <end>"
+    made.post_processor = tokenizers.processors.TemplateProcessing(
+        single=single, special_tokens=[(mark, number) for mark, number in marks.items()]
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="<pad>", bos_token="<start>", eos_token="<end>", unk_token="<unknown>"
+    )
