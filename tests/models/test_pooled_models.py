@@ -13,7 +13,9 @@ import pytest
 import torch
 from random_towers import unsettle
 from safetensors.torch import save_file
-from support import done, refused, rows, table
+from support import MODEL, done, refused, rows, table
+
+from clipdb.models.loading import split_name
 
 NAME = "my-map/v1"
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
@@ -173,6 +175,7 @@ def test_a_tokenizer_that_needs_a_package_says_which(monkeypatch: pytest.MonkeyP
     from clipdb.errors import ClipdbError
     from clipdb.models.text_tower import TextTower
 
+    split_name(MODEL)  # which makes the architecture known
     network = open_clip.create_model("clipdb-tiny", load_weights=False)
     monkeypatch.setitem(sys.modules, "transformers", None)  # as where it isn't installed
     with pytest.raises(
