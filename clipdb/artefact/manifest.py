@@ -92,7 +92,7 @@ def read_manifest(text: str | bytes, where: str) -> Manifest:
             if version > known:
                 raise ClipdbError(
                     f"{where} has {name.replace('_', ' ')} {version} and this clipdb knows {known}: "
-                    "upgrade clipdb with `pip install --upgrade clipdb`",
+                    "upgrade clipdb",
                     kind="newer",
                 )
         return _manifest(content)

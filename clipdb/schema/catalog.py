@@ -252,7 +252,7 @@ def known_version(connection: duckdb.DuckDBPyConnection, index: Path) -> int:
     if version > SCHEMA_VERSION:
         raise ClipdbError(
             f"{index} has schema version {version} and this clipdb knows {SCHEMA_VERSION}: "
-            "upgrade clipdb with `pip install --upgrade clipdb`",
+            "upgrade clipdb",
             kind="newer",
         )
     return version
