@@ -91,8 +91,7 @@ def read_manifest(text: str | bytes, where: str) -> Manifest:
             version = _number(name, content.get(name), least=1)
             if version > known:
                 raise ClipdbError(
-                    f"{where} has {name.replace('_', ' ')} {version} and this clipdb knows {known}: "
-                    "upgrade clipdb",
+                    f"{where} has {name.replace('_', ' ')} {version} and this clipdb knows {known}: upgrade clipdb",
                     kind="newer",
                 )
         return _manifest(content)

@@ -251,8 +251,7 @@ def known_version(connection: duckdb.DuckDBPyConnection, index: Path) -> int:
         raise ClipdbError(f"{index / CATALOG} is a DuckDB file that clipdb did not make: choose another index")
     if version > SCHEMA_VERSION:
         raise ClipdbError(
-            f"{index} has schema version {version} and this clipdb knows {SCHEMA_VERSION}: "
-            "upgrade clipdb",
+            f"{index} has schema version {version} and this clipdb knows {SCHEMA_VERSION}: upgrade clipdb",
             kind="newer",
         )
     return version

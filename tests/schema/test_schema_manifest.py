@@ -103,8 +103,7 @@ def test_exports_of_the_first_version_have_no_scores_of_labels() -> None:
 def test_newer_versions_say_what_to_do() -> None:
     for field, known in (("format_version", 1), ("schema_version", SCHEMA_VERSION)):
         assert refusal(manifest() | {field: known + 1, "brand_new": []}) == (
-            f"DIR has {field.replace('_', ' ')} {known + 1} and this clipdb knows {known}: "
-            "upgrade clipdb"
+            f"DIR has {field.replace('_', ' ')} {known + 1} and this clipdb knows {known}: upgrade clipdb"
         )
         assert f"{field} is 0 and not a number from 1" in refusal(manifest() | {field: 0})
         assert f"{field} is true" in refusal(manifest() | {field: True})
