@@ -38,6 +38,8 @@ INSTEAD_OF_LINES = {
     "clipdb serve --open": "clipdb serve --help",
     "clipdb serve -i clipdb-demo/demo.clipdb --open": "clipdb serve --help",
     "clipdb serve -i clipdb-demo/demo.clipdb --reviewer ada": "clipdb serve --help",
+    "clipdb export pages pages/ -i clipdb-demo/demo.clipdb": "clipdb export pages --help",
+    "clipdb export pages heads-site/ --yes": "clipdb export pages heads-site/ --yes --images 6",
     "clipdb serve -i clipdb-demo/demo.clipdb --public --host 0.0.0.0 --allow-host ada.org": "clipdb serve --help",
 }
 AN_ID = "3f2a90"

@@ -111,4 +111,4 @@ def test_names(library: Path, made: dict[str, Path], tmp_path: Path) -> None:
     def command(index: Path) -> list[object]:
         return ["label", "--labeller", "zero-shot", "--pool", "scenes", "-i", index]
 
-    assert lost(library, tmp_path, made["named"], command, resumed=2) > 10
+    assert lost(library, tmp_path, made["named"], command, resumed=2) > 5
