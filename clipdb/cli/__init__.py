@@ -12,7 +12,7 @@ import click
 from clipdb import __version__
 from clipdb._util.interrupts import interrupt, stop_at_once
 from clipdb._util.notes import show_on_stderr
-from clipdb.cli.show.messages import Group
+from clipdb.cli.show.messages import Group, stop
 
 # Verb -> its line in `clipdb --help`. Each is the attribute `command` of the module clipdb.cli.VERB, which for a
 # keyword of Python ends in an underscore.
@@ -86,6 +86,8 @@ class Verbs(Group):
         signal.signal(signal.SIGINT, interrupt)
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:  # again, while an error that it had led to was being told
+            stop(ctx)
         finally:
             for number in (signal.SIGINT, signal.SIGALRM):
                 signal.signal(number, signal.SIG_IGN)

@@ -27,11 +27,11 @@ class Group(click.Group):
         except ClipdbError as error:
             raise click.ClickException(_message(error)) from error
         except KeyboardInterrupt as error:
-            _stop(ctx, str(error) if isinstance(error, Stopped) else "")
+            stop(ctx, str(error) if isinstance(error, Stopped) else "")
         except RuntimeError as error:  # which is how DuckDB passes Ctrl-C on
             if not isinstance(error.__cause__, KeyboardInterrupt):
                 raise
-            _stop(ctx)
+            stop(ctx)
         except UnicodeEncodeError as error:  # a shell passes on bytes that are no text; paths may have them
             raise click.ClickException("an argument is not UTF-8 text: write it in UTF-8") from error
         except OSError as error:  # a directory that may not be entered, a name that is too long
@@ -65,7 +65,8 @@ def _shortened(line: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[:half]} ... {line[-half:]}"
 
 
-def _stop(ctx: click.Context, kept: str = "") -> NoReturn:
+def stop(ctx: click.Context, kept: str = "") -> NoReturn:
+    """Say that Ctrl-C ended the command, with what is kept of its work, and end with 130."""
     settled()
     click.echo(f"Stopped: {kept}." if kept else "Stopped.", err=True)
     if ctx.meta.get("clipdb.shell"):

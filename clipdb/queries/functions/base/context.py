@@ -16,6 +16,7 @@ from clipdb.queries.functions.base.subjects import Subjects
 from clipdb.queries.resolve import one_model
 from clipdb.queries.vectors.cache import VectorStore
 from clipdb.queries.vectors.model_heads import ModelHeads, read_model_heads
+from clipdb.schema.connections import was_interrupted
 
 if TYPE_CHECKING:
     from clipdb.models.embedder import Embedder
@@ -123,3 +124,7 @@ class Context:
                 yield self._cursor
             except duckdb.Error as error:
                 raise self._unreadable(error) from error
+            except RuntimeError as error:
+                if was_interrupted(error):  # else DuckDB would pass Ctrl-C on in words to the statement outside
+                    raise KeyboardInterrupt from error
+                raise
