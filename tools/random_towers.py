@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -36,7 +37,9 @@ def architectures() -> list[str]:
     """List the packaged model's architecture and all of open_clip's."""
     open_clip.add_model_config(demo.MODEL_CONFIG)
     own = demo.MODEL_ID.split("/")[0]
-    return [own, *(arch for arch in open_clip.list_models() if arch != own)]
+    # By its files, since a process may have made other architectures known to open_clip.
+    packaged = {path.stem for path in (Path(open_clip.__file__).parent / "model_configs").glob("*.json")}
+    return [own, *(arch for arch in open_clip.list_models() if arch in packaged)]
 
 
 def image_tower(arch: str, depth: int | None = None) -> Any:

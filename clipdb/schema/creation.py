@@ -55,21 +55,19 @@ def create(index: Path) -> None:
 
 def _make_catalog(file: Path) -> None:
     """Make an empty catalog; after the first of a process from its bytes, since to bind all views takes .3 s."""
-    made = _made.get(views.digest())
-    if made is not None:
-        file.write_bytes(made)
-    with duckdb.connect(str(file), config=CONFIG) as connection:
-        connection.begin()
-        if made is None:
+    if views.digest() in _made:
+        file.write_bytes(_made[views.digest()])
+    else:
+        with duckdb.connect(str(file), config=CONFIG) as connection:
+            connection.begin()
             migrations.make(connection)
-        else:
-            connection.execute("delete from clipdb_schema")
+            connection.commit()
+            connection.execute("checkpoint")
+        _made[views.digest()] = file.read_bytes()
+    with duckdb.connect(str(file), config=CONFIG) as connection:
         migrations.stamp(connection, migrations.SCHEMA_VERSION)
-        connection.commit()
         # Closing does this too, but keeps quiet when the disk is full.
         connection.execute("checkpoint")
-    if made is None:
-        _made[views.digest()] = file.read_bytes()
 
 
 def is_unfinished(directory: Path) -> bool:

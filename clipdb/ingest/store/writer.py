@@ -143,8 +143,11 @@ class Writer(Reader):
             held.enter_context(writer_lock(self.index))
             held.callback(self._discard)
             held.callback(self._close)
-            self.connect().close()  # what can't be opened is said before there is any work to lose
             self._published = snapshots.is_published(self.index)
+            if not self._published:
+                catalog.connect(self.index).close()  # readers' state may be damaged, which nothing may cover up
+            self.connect().close()  # what can't be opened is said before there is any work to lose
+            self._published = self._published and snapshots.is_published(self.index)  # its views may be new
             self._held = held.pop_all()
         return self
 

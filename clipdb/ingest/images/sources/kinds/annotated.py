@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,7 @@ class AnnotatedList(Source):
 
 
 def _csv_rows(path: str) -> Iterator[Row]:
-    csv.field_size_limit(_MOST_FIELD)
-    with Path(path).open(encoding="utf-8-sig", newline="") as file:
+    with Path(path).open(encoding="utf-8-sig", newline="") as file, _long_fields():
         reader = csv.reader(file, delimiter="\t" if path.lower().endswith(".tsv") else ",", strict=True)
         header = [name.strip() for name in next(reader, [])]
         if len(set(header)) < len(header):
@@ -128,6 +128,16 @@ def _csv_rows(path: str) -> Iterator[Row]:
                 )
             if any(field.strip() for field in fields):
                 yield dict(zip(header, fields + [""] * (len(header) - len(fields)), strict=True))
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Let Python's reader of CSV take longer fields, which it does for the whole process."""
+    before = csv.field_size_limit(_MOST_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _json_rows(path: str) -> Iterator[Row]:
