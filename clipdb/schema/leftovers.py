@@ -20,14 +20,14 @@ _TRIES, _WAIT_SECONDS = 20, 0.005
 
 
 def locked(path: Path) -> int | None:
-    """Lock a file or directory for as long as the handle is open; None where another process has."""
+    """Lock a file or directory for as long as the handle is open; None where another process has, or has deleted it."""
     handle = os.open(path, os.O_RDONLY)
-    try:
+    with suppress(OSError):
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
+        if os.path.samestat(os.fstat(handle), path.stat()):  # else it was deleted before it was locked, and made anew
+            return handle
+    os.close(handle)
+    return None
 
 
 def make_locked(directory: Path) -> int | None:
@@ -39,13 +39,11 @@ def make_locked(directory: Path) -> int | None:
         The handle that holds the lock; None on a file system without locks.
     """
     for _ in range(_TRIES):
-        directory.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, FileExistsError):  # it may go while it is looked at
+            directory.mkdir(parents=True, exist_ok=True)
             handle = locked(directory)
             if handle is not None:
-                if directory.exists():  # else it was deleted just before
-                    return handle
-                os.close(handle)
+                return handle
         time.sleep(_WAIT_SECONDS)
     directory.mkdir(parents=True, exist_ok=True)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from support import clipdb, done
 
 from clipdb.schema import catalog, creation
-from clipdb.schema.leftovers import delete_leftovers, make_locked
+from clipdb.schema.leftovers import delete_leftovers, locked, make_locked
 
 WRITE = """
 import sys, time
@@ -100,6 +101,21 @@ def test_files_that_lance_had_no_name_for_yet_go_with_the_next_writer(
     left.write_bytes(b"half")
     assert clipdb("ingest", "images", pictures[0], *model, "--workers", 0, "-i", own_index).exit_code == 0
     assert not left.exists()
+
+
+def test_what_was_deleted_and_made_anew_before_it_was_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another process, between opening and locking: then the lock is on what is no longer there."""
+    directory = tmp_path / "x"
+    directory.mkdir()
+    lock = fcntl.flock
+
+    def late(handle: int, how: int) -> None:
+        directory.rmdir()
+        directory.mkdir()
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    assert locked(directory) is None
 
 
 def test_many_at_once_take_nothing_from_each_other(tmp_path: Path) -> None:
