@@ -6,21 +6,14 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.options.common import readable_option
+from clipdb.cli.options.common import queries_option, readable_option
 from clipdb.cli.options.model_options import device_option, weights_option
 from clipdb.explorer.assistant import serve_assistant
 
 
 @click.command()
 @readable_option
-@click.option(
-    "--queries",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    envvar="CLIPDB_QUERIES",
-    metavar="DIR",
-    help="A folder of your own .sql queries, each of which is a tool; more than one may be given.",
-)
+@queries_option(", each of which is a tool")
 @device_option
 @weights_option
 def command(index: Path | str, queries: tuple[Path, ...], device: str, checkpoint: Path | None) -> None:

@@ -16,6 +16,7 @@ from clipdb.cli.options.common import (
     PICTURE,
     files_option,
     output_options,
+    queries_option,
     readable_option,
     require_matplotlib,
     untrusted_option,
@@ -70,15 +71,7 @@ class Questions(Group):
 @output_options
 @files_option
 @untrusted_option
-@click.option(
-    "--queries",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    envvar="CLIPDB_QUERIES",
-    is_eager=True,
-    metavar="DIR",
-    help="A folder of your own .sql queries; more than one may be given.",
-)
+@queries_option(is_eager=True)
 @click.option("--list", "listing", is_flag=True, help="List the named queries.")
 @click.pass_context
 def command(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from clipdb.cli.options.common import readable_option
+from clipdb.cli.options.common import queries_option, readable_option
 from clipdb.cli.options.model_options import device_option, weights_option
 from clipdb.cli.show.messages import say
 from clipdb.explorer.access import FEATURES
@@ -40,14 +40,7 @@ from clipdb.explorer.serving import PORT, open_in_browser, serve
     help="With --public: what visitors may do all the same; more than one may be given.",
 )
 @click.option("--reviewer", metavar="NAME", help="Let NAME decide on names, at /review.")
-@click.option(
-    "--queries",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    envvar="CLIPDB_QUERIES",
-    metavar="DIR",
-    help="A folder of your own .sql queries, each of which gets a page; more than one may be given.",
-)
+@queries_option(", each of which gets a page")
 @click.option("--open", "opening", is_flag=True, help="Open it in the browser.")
 @device_option
 @weights_option

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from in_browser import AXE, COLOURS, RULES, need_browser
+from in_browser import broken_rules, need_browser
 from PIL import Image
 from screenshots import STATES, take
 from support import MODEL
@@ -201,15 +201,6 @@ def violations(browser, url: str, addresses: tuple[str, ...]) -> list[tuple[obje
         while page.goto(address).status == 202:
             page.wait_for_timeout(300)
         page.wait_for_load_state("networkidle")
-        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        page.evaluate(AXE.read_text(encoding="utf-8"))
-        for width in (1400, 390):
-            page.set_viewport_size({"width": width, "height": 900})
-            for scheme, rules in (("light", RULES), ("dark", COLOURS)):
-                page.emulate_media(color_scheme=scheme)
-                broken = page.evaluate(rules)["violations"]
-                found += [(address, width, scheme, one["id"], one["nodes"][0]["html"]) for one in broken]
-            if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-                found.append((address, width, "", "is wider than the window", ""))
+        found += broken_rules(page, address)
     page.close()
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from file_hosts import serving_files
-from in_browser import AXE, COLOURS, RULES, need_browser
+from in_browser import broken_rules, need_browser
 from range_server import serve
 from support import MODEL
 
@@ -116,15 +116,6 @@ def test_anybody_can_use_them(browser, url: str) -> None:  # type: ignore[no-unt
         page.goto(address)
         if address == NEAREST:
             page.locator("html[data-done]").wait_for()
-        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        page.evaluate(AXE.read_text(encoding="utf-8"))
-        for width in (1400, 390):
-            page.set_viewport_size({"width": width, "height": 900})
-            for scheme, rules in (("light", RULES), ("dark", COLOURS)):
-                page.emulate_media(color_scheme=scheme)
-                violations = page.evaluate(rules)["violations"]
-                found += [(address, width, scheme, one["id"], one["nodes"][0]["html"]) for one in violations]
-            if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-                found.append((address, width, "", "is wider than the window", ""))
+        found += broken_rules(page, address)
     page.context.close()
     assert found == [] and problems == []

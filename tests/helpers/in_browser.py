@@ -23,3 +23,19 @@ def need_browser() -> None:
     pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
     if CHROMIUM is None and os.environ.get("CLIPDB_BROWSER") != "required":
         pytest.skip("there is no chromium: on Debian, apt-get install chromium", allow_module_level=True)
+
+
+def broken_rules(page, address: str) -> list[tuple[object, ...]]:  # type: ignore[no-untyped-def]
+    """List what axe finds on an open page, light and dark, wide and narrow, and whether anything is cut off."""
+    found: list[tuple[object, ...]] = []
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    for width in (1400, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        for scheme, rules in (("light", RULES), ("dark", COLOURS)):
+            page.emulate_media(color_scheme=scheme)
+            broken = page.evaluate(rules)["violations"]
+            found += [(address, width, scheme, one["id"], one["nodes"][0]["html"]) for one in broken]
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            found.append((address, width, "", "is wider than the window", ""))
+    return found

@@ -65,6 +65,19 @@ def untrusted_option(function: _F) -> _F:
     return _shared(function, "untrusted", lambda ctx: bool(_meta(ctx, "untrusted")), [_UNTRUSTED])
 
 
+def queries_option(which: str = "", is_eager: bool = False) -> Callable[[_F], _F]:
+    """Add ``--queries`` to a command; ``which`` says what becomes of each, and the function takes a tuple of paths."""
+    return click.option(
+        "--queries",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        envvar="CLIPDB_QUERIES",
+        is_eager=is_eager,
+        metavar="DIR",
+        help=f"A folder of your own .sql queries{which}; more than one may be given.",
+    )
+
+
 def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
     """Keep a value where commands and their groups find it; one that was typed stays over an environment variable."""
     typed = ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE

@@ -143,11 +143,10 @@ class Writer(Reader):
             held.enter_context(writer_lock(self.index))
             held.callback(self._discard)
             held.callback(self._close)
-            self._published = snapshots.is_published(self.index)
-            if not self._published:
+            if not snapshots.is_published(self.index):
                 catalog.connect(self.index).close()  # readers' state may be damaged, which nothing may cover up
             self.connect().close()  # what can't be opened is said before there is any work to lose
-            self._published = self._published and snapshots.is_published(self.index)  # its views may be new
+            self._published = snapshots.is_published(self.index)  # not if its views were made anew just now
             self._held = held.pop_all()
         return self
 
