@@ -8,6 +8,7 @@ what the head adds. Nothing of clipdb is used.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -122,3 +123,18 @@ class FrozenTower(TorchFunctionMode):
 
 def _is_mlp_of_bert(name: str) -> bool:
     return name.endswith(".output.dense") and not name.endswith(".attention.output.dense")
+
+
+def compared(plain: FrozenTower, decomposer: Any, images: torch.Tensor) -> Iterator[tuple[Any, float, float]]:
+    """Yield each head, how far what it is said to write is from what is lost without it, and the least that is lost.
+
+    Both are relative to the embedding's length, the first of the image where they are farthest apart.
+    """
+    _, norm, heads = decomposer(images)
+    for layer, vectors in heads.items():
+        for head in range(vectors.shape[1]):
+            basis = torch.tensor(decomposer.bases[layer, head])
+            written = norm.double()[:, None] * (vectors[:, head].double() @ basis.T)
+            lost = plain.embedding - plain.without(layer, head)
+            apart, size = ((one.norm(dim=-1) / norm) for one in (written - lost, lost))
+            yield (layer, head), float(apart.max()), float(size.min())

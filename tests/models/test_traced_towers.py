@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from frozen import FrozenTower
+from frozen import FrozenTower, compared
 from random_towers import Network, image_tower
 from towers import VARIANTS, small_clip
 from traced import TOWERS, small
@@ -54,13 +54,8 @@ def test_every_head_is_what_the_embedding_loses_without_it(name: str) -> None:
     adapter = adapt(Network(visual), name)
     plain = FrozenTower(visual, images, adapter.layers)
     decomposer = Decomposer(adapter, all_layers(adapter))
-    _, norm, heads = decomposer(images)
-    for layer, vectors in heads.items():
-        for head in range(vectors.shape[1]):
-            basis = torch.tensor(decomposer.bases[layer, head])
-            written = norm.double()[:, None] * (vectors[:, head].double() @ basis.T)
-            lost = plain.embedding - plain.without(layer, head)
-            assert ((written - lost).norm(dim=-1) / norm).max() < BOUND, (layer, head)
+    for head, apart, _ in compared(plain, decomposer, images):
+        assert apart < BOUND, head
 
 
 @pytest.mark.parametrize("name", TOWERS)
