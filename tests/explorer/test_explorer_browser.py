@@ -125,10 +125,12 @@ def test_without_scripts(browser, url: str) -> None:  # type: ignore[no-untyped-
     page.goto(BASE)
     page.locator("a.cell").first.click()
     page.get_by_role("link", name="Compare with the other heads").click()
+    page.wait_for_url("**/alike")
     assert page.locator(".alike a").count() == 6
     page.goto("/queries/spans")
     page.locator("main").get_by_label("text (needed)").fill("a ")
     page.get_by_role("button", name="Ask").click()
+    page.wait_for_url("**/queries/spans?*")
     assert page.locator("table.rows tbody tr").count() > 5
     context.close()
 
@@ -139,6 +141,7 @@ def test_review_by_keys_and_without_scripts(browser, own_index: Path, tmp_path: 
         page = browser.new_page(base_url=explorer.url)
         page.goto("/review")
         page.get_by_role("button", name="Begin").click()
+        page.wait_for_url("**/L1.H0?*")  # keys pressed before the page is there go nowhere
         for key, following in (("a", "L1.H1"), ("x", "L1.H2"), ("s", "L1.H3")):
             page.keyboard.press(key)
             page.wait_for_url(f"**/{following}?")
