@@ -41,13 +41,23 @@ KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "blip": ("Blip", {"encoder_hidden_size": 48, "sep_token_id": 2}, {"image_text_hidden_size": 24}),
 }
 """The beginning of the class's name, and what its configuration has of its own, by ``model_type``."""
+IMAGE_ONLY: dict[str, tuple[str, dict[str, Any]]] = {
+    "clip_vision_model": ("CLIPVisionModelWithProjection", {"projection_dim": 24}),
+    "dinov2": ("Dinov2Model", {"mlp_ratio": 2}),
+    "dinov2_with_registers": ("Dinov2WithRegistersModel", {"num_register_tokens": 2, "use_swiglu_ffn": True}),
+}
+"""The class and what its configuration has of its own, of models without a text tower."""
 
 
 def small_model(kind: str) -> Any:
     """A model of 2 layers with 3 heads of 16, image 32 x 32."""
+    torch.manual_seed(0)
+    if kind in IMAGE_ONLY:
+        model_class, more = IMAGE_ONLY[kind]
+        made = getattr(transformers, model_class)
+        return unsettle(made(made.config_class(**_VISION, **more)))
     name, text, more = KINDS[kind]
     config = getattr(transformers, f"{name}Config")(vision_config=dict(_VISION), text_config=_TEXT | text, **more)
-    torch.manual_seed(0)
     made = getattr(transformers, "BlipForImageTextRetrieval" if kind == "blip" else f"{name}Model")(config)
     return unsettle(made)
 
@@ -61,10 +71,12 @@ def save(kind: str, folder: Path) -> Any:
         "siglip": transformers.SiglipImageProcessor(size=side),
         "blip": transformers.BlipImageProcessor(size=side),
         "chinese_clip": transformers.ChineseCLIPImageProcessor(size=side, do_center_crop=False),
+        "dinov2": transformers.BitImageProcessor(size={"shortest_edge": 40}, crop_size=side),
     }
     shortest = transformers.CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=side)
     processors.get(kind, shortest).save_pretrained(folder)
-    tokenizer(kind).save_pretrained(folder)
+    if kind in KINDS:
+        tokenizer(kind).save_pretrained(folder)
     return model
 
 

@@ -14,8 +14,9 @@ from frozen import FrozenTower, compared
 from open_clip.model import CLIP
 from PIL import Image
 from random_towers import unsettle
-from transformers_models import KINDS, SIDE, save, small_model
+from transformers_models import IMAGE_ONLY, KINDS, SIDE, save, small_model
 
+from clipdb.errors import ClipdbError
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.hugging_face.network import Network
 from clipdb.models.loading import load
@@ -39,7 +40,7 @@ def loaded(folder: Path) -> Model:
     return load(found.model_id, found.checkpoint, "cpu", "fp32", found.config)
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=[*KINDS, *IMAGE_ONLY])
 def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Model, Path]:
     """A model of each kind, and what clipdb reads from the folder in which it was saved."""
     folder = tmp_path_factory.mktemp("saved") / request.param
@@ -63,6 +64,14 @@ def test_parts_add_up_and_every_head_is_what_the_embedding_loses_without_it(save
 def test_embeddings_are_the_models_own(saved: tuple[Any, Model, Path]) -> None:
     made, model, folder = saved
     images = noise(2)
+    if folder.name in IMAGE_ONLY:
+        with torch.inference_mode():
+            found = made(pixel_values=images)
+            own = found.image_embeds if "clip" in folder.name else found.pooler_output
+            assert torch.equal(model.network.encode_image(images), own)
+        with pytest.raises(ClipdbError, match="has no text tower: `clipdb align --model"):
+            model.embed_texts(TEXTS, 2)
+        return
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     room = 15 if made.config.model_type == "altclip" else 16
     padding = "max_length" if made.config.model_type == "siglip" else "longest"
@@ -102,8 +111,6 @@ def test_pixels_are_those_of_its_own_processor(saved: tuple[Any, Model, Path]) -
 
 
 def test_tokens_add_up_to_heads_where_attention_is_torchs(saved: tuple[Any, Model, Path]) -> None:
-    from clipdb.errors import ClipdbError
-
     tower = saved[1].adapter
     layers = sorted(layer for some in partitions(tower).values() for layer in some)
     if saved[2].name == "blip":
