@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from clipdb.errors import ClipdbError
 from clipdb.models.text_tower import TextTower
 from clipdb.models.tracing.text import TextShares
+from clipdb.schema.aligners import no_text_tower
 
 
 class NoTexts(TextTower):
@@ -36,7 +36,7 @@ class NoTexts(TextTower):
         ClipdbError
             Always.
         """
-        raise self._refusal()
+        raise no_text_tower(self._model_id)
 
     def split(self, text: str, along: np.ndarray) -> TextShares:
         """Refuse to split a text's embedding.
@@ -46,11 +46,4 @@ class NoTexts(TextTower):
         ClipdbError
             Always.
         """
-        raise self._refusal()
-
-    def _refusal(self) -> ClipdbError:
-        return ClipdbError(
-            f"{self._model_id} has no text tower: `clipdb align --model {self._model_id} --to CLIP` lets the texts of a "
-            "CLIP model of the same index reach it",
-            kind="absent",
-        )
+        raise no_text_tower(self._model_id)

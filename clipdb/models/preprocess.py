@@ -123,7 +123,7 @@ class Preprocess:
         return cls(int(height), mean, std, interpolation, resize_mode, int(config.get("fill_color") or 0))  # type: ignore[arg-type]
 
     def to_json(self) -> str:
-        """One line of JSON, keys sorted: equal settings give equal text; later settings lack where they are as usual."""
+        """One line of JSON, keys sorted, without what is as usual: equal settings give equal text."""
         usual = {"library": "open_clip", "resize_to": None}
         fields = {name: value for name, value in asdict(self).items() if name not in usual or value != usual[name]}
         return json.dumps(fields, sort_keys=True)

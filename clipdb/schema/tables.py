@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, TIMESTAMP, BigInteger, Boolean, Column, Double, Integer, MetaData, Table, Text
+from sqlalchemy import ARRAY, JSON, REAL, TIMESTAMP, BigInteger, Boolean, Column, Double, Integer, MetaData, Table, Text
 
 from clipdb.schema.columns import (
     basis,
@@ -61,7 +61,11 @@ models = _table(
     may("adapter", Text, "Adapter of clipdb that captured the heads"),
     may("preprocess", JSON, "Resizing and normalisation of the input image, in open_clip's terms"),
     may("weights_sha256", Text, "Hex SHA-256 of the weights file, as the Hub shows it and sha256sum prints it"),
-    may("logit_scale", Double, "Factor of the cosine in the model's logits (exponentiated)"),
+    may(
+        "logit_scale",
+        Double,
+        "Factor of the cosine in the model's logits (exponentiated); null where the model has no text tower",
+    ),
     may(
         "reconstruction_error",
         Double,
@@ -123,6 +127,24 @@ heads = _table(
     *statistics(),
     view=f"select model_id, layer, head, {HEAD_NAME} as name, {PARTITION} as partition, basis, size, mean, "
     "total_variance, effective_rank from head_statistics left join bases using (model_id, layer, head)",
+)
+
+aligners = _table(
+    "aligners",
+    "What lets a CLIP model's texts t reach a model without a text tower: W t stands for t in that model's space "
+    "wherever it is asked about texts. Shares of <e, W t> are exact; r2 says how far it predicts the target's cosine.",
+    model(),
+    need("target", Text, "The CLIP model whose texts are mapped"),
+    need(
+        "matrix",
+        ARRAY(REAL),
+        "W, flattened row-major, shape [embed_dim of the model, embed_dim of the target]: W^T e predicts the target's "
+        "unit embedding of an image from the model's own, e",
+    ),
+    need("r2", Double, "Share of the variance of the target's embeddings that W^T e predicts, over held-out images"),
+    need("ridge", Double, "Ridge that W was fitted with, as a share of the mean eigenvalue of the sum of e e^T"),
+    need("images", BigInteger, "Images that both models share; every fifth by id was held out"),
+    run(),
 )
 
 head_pairs = _table(

@@ -14,7 +14,7 @@ from frozen import FrozenTower, compared
 from open_clip.model import CLIP
 from PIL import Image
 from random_towers import unsettle
-from transformers_models import IMAGE_ONLY, KINDS, SIDE, save, small_model
+from transformers_models import IMAGE_ONLY, KINDS, SIDE, converted, save, small_model
 
 from clipdb.errors import ClipdbError
 from clipdb.models.decomposition import Decomposer
@@ -146,38 +146,3 @@ def test_open_clip_and_transformers_agree_on_the_same_weights(quick: bool) -> No
         pairs.append(tuple(torch.from_numpy(tower.output_map(layer)) for tower in (ours, theirs)))
     for a, b in pairs:
         assert (a - b).norm() < 1e-6 * a.norm()
-
-
-def converted(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Name open_clip's tensors as transformers does."""
-    parts = {
-        "visual.proj": "visual_projection.weight",
-        "text_projection": "text_projection.weight",
-        "visual.class_embedding": "vision_model.embeddings.class_embedding",
-        "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
-        "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
-        "positional_embedding": "text_model.embeddings.position_embedding.weight",
-        "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
-        "visual.ln_pre": "vision_model.pre_layrnorm",
-        "visual.ln_post": "vision_model.post_layernorm",
-        "ln_final": "text_model.final_layer_norm",
-        "visual.transformer.resblocks": "vision_model.encoder.layers",
-        "transformer.resblocks": "text_model.encoder.layers",
-        ".attn.out_proj.": ".self_attn.out_proj.",
-        ".ln_1.": ".layer_norm1.",
-        ".ln_2.": ".layer_norm2.",
-        ".mlp.c_fc.": ".mlp.fc1.",
-        ".mlp.c_proj.": ".mlp.fc2.",
-    }
-    found = {}
-    for name, tensor in state.items():
-        renamed = name
-        for ours, theirs in parts.items():
-            if renamed.startswith(ours) or (ours.startswith(".") and ours in renamed):
-                renamed = renamed.replace(ours, theirs, 1)
-        if ".attn.in_proj_" in renamed:
-            for way, part in zip("qkv", tensor.chunk(3), strict=True):
-                found[renamed.replace(".attn.in_proj_", f".self_attn.{way}_proj.")] = part
-        elif name != "attn_mask":
-            found[renamed] = tensor.T if name in ("visual.proj", "text_projection") else tensor
-    return found
