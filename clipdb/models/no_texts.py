@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from clipdb.models.text_shares import TextShares
 from clipdb.models.text_tower import TextTower
-from clipdb.models.tracing.text import TextShares
 from clipdb.schema.aligners import no_text_tower
 
 

@@ -130,7 +130,7 @@ class Subjects:
 
     def text_row(self, model: str, text: str) -> int | None:
         """Return a text's row among the store's ids, None where the index lacks it."""
-        self._note_aligner(model)
+        self.note_aligner(model)
         if not self._store.has(model, "texts"):
             return None
         return self._store.position(model, "texts", text_id(text))
@@ -194,7 +194,7 @@ class Subjects:
             if not text.strip():
                 raise ClipdbError("the text is empty: write what to look for")
         if texts:
-            self._note_aligner(model)
+            self.note_aligner(model)
         unknown = [text for text in dict.fromkeys(texts) if not self._known_text(model, text)]
         if unknown:
             known = self._heads_of(model)
@@ -207,7 +207,7 @@ class Subjects:
                 self._texts[model, text] = TextVectors(embedding, heads)
         return [self._texts[model, text] for text in texts]
 
-    def _note_aligner(self, model: str) -> None:
+    def note_aligner(self, model: str) -> None:
         """Say once how good the aligner is through which texts reach a model."""
         aligner = self._heads_of(model).aligner
         if aligner is not None and model not in self._noted:
