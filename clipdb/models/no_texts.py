@@ -8,7 +8,7 @@ import numpy as np
 
 from clipdb.models.text_shares import TextShares
 from clipdb.models.text_tower import TextTower
-from clipdb.schema.aligners import no_text_tower
+from clipdb.schema.aligned_texts import no_text_tower
 
 
 class NoTexts(TextTower):

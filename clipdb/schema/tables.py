@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ARRAY, JSON, REAL, TIMESTAMP, BigInteger, Boolean, Column, Double, Integer, MetaData, Table, Text
+from sqlalchemy import JSON, TIMESTAMP, BigInteger, Boolean, Column, Double, Integer, MetaData, Table, Text
 
 from clipdb.schema.columns import (
+    aligner,
     basis,
     error,
     head,
@@ -23,6 +24,7 @@ from clipdb.schema.columns import (
     prompt,
     run,
     run_key,
+    similarity,
     size,
     statistics,
 )
@@ -134,16 +136,7 @@ aligners = _table(
     "What lets a CLIP model's texts t reach a model without a text tower: W t stands for t in that model's space "
     "wherever it is asked about texts. Shares of <e, W t> are exact; r2 says how far it predicts the target's cosine.",
     model(),
-    need("target", Text, "The CLIP model whose texts are mapped"),
-    need(
-        "matrix",
-        ARRAY(REAL),
-        "W, flattened row-major, shape [embed_dim of the model, embed_dim of the target]: W^T e predicts the target's "
-        "unit embedding of an image from the model's own, e",
-    ),
-    need("r2", Double, "Share of the variance of the target's embeddings that W^T e predicts, over held-out images"),
-    need("ridge", Double, "Ridge that W was fitted with, as a share of the mean eigenvalue of the sum of e e^T"),
-    need("images", BigInteger, "Images that both models share; every fifth by id was held out"),
+    *aligner(),
     run(),
 )
 
@@ -156,16 +149,7 @@ head_pairs = _table(
     key("other_model", Text, "Model of the other head"),
     key("other_layer", Integer, "Layer of the other head"),
     key("other_head", Integer, "The other head within its layer"),
-    may("overlap", Double, "||Q1^T Q2||^2 / rank of what both can write, 0..1; null if in different joint spaces"),
-    may("cka", Double, "Linear CKA of their vectors, 0..1; null under 2 shared images or where one does not vary"),
-    may("explained", Double, "Share of the head's variance that is linear in the other's vectors, adjusted R^2"),
-    may("explained_other", Double, "Share of the other's variance that is linear in the head's vectors, likewise"),
-    may(
-        "distance",
-        Double,
-        "Mean squared distance of their contributions, each about its mean, as a share of the sum of their variances: "
-        "0 the same, 1 uncorrelated, 2 opposite; null if in different joint spaces",
-    ),
+    *similarity(),
     need("images", BigInteger, "Over how many images: the first by id that have vectors of both"),
     need("sample", BigInteger, "Over how many images at most"),
     need("vectors", Text, "State of both models' vectors that this was computed from; of another state it is stale"),

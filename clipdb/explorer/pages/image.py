@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from clipdb.errors import ClipdbError
 from clipdb.explorer.asking import Answer
-from clipdb.explorer.site import Site, asked, page, tried
+from clipdb.explorer.site import Site, aligner_of, asked, page, tried
 from clipdb.queries.index import Index
 
 NEIGHBOURS = 8
@@ -61,6 +61,7 @@ def image(site: Site, index: Index, request: Request) -> Response:
         index,
         model=model,
         here="images",
+        aligner=aligner_of(index, model),
         about=about,
         given=given,
         partitions=partitions,

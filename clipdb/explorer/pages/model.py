@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from clipdb.explorer.asking import Answer
-from clipdb.explorer.site import Site, asked, page, tried
+from clipdb.explorer.site import Site, aligner_of, asked, page, tried
 from clipdb.queries.index import Index
 from clipdb.schema.names import parse_head
 
@@ -65,6 +65,7 @@ def model(site: Site, index: Index, request: Request) -> Response:
         index,
         model=name,
         here="heads",
+        aligner=aligner_of(index, name),
         text=text,
         unlit=unlit,
         no_effects=no_effects,

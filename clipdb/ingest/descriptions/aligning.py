@@ -20,7 +20,7 @@ from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.shared_images import images_of, shared_rows
 from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.ingest.store.writer import Reader, Writer
-from clipdb.schema.aligners import Aligner
+from clipdb.schema.aligned_texts import Aligner
 
 FLOOR = 0.3
 """The least R^2: under it, names through an aligner agree with the model's own too rarely (docs/decisions.md)."""

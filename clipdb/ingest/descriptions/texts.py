@@ -19,7 +19,7 @@ from clipdb.ingest.store.vector_arrays import vector_column, vector_matrix
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Reader, Writer
 from clipdb.pools import PoolText
-from clipdb.schema.aligners import STORED, WITHOUT_TEXTS, no_text_tower, stored_aligner
+from clipdb.schema.aligned_texts import STORED, WITHOUT_TEXTS, no_text_tower, stored_aligner
 from clipdb.schema.basis_matrix import in_head_space
 from clipdb.schema.names import Head, head_column, text_id
 from clipdb.schema.vectors import head_columns, texts_schema

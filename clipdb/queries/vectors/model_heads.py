@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import duckdb
 import numpy as np
 
-from clipdb.schema.aligners import STORED, Aligner, stored_aligner
+from clipdb.schema.aligned_texts import STORED, Aligner, stored_aligner
 from clipdb.schema.names import Head
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from support import assert_same_vectors, done, refused, rows, table
+from artefacts import edit, with_cell
+from support import assert_same_vectors, done, refused, rows, table, verified
 from transformers_models import converted, save
 
 from clipdb.models.loading import load
@@ -89,7 +90,7 @@ def test_texts_reach_a_model_without_a_text_tower_and_say_how_well(index: Path, 
         by_model[model][head] = property
     both = by_model[DEMO].keys() & by_model[BLIND].keys()
     assert len(both) >= 12 and sum(by_model[DEMO][head] == by_model[BLIND][head] for head in both) >= 0.9 * len(both)
-    done("verify", "-i", index)
+    verified(index)
 
     ask = ("explain", blind.ids[0], "a red ring", "--model", BLIND, "-f", "csv", "-i")
     shares = {row["part"]: float(row["share"]) for row in csv.DictReader(io.StringIO(done(*ask, index)))}
@@ -106,7 +107,18 @@ def test_texts_reach_a_model_without_a_text_tower_and_say_how_well(index: Path, 
     done("export", tmp_path / "out", "-i", index)
     assert f"texts of {DEMO}, through an aligner" in (tmp_path / "out" / "README.md").read_text()
     done("import", tmp_path / "out", "-i", tmp_path / "theirs.clipdb")
-    done("verify", "-i", tmp_path / "theirs.clipdb")
+    verified(tmp_path / "theirs.clipdb")
+    for column, value, said in (
+        ("matrix", [1.0], "a matrix of another shape"),
+        ("matrix", [float("nan")] * 96 * 128, "not of finite numbers"),
+        ("target", "../x", "a target that is no model name"),
+        ("model_id", "no/ne", "is of a model that doesn't exist"),
+        ("r2", 1.5, "numbers that are not finite"),
+    ):
+        hostile = shutil.copytree(tmp_path / "out", tmp_path / f"{column}{len(said)}")
+        edit(hostile, "relations/aligners.parquet", lambda rows, c=column, v=value: with_cell(rows, c, v))
+        assert said in refused("import", hostile, "-i", tmp_path / "none.clipdb")
+        assert not (tmp_path / "none.clipdb").exists()
 
 
 def test_a_new_aligner_maps_texts_anew_and_takes_the_spans_of_the_one_before(index: Path) -> None:
@@ -117,7 +129,7 @@ def test_a_new_aligner_maps_texts_anew_and_takes_the_spans_of_the_one_before(ind
     done("align", "--model", BLIND, "--to", DEMO, "-i", index)
     assert_same_vectors(table(index, "texts", BLIND), before)
     assert rows(index, "select distinct model_id from spans") == [(DEMO,)]
-    done("verify", "-i", index)
+    verified(index)
 
 
 def test_what_cannot_be_aligned_is_refused_and_nothing_is_written(index: Path) -> None:

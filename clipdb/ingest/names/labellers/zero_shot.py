@@ -22,7 +22,7 @@ from clipdb.ingest.names.zero_shot_groups import group_images, kinds_of_descript
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Reader, Writer
-from clipdb.schema.aligners import STORED, stored_aligner
+from clipdb.schema.aligned_texts import STORED, stored_aligner
 from clipdb.schema.names import Head
 
 ZERO_SHOT = "zero-shot"
