@@ -59,7 +59,7 @@ def aligner() -> list[Column[Any]]:
         need(
             "matrix",
             ARRAY(REAL),
-            "W, flattened row-major, shape [embed_dim of the model, embed_dim of the target]: W^T e predicts the target's "
+            "W, flattened row-major, shape [embed_dim of the model, that of the target]: W^T e predicts the target's "
             "unit embedding of an image from the model's own, e",
         ),
         need(
@@ -80,7 +80,7 @@ def similarity() -> list[Column[Any]]:
         may(
             "distance",
             Double,
-            "Mean squared distance of their contributions, each about its mean, as a share of the sum of their variances: "
+            "Mean squared distance of their contributions, each about its mean, as a share of the sum of variances: "
             "0 the same, 1 uncorrelated, 2 opposite; null if in different joint spaces",
         ),
     ]

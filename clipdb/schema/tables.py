@@ -63,11 +63,7 @@ models = _table(
     may("adapter", Text, "Adapter of clipdb that captured the heads"),
     may("preprocess", JSON, "Resizing and normalisation of the input image, in open_clip's terms"),
     may("weights_sha256", Text, "Hex SHA-256 of the weights file, as the Hub shows it and sha256sum prints it"),
-    may(
-        "logit_scale",
-        Double,
-        "Factor of the cosine in the model's logits (exponentiated); null where the model has no text tower",
-    ),
+    may("logit_scale", Double, "Factor of the cosine in the logits (exponentiated); null without a text tower"),
     may(
         "reconstruction_error",
         Double,
@@ -133,8 +129,7 @@ heads = _table(
 
 aligners = _table(
     "aligners",
-    "What lets a CLIP model's texts t reach a model without a text tower: W t stands for t in that model's space "
-    "wherever it is asked about texts. Shares of <e, W t> are exact; r2 says how far it predicts the target's cosine.",
+    "How a CLIP model's texts t reach a model without a text tower: as W t. r2 says how well they fit there.",
     model(),
     *aligner(),
     run(),

@@ -111,7 +111,7 @@ def test_texts_reach_a_model_without_a_text_tower_and_say_how_well(index: Path, 
     for column, value, said in (
         ("matrix", [1.0], "a matrix of another shape"),
         ("matrix", [float("nan")] * 96 * 128, "not of finite numbers"),
-        ("target", "../x", "a target that is no model name"),
+        ("target", "no model", "a target that is no model name"),
         ("model_id", "no/ne", "is of a model that doesn't exist"),
         ("r2", 1.5, "numbers that are not finite"),
     ):
