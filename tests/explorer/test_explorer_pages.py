@@ -86,6 +86,12 @@ def test_words_are_lit_by_what_the_text_tower_reads_at_them(explorer: Client, im
         assert float(figure.replace("\u2212", "-")) == pytest.approx(row["share"], abs=6e-4)
 
 
+def test_the_status_lists_what_wrote(explorer: Client, ready_index: Path) -> None:
+    page = explorer.settled("/status").text
+    for (run,) in rows(ready_index, "select run from runs"):
+        assert str(run) in page
+
+
 def test_every_link_leads_somewhere(explorer: Client, image_ids: list[str]) -> None:
     seen: set[str] = set()
     for page in PAGES:
