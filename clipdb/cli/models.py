@@ -55,7 +55,7 @@ def command(word: str | None, index: Path | str, output: Output) -> None:
         range(len(names)), key=lambda place: _FIRST.index(names[place]) if names[place] in _FIRST else len(_FIRST)
     )
     ordered = sorted(wanted, key=lambda row: (row[-1] is None, row[-2] is not None))
-    write_rows([names[place] for place in places], [[row[place] for place in places] for row in ordered], output)
+    write_rows([names[place] for place in places], [tuple(row[place] for place in places) for row in ordered], output)
 
 
 def _catalogue() -> list[Row]:
