@@ -130,7 +130,7 @@ def _fitted(one: ModelTables, other: ModelTables) -> tuple[np.ndarray, float, fl
             f"run `clipdb ingest images SRC` for both with the same SRC"
         )
     held_out, choosing, *fitting = [
-        _sums(one, other, rows[at::_HELD_OUT], other_rows[at::_HELD_OUT]) for at in range(5)
+        _sums(one, other, rows[at::_HELD_OUT], other_rows[at::_HELD_OUT]) for at in range(_HELD_OUT)
     ]
     first = reduce(add, fitting)
     scores = {ridge: choosing.explained(first.fit(ridge)) for ridge in RIDGES}
@@ -140,7 +140,7 @@ def _fitted(one: ModelTables, other: ModelTables) -> tuple[np.ndarray, float, fl
     if not r2 >= FLOOR:
         raise ClipdbError(
             f"{names} don't go together well enough for an aligner: over held-out images of the {len(rows)} that they "
-            f"share, R^2 is {r2:.2f}, and {FLOOR} is the least that gives names that hold: ingest more images for both"
+            f"share, R^2 is {r2:.2f}, and {FLOOR} is the least that is taken: ingest more images for both"
         )
     return matrix, r2, ridge, len(rows)
 
