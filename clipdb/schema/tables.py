@@ -26,7 +26,7 @@ from clipdb.schema.columns import (
     size,
     statistics,
 )
-from clipdb.schema.names import HEAD_NAME, PARTITION
+from clipdb.schema.names import COMPONENT_NAME, COMPONENT_PARTITION, HEAD_NAME, PARTITION
 
 metadata = MetaData()
 
@@ -88,7 +88,7 @@ models = _table(
 # Bases are large and never change, statistics change with every ingest: apart, so that no ingest writes bases again.
 bases = _table(
     "bases",
-    "The basis of a head's vectors. Written once, when the head is first ingested or imported.",
+    "The basis of the vectors of a head or another component. Written once, when it is first ingested or imported.",
     model(),
     layer(),
     head(),
@@ -98,7 +98,7 @@ bases = _table(
 
 head_statistics = _table(
     "head_statistics",
-    "A head, with the statistics of its vectors; they are null for a head known by name only.",
+    "A head or another component, with the statistics of its vectors; they are null for a head known by name only.",
     model(),
     layer(),
     head(),
@@ -122,7 +122,25 @@ heads = _table(
     size(),
     *statistics(),
     view=f"select model_id, layer, head, {HEAD_NAME} as name, {PARTITION} as partition, basis, size, mean, "
-    "total_variance, effective_rank from head_statistics left join bases using (model_id, layer, head)",
+    "total_variance, effective_rank from head_statistics left join bases using (model_id, layer, head) "
+    "where head >= 0",
+)
+
+components = _table(
+    "components",
+    "A part of the embedding that is no head and whose vectors are stored (--mlps, --constants): with the heads of all "
+    "layers, those of a partition add up to the embedding.",
+    model(),
+    key("layer", Integer, "Layer whose MLP it is; -1 for an attention pooling, -2 for what is of no single layer"),
+    key("head", Integer, "What stands in the place of a head: -1 an MLP, -2 what is left, the stem and all constants"),
+    need("name", Text, "As people write it: L11.MLP, P.MLP of an attention pooling, REST and P.REST"),
+    need("partition", Text, "trunk or pool, whose heads it adds up with; both for P.MLP"),
+    basis(),
+    size(),
+    *statistics(),
+    view=f"select model_id, layer, head, {COMPONENT_NAME} as name, {COMPONENT_PARTITION} as partition, basis, size, "
+    "mean, total_variance, effective_rank from head_statistics left join bases using (model_id, layer, head) "
+    "where head < 0",
 )
 
 head_pairs = _table(

@@ -24,7 +24,7 @@ from clipdb.artefact.merge.verified_files import Artefact
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.schema.names import Head, head_name
-from clipdb.schema.vectors import head_columns, images_schema, texts_schema
+from clipdb.schema.vectors import images_schema, part_columns, texts_schema
 
 BYTES_AT_ONCE = 32 * 2**20
 _UNIT = 5e-3  # how far from 1 a length may be that was stored in float16
@@ -41,7 +41,8 @@ class TheirVectors:
     embed_dim
         Size of the joint embedding, D.
     sizes
-        ``{(layer, head): k}`` of the artefact's heads that have a basis; others have no vectors.
+        ``{(layer, head): r}`` of the artefact's heads that have a basis, and of images its other components; others have
+        no vectors.
     """
 
     artefact: Artefact
@@ -71,7 +72,7 @@ class TheirVectors:
         if not self.files:
             return {}
         parquet = open_parquet(self.artefact, self.files[0], len(self.sizes) + 3)
-        columns = head_columns(arrow_schema(self.artefact, self.files[0], parquet))
+        columns = part_columns(arrow_schema(self.artefact, self.files[0], parquet))
         if unknown := sorted(set(columns) - set(self.sizes)):
             raise self.wrong(f"there are vectors of {head_name(*unknown[0])}, whose basis is not in the artefact")
         return {head: self.sizes[head] for head in columns}
@@ -130,7 +131,9 @@ def their_vectors(
     """Find a model's vectors of one kind, with the artefact's relations staged."""
     ((embed_dim,),) = connection.execute("select embed_dim from their_models where model_id = ?", [model_id]).fetchall()
     sizes = connection.execute(
-        "select layer, head, size from their_heads where model_id = ? and size is not null order by all", [model_id]
+        f"select layer, head, size from their_{'parts' if kind == 'images' else 'heads'} "
+        "where model_id = ? and size is not null order by all",
+        [model_id],
     ).fetchall()
     return TheirVectors(artefact, model_id, kind, embed_dim, {(layer, head): size for layer, head, size in sizes})
 
