@@ -106,7 +106,7 @@ class Decomposer:
         return captured.embedding / norm[:, None], norm, y
 
     def component_vectors(self, captured: Captured) -> dict[Head, torch.Tensor]:
-        """Bring the captured components that are kept into their spaces, as `vectors` does heads: ``[batch, r]`` each."""
+        """Bring captured components into their spaces, as `vectors` does heads: those that are kept, ``[batch, r]``."""
         norm = captured.embedding.norm(dim=-1)[:, None]
         found = {}
         for part in (part for part in self.components if part in captured.components):

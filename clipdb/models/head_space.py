@@ -46,7 +46,7 @@ def layer_bases(output_map: np.ndarray, width: int, head_dim: int) -> list[np.nd
 
 
 def component_basis(fixed: np.ndarray) -> np.ndarray:
-    """Find a basis of what the columns of a matrix ``[D, n]`` span, float64 ``[D, r]``; the identity if n is D or more."""
+    """Find a basis of what the columns of ``[D, n]`` span, float64 ``[D, r]``: the identity if n is D or more."""
     return layer_bases(fixed[None], fixed.shape[1], 0)[0]
 
 

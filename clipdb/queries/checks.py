@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from clipdb.errors import ClipdbError
 from clipdb.queries.index import Index
 from clipdb.queries.vectors.lance_tables import Kind
+from clipdb.queries.whole_sum import sum_problem
 from clipdb.schema.catalog import committed_versions
 from clipdb.schema.names import PARTS, head_name
 from clipdb.schema.vectors import part_columns
@@ -144,6 +145,8 @@ def _vectors(index: Index, model: str, kind: Kind) -> Iterator[Check]:
     bad = index.execute(f"select {sums} from {table}").fetchall()[0] if columns else ()
     wrong = [head_name(*head) for head, number in zip(columns, bad, strict=True) if number]
     yield Check(model, f"{kind}: head vectors are finite", f"not in {', '.join(wrong)}" if wrong else None)
+    if kind == "images" and not (odd or wrong):
+        yield Check(model, "images: where all parts are stored, they add up", sum_problem(index, model))
 
 
 def _bases(index: Index, model: str) -> str | None:

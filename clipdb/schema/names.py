@@ -37,7 +37,8 @@ HEAD_NAME = "concat(if(layer < 0, 'P', concat('L', layer)), '.H', head)"
 PARTITION = "if(layer < 0, 'pool', 'trunk')"
 # The same of a part that is no head: what it is called, and which partitions it is of.
 COMPONENT_NAME = (
-    "concat(case layer when -2 then '' when -1 then 'P.' else concat('L', layer, '.') end, if(head = -1, 'MLP', 'REST'))"
+    "concat(case layer when -2 then '' when -1 then 'P.' else concat('L', layer, '.') end, "
+    "if(head = -1, 'MLP', 'REST'))"
 )
 COMPONENT_PARTITION = "case when layer <> -1 then 'trunk' when head = -1 then 'both' else 'pool' end"
 # What has vectors: heads and other components, as one relation.

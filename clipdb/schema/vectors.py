@@ -99,8 +99,8 @@ def images_schema(embed_dim: int, head_dims: Mapping[tuple[int, int], int]) -> p
     -------
     pyarrow.Schema
         ``image_id``, ``embedding`` float16 [D], ``norm`` float32, ``_run``, ``_batch``, then a column
-        ``l11h3`` (``ph3`` of the pooling, ``l11mlp``, ``pmlp``, ``rest``, ``prest`` of what is no head) float16 [size] a
-        part, which may be null. `COMMENTS`, `HEAD_COMMENTS` and `COMPONENT_COMMENT` say what they mean.
+        ``l11h3`` (``ph3`` of the pooling; ``l11mlp``, ``pmlp``, ``rest``, ``prest`` of what is no head) float16 [size]
+        each, which may be null. `COMMENTS`, `HEAD_COMMENTS` and `COMPONENT_COMMENT` say what they mean.
     """
     return pa.schema(
         [

@@ -41,8 +41,8 @@ class TheirVectors:
     embed_dim
         Size of the joint embedding, D.
     sizes
-        ``{(layer, head): r}`` of the artefact's heads that have a basis, and of images its other components; others have
-        no vectors.
+        ``{(layer, head): r}`` of the artefact's heads that have a basis, and of images its other components. What is
+        not among them has no vectors.
     """
 
     artefact: Artefact

@@ -106,7 +106,11 @@ def _components(tower: Adapter, layers: set[int], options: ImageOptions) -> set[
     if options.mlps and not mlps:
         raise ClipdbError(
             "--mlps: the model's pooling has no MLP"
-            + ("; choose layers, too: --layers last4" if tower.layers else " and its trunk is convolutional: leave it out")
+            + (
+                "; choose layers, too: --layers last4"
+                if tower.layers
+                else " and its trunk is convolutional: leave it out"
+            )
         )
     left = {(layer, kind) for layer, kind in there if kind == REST}
     return (mlps if options.mlps else set()) | (left if options.constants else set())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypeVar, cast, get_args
+from typing import TypeVar, get_args
 
 from clipdb.errors import ClipdbError
 from clipdb.schema.names import Head, Partition, belongs_to, partition_of
@@ -39,8 +39,8 @@ def of_partition(by_part: Mapping[Head, _Of], asked: str | None) -> dict[Head, _
     See `one_partition`.
     """
     kept = one_partition([part for part in by_part if part[1] >= 0], asked)
-    (partition,) = {partition_of(layer) for layer, _ in kept} or {asked or "trunk"}
-    return {part: value for part, value in by_part.items() if belongs_to(part, cast("Partition", partition))}
+    pool = asked == "pool" or any(partition_of(layer) == "pool" for layer, _ in kept)
+    return {part: value for part, value in by_part.items() if belongs_to(part, "pool" if pool else "trunk")}
 
 
 def in_partition_of(heads: Iterable[Head], chosen: Iterable[Head]) -> list[Head]:
