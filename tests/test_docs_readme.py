@@ -35,6 +35,7 @@ INSTEAD = {
 INSTEAD_OF_LINES = {
     "clipdb span": "clipdb span --pool scenes",
     "clipdb demo": "clipdb demo --scenes 100",
+    "clipdb mcp": "clipdb mcp --help",
     "clipdb serve --open": "clipdb serve --help",
     "clipdb serve -i clipdb-demo/demo.clipdb --open": "clipdb serve --help",
     "clipdb serve -i clipdb-demo/demo.clipdb --reviewer ada": "clipdb serve --help",

@@ -36,6 +36,12 @@ after their contributions are taken away, and after those of as many random head
 if the model runs without the heads, later layers make up for part of the loss.
 """
 
+_SET_TRUTH = """
+update images set metadata = truth.metadata
+from (select unnest(?::varchar[]) as image_id, unnest(?::varchar[]) as metadata) as truth
+where truth.image_id = images.image_id
+"""
+
 
 @click.command()
 @click.argument(
@@ -106,9 +112,12 @@ def _store_truth(index: Path, drawn: list[tuple[Path, Scene]]) -> None:
 
     from clipdb.ingest.store.writer import Writer
 
-    truth = [(json.dumps(asdict(scene)), hashlib.sha256(path.read_bytes()).hexdigest()) for path, scene in drawn]
+    truth = [
+        [hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in drawn],
+        [json.dumps(asdict(scene)) for _, scene in drawn],
+    ]
     with Writer(index, "demo", {"scenes": len(drawn)}) as writer, writer.transaction() as connection:
-        connection.executemany("update images set metadata = ? where image_id = ?", truth)
+        connection.execute(_SET_TRUTH, truth)
 
 
 def _ask(index: Path, *arguments: str) -> None:

@@ -70,6 +70,12 @@ def test_a_page_is_whole(explorer: Client, address: str) -> None:
     assert not [one for one in parts.addresses if urlsplit(one).netloc]
 
 
+def test_the_status_lists_what_wrote(explorer: Client, ready_index: Path) -> None:
+    page = explorer.settled("/status").text
+    for (run,) in rows(ready_index, "select run from runs"):
+        assert str(run) in page
+
+
 def test_every_link_leads_somewhere(explorer: Client, image_ids: list[str]) -> None:
     seen: set[str] = set()
     for page in PAGES:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import duckdb
 import lance
 import numpy as np
 import pyarrow as pa
@@ -33,6 +35,9 @@ PROPERTIES = {
 
 SPANS = ("a red, round thing", "a blue thing", "colourful paper", "a grey wall", "two apples")
 
+
+Rows = defaultdict[str, list[tuple[object, ...]]]
+"""Rows of each table."""
 
 Run = Callable[..., Result]
 """Runs the command line: what the fixture `run` of tests/cli gives."""
@@ -78,27 +83,31 @@ def build(
     for number, file in enumerate(files):
         file.write_bytes(content(number))
     built = Built(path, [hashlib.sha256(file.read_bytes()).hexdigest() for file in files], files=files)
+    rows: Rows = defaultdict(list)
     with catalog.changing(path) as connection:
-        connection.executemany(
-            "insert into images values (?, ?, 4, 4, 'PNG', 'test', ?, ?)",
-            [[one, str(files[n]), "even" if n % 2 == 0 else "odd", f'{{"n": {n}}}'] for n, one in enumerate(built.ids)],
-        )
-        connection.execute("insert into pools values ('general', 'General', 'tests', 'none')")
+        for n, one in enumerate(built.ids):
+            side = "even" if n % 2 == 0 else "odd"
+            rows["images"].append((one, str(files[n]), 4, 4, "PNG", "test", side, f'{{"n": {n}}}'))
+        rows["pools"].append(("general", "General", "tests", "none"))
         for position, text in enumerate(SPANS):
-            connection.execute("insert into texts values (?, ?)", [sha(text), text])
-            connection.execute("insert into pool_texts values ('general', ?, ?, null)", [sha(text), position])
+            rows["texts"].append((sha(text), text))
+            rows["pool_texts"].append(("general", sha(text), position, None))
         for model in models:
-            _add_model(connection, built, model, rng)
+            _add_model(rows, built, model, rng)
+        for table, values in rows.items():
+            insert(connection, table, values)
     return built
 
 
-def _add_model(connection: object, built: Built, model: str, rng: np.random.Generator) -> None:
-    run = connection.execute  # type: ignore[attr-defined]
-    run(
-        "insert into models values (?, 3, 3, 4, 12, 8, 16, 64, 'tok', 'class_token', '{}', ?, 100.0, 1e-7, null, null, "
-        "null, null, null)",
-        [model, "0" * 64],
-    )
+def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[object, ...]]) -> None:
+    """Insert rows in one statement, which takes a tenth of the time of one each."""
+    marks = ", ".join(f"({', '.join('?' * len(row))})" for row in rows)
+    connection.execute(f"insert into {table} values {marks}", [value for row in rows for value in row])
+
+
+def _add_model(rows: Rows, built: Built, model: str, rng: np.random.Generator) -> None:
+    sized = (3, 3, 4, 12, 8, 16, 64)
+    rows["models"].append((model, *sized, "tok", "class_token", "{}", "0" * 64, 100.0, 1e-7, *[None] * 5))
     sizes = {(layer, head): HEAD_DIM for layer in LAYERS for head in range(HEADS)}
     n = len(built.ids)
     embedding = rng.normal(size=(n, EMBED))
@@ -129,41 +138,30 @@ def _add_model(connection: object, built: Built, model: str, rng: np.random.Gene
         truth[null] = np.nan
         built.vectors[model, layer, head] = truth
         basis, _ = np.linalg.qr(rng.normal(size=(EMBED, HEAD_DIM)))
-        run("insert into bases values (?, ?, ?, ?, ?)", [model, layer, head, basis.ravel().tolist(), HEAD_DIM])
-        run("insert into head_statistics values (?, ?, ?, ?, 4.0, 3.5)", [model, layer, head, [0.0] * HEAD_DIM])
-        _add_spans(run, model, layer, head)
+        rows["bases"].append((model, layer, head, basis.ravel().tolist(), HEAD_DIM))
+        rows["head_statistics"].append((model, layer, head, [0.0] * HEAD_DIM, 4.0, 3.5))
+        _add_spans(rows, model, layer, head)
         name = PROPERTIES.get((model, layer, head)) or ("texture" if model != "one/a" else None)
         if name is not None:
-            run(
-                "insert into labels values (?, ?, ?, 'general', 'vote', ?, ?, 0.75, null, null, null, 'ok', null, ?)",
-                [model, layer, head, RUN, name, NOW],
-            )
-            run(
-                "insert into label_scores values (?, ?, ?, 'general', 'vote', ?, ?, 0.75, 0.01)",
-                [model, layer, head, RUN, name],
-            )
+            given = (model, layer, head, "general", "vote", RUN, name, 0.75)
+            rows["labels"].append((*given, None, None, None, "ok", None, NOW))
+            rows["label_scores"].append((*given, 0.01))
     for kind, path, table in (
         ("images", images_path(built.path, model), pa.table(columns, schema=schema)),
         ("texts", texts_path(built.path, model), pa.table(texts, schema=texts_schema(EMBED, sizes))),
     ):
         version = lance.write_dataset(table, str(path)).version
-        run("insert into batches values (?, ?, ?, 0, ?, ?, ?)", [model, kind, RUN, version, len(table), NOW])
+        rows["batches"].append((model, kind, RUN, 0, version, len(table), NOW))
 
 
-def _add_spans(run: Callable[..., object], model: str, layer: int, head: int) -> None:
+def _add_spans(rows: Rows, model: str, layer: int, head: int) -> None:
     shift = (layer + head) % len(SPANS)
     total = 0.0
     for rank in range(1, len(SPANS) + 1):
         text, share = SPANS[(rank - 1 + shift) % len(SPANS)], 0.3 / rank
         total += share
-        run(
-            "insert into spans values (?, ?, ?, 'general', ?, ?, ?, ?, ?, ?)",
-            [model, layer, head, rank, sha(text), text, share, total, RUN],
-        )
+        rows["spans"].append((model, layer, head, "general", rank, sha(text), text, share, total, RUN))
         name = PROPERTIES.get((model, layer, head))
         if name is not None:
             fits = (name.lower().startswith("colour")) == ("colour" in text or "red" in text or "blue" in text)
-            run(
-                "insert into judgements values (?, ?, ?, ?, ?, 'vote', ?, ?, 'ok', null, null)",
-                [model, layer, head, sha(text), name, RUN, fits],
-            )
+            rows["judgements"].append((model, layer, head, sha(text), name, "vote", RUN, fits, "ok", None, None))

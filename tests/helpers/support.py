@@ -109,9 +109,9 @@ def _main(arguments: list[str], log: str, environment: dict[str, str]) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     sys.argv = ["clipdb", *arguments]
-    from clipdb.cli import main
+    from clipdb.__main__ import main
 
-    main(arguments, prog_name="clipdb")
+    main()  # not clipdb.cli's, which leaves Ctrl-C to Python: inside an import that becomes another error
 
 
 def children(parent: int) -> list[int]:

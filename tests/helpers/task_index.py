@@ -7,7 +7,7 @@ from pathlib import Path
 
 import lance
 import numpy as np
-from built_index import EMBED, HEAD_DIM, SPANS, Built, build
+from built_index import EMBED, HEAD_DIM, SPANS, Built, build, insert
 
 from clipdb.schema import catalog
 from clipdb.schema.vectors import images_path, texts_path
@@ -58,12 +58,13 @@ def build_task(path: Path) -> Task:
     colours = [COLOURS[i] for i in rng.integers(len(COLOURS), size=len(built.ids))]
     means = {head[1:]: rng.normal(size=HEAD_DIM) for head in built.vectors}
     with catalog.changing(path) as connection:
-        connection.executemany(
-            "update images set label = ?, metadata = ? where image_id = ?",
-            [
-                [None, None, one] if n < 3 else [classes[n], f'{{"colour": "{colours[n]}", "size.cm": {n % 2}}}', one]
-                for n, one in enumerate(built.ids)
-            ],
+        connection.execute("update images set label = null, metadata = null")
+        connection.execute("create temp table truth (image_id varchar, label varchar, metadata json)")
+        truth = [(classes[n], f'{{"colour": "{colours[n]}", "size.cm": {n % 2}}}') for n in range(len(classes))]
+        insert(connection, "truth", [(one, *truth[n]) for n, one in enumerate(built.ids) if n >= 3])
+        connection.execute(
+            "update images set label = truth.label, metadata = truth.metadata from truth "
+            "where truth.image_id = images.image_id"
         )
         for (layer, head), mean in means.items():
             connection.execute(

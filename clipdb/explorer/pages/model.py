@@ -18,7 +18,7 @@ COLOURS = {
     "property": "Property",
     "fit": "Fit of spans",
     "variance": "Variance explained",
-    "confidence": "Confidence",
+    "confidence": "Share",
     "effect": "Effect",
 }
 

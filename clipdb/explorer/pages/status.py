@@ -17,8 +17,9 @@ _MADE = "select run, command, started_at from runs order by run desc limit 10"
 @page
 def status(site: Site, index: Index, request: Request) -> Response:
     """Show what an operator wants to know."""
-    runs = index.execute(_MADE)
-    columns = [column[0] for column in runs.description or ()]
+    made = index.execute(_MADE)
+    columns = [column[0] for column in made.description or ()]
+    runs = [dict(zip(columns, row, strict=True)) for row in made.fetchall()]
     pictures, size = site.thumbnails.size
     facts = {
         "Index": str(site.path),
@@ -31,8 +32,7 @@ def status(site: Site, index: Index, request: Request) -> Response:
         "Small pictures kept": f"{pictures:,}, {size / 1e6:.1f} MB",
     }
     old = [note for *_, note in holdings(index).fetchall() if note and "`" in note]
-    rows = [dict(zip(columns, row, strict=True)) for row in runs.fetchall()]
-    return site.render(request, "status.html", index, here="status", facts=facts, old=old, runs=rows, columns=columns)
+    return site.render(request, "status.html", index, here="status", facts=facts, old=old, runs=runs, columns=columns)
 
 
 ROUTES = [Route("/status", status)]
