@@ -47,8 +47,9 @@ A view with parameters is also a table macro of the same name: `from association
 
 _VECTORS = """## Vectors
 
-`D` is `models.embed_dim`, `k` the size of the head's vectors (`models.head_dim`), `r` of `REST`'s: `components.size`. Readers open a Lance table
-at the highest `lance_version` of its rows in `batches`: later rows belong to a batch that was not committed.
+`D` is `models.embed_dim`, `k` the size of the head's vectors (`models.head_dim`), `r` of `REST`'s
+(`components.size`). Readers open a Lance table at the highest `lance_version` of its rows in `batches`: later rows
+belong to a batch that was not committed.
 """
 
 # Sizes that stand for their letters while a layout is rendered.

@@ -100,7 +100,8 @@ def images_schema(embed_dim: int, head_dims: Mapping[tuple[int, int], int]) -> p
     pyarrow.Schema
         ``image_id``, ``embedding`` float16 [D], ``norm`` float32, ``_run``, ``_batch``, then a column
         ``l11h3`` (``ph3`` of the pooling; ``l11mlp``, ``pmlp``, ``rest``, ``prest`` of what is no head) float16 [size]
-        each, which may be null. `COMMENTS`, `HEAD_COMMENTS` and `COMPONENT_COMMENT` say what they mean.
+        each, float32 of the last two, which may be null. `COMMENTS`, `HEAD_COMMENTS` and `COMPONENT_COMMENT` say what
+        they mean.
     """
     return pa.schema(
         [
@@ -192,6 +193,7 @@ def _batch() -> list[pa.Field]:
 
 def _heads(sizes: Mapping[tuple[int, int], int]) -> list[pa.Field]:
     return [
-        pa.field(head_column(layer, head), pa.list_(pa.float16(), size))
+        # A few numbers may stand for much of the embedding, and their rounding is not spread over many directions.
+        pa.field(head_column(layer, head), pa.list_(pa.float32() if head == REST else pa.float16(), size))
         for (layer, head), size in sorted(sizes.items())
     ]

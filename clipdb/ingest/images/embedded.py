@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from clipdb.ingest.store.vector_arrays import vector_column
 from clipdb.models.decomposition import Decomposer
-from clipdb.schema.names import Head, head_column
+from clipdb.schema.names import REST, Head, head_column
 from clipdb.schema.vectors import images_schema
 
 
@@ -55,6 +55,7 @@ def vector_rows(batches: Sequence[Embedded], decomposer: Decomposer) -> pa.Table
         for head in range(heads.shape[1]):
             columns[head_column(layer, head)] = vector_column(heads[:, head])
     for part in decomposer.components:
-        columns[head_column(*part)] = vector_column(np.concatenate([batch.components[part] for batch in batches]))
+        vectors = np.concatenate([batch.components[part] for batch in batches])
+        columns[head_column(*part)] = vector_column(vectors, np.float32 if part[1] == REST else np.float16)
     schema = vector_schema(decomposer)
     return pa.table(list(columns.values()), schema=pa.schema([schema.field(name) for name in columns]))
