@@ -228,12 +228,18 @@ def test_what_is_not_a_whole_model_is_refused(edit: str, clip: Path, pictures: l
     assert not index.exists()
 
 
-def test_without_a_tokenizer_images_are_read_and_texts_refused(clip: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("missing", "said"), [("tokenizer.json", "can't be read"), ("tokenizer*.json", "knows no words: its folder has to")]
+)
+def test_without_a_tokenizer_images_are_read_and_texts_refused(
+    missing: str, said: str, clip: Path, tmp_path: Path
+) -> None:
     place = shutil.copytree(clip, tmp_path / "changed")
-    (place / "tokenizer.json").unlink()
+    for file in place.glob(missing):
+        file.unlink()
     found = named(f"local-dir:{place}", None, None)
     model = load(found.model_id, found.checkpoint, "cpu", "fp32", found.config)
-    with pytest.raises(ClipdbError, match=r"^the tokenizer of changed/local can't be read"):
+    with pytest.raises(ClipdbError, match=f"^the tokenizer of changed/local {said}"):
         model.embed_texts(["a red ring"], 1)
 
 

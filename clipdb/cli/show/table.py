@@ -23,6 +23,7 @@ PIPE_WIDTH = 120
 _ID = re.compile(r"[0-9a-f]{64}")
 _ID_SHOWN = 12  # of an image_id or text_id: commands take the beginning of one
 _PATH = re.compile(r"/(\S+|.*\.\w{2,5})$")
+_COPIED = ("model_id", "model")  # what the next command takes is not cut
 _FIGURES = re.compile(r"-?[\d.]+(e[-+]?\d+)?( \[[^\]]*\])?")  # a number, perhaps with its interval
 _GAP = "  "
 _NARROWEST = 10  # a column of names is not cut shorter than this; columns that then don't fit are left out
@@ -59,7 +60,9 @@ def render(names: Sequence[str], rows: Sequence[Row], width: int, left_out: Sequ
         sentences = [not right and _is_prose(column) for right, column in zip(numeric, columns, strict=True)]
         described = zip(names, natural, numeric, columns, strict=True)
         least = [
-            size if right or _is_figures(column) else min(size, _least(name, column, width))
+            size
+            if right or _is_figures(column)
+            else min(size, width // 2 if name in _COPIED else _least(name, column, width))
             for name, size, right, column in described
         ]
     shown, widths = _fit(natural, least, sentences, width)

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from clipdb.errors import ClipdbError
 from clipdb.explorer.asking import Answer
 from clipdb.explorer.site import Site, asked, page, tried
 from clipdb.pictures.charts import charted
@@ -19,7 +20,6 @@ IMAGES = 2000
 
 ROWS = 200
 DRIFTED = 10
-SPANS = 10
 PICTURES = 6
 _ALL = 10_000  # heads: more than any model has
 
@@ -34,7 +34,12 @@ def compare(site: Site, index: Index, request: Request) -> Response:
     context: dict[str, Any] = {"problem": None, "models": None, "heads": None, "answers": []}
     if {"a", "b"} <= given.keys():
         of_models = given["a"] in models and given["b"] in models
-        context |= (_models if of_models else _heads)(site, index, given["a"], given["b"])
+        try:
+            context |= (_models if of_models else _heads)(site, index, given["a"], given["b"])
+        except ClipdbError as error:
+            if error.kind == "busy":
+                raise
+            context["problem"] = str(error)
     names = [name for (name,) in index.execute(_NAMES).fetchall()]
     return site.render(
         request, "compare.html", index, here="compare", given=given, choices=[*models, *names], **context
@@ -74,13 +79,16 @@ def _heads(site: Site, index: Index, a: str, b: str) -> dict[str, Any]:
 def _split(site: Site, index: Index, name: str) -> tuple[str, str]:
     """Return the model and the head that ``ARCH/PRETRAINED/L11.H3`` names; the model may be left out."""
     model, _, head = name.rpartition("/")
-    return index.context.model(model or None), head_name(*parse_head(head))
+    key, models = parse_head(head), list(site.frame(index).models)
+    if not model and len(models) > 1:
+        raise ClipdbError(f"this index has several models: name the one of {head}, as in {models[0]}/{head}")
+    return index.context.model(model or None), head_name(*key)
 
 
 def _side(site: Site, index: Index, model: str, head: str) -> dict[str, Any]:
     card: Answer = site.ask(index, "head", model=model, head=head)
     images, no_images = tried(lambda: site.ask(index, "activating", model=model, head=head, k=PICTURES))
-    return {"model": model, "head": head, "card": card, "spans": card.rows[:SPANS], "images": images, "none": no_images}
+    return {"model": model, "head": head, "card": card, "images": images, "none": no_images}
 
 
 ROUTES = [Route("/compare", compare)]

@@ -18,6 +18,8 @@ from clipdb.models.hugging_face.traced_texts import traced_text
 from clipdb.models.text_tower import TextTower, cut_note
 from clipdb.models.tracing.text import TracedText
 
+_NEEDED = "its folder has to have tokenizer.json or the files that it is made from"
+
 
 class TransformersTexts(TextTower):
     """A text tower of transformers and the tokenizer in its folder.
@@ -49,9 +51,10 @@ class TransformersTexts(TextTower):
             ) from error
         except Exception as error:  # the parsers of tokenizers raise bare ones
             raise ClipdbError(
-                f"the tokenizer of {self._model_id} can't be read ({first_line(error)}): "
-                "its folder has to have tokenizer.json or the files that it is made from"
+                f"the tokenizer of {self._model_id} can't be read ({first_line(error)}): {_NEEDED}"
             ) from error
+        if set(found.get_vocab()) <= set(found.all_special_tokens):  # transformers makes one up where there are no files
+            raise ClipdbError(f"the tokenizer of {self._model_id} knows no words: {_NEEDED}")
         if found.pad_token is None:
             raise ClipdbError(f"the tokenizer of {self._model_id} has no token for padding: its files aren't complete")
         found.padding_side = found.truncation_side = "right"
