@@ -97,7 +97,7 @@ class Subjects:
         found = [row for row in self._named(image) if self._store.position(model, "images", row[0]) is not None]
         # An export may have vectors without saying of which files.
         found += [(image_id, None) for image_id in begin_so if image_id not in dict(found)]
-        return one_image(image, found, f"among the images of {model}")
+        return one_image(image, found, self._files, f"among the images of {model}")
 
     def image(self, model: str, image: str) -> tuple[str, ImageVectors]:
         """Return an image's id and vectors; one that the index lacks goes through the model once.
