@@ -30,6 +30,8 @@ def ingest_images(
     *,
     model: str | None = None,
     layers: str | None = None,
+    mlps: bool = False,
+    constants: bool = False,
     checkpoint: str | Path | None = None,
     config: str | Path | None = None,
     base: str | None = None,
@@ -59,6 +61,11 @@ def ingest_images(
     layers
         Whose heads to keep: ``last4``, ``all``, ``8-11``, ``0,5,10-11``. Default: those of the last four layers; of a
         model that pools by attention those of its pooling, which are always kept.
+    mlps
+        Whether to keep what the MLPs of these layers add to the embedding, too.
+    constants
+        Whether to keep what is left beside heads and MLPs: the stem and all biases. With all layers and ``mlps``, the
+        embedding is then stored as a sum with nothing left.
     checkpoint
         File of weights: safetensors, or a torch file without code in it. For a model of transformers, the folder of
         its files.
@@ -120,6 +127,8 @@ def ingest_images(
 
         options = ImageOptions(
             layers=layers,
+            mlps=mlps,
+            constants=constants,
             checkpoint=_path(checkpoint),
             config=config,
             device=device,

@@ -69,7 +69,7 @@ def vectors_schema(kind: VectorKind, embed_dim: int, head_dims: Mapping[tuple[in
     embed_dim
         Size of the joint embedding, D.
     head_dims
-        ``{(layer, head): size}``, the size of each head's vectors.
+        ``{(layer, head): size}``, the size of the vectors of each head and other component.
 
     Returns
     -------
@@ -82,6 +82,10 @@ def vectors_schema(kind: VectorKind, embed_dim: int, head_dims: Mapping[tuple[in
     comments = vectors.COMMENTS | {
         name: vectors.HEAD_COMMENTS[layout.names[0]].replace("L11.H3", head_name(*head))
         for head, name in vectors.head_columns(layout).items()
+    }
+    comments |= {
+        name: vectors.COMPONENT_COMMENT.format(name=head_name(*part))
+        for part, name in vectors.component_columns(layout).items()
     }
     fields = [
         pa.field(field.name, _filled(field.type), field.nullable, _described(comments[field.name]))

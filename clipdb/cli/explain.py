@@ -73,9 +73,10 @@ def command(
     """Return which heads make an image and a text match.
 
     IMAGE is a file, or an image of the index: its file's name, its uri or the beginning of its image_id. The cosine of
-    image and text is the sum of what each head adds and of a rest, 'not stored': MLPs, biases, and layers that are not
-    in the index. There is one row per head (layer, property), the largest share first. The rows add up to the total,
-    which stderr shows beside the model's own cosine. With --text-b all are differences of two cosines.
+    image and text is the sum of what each head adds, of MLPs and constants where the index has them (ingest --mlps,
+    --constants), and of a rest, 'not stored': what is not in the index. There is one row per head (layer, property),
+    the largest share first. The rows add up to the total, which stderr shows beside the model's own cosine. With
+    --text-b all are differences of two cosines.
 
     With --image-b in place of TEXT it is the cosine of two images, split twice: share is what the heads of IMAGE add
     along the other image's embedding, and share_b what the other image's heads add along that of IMAGE.

@@ -42,6 +42,13 @@ def command() -> None:
     help="Whose heads to keep: last4, all, 8-11, 0,5,10-11 [default: last4; of a model that pools by attention its "
     "pooling's, which are always kept].",
 )
+@click.option("--mlps", is_flag=True, help="Keep what the MLPs of these layers add to the embedding, too.")
+@click.option(
+    "--constants",
+    is_flag=True,
+    help="Keep what is left beside heads and MLPs: the stem and all biases. With --layers all --mlps, explain then "
+    "leaves nothing out.",
+)
 @checkpoint_option
 @click.option(
     "--config",
@@ -73,6 +80,8 @@ def images(
     sources: tuple[str, ...],
     model: str | None,
     layers: str | None,
+    mlps: bool,
+    constants: bool,
     checkpoint: Path | None,
     config: Path | None,
     base: str | None,
@@ -102,6 +111,8 @@ def images(
         sources,
         model=model,
         layers=layers,
+        mlps=mlps,
+        constants=constants,
         checkpoint=checkpoint,
         config=config,
         base=base,

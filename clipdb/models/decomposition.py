@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from clipdb.models.head_space import layer_bases, require_finite
+from clipdb.models.head_space import component_basis, layer_bases, require_finite
 from clipdb.models.tower import Captured
 from clipdb.models.towers import Adapter
-from clipdb.schema.basis_matrix import in_head_space, is_identity
+from clipdb.schema.basis_matrix import identity, in_head_space, is_identity
 from clipdb.schema.names import POOL, Head
 
 
@@ -29,6 +29,8 @@ class Decomposer:
         Layers whose heads are kept, of which one may be `clipdb.schema.names.POOL`.
     bases
         Q of heads that an index has already, ``{(layer, head): [D, r]}``: y is only comparable in the same basis.
+    components
+        Which of the adapter's `clipdb.models.tower.Adapter.components` are kept beside heads, in the same way.
 
     Raises
     ------
@@ -36,9 +38,16 @@ class Decomposer:
         If a head's weights are not finite numbers.
     """
 
-    def __init__(self, adapter: Adapter, layers: Sequence[int], bases: Mapping[Head, np.ndarray] | None = None) -> None:
+    def __init__(
+        self,
+        adapter: Adapter,
+        layers: Sequence[int],
+        bases: Mapping[Head, np.ndarray] | None = None,
+        components: Sequence[Head] = (),
+    ) -> None:
         self.adapter = adapter
         self.layers = list(layers)
+        self.components = list(components)
         self.bases: dict[Head, np.ndarray] = {}
         self._factors: dict[int, torch.Tensor] = {}  # R: [H, r, n]
         for layer in self.layers:
@@ -52,9 +61,18 @@ class Decomposer:
             self.bases |= {(layer, head): stored[head] for head in heads}
             factors = np.stack([in_head_space(maps[head].T, stored[head]).T for head in heads])
             self._factors[layer] = torch.from_numpy(factors).float()
+        self._component_factors: dict[Head, torch.Tensor] = {}
+        for part in self.components:
+            fixed = adapter.component_map(part)
+            if fixed is None:
+                self.bases[part] = identity(adapter.embed_dim)
+                continue
+            known = bases.get(part) if bases else None
+            self.bases[part] = component_basis(fixed) if known is None else known
+            self._component_factors[part] = torch.from_numpy(in_head_space(fixed.T, self.bases[part]).T).float()
 
     def sizes(self) -> dict[Head, int]:
-        """Return how many numbers r each head's vectors have."""
+        """Return how many numbers r the vectors of each head have, and those of each component."""
         return {head: basis.shape[1] for head, basis in self.bases.items()}
 
     def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict[int, torch.Tensor]]:
@@ -71,7 +89,11 @@ class Decomposer:
             Unit embeddings ``[batch, D]``, norms before normalisation ``[batch]`` and head vectors y by layer,
             ``[batch, H, r]``, all float32.
         """
-        return self.vectors(self.adapter.capture(images, self.layers))
+        return self.vectors(self.capture(images))
+
+    def capture(self, images: torch.Tensor) -> Captured:
+        """Run the model over images and keep what `vectors` and `component_vectors` take."""
+        return self.adapter.capture(images, self.layers, self.components)
 
     def vectors(self, captured: Captured) -> tuple[torch.Tensor, torch.Tensor, dict[int, torch.Tensor]]:
         """Bring what was captured into head space: as a call does, of those of its layers that were captured."""
@@ -82,6 +104,16 @@ class Decomposer:
             if layer in self._factors
         }
         return captured.embedding / norm[:, None], norm, y
+
+    def component_vectors(self, captured: Captured) -> dict[Head, torch.Tensor]:
+        """Bring captured components into their spaces, as `vectors` does heads: those that are kept, ``[batch, r]``."""
+        norm = captured.embedding.norm(dim=-1)[:, None]
+        found = {}
+        for part in (part for part in self.components if part in captured.components):
+            z = captured.components[part]
+            factor = self._component_factors.get(part)
+            found[part] = (z if factor is None else z @ factor.to(z.device).T) / norm
+        return found
 
     def by_token(
         self, images: torch.Tensor, layers: Sequence[int]
@@ -101,14 +133,26 @@ class Decomposer:
         }
         return captured.embedding / norm[:, None], norm, y
 
-    def contributions(self, norm: torch.Tensor, heads: Mapping[int, torch.Tensor]) -> torch.Tensor:
-        """Sum what some layers' heads contribute in the joint space, ``||embedding|| Q y``: float32 ``[batch, D]``."""
+    def contributions(self, norm: torch.Tensor, parts: Mapping[Head, torch.Tensor]) -> torch.Tensor:
+        """Sum what heads and components contribute in the joint space, ``||embedding|| Q y``.
+
+        Parameters
+        ----------
+        norm
+            Of the embeddings, ``[batch]``.
+        parts
+            Their vectors y, ``[batch, r]`` each.
+
+        Returns
+        -------
+        torch.Tensor
+            float32 ``[batch, D]``.
+        """
         total = torch.zeros(len(norm), self.adapter.embed_dim, device=norm.device)
-        for layer, y in heads.items():
-            for head in range(y.shape[1]):
-                basis = self.bases[layer, head]
-                turned = None if is_identity(basis) else torch.from_numpy(basis.astype(np.float32)).to(y.device)
-                total += y[:, head] if turned is None else y[:, head] @ turned.T
+        for part, y in parts.items():
+            basis = self.bases[part]
+            turned = None if is_identity(basis) else torch.from_numpy(basis.astype(np.float32)).to(y.device)
+            total += y if turned is None else y @ turned.T
         return total * norm[:, None]
 
     def _factor(self, layer: int, like: torch.Tensor) -> torch.Tensor:

@@ -33,7 +33,7 @@ class KnownModels(Protocol):
         """Return what must be equal for one loaded model to stand for another."""
 
     def bases(self, model_id: str) -> dict[Head, np.ndarray]:
-        """Return the bases Q of its heads, float64 ``[D, k]`` each."""
+        """Return the bases Q of its heads and other components, float64 ``[D, r]`` each."""
 
 
 class Embedder:
@@ -72,8 +72,9 @@ class Embedder:
         """Return the decomposition of the layers that the index has, in its bases."""
         if model_id not in self._decomposers:
             bases = self._known.bases(model_id)
-            layers = sorted({layer for layer, _ in bases})
-            self._decomposers[model_id] = Decomposer(self.model(model_id).adapter, layers, bases)
+            layers = sorted({layer for layer, head in bases if head >= 0})
+            components = sorted(part for part in bases if part[1] < 0)
+            self._decomposers[model_id] = Decomposer(self.model(model_id).adapter, layers, bases, components)
         return self._decomposers[model_id]
 
     def pixels(self, model_id: str, data: bytes, name: str) -> torch.Tensor:
@@ -110,8 +111,9 @@ class Embedder:
 
         Returns
         -------
-        embedding, norm, heads
-            Unit embedding ``[D]``, its norm before, and y ``[k]`` by ``(layer, head)``, all float32.
+        embedding, norm, parts
+            Unit embedding ``[D]``, its norm before, and y ``[r]`` by ``(layer, head)``, all float32; of other
+            components, too.
 
         Raises
         ------
@@ -122,10 +124,12 @@ class Embedder:
 
     def _image(self, model_id: str, data: bytes, name: str) -> tuple[np.ndarray, float, dict[Head, np.ndarray]]:
         decomposer = self.decomposer(model_id)
-        embedding, norm, heads = decomposer(self.pixels(model_id, data, name))
+        captured = decomposer.capture(self.pixels(model_id, data, name))
+        embedding, norm, heads = decomposer.vectors(captured)
         vectors = {
             (layer, head): vector for layer, y in heads.items() for head, vector in enumerate(y[0].cpu().numpy())
         }
+        vectors |= {part: y[0].cpu().numpy() for part, y in decomposer.component_vectors(captured).items()}
         return embedding[0].cpu().numpy(), float(norm), vectors
 
     def split_text(self, model_id: str, text: str, along: np.ndarray) -> TextShares:

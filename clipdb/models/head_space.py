@@ -45,6 +45,11 @@ def layer_bases(output_map: np.ndarray, width: int, head_dim: int) -> list[np.nd
     return list(bases)
 
 
+def component_basis(fixed: np.ndarray) -> np.ndarray:
+    """Find a basis of what the columns of ``[D, n]`` span, float64 ``[D, r]``: the identity if n is D or more."""
+    return layer_bases(fixed[None], fixed.shape[1], 0)[0]
+
+
 def head_basis(output_map: np.ndarray) -> np.ndarray:
     """Find an orthonormal basis of what a head can write: Q of ``B = Q R``.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from clipdb.errors import ClipdbError
 from clipdb.models.decomposition import Decomposer
-from clipdb.models.tower import Partition, partitions
+from clipdb.models.tower import Adapter, Captured, Partition, partitions
+from clipdb.schema.names import Head, belongs_to
 
 # Largest ||sum of components - encode_image|| / ||encode_image|| that passes the proof, by precision.
 TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2, "fp16": 2e-2}
@@ -18,7 +21,8 @@ def reconstruction_errors(
     """Add up all components of the embedding, and compare with the model's own.
 
     Heads of the decomposer's layers go through head space, as they are stored; those of all others through their maps.
-    MLPs, biases and the stem come from their own modules, never as the remainder.
+    MLPs, biases and the stem come from their own modules, never as the remainder; those that are kept go through the
+    form in which they are stored, too.
 
     Parameters
     ----------
@@ -38,14 +42,30 @@ def reconstruction_errors(
     adapter, reference = decomposer.adapter, reference.float()
     errors: dict[Partition, float] = {}
     for partition, layers in partitions(adapter).items():
-        captured = adapter.capture(images, layers)
+        beside = [one for one in adapter.components() if belongs_to(one, partition)] if decomposer.components else []
+        captured = adapter.capture(images, layers, beside)
         _, norm, kept = decomposer.vectors(captured)
-        total = adapter.rest(images, partition) + decomposer.contributions(norm, kept)
+        by_head = {(layer, head): y[:, head] for layer, y in kept.items() for head in range(y.shape[1])}
+        total = decomposer.contributions(norm, by_head | decomposer.component_vectors(captured))
+        if beside:
+            total += _exact(adapter, captured, beside, decomposer.components)
+        else:
+            total += adapter.rest(images, partition)
         for layer in captured.heads.keys() - kept.keys():  # one at a time: the maps of all would fill the memory
             maps = torch.from_numpy(adapter.output_map(layer)).to(norm.device)
             total += torch.einsum("hdn,bhn->bd", maps, captured.heads[layer].double()).float()
         errors[partition] = float(((total - reference).norm(dim=-1) / reference.norm(dim=-1)).max())
     return errors
+
+
+def _exact(adapter: Adapter, captured: Captured, components: Sequence[Head], without: Sequence[Head]) -> torch.Tensor:
+    """Sum components that are not kept, through their exact maps: float32 ``[batch, D]``."""
+    total = torch.zeros_like(captured.embedding)
+    for one in components:
+        if one not in without:
+            z, fixed = captured.components[one], adapter.component_map(one)
+            total += z if fixed is None else (z.double() @ torch.from_numpy(fixed).to(z.device).T).float()
+    return total
 
 
 def prove(

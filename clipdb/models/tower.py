@@ -19,13 +19,13 @@ to the embedding as well, which is a second partition of it. Their layer is call
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from clipdb.schema.names import POOL, Partition
+from clipdb.schema.names import POOL, Head, Partition
 
 __all__ = ["POOL", "Adapter", "Captured", "CapturedTokens", "Partition", "partitions", "unread"]
 
@@ -41,10 +41,13 @@ class Captured:
     heads
         What the maps of a layer's heads are applied to, ``z[l, h] / sigma`` for a class token: float32
         ``[batch, H, n]`` by layer.
+    components
+        What the maps of parts that are no heads are applied to: float32 ``[batch, n]``.
     """
 
     embedding: torch.Tensor
     heads: Mapping[int, torch.Tensor]
+    components: Mapping[Head, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,10 +110,10 @@ class Adapter(Protocol):
     def misfit(visual: Any) -> str | None:
         """Return why the family doesn't fit this tower; None where it does."""
 
-    def capture(self, images: torch.Tensor, layers: Sequence[int]) -> Captured:
+    def capture(self, images: torch.Tensor, layers: Sequence[int], components: Sequence[Head] = ()) -> Captured:
         """Embed images ``[batch, 3, S, S]`` and keep the heads of some layers, of which one may be `POOL`.
 
-        It costs what a forward pass costs.
+        It costs what a forward pass costs. ``components`` are those of the method `components` to keep.
         """
 
     def capture_tokens(self, images: torch.Tensor, layers: Sequence[int]) -> CapturedTokens:
@@ -123,6 +126,19 @@ class Adapter(Protocol):
         """Sum what a partition has beside heads, float32 ``[batch, D]``.
 
         Each part comes from its own module's output, never as a difference.
+        """
+
+    def components(self) -> list[Head]:
+        """List the parts of the embedding that are no heads, as `clipdb.schema.names.MLP` and ``REST`` name them.
+
+        What a partition has beside heads is the sum of those that `clipdb.schema.names.belongs_to` it.
+        """
+
+    def component_map(self, component: Head) -> np.ndarray | None:
+        """Return the map of such a part, float64 ``[D, n]``; None where what is captured is its contribution itself.
+
+        What is left beside heads and MLPs is made of vectors that are the same for all images, each divided by a norm's
+        sigma: then those are the columns, and the n numbers of an image are what they are divided by.
         """
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from clipdb.errors import ClipdbError
 from clipdb.queries.index import Index
 from clipdb.queries.vectors.lance_tables import Kind
+from clipdb.queries.whole_sum import sum_problem
 from clipdb.schema.catalog import committed_versions
-from clipdb.schema.names import head_name
-from clipdb.schema.vectors import head_columns
+from clipdb.schema.names import PARTS, head_name
+from clipdb.schema.vectors import part_columns
 
 _UNIT = 5e-3  # how far from 1 a length may be that was stored in float16
 _ORTHONORMAL = 1e-3
@@ -135,9 +136,10 @@ def _vectors(index: Index, model: str, kind: Kind) -> Iterator[Check]:
             "images: norms are finite and positive",
             count("are not", f"select count(*) from {table} where not (isfinite(norm) and norm > 0)"),
         )
-    columns = head_columns(index.vectors.open(model, kind).schema)
+    columns = part_columns(index.vectors.open(model, kind).schema)
+    stored = PARTS if kind == "images" else "heads"  # texts need no more
     known = index.execute(
-        "select layer, head from heads where model_id = $model and size is not null", {"model": model}
+        f"select layer, head from {stored} where model_id = $model and size is not null", {"model": model}
     ).fetchall()
     odd = sorted(set(columns) ^ set(known))
     names = ", ".join(head_name(layer, head) for layer, head in odd)
@@ -146,6 +148,8 @@ def _vectors(index: Index, model: str, kind: Kind) -> Iterator[Check]:
     bad = index.execute(f"select {sums} from {table}").fetchall()[0] if columns else ()
     wrong = [head_name(*head) for head, number in zip(columns, bad, strict=True) if number]
     yield Check(model, f"{kind}: head vectors are finite", f"not in {', '.join(wrong)}" if wrong else None)
+    if kind == "images" and not (odd or wrong):
+        yield Check(model, "images: where all parts are stored, they add up", sum_problem(index, model))
 
 
 def _bases(index: Index, model: str) -> str | None:
@@ -155,7 +159,7 @@ def _bases(index: Index, model: str) -> str | None:
     size = index.execute("select embed_dim from models where model_id = $model", {"model": model}).fetchall()[0][0]
     wrong = []
     rows = index.execute(
-        "select name, basis from heads where model_id = $model and basis is not null order by layer, head",
+        f"select name, basis from {PARTS} where model_id = $model and basis is not null order by layer, head",
         {"model": model},
     )
     while row := rows.fetchone():

@@ -46,6 +46,11 @@ with image_runs as (
         case when count(size) < count(*) then count(*) - count(size) || ' without vectors' end)
     from heads group by model_id
     union all
+    select 4.5, model_id, 'components', null, count(*), concat_ws('; ',
+        'MLPs of layers ' || string_agg(if(layer < 0, 'pool', layer::text), ', ' order by layer) filter (head = -1),
+        case when bool_or(head = -2) then 'stem and biases' end)
+    from components group by model_id
+    union all
     select 5, model_id, 'aligner', target, images, format('R^2 {:.2f} over images that were held out', r2) from aligners
     union all
     select 5, model_id, 'texts', null, number, null from vector_rows where kind = 'texts'

@@ -28,7 +28,7 @@ def basis() -> Column[Any]:
         "basis",
         ARRAY(REAL),
         "Q, orthonormal columns (zero in null directions), flattened row-major, shape [embed_dim, size]: "
-        "a head vector y stands for the contribution Q y in joint space, relative to the embedding's norm; null where "
+        "a vector y stands for the contribution Q y in joint space, relative to the embedding's norm; null where "
         "Q is the identity, or the head is known by name only",
     )
 

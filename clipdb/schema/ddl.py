@@ -11,13 +11,21 @@ from sqlalchemy.schema import CreateTable, DDLElement, SetColumnComment, SetTabl
 from clipdb.schema import tables
 
 
-def ddl(names: Collection[str] = tables.metadata.tables) -> list[str]:
-    """Return the statements that make every relation, or some of them, in an empty catalog."""
-    return [statement for name in names for statement in _statements(tables.metadata.tables[name])]
+def ddl(names: Collection[str] = tables.metadata.tables, plain: bool = False) -> list[str]:
+    """Return the statements that make every relation, or some of them, in an empty catalog.
+
+    Parameters
+    ----------
+    names
+        The relations.
+    plain
+        Whether those that are views of others become tables, which stand alone.
+    """
+    return [statement for name in names for statement in _statements(tables.metadata.tables[name], plain)]
 
 
-def _statements(relation: Table) -> list[str]:
-    view = relation.info["view"]
+def _statements(relation: Table, plain: bool) -> list[str]:
+    view = None if plain else relation.info["view"]
     if view is None:
         made = _sql(CreateTable(relation if relation.info["indexed"] else _without_index(relation)))
         commented = _sql(SetTableComment(relation))

@@ -11,7 +11,7 @@ import pyarrow as pa
 from clipdb.schema import tables, vectors, views
 from clipdb.schema.ddl import ddl
 from clipdb.schema.migrations import SCHEMA_VERSION
-from clipdb.schema.names import head_column
+from clipdb.schema.names import MLP, REST, TRUNK, head_column, head_name
 
 _INTRODUCTION = f"""# What an index stores
 
@@ -47,13 +47,14 @@ A view with parameters is also a table macro of the same name: `from association
 
 _VECTORS = """## Vectors
 
-`D` is `models.embed_dim`, `k` the size of the head's vectors (`models.head_dim`). Readers open a Lance table
-at the highest `lance_version` of its rows in `batches`: later rows belong to a batch that was not committed.
+`D` is `models.embed_dim`, `k` the size of the head's vectors (`models.head_dim`), `r` of `REST`'s
+(`components.size`). Readers open a Lance table at the highest `lance_version` of its rows in `batches`: later rows
+belong to a batch that was not committed.
 """
 
 # Sizes that stand for their letters while a layout is rendered.
-_EMBED_DIM, _HEAD_DIM = 2, 1
-_LETTERS = {_EMBED_DIM: "D", _HEAD_DIM: "k"}
+_EMBED_DIM, _HEAD_DIM, _RANK = 2, 1, 3
+_LETTERS = {_EMBED_DIM: "D", _HEAD_DIM: "k", _RANK: "r"}
 
 
 def render() -> str:
@@ -68,7 +69,8 @@ def render() -> str:
         parts += [_view(connection, view) for view in sorted(views.load(), key=lambda view: view.name)]
     sizes = {(11, 3): _HEAD_DIM}
     parts.append(_VECTORS)
-    parts.append(_layout("MODEL_SLUG.images.lance", vectors.images_schema(_EMBED_DIM, sizes)))
+    images = sizes | {(TRUNK, REST): _RANK, (11, MLP): _EMBED_DIM}
+    parts.append(_layout("MODEL_SLUG.images.lance", vectors.images_schema(_EMBED_DIM, images)))
     parts.append(_layout("MODEL_SLUG.texts.lance", vectors.texts_schema(_EMBED_DIM, sizes)))
     return "\n".join(parts)
 
@@ -101,6 +103,10 @@ def _columns(connection: duckdb.DuckDBPyConnection, relation: str) -> str:
 
 def _layout(title: str, schema: pa.Schema) -> str:
     comments = {head_column(11, 3): vectors.HEAD_COMMENTS[schema.names[0]], **vectors.COMMENTS}
+    comments |= {
+        name: vectors.COMPONENT_COMMENT.format(name=head_name(*part))
+        for part, name in vectors.component_columns(schema).items()
+    }
     return f"### `{title}`\n\n" + _markdown(
         [(field.name, _arrow(field.type), comments[field.name]) for field in schema]
     )

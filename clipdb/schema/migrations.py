@@ -47,7 +47,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             "from bases join models using (model_id)"
         },
     ),
-    Migration(5, {}),  # aligners
+    Migration(5, {}),  # components, whose rows are no heads, and aligners
 )
 SCHEMA_VERSION = 1 + len(MIGRATIONS)
 

@@ -22,12 +22,27 @@ Head = tuple[int, int]
 POOL = -1
 """The layer of the heads that an attention pooling has: no layer of the trunk, so it sorts before them all."""
 
+MLP, REST = -1, -2
+"""What stands in the place of a head for a part of the embedding that is none: a layer's MLP, and what is left beside
+heads and MLPs, which is the stem and all constants."""
+
+TRUNK = -2
+"""The layer of what is left in the partition of the trunk, which is of no single layer."""
+
 Partition = Literal["trunk", "pool"]
 """Which heads, with a rest, add up to the embedding: those of the trunk's layers or those of the pooling."""
 
 # The same of a row's ``layer`` and ``head`` in SQL.
 HEAD_NAME = "concat(if(layer < 0, 'P', concat('L', layer)), '.H', head)"
 PARTITION = "if(layer < 0, 'pool', 'trunk')"
+# The same of a part that is no head: what it is called, and which partitions it is of.
+COMPONENT_NAME = (
+    "concat(case layer when -2 then '' when -1 then 'P.' else concat('L', layer, '.') end, "
+    "if(head = -1, 'MLP', 'REST'))"
+)
+COMPONENT_PARTITION = "case when layer <> -1 then 'trunk' when head = -1 then 'both' else 'pool' end"
+# What has vectors: heads and other components, as one relation.
+PARTS = "(from heads union all by name from components)"
 # Whether a model m has no such head.
 STRAY = "({head}.layer >= m.layers or {head}.head >= if({head}.layer < 0, coalesce(m.pool_heads, 0), m.heads))"
 
@@ -47,8 +62,12 @@ MOST_PROPERTY = 1000
 
 
 def head_name(layer: int, head: int) -> str:
-    """Spell a head as people see it: ``L11.H3``, both counted from 0; ``P.H3`` if it is the pooling's."""
-    return f"P.H{head}" if layer == POOL else f"L{layer}.H{head}"
+    """Spell a head as people see it: ``L11.H3``, both counted from 0; ``P.H3`` if it is the pooling's.
+
+    What is no head is ``L11.MLP`` or ``P.MLP``, and ``REST`` or ``P.REST``.
+    """
+    where = {POOL: "P.", TRUNK: ""}.get(layer, f"L{layer}.")
+    return where + {MLP: "MLP", REST: "REST"}.get(head, f"H{head}")
 
 
 def layer_name(layer: int) -> str:
@@ -61,8 +80,18 @@ def partition_of(layer: int) -> Partition:
     return "pool" if layer == POOL else "trunk"
 
 
+def belongs_to(part: Head, partition: Partition) -> bool:
+    """Return whether a head, or a part that is no head, is one of those that add up in a partition.
+
+    The pooling's MLP is in both: it follows the pooling, whichever way its input is split.
+    """
+    if part[0] != POOL:
+        return partition == "trunk"
+    return partition == "pool" or part[1] == MLP
+
+
 def head_column(layer: int, head: int) -> str:
-    """Name a head's vector column in Lance: ``l11h3``, ``ph3``."""
+    """Name a head's vector column in Lance: ``l11h3``, ``ph3``; ``l11mlp`` or ``rest`` of what is no head."""
     return head_name(layer, head).replace(".", "").lower()
 
 

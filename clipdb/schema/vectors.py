@@ -10,13 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from clipdb.errors import ClipdbError
-from clipdb.schema.names import head_column, parse_head, vectors_file
+from clipdb.schema.names import MLP, POOL, REST, TRUNK, Head, head_column, vectors_file
 
 VECTORS = "vectors"
 
 # Lance refuses to insert one id twice from concurrent merges only where the field says that it is the key.
 _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
-_HEAD_COLUMN = re.compile(r"(?:l\d+|p)h\d+")
+_PART_COLUMN = re.compile(r"(?:l(?P<layer>\d+)|(?P<pool>p))(?:h(?P<head>\d+)|mlp)|(?P<of_pool>p?)rest")
 # How pyarrow passes on what Lance says, which ends with a place in Lance's own source.
 _LANCE_ERROR = re.compile(r"External error: (?P<reason>.+?)(?:, \S+\.rs:\d+:\d+)?$", re.MULTILINE)
 
@@ -36,6 +36,10 @@ HEAD_COMMENTS = {
     "text_id": "Q^T t, the text embedding in the space of head L11.H3, shape [k]: its inner product with y "
     "is the head's share of the cosine; null where it was not computed",
 }
+COMPONENT_COMMENT = (
+    "Vector y of {name}, which is no head, shape [size]: Q y is its contribution as a fraction of norm, with Q from "
+    "components.basis; null where the image has not been through it"
+)
 
 
 def vectors_path(index: Path) -> Path:
@@ -88,14 +92,16 @@ def images_schema(embed_dim: int, head_dims: Mapping[tuple[int, int], int]) -> p
     embed_dim
         Size of the joint embedding, D.
     head_dims
-        ``{(layer, head): size}``, the size of each head's vectors. Columns are in order of layer, then head.
+        ``{(layer, head): size}``, the size of each head's vectors, and those of parts that are no head. Columns are in
+        order of layer, then head.
 
     Returns
     -------
     pyarrow.Schema
         ``image_id``, ``embedding`` float16 [D], ``norm`` float32, ``_run``, ``_batch``, then a column
-        ``l11h3`` (``ph3`` of the pooling) float16 [size] a head, which may be null. `COMMENTS` and `HEAD_COMMENTS` say
-        what they mean.
+        ``l11h3`` (``ph3`` of the pooling; ``l11mlp``, ``pmlp``, ``rest``, ``prest`` of what is no head) float16 [size]
+        each, float32 of the last two, which may be null. `COMMENTS`, `HEAD_COMMENTS` and `COMPONENT_COMMENT` say what
+        they mean.
     """
     return pa.schema(
         [
@@ -134,20 +140,41 @@ def texts_schema(embed_dim: int, head_dims: Mapping[tuple[int, int], int]) -> pa
     )
 
 
-def head_columns(schema: pa.Schema) -> dict[tuple[int, int], str]:
-    """Find the head columns of a Lance table.
+def part_columns(schema: pa.Schema) -> dict[Head, str]:
+    """Find the columns of a Lance table that hold parts of the embedding: those of heads, MLPs and what is left.
 
     Returns
     -------
     dict
-        ``{(layer, head): column name}``, in order of layer, then head.
+        ``{(layer, head): column name}``, in order of layer, then head; `clipdb.schema.names.MLP` and ``REST`` stand in
+        the place of a head.
     """
-    return dict(sorted((parse_head(name), name) for name in schema.names if _HEAD_COLUMN.fullmatch(name)))
+    return dict(sorted((part, name) for name in schema.names if (part := _part(name)) is not None))
 
 
-def head_dims(schema: pa.Schema) -> dict[tuple[int, int], int]:
-    """Read back the size of each head's vectors: ``{(layer, head): size}``, in order of layer, then head."""
-    return {key: schema.field(name).type.list_size for key, name in head_columns(schema).items()}
+def head_columns(schema: pa.Schema) -> dict[Head, str]:
+    """Find the head columns of a Lance table: those of `part_columns` that are of heads."""
+    return {part: name for part, name in part_columns(schema).items() if part[1] >= 0}
+
+
+def component_columns(schema: pa.Schema) -> dict[Head, str]:
+    """Find the columns of what is no head: the others of `part_columns`."""
+    return {part: name for part, name in part_columns(schema).items() if part[1] < 0}
+
+
+def part_dims(schema: pa.Schema) -> dict[Head, int]:
+    """Read back the size of each part's vectors: ``{(layer, head): size}``, in order of layer, then head."""
+    return {part: schema.field(name).type.list_size for part, name in part_columns(schema).items()}
+
+
+def _part(column: str) -> Head | None:
+    """Read the name of a column as a part of the embedding; None if it is of something else."""
+    match = _PART_COLUMN.fullmatch(column)
+    if match is None:
+        return None
+    if match["of_pool"] is not None:
+        return POOL if match["of_pool"] else TRUNK, REST
+    return POOL if match["pool"] else int(match["layer"]), MLP if match["head"] is None else int(match["head"])
 
 
 def embed_dim(schema: pa.Schema) -> int:
@@ -166,6 +193,7 @@ def _batch() -> list[pa.Field]:
 
 def _heads(sizes: Mapping[tuple[int, int], int]) -> list[pa.Field]:
     return [
-        pa.field(head_column(layer, head), pa.list_(pa.float16(), size))
+        # A few numbers may stand for much of the embedding, and their rounding is not spread over many directions.
+        pa.field(head_column(layer, head), pa.list_(pa.float32() if head == REST else pa.float16(), size))
         for (layer, head), size in sorted(sizes.items())
     ]

@@ -128,7 +128,7 @@ def test_same_index_same_bytes(many: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(vector_shards, "_MOST_THREADS", 1)
     done("export", tmp_path / "c", "-i", many)
     first = contents(tmp_path / "a")
-    assert len(first) == 3 + 12 + 2
+    assert len(first) == 3 + 14 + 2
     assert first == contents(tmp_path / "b") == contents(tmp_path / "c")
 
 

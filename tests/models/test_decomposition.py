@@ -10,6 +10,7 @@ from clipdb.models.decomposition import Decomposer
 from clipdb.models.head_space import head_basis
 from clipdb.models.proof import prove, reconstruction_errors
 from clipdb.models.towers import adapt
+from clipdb.schema.names import MLP, REST, TRUNK
 
 RELATIVE = 2e-6  # float32 against the float64 oracle, as a fraction of the embedding's norm
 
@@ -32,8 +33,9 @@ def test_every_component_equals_the_plain_one_and_they_add_up(variant: str) -> N
     model = small_clip(variant)
     pictures = images(5, 32)
     adapter = adapt(model, variant)
-    decomposer = Decomposer(adapter, range(adapter.layers))
-    embedding, norm, y = decomposer(pictures)
+    decomposer = Decomposer(adapter, range(adapter.layers), components=adapter.components())
+    captured = decomposer.capture(pictures)
+    embedding, norm, y = decomposer.vectors(captured)
     plain = plain_components(model, pictures)
     with torch.no_grad():
         reference = model.encode_image(pictures).double()
@@ -44,6 +46,12 @@ def test_every_component_equals_the_plain_one_and_they_add_up(variant: str) -> N
     assert np.abs(full_contributions(decomposer, norm, y) - plain["heads"].numpy()).max() < RELATIVE * scale
     rest = total - plain["heads"].sum(dim=(1, 2))
     assert (adapter.rest(pictures, "trunk") - rest).abs().max() < RELATIVE * scale
+    constants = plain["stem"] + plain["biases"].sum(dim=1) + plain["beta"]
+    expected = {(layer, MLP): wrote for layer, wrote in enumerate(plain["mlps"].unbind(dim=1))}
+    for part, vectors in decomposer.component_vectors(captured).items():
+        written = decomposer.contributions(norm, {part: vectors})
+        assert (written - expected.get(part, constants)).abs().max() < RELATIVE * scale, part
+    assert decomposer.sizes()[TRUNK, REST] == 2  # one vector over sigma, and LayerNorm's own bias
     assert (embedding * norm[:, None] - reference).abs().max() < RELATIVE * scale
     assert torch.allclose(embedding.norm(dim=-1), torch.ones(5))
     assert reconstruction_errors(decomposer, pictures, reference)["trunk"] < 5e-6

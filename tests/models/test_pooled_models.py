@@ -171,6 +171,40 @@ def test_an_export_comes_back_as_it_was(both: Path, tmp_path: Path) -> None:
     done("import", tmp_path / "out", "-i", both)
 
 
+@of_two_partitions
+def test_nothing_is_left_of_either_partition(both: Path, pictures: list[Path]) -> None:
+    every = ("--layers", "all", "--mlps", "--constants", "--workers", 0)
+    done("ingest", "images", *pictures[:12], "--model", NAME, *every, "-i", both)
+    listed = rows(both, "select name, partition, size from components where layer < 1 order by layer, head")
+    assert listed == [
+        ("REST", "trunk", 96),  # all patches are pooled, so the stem shows the image
+        ("P.REST", "pool", 1),
+        ("P.MLP", "both", 96),
+        ("L0.MLP", "trunk", 96),
+    ]
+    for asked, bound in ((pictures[50], 5e-6), (pictures[3].name, 1e-4)):  # read now, and stored in float16
+        for partition, others in (("pool", {"P.MLP", "P.REST"}), ("trunk", {"P.MLP", "REST", "L0.MLP", "L8.MLP"})):
+            given = ("explain", asked, "--image-b", pictures[4].name, "--partition", partition)
+            shares = {row["part"]: row for row in json.loads(done(*given, "-i", both, "-f", "json"))}
+            assert others <= shares.keys() and abs(shares["not stored"]["share"]) < bound
+            assert partition == "trunk" or not {"REST", "L0.MLP"} & shares.keys()
+    checked = json.loads(done("verify", "-i", both, "-f", "json"))
+    assert {row["result"] for row in checked} == {"ok"}
+
+
+@pytest.mark.parametrize("made", ["resnet"], indirect=True)
+def test_a_convolutional_tower_has_constants_alone(made: tuple, pictures: list[Path]) -> None:
+    name, index = made
+    given = ("ingest", "images", *pictures[:12], "--model", f"my-{name}/v1", "--workers", 0, "-i", index)
+    assert "--mlps: the model's pooling has no MLP and its trunk is convolutional: leave it out" in refused(
+        *given, "--mlps"
+    )
+    done(*given, "--constants")
+    assert rows(index, "select name, size from components") == [("P.REST", 1)]
+    shares = json.loads(done("explain", pictures[50], "--image-b", pictures[4].name, "-i", index, "-f", "json"))
+    assert shares[-1]["part"] == "not stored" and abs(shares[-1]["share"]) < 5e-6  # read now, in float32
+
+
 def test_a_tokenizer_that_needs_a_package_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     from clipdb.errors import ClipdbError
     from clipdb.models.text_tower import TextTower

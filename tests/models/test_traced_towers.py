@@ -16,6 +16,7 @@ from clipdb.models.tower import POOL, partitions
 from clipdb.models.towers import adapt
 from clipdb.models.towers.open_clip_class_token import OpenClipClassToken
 from clipdb.models.towers.open_clip_transformer import OpenClipTransformer
+from clipdb.schema.names import REST, TRUNK, belongs_to
 
 BOUND = 5e-6
 
@@ -42,9 +43,36 @@ def test_the_parts_add_up_and_none_can_be_left_out(name: str) -> None:
     assert torch.allclose(embedding * norm[:, None], reference, rtol=1e-5, atol=1e-5 * float(norm.max()))
     for partition, layers in partitions(adapter).items():
         for layer in layers:
-            written = decomposer.contributions(norm, {layer: heads[layer]})
+            by_head = {(layer, head): y for head, y in enumerate(heads[layer].unbind(dim=1))}
+            written = decomposer.contributions(norm, by_head)
             assert (written.norm(dim=-1) / norm).min() > 1e-3, (partition, layer)  # 200 times the bound, at the least
         assert (adapter.rest(images, partition).norm(dim=-1) / norm).min() > 1e-3
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_with_what_is_no_head_nothing_is_left(name: str) -> None:
+    visual = small(name)
+    images = pictures(visual)
+    adapter = adapt(Network(visual), name)
+    components = adapter.components()
+    decomposer = Decomposer(adapter, all_layers(adapter), components=components)
+    captured = decomposer.capture(images)
+    _, norm, heads = decomposer.vectors(captured)
+    found = decomposer.component_vectors(captured)
+    reference = Network(visual).encode_image(images)
+    for partition, layers in partitions(adapter).items():
+        beside = {part: y for part, y in found.items() if belongs_to(part, partition)}
+        by_head = {(layer, head): y for layer in layers for head, y in enumerate(heads[layer].unbind(dim=1))}
+        apart = decomposer.contributions(norm, by_head | beside) - reference
+        assert (apart.norm(dim=-1) / norm).max() < BOUND
+        apart = decomposer.contributions(norm, beside) - adapter.rest(images, partition)
+        assert (apart.norm(dim=-1) / norm).max() < BOUND
+    assert max(reconstruction_errors(decomposer, images, reference).values()) < BOUND
+    some = Decomposer(adapter, all_layers(adapter), components=components[::2])
+    assert max(reconstruction_errors(some, images, reference).values()) < BOUND
+    small_rest = {part: y.shape[1] for part, y in found.items() if part[1] == REST}
+    for (layer, _), size in small_rest.items():  # what is the same for all images takes a few numbers
+        assert size == adapter.embed_dim if layer == TRUNK and adapter.pooling != "tok" else size <= 12, small_rest
 
 
 @pytest.mark.parametrize("name", TOWERS)
@@ -82,6 +110,7 @@ def test_the_fast_path_gives_what_the_list_of_operations_gives(variant: str) -> 
     fast, listed = OpenClipClassToken(model.visual), OpenClipTransformer(model.visual)
     assert type(adapt(model, variant)) is OpenClipClassToken
     one, other = fast.capture(images, [0, 2]), listed.capture(images, [0, 2])
+    assert fast.components() == listed.components()
     scale = one.embedding.norm(dim=-1).max()
     assert (one.embedding - other.embedding).abs().max() < 1e-6 * scale
     assert (fast.rest(images, "trunk") - listed.rest(images, "trunk")).abs().max() < 1e-6 * scale

@@ -29,6 +29,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path, "update models set layers = ?, heads = ?, head_dim = ?, pooling = ? where model_id = ?",
             layers, heads, size, pooling, model,
         )  # fmt: skip
+        change(path, "update bases set size = ? where model_id = ?", size, model)
         change(path, "delete from labels where model_id = ?", model)
         for place in range(6):
             name = "shared" if place <= number else f"own {place}"

@@ -29,7 +29,7 @@ def test_a_schema_says_what_it_was_made_of() -> None:
     for schema in (vectors.images_schema(8, SIZES), vectors.texts_schema(8, SIZES)):
         assert vectors.head_columns(schema) == {(2, 0): "l2h0", (11, 0): "l11h0", (11, 3): "l11h3"}
         assert list(vectors.head_columns(schema)) == sorted(SIZES)
-        assert vectors.head_dims(schema) == SIZES
+        assert vectors.part_dims(schema) == SIZES
         assert vectors.embed_dim(schema) == 8
         assert all(schema.field(name).nullable for name in vectors.head_columns(schema).values())
 
@@ -51,7 +51,7 @@ def test_a_layer_added_later_is_null_until_the_image_runs_again(tmp_path: Path) 
     dataset = lance.write_dataset(rows(["a"], SIZES), str(vectors.images_path(tmp_path, "m/w")))
     wider = vectors.images_schema(8, SIZES | {(0, 1): 4})
     dataset.add_columns(pa.schema([wider.field("l0h1")]))
-    assert vectors.head_dims(dataset.schema) == SIZES | {(0, 1): 4}
+    assert vectors.part_dims(dataset.schema) == SIZES | {(0, 1): 4}
     assert dataset.to_table(columns=["l0h1"]).to_pylist() == [{"l0h1": None}]
 
 

@@ -9,13 +9,14 @@ import pyarrow as pa
 from clipdb.artefact.card.configs import Config
 from clipdb.artefact.card.markdown_text import table
 from clipdb.artefact.columns import DESCRIPTION
-from clipdb.schema.vectors import head_columns
+from clipdb.schema.names import MLP
+from clipdb.schema.vectors import component_columns, head_columns
 
 _NAMES = {"halffloat": "float16", "float": "float32", "extension<arrow.json>": "JSON"}
 
 
 def dictionary(configs: Sequence[Config]) -> str:
-    """Write a section for each table, with one row per column; head columns, which are alike, share one."""
+    """Write a section for each table, with one row per column; those of heads are alike and share one, as do MLPs'."""
     parts = ["## Tables\n"]
     for config in configs:
         rows = f"{config.rows:,} row{'' if config.rows == 1 else 's'}"
@@ -26,12 +27,14 @@ def dictionary(configs: Sequence[Config]) -> str:
 
 
 def _columns(schema: pa.Schema) -> list[tuple[str, str, str]]:
-    first, *others = list(head_columns(schema).values()) or [""]
-    rows = [(f"`{field.name}`", _type(field.type), _comment(field)) for field in schema if field.name not in others]
-    if others:
-        _, kind, meaning = rows[-1]
-        rows[-1] = (f"`{first}` to `{others[-1]}`", kind, f"{meaning}. So for each of {len(others) + 1} heads")
-    return rows
+    rows = {field.name: (f"`{field.name}`", _type(field.type), _comment(field)) for field in schema}
+    mlps = [name for (_, kind), name in component_columns(schema).items() if kind == MLP]
+    for what, alike in (("heads", list(head_columns(schema).values())), ("MLPs", mlps)):
+        if len(alike) > 1:
+            _, kind, meaning = rows[alike[0]]
+            rows[alike[0]] = (f"`{alike[0]}` to `{alike[-1]}`", kind, f"{meaning}. So for each of {len(alike)} {what}")
+            rows = {name: row for name, row in rows.items() if name not in alike[1:]}
+    return list(rows.values())
 
 
 def _comment(one: pa.Schema | pa.Field) -> str:

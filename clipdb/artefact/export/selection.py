@@ -12,7 +12,7 @@ from clipdb.errors import ClipdbError
 from clipdb.queries.resolve import one_model
 from clipdb.queries.vectors.lance_tables import Kind, VectorTable
 from clipdb.schema.layers import parse_layers
-from clipdb.schema.names import POOL, layer_name
+from clipdb.schema.names import POOL, TRUNK, layer_name
 
 if TYPE_CHECKING:
     import lance
@@ -84,7 +84,8 @@ def make_tables(connection: duckdb.DuckDBPyConnection, choice: Choice, tables: T
     run("create temp table kept_images (image_id text)")
     for model, layers in choice.layers.items():
         run("insert into kept_models values (?)", [model])
-        run("insert into kept select ?, unnest(?::integer[])", [model, list(layers)])
+        # What is of no single layer goes with any.
+        run("insert into kept select ?, unnest(?::integer[])", [model, [TRUNK, *layers]])
     for number, ((_, kind), table) in enumerate(tables.items()):
         if kind == "images" and not choice.all_models:
             connection.register(f"clipdb_export_{number}", VectorTable(table))

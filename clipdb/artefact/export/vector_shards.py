@@ -19,6 +19,7 @@ from clipdb.artefact.export.parquet_writer import HashedFile, regroup, write_par
 from clipdb.artefact.format import SHARD_ROWS, File, vectors_path
 from clipdb.queries.vectors.lance_tables import Kind
 from clipdb.schema import vectors
+from clipdb.schema.names import TRUNK
 
 if TYPE_CHECKING:
     import lance
@@ -70,7 +71,8 @@ def _shards(source: Source) -> int:
 
 def _write_shard(root: Path, source: Source, number: int) -> File:
     layout = source.table.schema
-    sizes = {head: size for head, size in vectors.head_dims(layout).items() if head[0] in source.layers}
+    kept = {TRUNK, *source.layers}  # what is of no single layer goes with any
+    sizes = {part: size for part, size in vectors.part_dims(layout).items() if part[0] in kept}
     schema = vectors_schema(source.kind, vectors.embed_dim(layout), sizes)
     rows = group_rows(schema)
     scanner = source.table.scanner(

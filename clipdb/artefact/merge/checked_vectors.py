@@ -24,7 +24,7 @@ from clipdb.artefact.merge.verified_files import Artefact
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.schema.names import Head, head_name
-from clipdb.schema.vectors import head_columns, images_schema, texts_schema
+from clipdb.schema.vectors import images_schema, part_columns, texts_schema
 
 BYTES_AT_ONCE = 32 * 2**20
 _UNIT = 5e-3  # how far from 1 a length may be that was stored in float16
@@ -41,7 +41,8 @@ class TheirVectors:
     embed_dim
         Size of the joint embedding, D.
     sizes
-        ``{(layer, head): k}`` of the artefact's heads that have a basis; others have no vectors.
+        ``{(layer, head): r}`` of the artefact's heads that have a basis, and of images its other components. What is
+        not among them has no vectors.
     unit
         Whether embeddings have length 1: those of texts that an aligner maps have any.
     """
@@ -74,7 +75,7 @@ class TheirVectors:
         if not self.files:
             return {}
         parquet = open_parquet(self.artefact, self.files[0], len(self.sizes) + 3)
-        columns = head_columns(arrow_schema(self.artefact, self.files[0], parquet))
+        columns = part_columns(arrow_schema(self.artefact, self.files[0], parquet))
         if unknown := sorted(set(columns) - set(self.sizes)):
             raise self.wrong(f"there are vectors of {head_name(*unknown[0])}, whose basis is not in the artefact")
         return {head: self.sizes[head] for head in columns}
@@ -133,7 +134,9 @@ def their_vectors(
     """Find a model's vectors of one kind, with the artefact's relations staged."""
     ((embed_dim,),) = connection.execute("select embed_dim from their_models where model_id = ?", [model_id]).fetchall()
     sizes = connection.execute(
-        "select layer, head, size from their_heads where model_id = ? and size is not null order by all", [model_id]
+        f"select layer, head, size from their_{'parts' if kind == 'images' else 'heads'} "
+        "where model_id = ? and size is not null order by all",
+        [model_id],
     ).fetchall()
     mapped = connection.execute("select 1 from their_aligners where model_id = ?", [model_id]).fetchall()
     heads = {(layer, head): size for layer, head, size in sizes}
@@ -146,24 +149,30 @@ def rotate(batch: pa.RecordBatch, rotations: Mapping[str, np.ndarray]) -> pa.Rec
     Parameters
     ----------
     rotations
-        ``{column: R [k, k]}``: y becomes R y, in float32, and is then rounded to float16.
+        ``{column: R [k, k]}``: y becomes R y, in float32, and is then rounded to the column's numbers.
     """
     columns = list(batch.columns)
     for number, name in enumerate(batch.schema.names):
         if name in rotations and len(batch):
             column = columns[number]
             dense = vector_matrix(column).astype(np.float32) @ rotations[name].T.astype(np.float32)
-            columns[number] = with_nulls(dense, column.is_null().to_numpy(zero_copy_only=False))
+            null, dtype = column.is_null().to_numpy(zero_copy_only=False), column.type.value_type.to_pandas_dtype()
+            columns[number] = with_nulls(dense, null, dtype)
     return pa.record_batch(columns, schema=batch.schema)
 
 
-def with_nulls(vectors: np.ndarray, null: np.ndarray) -> pa.FixedSizeListArray:
-    """Make a float16 column of the vectors ``[valid, k]`` of those rows that are not null ``[n]``."""
-    matrix = np.zeros((len(null), vectors.shape[1]), np.float16)
+def with_nulls(vectors: np.ndarray, null: np.ndarray, dtype: type[np.floating] = np.float16) -> pa.FixedSizeListArray:
+    """Make a column of the vectors ``[valid, k]`` of those rows that are not null ``[n]``."""
+    matrix = np.zeros((len(null), vectors.shape[1]), dtype)
     matrix[~null] = vectors
     return pa.FixedSizeListArray.from_arrays(
         pa.array(matrix.ravel()), vectors.shape[1], mask=pa.array(null) if null.any() else None
     )
+
+
+def _all_finite(matrix: np.ndarray) -> bool:
+    """Return whether all numbers of a float16 matrix are finite, by their bits, which is much faster than to ask."""
+    return bool((matrix.view(np.uint16) & 0x7FFF).max(initial=0) < 0x7C00)
 
 
 def _problem(batch: pa.RecordBatch, unit: bool) -> tuple[int, str] | None:
@@ -188,9 +197,7 @@ def _problem(batch: pa.RecordBatch, unit: bool) -> tuple[int, str] | None:
                 wide = matrix.astype(np.float32)
                 good = np.abs(np.sqrt(np.einsum("nd,nd->n", wide, wide)) - 1) <= _UNIT
                 what = "an embedding whose length is not 1"
-            elif (
-                matrix.dtype == np.float16 and (matrix.view(np.uint16) & 0x7FFF).max(initial=0) < 0x7C00
-            ):  # as float16 is finite, and much faster
+            elif matrix.dtype == np.float16 and _all_finite(matrix):
                 continue
             else:
                 good = np.ones(len(batch), bool)

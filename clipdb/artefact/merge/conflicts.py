@@ -20,8 +20,8 @@ Prefer = Literal["ours", "theirs"]
 
 # Rows that mean something only together, by the columns that they share: the spans of a head, the texts of a pool.
 _TOGETHER = {"spans": ("model_id", "layer", "head", "pool"), "pool_texts": ("pool",)}
-# Models and heads are compared by what they are, in `clipdb.artefact.merge.same_models`.
-MERGED = tuple(table for table in RELATIONS if table not in ("models", "heads"))
+# Models, heads and components are compared by what they are, in `clipdb.artefact.merge.same_models`.
+MERGED = tuple(table for table in RELATIONS if table not in ("models", "heads", "components"))
 
 
 @dataclass

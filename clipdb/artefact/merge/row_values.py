@@ -11,7 +11,16 @@ from clipdb.artefact.format import RELATIONS, relation_path
 from clipdb.artefact.merge.verified_files import Artefact
 from clipdb.errors import ClipdbError
 from clipdb.schema import tables
-from clipdb.schema.names import HEAD_NAME, MODEL_NAME, MOST_NAME, MOST_PROPERTY, PARTITION, STRAY
+from clipdb.schema.names import (
+    COMPONENT_NAME,
+    COMPONENT_PARTITION,
+    HEAD_NAME,
+    MODEL_NAME,
+    MOST_NAME,
+    MOST_PROPERTY,
+    PARTITION,
+    STRAY,
+)
 
 _MODEL = f"length(model_id) <= {MOST_NAME} and {MODEL_NAME.format(column='model_id')}"
 _HEX = "regexp_full_match({}, '[0-9a-f]{{64}}')"
@@ -33,6 +42,12 @@ def _numbers(column: str, length: str) -> str:
         f"list_bool_and(list_transform({column}, lambda x: coalesce(isfinite(x), false)))))"
     )
 
+
+_BASIS = (
+    _numbers("basis", "len(basis)") + " and (select size between 1 and embed_dim and size * embed_dim <= 100000000 "
+    "and coalesce(len(basis), embed_dim * embed_dim) = size * embed_dim "
+    "from their_models m where m.model_id = t.model_id)"
+)
 
 # What must be true, by what is said where it is not: also all that `clipdb verify` asks of relations.
 _RULES: dict[str, dict[str, str]] = {
@@ -56,11 +71,16 @@ _RULES: dict[str, dict[str, str]] = {
         "has another name": f"name = {HEAD_NAME} and partition = {PARTITION}",
         "is of a model that doesn't exist": "t.model_id in (select model_id from their_models) "
         "or (basis is null and coalesce(size, total_variance, effective_rank) is null)",
-        "has a basis of another shape, or not of finite numbers": "if(size is null, basis is null, "
-        + _numbers("basis", "len(basis)")
-        + " and (select size between 1 and embed_dim and size * embed_dim <= 100000000 "
-        "and coalesce(len(basis), embed_dim * embed_dim) = size * embed_dim "
-        "from their_models m where m.model_id = t.model_id))",
+        "has a basis of another shape, or not of finite numbers": f"if(size is null, basis is null, {_BASIS})",
+        "has a mean of another shape, or not of finite numbers": _numbers("mean", "size"),
+        "has statistics that are not finite": _finite("total_variance", "effective_rank"),
+    },
+    "components": {
+        "is of a model that doesn't exist": "t.model_id in (select model_id from their_models)",
+        "is a component that its model has not": "(head = -1 and layer >= -1 or head = -2 and layer in (-1, -2)) and "
+        "layer < (select layers from their_models m where m.model_id = t.model_id)",
+        "has another name": f"name = {COMPONENT_NAME} and partition = {COMPONENT_PARTITION}",
+        "has a basis of another shape, or not of finite numbers": f"size is not null and {_BASIS}",
         "has a mean of another shape, or not of finite numbers": _numbers("mean", "size"),
         "has statistics that are not finite": _finite("total_variance", "effective_rank"),
     },

@@ -14,7 +14,7 @@ from clipdb.artefact.format import relation_path
 from clipdb.artefact.merge.row_values import parsed
 from clipdb.artefact.merge.verified_files import Artefact
 from clipdb.errors import ClipdbError
-from clipdb.schema.names import MANIFEST, STRAY, Head, head_name
+from clipdb.schema.names import MANIFEST, PARTS, STRAY, Head, head_name
 
 # How far Q^T Q may be from the identity, and how far a basis may lie outside the span of another of the same head.
 _ORTHONORMAL = 1e-3
@@ -132,7 +132,7 @@ def check_bases(connection: duckdb.DuckDBPyConnection, artefact: Artefact, index
         "select t.model_id, t.layer, t.head, m.embed_dim, t.basis, "
         "case when o.basis is distinct from t.basis then o.basis end, "
         "o.size is not null and (o.basis is null) != (t.basis is null) "
-        "from their_heads t join their_models m using (model_id) left join heads o using (model_id, layer, head) "
+        f"from their_parts t join their_models m using (model_id) left join {PARTS} o using (model_id, layer, head) "
         "where t.size is not null and coalesce(t.basis, o.basis) is not null order by t.model_id, t.layer, t.head"
     ).to_arrow_reader(_HEADS_AT_ONCE)
     for *key, theirs, ours, one_whole in (row for batch in rows for row in zip(*batch.columns, strict=True)):
@@ -170,7 +170,7 @@ def _same_span(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def merge_models(connection: duckdb.DuckDBPyConnection, theirs_first: bool) -> None:
-    """Write models and heads: what is not there, and what our rows don't know.
+    """Write models, heads and components: what is not there, and what our rows don't know.
 
     Statistics of heads that are there already are kept: they are of the index's own images.
     """
@@ -195,16 +195,16 @@ def merge_models(connection: duckdb.DuckDBPyConnection, theirs_first: bool) -> N
         "from their_models t where t.model_id = models.model_id"
     )
     connection.execute(
-        f"insert into bases by name select {_KEY}, basis, size from their_heads anti join bases using ({_KEY}) "
+        f"insert into bases by name select {_KEY}, basis, size from their_parts anti join bases using ({_KEY}) "
         "where size is not null"
     )
     connection.execute(
-        f"insert into head_statistics by name select {_KEY}, {_STATISTICS} from their_heads "
+        f"insert into head_statistics by name select {_KEY}, {_STATISTICS} from their_parts "
         f"anti join head_statistics using ({_KEY})"
     )
     filled = ", ".join(f"{name} = coalesce(ours.{name}, t.{name})" for name in _STATISTICS.split(", "))
     connection.execute(
-        f"update head_statistics ours set {filled} from their_heads t where (t.model_id, t.layer, t.head) = "
+        f"update head_statistics ours set {filled} from their_parts t where (t.model_id, t.layer, t.head) = "
         "(ours.model_id, ours.layer, ours.head) and ours.mean is null and t.mean is not null"
     )
 
@@ -214,7 +214,7 @@ def take_statistics(connection: duckdb.DuckDBPyConnection, model_id: str) -> Non
     connection.execute(
         "update head_statistics ours "
         "set mean = t.mean, total_variance = t.total_variance, effective_rank = t.effective_rank "
-        "from their_heads t where t.model_id = ? and (t.model_id, t.layer, t.head) = "
+        "from their_parts t where t.model_id = ? and (t.model_id, t.layer, t.head) = "
         "(ours.model_id, ours.layer, ours.head) and (t.mean, t.total_variance, t.effective_rank) is distinct from "
         "(ours.mean, ours.total_variance, ours.effective_rank)",
         [model_id],

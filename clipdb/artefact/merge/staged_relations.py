@@ -13,11 +13,13 @@ from clipdb.artefact.merge.verified_files import Artefact
 from clipdb.errors import ClipdbError
 
 ROWS_AT_ONCE = 8192
-_WIDE = {"heads": 128}  # rows at once where one is large
+_WIDE = {"heads": 128, "components": 128}  # rows at once where one is large
 
 
 def stage(connection: duckdb.DuckDBPyConnection, artefact: Artefact) -> None:
     """Read every relation of an artefact into a temporary table; one that it lacks is empty.
+
+    ``their_parts`` is what has vectors: heads and other components.
 
     Parameters
     ----------
@@ -35,6 +37,8 @@ def stage(connection: duckdb.DuckDBPyConnection, artefact: Artefact) -> None:
             _fill(connection, artefact, file)
     for column in columns_since("heads", artefact.manifest.schema_version):
         connection.execute(f"update their_heads set {column} = {derived('heads', column, 'their_')}")
+    both = "from their_heads union all by name from their_components"
+    connection.execute(f"create or replace temp view their_parts as {both}")
     connection.execute(f"update their_runs set arguments = {RUN_ARGUMENTS} where json_valid(arguments::varchar)")
 
 

@@ -16,7 +16,7 @@ from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer, disk_errors
 from clipdb.schema.basis_matrix import in_head_space
 from clipdb.schema.names import Head, head_column
-from clipdb.schema.vectors import head_columns
+from clipdb.schema.vectors import part_columns
 
 
 class StagedTable(VectorTable):
@@ -112,8 +112,8 @@ def text_heads(embeddings: pa.Array, bases: dict[Head, np.ndarray]) -> pa.Record
 
 
 def table_moments(table: StagedTable) -> dict[Head, Moments]:
-    """Take the moments of the heads that have vectors, the rows that are not recorded yet among them."""
+    """Take the moments of the heads and components that have vectors, the rows that are not recorded yet among them."""
     assert table.dataset is not None
-    columns = head_columns(table.dataset.schema)
+    columns = part_columns(table.dataset.schema)
     by_column = head_moments(table.dataset, columns.values())
     return {head: by_column[column] for head, column in columns.items() if by_column[column].count}

@@ -19,8 +19,8 @@ from clipdb.artefact.merge.staged_table import StagedTable, text_heads
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.writer import Writer
 from clipdb.schema.basis_matrix import stored_basis
-from clipdb.schema.names import Head, head_column, head_name
-from clipdb.schema.vectors import head_columns, images_path, texts_path
+from clipdb.schema.names import PARTS, Head, head_column, head_name
+from clipdb.schema.vectors import images_path, part_columns, texts_path
 
 REPLACED_AT_ONCE = 256 * 2**20  # bytes
 
@@ -93,7 +93,7 @@ class VectorMerge:
     @property
     def as_theirs(self) -> bool:
         """Whether the index will have the artefact's vectors, bit for bit, and no others."""
-        columns = set(head_columns(self.ours.schema)) if self.ours is not None else set()
+        columns = set(part_columns(self.ours.schema)) if self.ours is not None else set()
         return self.same_ids and not self.kept_ours and not self._rotations and columns <= set(self.theirs.heads)
 
     def check(self, prefer: Prefer | None, progress: Callable[[int], None]) -> None:
@@ -123,13 +123,16 @@ class VectorMerge:
         model = self.theirs.model_id
         if self.ours is None or self.table is None:
             return
-        ours = set(head_columns(self.ours.schema))
+        ours = set(part_columns(self.ours.schema))
         theirs = set(self.theirs.heads)
         sides = (("the artefact", theirs - ours, self.same_ids), ("the index", ours - theirs, not self.added))
         for whose, heads, have_all in sides:
-            if not have_all and (layers := sorted({layer for layer, _ in heads})):
-                which = f"layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))}"
-                yield f"{model}: only images of {whose} have vectors of {which}"
+            if have_all or not heads:
+                continue
+            layers = sorted({layer for layer, head in heads if head >= 0})
+            which = [f"layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))}"] if layers else []
+            which += [head_name(*part) for part in sorted(heads) if part[1] < 0]
+            yield f"{model}: only images of {whose} have vectors of {', '.join(which)}"
 
     def write(
         self, writer: Writer, run: str, bases: Mapping[Head, np.ndarray], progress: Callable[[int], None]
@@ -151,7 +154,7 @@ class VectorMerge:
         if self.table.dataset is None:
             self.table.append((self._turned(batch) for batch, _, _ in self._read(progress)), self.theirs.layout)
             return
-        held = set(head_columns(self.table.dataset.schema))
+        held = set(part_columns(self.table.dataset.schema))
         if lacking := [head for head in self.theirs.heads if head not in held]:
             if self.theirs.kind == "texts":
                 self.table.add_text_heads({head: bases[head] for head in lacking})
@@ -193,7 +196,7 @@ class VectorMerge:
         return np.where(differs & (prefer == "theirs"), _Row.TAKEN, np.where(lacks, _Row.FILLED, _Row.SKIPPED))
 
     def _refuse(self, theirs: pa.RecordBatch, column: str, row: int) -> None:
-        heads = {name: head_name(*head) for head, name in head_columns(theirs.schema).items()}
+        heads = {name: head_name(*head) for head, name in part_columns(theirs.schema).items()}
         raise ClipdbError(
             f"vectors of {self.theirs.kind} of {self.theirs.model_id}: {self.theirs.key} "
             f"{theirs.column(0)[row].as_py()} is not the same in {self.theirs.artefact.directory} as in {self.index} "
@@ -227,7 +230,7 @@ class VectorMerge:
         if self.theirs.kind == "texts" and only_ours:
             computed = text_heads(batch.column("embedding"), only_ours)
             columns |= dict(zip(computed.schema.names, computed.columns, strict=True))
-        for name in head_columns(schema).values():
+        for name in part_columns(schema).values():
             if name not in columns:
                 columns[name] = pa.nulls(len(batch), schema.field(name).type)
         return pa.record_batch(columns)
@@ -260,9 +263,9 @@ class VectorMerge:
 
 def one_sided_bases(connection: duckdb.DuckDBPyConnection, merge: VectorMerge) -> dict[Head, np.ndarray]:
     """Read Q ``[D, k]`` of the heads of which only one side has vectors, ours where both have a basis."""
-    ours = set(head_columns(merge.ours.schema)) if merge.ours is not None else set()
+    ours = set(part_columns(merge.ours.schema)) if merge.ours is not None else set()
     rows = connection.execute(
-        "select layer, head, coalesce(o.basis, t.basis) from their_heads t full join heads o using "
+        f"select layer, head, coalesce(o.basis, t.basis) from their_parts t full join {PARTS} o using "
         "(model_id, layer, head) where model_id = ? and coalesce(o.size, t.size) is not null",
         [merge.theirs.model_id],
     )

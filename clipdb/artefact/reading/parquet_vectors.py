@@ -15,7 +15,7 @@ from clipdb.artefact.format import File, Manifest
 from clipdb.artefact.reading.parquet_sql import parquet
 from clipdb.errors import ClipdbError
 from clipdb.queries.vectors.lance_tables import Held, Key, Kind
-from clipdb.schema.vectors import embed_dim, head_dims, images_schema, texts_schema
+from clipdb.schema.vectors import embed_dim, images_schema, part_dims, texts_schema
 
 # DuckDB allocates an Arrow batch before it fills it: by default one of a million rows, gigabytes of wide columns.
 _ROWS = 2048
@@ -122,7 +122,7 @@ class ParquetTable:
         rows = self._artefact.connection.cursor().execute(noted, [self._paths[0]]).fetchall()
         try:
             schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(rows[0][0])))
-            layout = _LAYOUTS[kind](embed_dim(schema), head_dims(schema))
+            layout = _LAYOUTS[kind](embed_dim(schema), part_dims(schema))
         except (IndexError, KeyError, AttributeError, ValueError, OSError):
             layout = None
         if layout is None or _as_read(schema) != _as_read(layout):

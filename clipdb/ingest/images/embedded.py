@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from clipdb.ingest.store.vector_arrays import vector_column
 from clipdb.models.decomposition import Decomposer
-from clipdb.schema.names import head_column
+from clipdb.schema.names import REST, Head, head_column
 from clipdb.schema.vectors import images_schema
 
 
@@ -25,8 +25,9 @@ class Embedded:
         Of the table ``images``.
     ids
         Of the images, ``[n]``.
-    embedding, norm, heads
-        What `clipdb.models.decomposition.Decomposer` makes of them: ``[n, D]``, ``[n]``, and ``[n, H, r]`` by layer.
+    embedding, norm, heads, components
+        What `clipdb.models.decomposition.Decomposer` makes of them: ``[n, D]``, ``[n]``, ``[n, H, r]`` by layer, and
+        ``[n, r]`` by part that is no head.
     """
 
     rows: list[dict[str, Any]]
@@ -34,10 +35,11 @@ class Embedded:
     embedding: np.ndarray
     norm: np.ndarray
     heads: dict[int, np.ndarray]
+    components: dict[Head, np.ndarray]
 
 
 def vector_schema(decomposer: Decomposer) -> pa.Schema:
-    """Lay out the images table of a model, with a column for each head that the decomposer keeps."""
+    """Lay out the images table of a model, with a column for each head and component that the decomposer keeps."""
     return images_schema(decomposer.adapter.embed_dim, decomposer.sizes())
 
 
@@ -52,5 +54,8 @@ def vector_rows(batches: Sequence[Embedded], decomposer: Decomposer) -> pa.Table
         heads = np.concatenate([batch.heads[layer] for batch in batches])
         for head in range(heads.shape[1]):
             columns[head_column(layer, head)] = vector_column(heads[:, head])
+    for part in decomposer.components:
+        vectors = np.concatenate([batch.components[part] for batch in batches])
+        columns[head_column(*part)] = vector_column(vectors, np.float32 if part[1] == REST else np.float16)
     schema = vector_schema(decomposer)
     return pa.table(list(columns.values()), schema=pa.schema([schema.field(name) for name in columns]))

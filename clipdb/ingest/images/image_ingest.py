@@ -23,7 +23,7 @@ from clipdb.models.loading import device_name
 from clipdb.models.model_config import named
 from clipdb.models.tower import Adapter
 from clipdb.schema.layers import parse_layers
-from clipdb.schema.names import POOL
+from clipdb.schema.names import MLP, POOL, REST, Head
 
 
 def ingest_images(
@@ -67,7 +67,9 @@ def ingest_images(
         writer.device = device_name(loaded.device)
         tables = ModelTables(writer, loaded.model_id)
         layers = tables.layers() | _layers(loaded.adapter, options.layers)
-        decomposer = Decomposer(loaded.adapter, sorted(layers), tables.bases())
+        components = tables.components() | _components(loaded.adapter, layers, options)
+        bases = tables.bases() | tables.component_bases()
+        decomposer = Decomposer(loaded.adapter, sorted(layers), bases, sorted(components))
         _say_room(decomposer)
         tables.images.add_columns(vector_schema(decomposer))
         session = Session(tables, loaded, decomposer, options, progress)
@@ -97,10 +99,27 @@ def _layers(tower: Adapter, asked: str | None) -> set[int]:
     return {*chosen, POOL} if pool else set(chosen)
 
 
+def _components(tower: Adapter, layers: set[int], options: ImageOptions) -> set[Head]:
+    """Choose what is kept beside heads: MLPs of the same layers, and what is left beside heads and MLPs."""
+    there = tower.components()
+    mlps = {(layer, kind) for layer, kind in there if kind == MLP and layer in layers}
+    if options.mlps and not mlps:
+        raise ClipdbError(
+            "--mlps: the model's pooling has no MLP"
+            + (
+                "; choose layers, too: --layers last4"
+                if tower.layers
+                else " and its trunk is convolutional: leave it out"
+            )
+        )
+    left = {(layer, kind) for layer, kind in there if kind == REST}
+    return (mlps if options.mlps else set()) | (left if options.constants else set())
+
+
 def _say_room(decomposer: Decomposer) -> None:
     """Say what the trunk's heads take where it is much: behind an attention pooling they have many numbers each."""
     tower, sizes = decomposer.adapter, decomposer.sizes()
-    trunk = [size for (layer, _), size in sizes.items() if layer != POOL]
+    trunk = [size for (layer, head), size in sizes.items() if layer != POOL and head >= 0]
     if tower.pool_heads and trunk:
         room = f"{2 * sum(trunk) / 1000:.1f} kB an image, {max(trunk)} numbers each"
         note(f"note: {len(trunk)} heads of the trunk take {room}")

@@ -15,6 +15,8 @@ class ImageOptions:
     """How to ingest images: the flags of ``clipdb ingest images``."""
 
     layers: str | None = None
+    mlps: bool = False
+    constants: bool = False
     checkpoint: Path | None = None
     config: Path | None = None
     device: str = "auto"

@@ -72,8 +72,9 @@ class Session:
         return Counts(writer.added, writer.skipped, writer.failed, known.updated, tuple(differences(known)))
 
     def known(self, ids: Sequence[str]) -> set[str]:
-        """Return which images have a vector in every layer."""
-        return self.table.known(ids, [head_column(layer, 0) for layer in self.decomposer.layers])
+        """Return which images have a vector in every layer, and of every other component."""
+        first = [(layer, 0) for layer in self.decomposer.layers]
+        return self.table.known(ids, [head_column(*part) for part in (*first, *self.decomposer.components)])
 
     def run(self, stream: ImageStream) -> None:
         """Embed all that a stream brings; what was embedded when it breaks off is committed too."""
@@ -103,13 +104,15 @@ class Session:
         if self.error is None:
             self.error = self._prove(images[:PROOF_IMAGES])
         with out_of_memory(self.options.batch_on(self.model.device)):
-            *whole, by_layer = self.decomposer(images)
+            captured = self.decomposer.capture(images)
+            *whole, by_layer = self.decomposer.vectors(captured)
             embedding, norm = (part.cpu().numpy() for part in whole)
             heads = {layer: y.cpu().numpy() for layer, y in by_layer.items()}
+            others = {part: y.cpu().numpy() for part, y in self.decomposer.component_vectors(captured).items()}
         rows: list[dict[str, Any]] = []
         good = np.isfinite(embedding).all(axis=1) & np.isfinite(norm)
-        for y in heads.values():
-            good &= np.isfinite(y).all(axis=(1, 2))
+        for y in (*heads.values(), *others.values()):
+            good &= np.isfinite(y).reshape(len(y), -1).all(axis=1)
         for candidate, facts, fine in zip(chunk.candidates, chunk.facts, good, strict=True):
             if fine:
                 decoded = {"width": facts.width, "height": facts.height, "format": facts.format}
@@ -118,8 +121,9 @@ class Session:
                 self.failures.add(candidate.item.uri, "the model's output is not finite: try --precision fp32")
         ids = np.array([candidate.image_id for candidate in chunk.candidates])
         kept = {layer: y[good] for layer, y in heads.items()}
+        beside = {part: y[good] for part, y in others.items()}
         # Rows and vectors in one step: Ctrl-C may come between any two.
-        self.waiting.append(Embedded(rows, ids[good], embedding[good], norm[good], kept))
+        self.waiting.append(Embedded(rows, ids[good], embedding[good], norm[good], kept, beside))
 
     def _facts(self, candidate: Candidate) -> dict[str, Any]:
         item, options = candidate.item, self.options

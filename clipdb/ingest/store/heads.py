@@ -28,11 +28,11 @@ def store_bases(connection: duckdb.DuckDBPyConnection, model_id: str, bases: Map
     )
 
 
-def stored_bases(reader: Reader, model_id: str) -> dict[Head, np.ndarray]:
-    """Read the bases of a model's heads from the catalog, ``[D, r]`` each."""
+def stored_bases(reader: Reader, model_id: str, components: bool = False) -> dict[Head, np.ndarray]:
+    """Read the bases of a model's heads, or of its other components, from the catalog, ``[D, r]`` each."""
     rows = reader.read(
-        "select layer, head, basis, embed_dim from heads join models using (model_id) "
-        "where model_id = ? and size is not null order by layer, head",
+        f"select layer, head, basis, embed_dim from {'components' if components else 'heads'} "
+        "join models using (model_id) where model_id = ? and size is not null order by layer, head",
         model_id,
     )
     return {(layer, head): stored_basis(basis, dim) for layer, head, basis, dim in rows}

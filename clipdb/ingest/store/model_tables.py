@@ -11,7 +11,7 @@ from clipdb.ingest.store.moments import Moments, head_moments
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer
 from clipdb.schema.names import Head
-from clipdb.schema.vectors import head_columns
+from clipdb.schema.vectors import component_columns, head_columns, part_columns
 
 
 class ModelTables:
@@ -44,12 +44,21 @@ class ModelTables:
         schema = self.images.schema
         return set() if schema is None else {layer for layer, _ in head_columns(schema)}
 
+    def components(self) -> set[Head]:
+        """Return the parts that are no heads and have columns in the vectors of images."""
+        schema = self.images.schema
+        return set() if schema is None else set(component_columns(schema))
+
+    def component_bases(self) -> dict[Head, np.ndarray]:
+        """Read the bases of the parts that are no heads, float64 ``[D, r]`` each."""
+        return stored_bases(self.writer, self.model_id, components=True)
+
     def bases(self) -> dict[Head, np.ndarray]:
         """Read the bases of the heads, float64 ``[D, k]`` each."""
         return stored_bases(self.writer, self.model_id)
 
     def refresh_statistics(self) -> dict[Head, Moments]:
-        """Take the moments of all head vectors of images, and store each head's mean, variance and rank.
+        """Take the moments of all vectors of images, and store the mean, variance and rank of each head and component.
 
         Returns
         -------
@@ -59,9 +68,9 @@ class ModelTables:
         dataset = self.images.dataset
         if dataset is None:
             return {}
-        columns = head_columns(dataset.schema)
+        columns = part_columns(dataset.schema)
         by_column = head_moments(dataset, columns.values())
-        moments = {head: by_column[column] for head, column in columns.items() if by_column[column].count}
+        moments = {part: by_column[column] for part, column in columns.items() if by_column[column].count}
         with self.writer.transaction() as connection:
             store_statistics(connection, self.model_id, moments)
-        return moments
+        return {head: found for head, found in moments.items() if head[1] >= 0}

@@ -70,5 +70,5 @@ class StoredModels:
         return model_id, *(facts if known else [str(self._reader.index)]), self._checkpoint, self._device
 
     def bases(self, model_id: str) -> dict[Head, np.ndarray]:
-        """Return the bases Q of a model's heads, float64 ``[D, k]`` each."""
-        return stored_bases(self._reader, model_id)
+        """Return the bases Q of a model's heads and other components, float64 ``[D, r]`` each."""
+        return stored_bases(self._reader, model_id) | stored_bases(self._reader, model_id, components=True)

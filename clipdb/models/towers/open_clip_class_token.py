@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from clipdb.models.tower import Captured, CapturedTokens, Partition, unread
+from clipdb.schema.names import MLP, REST, TRUNK, Head
 
 
 class OpenClipClassToken:
@@ -50,7 +52,7 @@ class OpenClipClassToken:
         return None
 
     @torch.inference_mode()
-    def capture(self, images: torch.Tensor, layers: Sequence[int]) -> Captured:
+    def capture(self, images: torch.Tensor, layers: Sequence[int], components: Sequence[Head] = ()) -> Captured:
         """Embed images and keep the heads of some layers.
 
         Parameters
@@ -59,8 +61,11 @@ class OpenClipClassToken:
             Preprocessed images in the model's dtype and device, ``[batch, 3, S, S]``.
         layers
             Layers to keep, counted from 0.
+        components
+            Which of `components` to keep, too.
         """
         kept: dict[int, torch.Tensor] = {}
+        mlps: dict[int, torch.Tensor] = {}
         x = self.visual._embeds(images)  # a tensor of our own: what follows adds to it in place
         for layer, block in enumerate(self.blocks):
             attend = self.attend if layer < self.layers - 1 else self._attend_from_class_token
@@ -68,10 +73,17 @@ class OpenClipClassToken:
             if layer in layers:
                 kept[layer] = z[:, 0].clone()  # a view would keep every token's
             x = x[:, : z.shape[1]].add_(self._write(block, z))
-            x.add_(block.ls_2(block.mlp(block.ln_2(x))))
+            mlp = block.ls_2(block.mlp(block.ln_2(x)))
+            if (layer, MLP) in components:
+                mlps[layer] = mlp[:, 0].clone()
+            x.add_(mlp)
         token = x[:, 0]
-        sigma = self.sigma(token)[:, None, None]
-        return Captured(self._embed(token).float(), {layer: kept[layer].float() / sigma for layer in layers})
+        sigma = self.sigma(token)[:, None]
+        found = {(layer, MLP): self._to_joint_space(wrote.double() / sigma).float() for layer, wrote in mlps.items()}
+        if (TRUNK, REST) in components:
+            found[TRUNK, REST] = torch.cat([1 / sigma, torch.ones_like(sigma)], dim=1)
+        heads = {layer: kept[layer].float() / sigma[:, None] for layer in layers}
+        return Captured(self._embed(token).float(), heads, found)
 
     @torch.inference_mode()
     def capture_tokens(self, images: torch.Tensor, layers: Sequence[int]) -> CapturedTokens:
@@ -126,6 +138,29 @@ class OpenClipClassToken:
             x = x + mlp
         parts = self._to_joint_space(written[:, 0] / self.sigma(x[:, 0])[:, None])
         return (parts + self._project(self.visual.ln_post.bias.double())).float()
+
+    def components(self) -> list[Head]:
+        """List the MLPs, and what is left: the stem and all constants."""
+        return [*((layer, MLP) for layer in range(self.layers)), (TRUNK, REST)]
+
+    def component_map(self, component: Head) -> np.ndarray | None:
+        """Return what is left, float64 ``[D, 2]``: what sigma divides, and LayerNorm's own bias, which it doesn't.
+
+        The class token begins alike for all images, so an image has ``1 / sigma`` of the one and 1 of the other. Of an
+        MLP it is None: it may write anything.
+        """
+        return self._constants.cpu().numpy() if component == (TRUNK, REST) else None
+
+    @cached_property
+    @torch.inference_mode()
+    def _constants(self) -> torch.Tensor:
+        like = self.visual.class_embedding
+        black = torch.zeros(1, 3, self.image_size, self.image_size, dtype=like.dtype, device=like.device)
+        written = self.visual._embeds(black)[0, :1].double()
+        for block in self.blocks:
+            written = written + _scaled(block.ls_1, block.attn.out_proj.bias.double())
+        bias = self._project(self.visual.ln_post.bias.double())
+        return torch.stack([self._to_joint_space(written)[0], bias], dim=1)
 
     def attend(self, attention: Any, normed: torch.Tensor) -> torch.Tensor:
         """Return all heads' outputs before W_O at every token, ``[batch, tokens, H, k]``."""

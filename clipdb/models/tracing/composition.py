@@ -21,6 +21,7 @@ from clipdb.models.tracing.operations import (
     Take,
     linear_part,
 )
+from clipdb.schema.names import POOL
 
 Tensor = torch.Tensor
 Source = Heads | Own | Stem | AttentionPool
@@ -44,6 +45,8 @@ class Part:
         The norms that divide it behind the pooling.
     behind
         Whether it is written behind the pooling.
+    mlp
+        The layer whose MLP it is, `clipdb.schema.names.POOL` behind an attention pooling; None if it is something else.
     """
 
     source: Source | None
@@ -52,6 +55,7 @@ class Part:
     by_token: tuple[Norm, ...] = ()
     once: tuple[Norm, ...] = ()
     behind: bool = False
+    mlp: int | None = None
 
     def matrices(self) -> Tensor:
         """Return the map from what is read off, float64 ``[G, D, n]``: made when asked for, since they are large."""
@@ -103,6 +107,7 @@ def compose(operations: Iterable[Operation], embed_dim: int, device: torch.devic
         Where its weights are.
     """
     steps = list(operations)
+    layers = sum(isinstance(op, Heads) for op in steps)
     composed = Composition(next(op for op in steps if isinstance(op, Take | Mean | AttentionPool)))
     # The state of the walk is a part as a component would be that is written just here.
     eye = torch.eye(embed_dim, dtype=torch.float64, device=device)
@@ -121,8 +126,10 @@ def compose(operations: Iterable[Operation], embed_dim: int, device: torch.devic
             composed.rest += _constants(here, op.chain)
             composed.heads.append(_written(here, op, op.chain))
         else:
-            chain = tuple(op.after) if isinstance(op, Own) else ()
-            composed.rest.append(_written(here, op, chain))
+            written = _written(here, op, tuple(op.after) if isinstance(op, Own) else ())
+            layer = POOL if here.behind else layers - 1 - len(composed.heads)  # that of the heads in front of it
+            is_mlp = isinstance(op, Own) and (here.behind or layer >= 0)
+            composed.rest.append(replace(written, mlp=layer) if is_mlp else written)
     composed.heads.reverse()
     return composed
 

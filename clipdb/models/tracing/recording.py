@@ -26,6 +26,8 @@ class Recording:
         The tower.
     parts
         The parts to keep.
+    apart
+        Whether each MLP's output is kept, and not only the sum of those that are mapped and divided alike.
 
     Attributes
     ----------
@@ -33,9 +35,10 @@ class Recording:
         What the model returned, float32 ``[batch, D]``.
     """
 
-    def __init__(self, composition: Composition, parts: Iterable[Part]) -> None:
+    def __init__(self, composition: Composition, parts: Iterable[Part], apart: bool = False) -> None:
         self.pool = composition.pool
-        self.parts = list(parts)
+        self.parts = list(dict.fromkeys(parts))
+        self._apart = apart
         self.embedding: Tensor
         self._written: dict[Any, Tensor] = {}
         self._sigma: dict[Norm, Tensor] = {}
@@ -87,7 +90,10 @@ class Recording:
 
         def hook(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             wrote = linear_part(part.chain, self._reduced(part, output).double())
-            key = _alike(part)
+            key = self._key(part)
+            if self._apart:
+                self._written[key] = wrote.float()
+                return
             self._written[key] = self._written[key] + wrote if key in self._written else wrote
 
         return hook
@@ -151,20 +157,30 @@ class Recording:
         z = z if pool.value_bias is None else z + pool.value_bias.float()
         return z / self.once(part)[:, None, None]
 
-    def total(self) -> Tensor:
-        """Add up all parts that were kept, none of them heads: float64 ``[batch, D]``."""
+    def counts(self, part: Part) -> Tensor:
+        """Return what a part that is the same for all images is multiplied by: float64 ``[batch, G]``."""
+        return self.weights(part).double().sum(dim=-1) / self.once(part)[:, None]
+
+    def written(self, part: Part) -> Tensor:
+        """Return what a part wrote at the tokens that are pooled, ``[batch, tokens, n]``."""
+        return self._written[self._key(part)]
+
+    def total(self, parts: Iterable[Part]) -> Tensor:
+        """Add up parts that were kept, none of them heads: float64 ``[batch, D]``."""
         total = torch.zeros_like(self.embedding, dtype=torch.float64)
-        for key, part in {_alike(part): part for part in self.parts}.items():
-            weights = self.weights(part).double() / self.once(part)[:, None, None]
-            wrote = self._written.get(key if isinstance(part.source, Own) else part.source)
-            pooled = weights.sum(dim=-1, keepdim=True) if wrote is None else weights @ wrote.double()
+        for part in {self._key(part): part for part in parts}.values():
+            if part.source is None:
+                pooled = self.counts(part)[..., None]
+            else:
+                pooled = self.weights(part).double() @ self.written(part).double() / self.once(part)[:, None, None]
             total += torch.einsum("gDn,bgn->bD", part.maps, pooled)
         return total
 
-
-def _alike(part: Part) -> Any:
-    """Return what is equal for modules whose outputs can be added up before they are mapped."""
-    return (part.maps, part.by_token, part.once) if isinstance(part.source, Own) else part
+    def _key(self, part: Part) -> Any:
+        """Return under what a part is kept: what is equal for modules whose outputs can be added up before mapping."""
+        if isinstance(part.source, Own) and not self._apart:
+            return part.maps, part.by_token, part.once
+        return part if part.source is None else part.source
 
 
 def _first(x: Tensor) -> Tensor:

@@ -16,8 +16,10 @@ from clipdb.errors import ClipdbError
 from clipdb.models.tower import POOL, Captured, CapturedTokens, Partition
 from clipdb.models.tracing.attention import AttentionCalls
 from clipdb.models.tracing.composition import Composition, Part, compose
-from clipdb.models.tracing.operations import AttentionPool, Heads, Operation
+from clipdb.models.tracing.constants import Constants, fixed, gather
+from clipdb.models.tracing.operations import AttentionPool, Heads, Operation, Stem, Take
 from clipdb.models.tracing.recording import Recording
+from clipdb.schema.names import MLP, REST, TRUNK, Head
 
 # Largest difference between a head's output and the sum over tokens of attention weight times value, relative.
 _SAME_OUTPUT = 1e-2
@@ -92,10 +94,12 @@ class TracedTower(ABC):
         return nullcontext()
 
     @torch.inference_mode()
-    def capture(self, images: torch.Tensor, layers: Sequence[int]) -> Captured:
+    def capture(self, images: torch.Tensor, layers: Sequence[int], components: Sequence[Head] = ()) -> Captured:
         """Embed images and keep the heads of some layers: see `clipdb.models.tower.Adapter`."""
-        record = self._record(images, [self._part(layer) for layer in layers])
-        return Captured(record.embedding, {layer: self._outputs(record, layer) for layer in layers})
+        parts = [self._part(layer) for layer in layers] + [part for one in components for part in self._beside(one)]
+        record = self._record(images, parts, apart=bool(components))
+        heads = {layer: self._outputs(record, layer) for layer in layers}
+        return Captured(record.embedding, heads, {one: self._component(record, one) for one in components})
 
     @torch.inference_mode()
     def capture_tokens(self, images: torch.Tensor, layers: Sequence[int]) -> CapturedTokens:
@@ -131,16 +135,65 @@ class TracedTower(ABC):
     def rest(self, images: torch.Tensor, partition: Partition) -> torch.Tensor:
         """Sum what a partition has beside heads: see `clipdb.models.tower.Adapter`."""
         parts = self._composition.rest if partition == "trunk" else self._composition.pool_rest
-        return self._record(images, parts).total().float()
+        return self._record(images, parts).total(parts).float()
+
+    def components(self) -> list[Head]:
+        """List the parts that are no heads: see `clipdb.models.tower.Adapter`."""
+        mlps = sorted({part.mlp for part in self._all_rest if part.mlp is not None})
+        left = [(layer, REST) for layer in ([TRUNK] if self.layers else []) + ([POOL] if self.pool_heads else [])]
+        return [*((layer, MLP) for layer in mlps), *(one for one in left if self._beside(one))]
+
+    def component_map(self, component: Head) -> np.ndarray | None:
+        """Return the map of such a part, float64 ``[D, n]``: see `clipdb.models.tower.Adapter`."""
+        constants = None if component[1] == MLP else self._constants[component[0]]
+        return None if constants is None else constants.map.cpu().numpy()
+
+    @property
+    def _all_rest(self) -> list[Part]:
+        return self._composition.rest if self.layers else self._composition.pool_rest
+
+    def _beside(self, component: Head) -> list[Part]:
+        """Return the parts that a component is the sum of."""
+        layer, kind = component
+        if kind == MLP:
+            return [part for part in self._all_rest if part.mlp == layer]
+        parts = self._composition.rest if layer == TRUNK else self._composition.pool_rest
+        return [part for part in parts if part.mlp is None]
+
+    def _component(self, record: Recording, component: Head) -> torch.Tensor:
+        constants = None if component[1] == MLP else self._constants[component[0]]
+        return record.total(self._beside(component)).float() if constants is None else constants.counts(record)
+
+    @cached_property
+    def _constants(self) -> dict[int, Constants | None]:
+        """What is left in each partition, by its layer; None where the stream begins with what the image shows."""
+        found: dict[int, Constants | None] = {}
+        for layer in (layer for layer, kind in self.components() if kind == REST):
+            parts, stem = self._beside((layer, REST)), None
+            begins = [part for part in parts if isinstance(part.source, Stem)]
+            if begins and (stem := self._fixed_stem(begins[0])) is None:
+                found[layer] = None
+            else:
+                found[layer] = gather(parts, stem)
+        return found
+
+    @torch.inference_mode()
+    def _fixed_stem(self, stem: Part) -> torch.Tensor | None:
+        """Try with two images whether the pooled token begins alike for all of them, as a class token does."""
+        if not isinstance(self._composition.pool, Take):
+            return None
+        like = next(self.visual.parameters())
+        black = torch.zeros(1, 3, self.image_size, self.image_size, dtype=like.dtype, device=like.device)
+        return fixed(self._record(torch.cat([black, black + 1]), [stem]).written(stem))
 
     def _part(self, layer: int) -> Part:
         part = self._composition.pool_heads if layer == POOL else self._composition.heads[layer]
         assert part is not None, f"{self.name} has no attention pooling"
         return part
 
-    def _record(self, images: torch.Tensor, parts: Sequence[Part]) -> Recording:
+    def _record(self, images: torch.Tensor, parts: Sequence[Part], apart: bool = False) -> Recording:
         with self.exposed():
-            return Recording(self._composition, parts).run(lambda: self.visual(images))
+            return Recording(self._composition, parts, apart).run(lambda: self.visual(images))
 
     def _outputs(self, record: Recording, layer: int) -> torch.Tensor:
         part = self._part(layer)

@@ -13,7 +13,7 @@ from clipdb.queries.functions.base.partition import of_partition
 from clipdb.queries.functions.base.subjects import ImageVectors, TextVectors
 from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.queries.vectors.model_heads import ModelHeads
-from clipdb.schema.names import Head, head_name
+from clipdb.schema.names import TRUNK, Head, head_name
 
 REST = "not stored"
 
@@ -37,7 +37,7 @@ def contributions(
     Returns
     -------
     list
-        For each text one row per head, by layer and head, and one for the rest.
+        For each text one row per head and other component, by layer and head, and one for the rest.
     """
     model = context.model(model)
     heads, vectors = context.heads(model), context.subjects.image(model, image)[1]
@@ -51,8 +51,8 @@ def contributions(
 def split_cosine(heads: ModelHeads, image: ImageVectors, text: TextVectors) -> dict[Head | None, float]:
     """Split one cosine: ``<y, Q^T t>`` is a head's share (arXiv 2310.05916, section 3, in head space).
 
-    A head that the image has not been through counts in the rest, which is ``<e, t>`` less the shares: MLPs, biases,
-    the stem, and the heads of layers that are not stored.
+    A head that the image has not been through counts in the rest, which is ``<e, t>`` less the shares: MLPs, biases and
+    the stem as far as they are not stored, and the heads of layers that aren't.
     """
     shares: dict[Head | None, float] = {}
     for head, y in image.heads.items():
@@ -63,9 +63,17 @@ def split_cosine(heads: ModelHeads, image: ImageVectors, text: TextVectors) -> d
 
 
 def _row(heads: ModelHeads, part: Head | None, share: float) -> tuple[Any, ...]:
+    return *about(heads, part), share
+
+
+def about(heads: ModelHeads, part: Head | None) -> tuple[int | None, int | None, str, str | None]:
+    """Return what a row says of a part: layer, head, name and property, None as far as it has none."""
     if part is None:
-        return None, None, REST, None, share
-    return *part, head_name(*part), heads.properties.get(part), share
+        return None, None, REST, None
+    layer, head = part
+    if head < 0:
+        return None if layer == TRUNK else layer, None, head_name(*part), None
+    return layer, head, head_name(*part), heads.properties.get(part)
 
 
 FUNCTION = contributions

@@ -9,8 +9,7 @@ from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.partition import of_partition
 from clipdb.queries.functions.base.subjects import ImageVectors, TextVectors
 from clipdb.queries.functions.base.table_function import Rows, table_function
-from clipdb.queries.functions.contributions import REST, split_cosine
-from clipdb.schema.names import head_name
+from clipdb.queries.functions.contributions import about, split_cosine
 
 
 @table_function(layer="INTEGER", head="INTEGER", name="VARCHAR", property="VARCHAR", share="DOUBLE", share_b="DOUBLE")
@@ -30,7 +29,7 @@ def image_contributions(
     Returns
     -------
     list
-        For each second image one row per head, by layer and head, and one for the rest.
+        For each second image one row per head and other component, by layer and head, and one for the rest.
     """
     model = context.model(model)
     heads, first = context.heads(model), _kept(context.subjects.image(model, image)[1], partition)
@@ -41,8 +40,7 @@ def image_contributions(
         shares_b = split_cosine(heads, second, TextVectors(first.embedding, {}))
         rows = []
         for part in sorted(shares.keys() | shares_b.keys(), key=lambda part: (part is None, part or ())):
-            about = (None, None, REST, None) if part is None else (*part, head_name(*part), heads.properties.get(part))
-            rows.append((*about, shares.get(part), shares_b.get(part)))
+            rows.append((*about(heads, part), shares.get(part), shares_b.get(part)))
         found.append(rows)
     return found
 

@@ -1,7 +1,8 @@
 -- How metrics go with what models are like
 --
 -- For each feature of an architecture, what models of each value have on average: entanglement, association, the share
--- of variance that spans explain, and effective rank, as a share of head_dim so that sizes can be compared. A model's
+-- of variance that spans explain, and effective rank, as a share of the numbers in a head's vectors (head_dim of most
+-- models, more in front of an attention pooling). A model's
 -- figures are the means over the stored layers of its trunk, weighted by their heads; depth is of layers, in quarters. The notes have
 -- Spearman's rank correlations over models, for 4 of them or more, and for depth over the layers of each model,
 -- averaged. A few models can show no law: they differ in more than one feature, and in what they were trained on.
@@ -12,7 +13,7 @@
 --         from (
 --             select
 --                 model_id, layer, heads, depth, entanglement, association, explained,
---                 effective_rank / head_dim as effective_rank
+--                 relative_rank as effective_rank
 --             from layer_metrics where layer >= 0
 --         ) unpivot (figure for metric in (entanglement, association, explained, effective_rank))
 --     ),
@@ -58,7 +59,7 @@
 --     group by feature, models order by feature
 
 with layered as (
-    select *, effective_rank / head_dim as relative_rank from layer_metrics where layer >= 0
+    from layer_metrics where layer >= 0
 ),
 featured as (
     select 'depth' as feature, format('{:.2f} to {:.2f}', quarter / 4, (quarter + 1) / 4) as value, quarter as place, *

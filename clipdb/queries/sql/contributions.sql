@@ -1,7 +1,8 @@
 -- Why an image and a text have the cosine that they have
 --
--- What each head adds to it, the largest first; the shares and the rest add up to the cosine. The rest, 'not stored', is
--- what no head of the index writes: MLPs, biases, and the layers that were not ingested. With --text-b the shares are
+-- What each head adds to it, the largest first, then MLPs (L11.MLP) and the stem with all biases (REST), where the index
+-- has them; the shares and the rest add up to the cosine. The rest, 'not stored', is what the index lacks: layers that
+-- were not ingested, and MLPs and biases without --mlps and --constants. With --text-b the shares are
 -- those of the difference: why the image is nearer to the text than to text-b. Of a model trained with a sigmoid
 -- (models.logit_bias) it is still the cosine that the shares add up to: its score is the sigmoid of logit_scale * cosine +
 -- logit_bias.
@@ -15,6 +16,7 @@
 
 select
     case
+        when shares.head is null and name like '%MLP' and $by = 'property' then 'MLPs'
         when shares.head is null or $by = 'head' then name
         when $by = 'layer' then if(layer < 0, 'pooling', 'layer ' || layer)
         else coalesce(normal_property(property), 'unlabelled')
@@ -23,4 +25,4 @@ select
     count(shares.head) as heads, sum(share) as share
 from contributions($model, $image, $text, $text_b, partition := $partition) as shares
 group by part, shares.head is null
-order by shares.head is null, abs(sum(share)) desc, part
+order by part = 'not stored', shares.head is null, abs(sum(share)) desc, part

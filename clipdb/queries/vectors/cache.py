@@ -11,7 +11,7 @@ import numpy as np
 from clipdb.errors import ClipdbError
 from clipdb.queries.vectors.lance_tables import Key, Kind, Table, Vectors
 from clipdb.schema.names import Head, head_column, head_name, layer_name
-from clipdb.schema.vectors import head_columns
+from clipdb.schema.vectors import head_columns, part_columns
 
 
 class VectorStore:
@@ -116,10 +116,10 @@ class VectorStore:
         return self._column(model, kind, "embedding")
 
     def row(self, model: str, kind: Kind, position: int) -> tuple[np.ndarray, dict[Head, np.ndarray]]:
-        """Read one row: its unit embedding ``[D]``, and the vectors ``[head_dim]`` of the heads that have one."""
+        """Read one row: its unit embedding ``[D]``, and the vectors ``[r]`` of heads and other components it has."""
         row_of_table = int(self._order(model, kind)[1][position])
         table = self.table(model, kind)
-        columns = head_columns(table.schema)
+        columns = part_columns(table.schema)
         row = table.take([row_of_table], columns=["embedding", *columns.values()])
         vectors = {
             head: row.column(name).combine_chunks().flatten().to_numpy().astype(np.float32)

@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 
 from clipdb.schema.aligned_texts import STORED, Aligner, stored_aligner
-from clipdb.schema.names import Head
+from clipdb.schema.names import PARTS, Head
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class ModelHeads:
     Attributes
     ----------
     bases
-        Q, float32 ``[D, r]`` by head; one array for all whose basis is the identity.
+        Q, float32 ``[D, r]`` by head or other component; one array for all whose basis is the identity.
     means
-        Mean of y over the model's images, float32 ``[r]`` by head.
+        Mean of y over the model's images, float32 ``[r]`` likewise.
     properties
         Current property by head, of the heads that have one.
     aligner
@@ -36,8 +36,8 @@ class ModelHeads:
 def read_model_heads(connection: duckdb.DuckDBPyConnection, model_id: str) -> ModelHeads:
     """Read them from the catalog; heads that were imported without vectors are left out."""
     rows = connection.execute(
-        "select h.layer, h.head, h.basis, h.mean, m.embed_dim, p.property from heads h join models m using (model_id) "
-        "left join head_properties p using (model_id, layer, head) "
+        "select h.layer, h.head, h.basis, h.mean, m.embed_dim, p.property "
+        f"from {PARTS} h join models m using (model_id) left join head_properties p using (model_id, layer, head) "
         "where model_id = ? and h.size is not null order by h.layer, h.head",
         [model_id],
     ).fetchnumpy()

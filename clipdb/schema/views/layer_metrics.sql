@@ -12,7 +12,9 @@
 -- column total_variance: Variance of the layer's heads, summed
 -- column share_of_variance: It as a share of that of all stored heads of the model and partition, 0..1
 -- column effective_rank: Mean of the heads' effective ranks
+-- column relative_rank: Mean of the heads' effective ranks, each as a share of the numbers that its vectors have, 0..1
 -- column explained: Mean share of a head's variance that its spans explain, 0..1
+-- column mlp_variance: Variance of what the layer's MLP adds, to set beside total_variance; null without --mlps
 -- column layers: Layers of the image tower, L
 -- column heads_per_layer: Attention heads a layer, H
 -- column head_dim: Size of a head's output, k
@@ -40,6 +42,7 @@ summed as (
         model_id, layer, count(*) as heads, count(property_key) as labelled,
         list(distinct property_key order by property_key) filter (property_key is not null) as properties,
         sum(total_variance) as total_variance, avg(heads.effective_rank) as effective_rank,
+        avg(heads.effective_rank / heads.size) as relative_rank,
         avg(spanned.explained) as explained
     from heads
     left join head_properties using (model_id, layer, head)
@@ -48,10 +51,12 @@ summed as (
 )
 select
     model_id, layer, if(layer < 0, null, (layer + 1) / models.layers) as depth, summed.heads, labelled, summed.properties, entanglement,
-    association, judge, total_variance,
-    total_variance / sum(total_variance) over (partition by model_id, layer < 0) as share_of_variance, effective_rank, explained,
+    association, judge, summed.total_variance,
+    summed.total_variance / sum(summed.total_variance) over (partition by model_id, layer < 0) as share_of_variance, effective_rank,
+    relative_rank, explained, mlp_variance,
     models.layers, models.heads as heads_per_layer, head_dim, width, embed_dim, patch_size, image_size, pooling
 from summed
 left join models using (model_id)
 left join entanglement_by_layer using (model_id, layer)
 left join judged using (model_id, layer)
+left join (select model_id, layer, total_variance as mlp_variance from components where head = -1) using (model_id, layer)

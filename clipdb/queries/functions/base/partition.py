@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar, get_args
 
 from clipdb.errors import ClipdbError
-from clipdb.schema.names import Head, Partition, partition_of
+from clipdb.schema.names import Head, Partition, belongs_to, partition_of
 
 PARTITIONS: tuple[Partition, ...] = get_args(Partition)
 
@@ -33,10 +33,14 @@ def one_partition(heads: Iterable[Head], asked: str | None) -> set[Head]:
     return kept
 
 
-def of_partition(by_head: Mapping[Head, _Of], asked: str | None) -> dict[Head, _Of]:
-    """Keep what is of the heads of one partition: see `one_partition`."""
-    kept = one_partition(by_head, asked)
-    return {head: value for head, value in by_head.items() if head in kept}
+def of_partition(by_part: Mapping[Head, _Of], asked: str | None) -> dict[Head, _Of]:
+    """Keep what is of the heads of one partition, and of the other components that add up with them.
+
+    See `one_partition`.
+    """
+    kept = one_partition([part for part in by_part if part[1] >= 0], asked)
+    pool = asked == "pool" or any(partition_of(layer) == "pool" for layer, _ in kept)
+    return {part: value for part, value in by_part.items() if belongs_to(part, "pool" if pool else "trunk")}
 
 
 def in_partition_of(heads: Iterable[Head], chosen: Iterable[Head]) -> list[Head]:

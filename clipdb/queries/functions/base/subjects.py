@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageVectors:
-    """An image under one model: unit ``embedding`` [D], its ``norm`` before, and y [head_dim] by head, all float32."""
+    """An image under one model: unit ``embedding`` [D], its ``norm`` before, and y [r] by head, all float32.
+
+    ``heads`` has other components, too, where the index has them.
+    """
 
     embedding: np.ndarray
     norm: float
