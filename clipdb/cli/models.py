@@ -12,7 +12,16 @@ from clipdb.errors import ClipdbError
 
 _SIZES = ("layers", "heads", "width", "embed_dim", "patch_size", "image_size", "pool_heads")
 _COLUMNS = ("model_id", *_SIZES, "family", "kb", "kb_last4", "error", "why_not")
-_FIRST = ("model_id", "layers", "heads", "pool_heads", "kb", "error", "images", "why_not")  # what a terminal has room for
+_FIRST = (
+    "model_id",
+    "layers",
+    "heads",
+    "pool_heads",
+    "kb",
+    "error",
+    "images",
+    "why_not",
+)  # what a terminal has room for
 
 Row = tuple[str | int | float | None, ...]
 
@@ -42,7 +51,9 @@ def command(word: str | None, index: Path | str, output: Output) -> None:
     if word is not None and not wanted:
         raise ClipdbError(f"no model has {word!r} in its name: `clipdb models` lists all", kind="absent")
     names = (*_COLUMNS, "images")
-    places = sorted(range(len(names)), key=lambda place: _FIRST.index(names[place]) if names[place] in _FIRST else len(_FIRST))
+    places = sorted(
+        range(len(names)), key=lambda place: _FIRST.index(names[place]) if names[place] in _FIRST else len(_FIRST)
+    )
     ordered = sorted(wanted, key=lambda row: (row[-1] is None, row[-2] is not None))
     write_rows([names[place] for place in places], [[row[place] for place in places] for row in ordered], output)
 
