@@ -73,6 +73,7 @@ def test_people_come_first(printed: dict[str, str]) -> None:
 def test_what_is_published_can_be_asked(printed: dict[str, str]) -> None:
     assert "import:paper" in printed["clipdb query heads -i paper.clipdb"]
     assert "0.667" in printed["clipdb query entanglement -i paper.clipdb"]
+    assert "note: chance is empty: the names are from no pool" in printed["clipdb query entanglement -i paper.clipdb"]
 
 
 def test_all_sources_are_compared(printed: dict[str, str]) -> None:

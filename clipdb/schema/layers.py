@@ -21,7 +21,8 @@ def parse_layers(text: str, layers: int, option: str = "--layers", pool: bool = 
     ----------
     text
         ``last4``, ``all``, a layer, a range or several of them with commas, counted from 0, or ``pool`` for the heads
-        of an attention pooling, alone or among them. ``last4`` of a model with fewer layers is all of them, with a note.
+        of an attention pooling, alone or among them. ``last4`` of a model with fewer layers is
+        all of them, with a note.
     layers
         How many the model has.
     option
