@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clipdb import schema
+    from clipdb.api.aligning import align
     from clipdb.api.describing import ingest_images, ingest_texts, span
     from clipdb.api.exporting_embeddings import export_embeddings
     from clipdb.api.importing import import_artefact, import_labels, import_reviews, import_spans
@@ -33,6 +34,7 @@ __all__ = [
     "Index",
     "Server",
     "__version__",
+    "align",
     "export",
     "export_embeddings",
     "export_pages",
@@ -60,6 +62,7 @@ _FROM = {
     "ClipdbError": "clipdb.errors",
     "Index": "clipdb.queries.index",
     "Server": "clipdb.ingest.names.llm.server",
+    "align": "clipdb.api.aligning",
     "export_embeddings": "clipdb.api.exporting_embeddings",
     "export_pages": "clipdb.explorer.frozen.exporting",
     "open": "clipdb.api.opening",

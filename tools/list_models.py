@@ -92,7 +92,9 @@ def catalogue(errors: dict[str, dict[str, str]]) -> str:
     for arch, names in tags.items():
         row = row_of(arch, errors.get(arch, {}))
         writer.writerows({"arch": arch, "pretrained": name} | row for name in names or [""])
-    writer.writerows({"arch": arch, "family": "transformers"} | errors.get(arch, {}) for arch in OF_TRANSFORMERS)
+    for arch, kind in OF_TRANSFORMERS.items():
+        family = "dinov2" if kind.startswith("dinov2") else "transformers"
+        writer.writerow({"arch": arch, "family": family} | errors.get(arch, {}))
     return text.getvalue()
 
 

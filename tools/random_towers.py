@@ -63,6 +63,8 @@ def transformers_tower(kind: str, depth: int) -> Any:
     small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     made = getattr(transformers, KINDS[kind].model_class)
     vision = {"num_hidden_layers": depth}
+    if not KINDS[kind].texts:
+        return ImageSide(made(made.config_class(**vision)))
     return ImageSide(made(made.config_class(text_config=small | {"vocab_size": 100}, vision_config=vision)))
 
 

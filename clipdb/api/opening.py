@@ -115,7 +115,11 @@ def without_models(_opened: Index) -> Embedder:
     ClipdbError
         Always.
     """
-    raise ClipdbError("this image or text is not in the index, which was opened without its models", kind="absent")
+    raise ClipdbError(
+        "this takes a model, for an image or a text that is not in the index or for a text's own heads, and the index "
+        "was opened without its models",
+        kind="absent",
+    )
 
 
 def _artefact(path: str | Path) -> Artefact | None:

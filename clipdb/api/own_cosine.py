@@ -42,11 +42,11 @@ def _cosines(
     embedding = _embedding(embedder, model, data, image)
     cosines = []
     for text in texts:
-        # A text that the index lacks has been through encode_text for its shares already.
-        new = context.subjects.text_row(model, text) is None
+        # A text that the index lacks went through encode_text for its shares; what an aligner maps is the target's.
+        new = context.subjects.text_row(model, text) is None or context.heads(model).aligner is not None
         vector = context.subjects.text(model, text).embedding if new else embedder.texts(model, [text])[0]
         words = vector.astype(np.float64)
-        cosines.append(_cosine(embedding, words))
+        cosines.append(float(embedding @ words / np.linalg.norm(embedding)))
     return cosines
 
 

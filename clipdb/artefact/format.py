@@ -28,6 +28,7 @@ GROUP_ROWS = 8_192
 RELATIONS = (
     "models",
     "heads",
+    "aligners",
     "images",
     "image_failures",
     "texts",
@@ -40,7 +41,7 @@ RELATIONS = (
     "runs",
 )
 # What each schema version added to relations that travel: exports of earlier versions lack it.
-_NEW_RELATIONS = {"label_scores": 2}
+_NEW_RELATIONS = {"label_scores": 2, "aligners": 5}
 _NEW_COLUMNS = {
     "models": {"config": 2, "tensors_sha256": 2, "base": 3, "pool_heads": 4, "logit_bias": 4},
     "heads": {"partition": 4, "size": 4},
@@ -54,7 +55,7 @@ _DERIVED = {
     ): "len(basis) // (select any_value(embed_dim) from {models} m where m.model_id = {heads}.model_id)",
 }
 # What the vectors cannot be read without.
-WITH_VECTORS = ("models", "heads", "texts")
+WITH_VECTORS = ("models", "heads", "aligners", "texts")
 # What says where the images came from and nothing else.
 OF_SOURCES = ("image_failures",)
 # SQL of a run's arguments as a reader takes them: nothing is loaded from where a stranger says that weights are. An

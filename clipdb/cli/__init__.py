@@ -19,6 +19,7 @@ from clipdb.cli.show.messages import Group, stop
 VERBS = {
     "demo": "Build an index from packaged scenes, offline, and show what it found.",
     "ingest": "Put images and texts into an index.",
+    "align": "Let a CLIP model's texts reach a model without a text tower.",
     "span": "Find the descriptions that explain each head.",
     "label": "Name the heads.",
     "judge": "Judge how well spans fit the names.",

@@ -16,7 +16,7 @@ from clipdb.errors import ClipdbError
 if TYPE_CHECKING:
     from clipdb.queries.index import Index
 
-QUERY, OF_IMAGES = "contributions", "image_contributions"
+QUERY, OF_IMAGES, OF_TEXT = "contributions", "image_contributions", "text_contributions"
 
 
 @click.command()
@@ -158,13 +158,21 @@ def _explain_text(
 ) -> None:
     """Print what the text tower's heads add to a cosine."""
     from clipdb.api.opening import open as open_index
-    from clipdb.api.text_heads import BY_TOKEN, COLUMNS, text_shares
     from clipdb.cli.show.output import write_rows
+    from clipdb.queries.named.sql_files import find_query
 
+    if by == "property":
+        raise ClipdbError("--by property is for the image tower: with --tower text give head, layer or token")
+    query = find_query(OF_TEXT)
     with open_index(index, device=device, checkpoint=checkpoint) as opened:
-        rows, own = text_shares(opened.context, opened.context.model(model), image, text, by)
-    write_rows(BY_TOKEN if by == "token" else COLUMNS, rows, output)
-    total = _total(["share"], [row[-1:] for row in rows], "share")
+        values = opened.bind(query, {"image": image, "text": text, "by": by, "model": model})
+        answer = opened.execute(query.sql, values)
+        names, rows = [column[0] for column in answer.description or ()], answer.fetchall()
+        subjects = opened.context.subjects
+        embedding = subjects.image(values["model"], values["image"])[1].embedding.astype(float)
+        own = float(embedding @ subjects.text(values["model"], text).embedding / (embedding @ embedding) ** 0.5)
+    write_rows(names, rows, output)
+    total = _total(names, rows, "share")
     click.echo(f"total {total:.6f}; the model's own cosine {own:.6f}: {abs(total - own):.1e} apart", err=True)
 
 

@@ -12,16 +12,8 @@ from clipdb.errors import ClipdbError
 
 _SIZES = ("layers", "heads", "width", "embed_dim", "patch_size", "image_size", "pool_heads")
 _COLUMNS = ("model_id", *_SIZES, "family", "kb", "kb_last4", "error", "why_not")
-_FIRST = (
-    "model_id",
-    "layers",
-    "heads",
-    "pool_heads",
-    "kb",
-    "error",
-    "images",
-    "why_not",
-)  # what a terminal has room for
+_FIRST = ("model_id", "layers", "heads", "pool_heads", "kb", "error", "images", "why_not")
+_SHOWN = (*_FIRST, *(name for name in _COLUMNS if name not in _FIRST))  # a terminal has no room for the last
 
 Row = tuple[str | int | float | None, ...]
 
@@ -50,12 +42,9 @@ def command(word: str | None, index: Path | str, output: Output) -> None:
     wanted = [(*row, held.get(name)) for name, row in rows.items() if word is None or word.lower() in name.lower()]
     if word is not None and not wanted:
         raise ClipdbError(f"no model has {word!r} in its name: `clipdb models` lists all", kind="absent")
-    names = (*_COLUMNS, "images")
-    places = sorted(
-        range(len(names)), key=lambda place: _FIRST.index(names[place]) if names[place] in _FIRST else len(_FIRST)
-    )
-    ordered = sorted(wanted, key=lambda row: (row[-1] is None, row[-2] is not None))
-    write_rows([names[place] for place in places], [[row[place] for place in places] for row in ordered], output)
+    wanted.sort(key=lambda row: (row[-1] is None, row[-2] is not None))
+    places = [(*_COLUMNS, "images").index(name) for name in _SHOWN]
+    write_rows(_SHOWN, [tuple(row[place] for place in places) for row in wanted], output)
 
 
 def _catalogue() -> list[Row]:

@@ -45,6 +45,10 @@ def _texts(index: Index, model: str, texts: list[str]) -> Any:
     return index.context.subjects.embedder.texts(model, texts)
 
 
+def _split(index: Index, model: str, text: str, along: Any) -> Any:
+    return index.context.subjects.embedder.split_text(model, text, along)
+
+
 def _segment(
     index: Index, model: str, image: str, text: str, against: str | None, heads: tuple[str, ...], property: str | None
 ) -> dict[str, Any]:
@@ -68,7 +72,7 @@ def _segment(
     }
 
 
-_OPERATIONS: dict[str, Callable[..., Any]] = {"image": _image, "texts": _texts, "segment": _segment}
+_OPERATIONS: dict[str, Callable[..., Any]] = {"image": _image, "texts": _texts, "split": _split, "segment": _segment}
 
 if __name__ == "__main__":
     main()

@@ -17,6 +17,7 @@ from typing import Any, cast
 import numpy as np
 
 from clipdb.errors import ClipdbError
+from clipdb.models.text_shares import TextShares
 from clipdb.schema.names import Head
 
 PATIENCE_SECONDS = 0.8
@@ -92,6 +93,19 @@ class Models:
             If the weights can't be had.
         """
         return cast(np.ndarray, self._answer(("texts", model_id, *texts), model_id, "texts", model_id, list(texts)))
+
+    def split_text(self, model_id: str, text: str, along: np.ndarray) -> TextShares:
+        """Split the cosine of a text and a direction: see `clipdb.models.embedder.Embedder.split_text`.
+
+        Raises
+        ------
+        ModelBusy
+            If the model needs longer.
+        ClipdbError
+            If the weights can't be had, or the text tower's heads can't be read.
+        """
+        key = ("split", model_id, text, along.tobytes())
+        return cast("TextShares", self._answer(key, model_id, "split", model_id, text, along))
 
     def segments(
         self, model_id: str, image: str, text: str, against: str | None, chosen: Sequence[Chosen]

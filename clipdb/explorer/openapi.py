@@ -17,6 +17,8 @@ _TYPES: dict[str, dict[str, Any]] = {
     "boolean": {"type": "boolean"},
     "head": {"type": "string", "pattern": "^([Pp]|[Ll][0-9]+)\\.?[Hh][0-9]+$", "examples": ["L11.H3"]},
 }
+_PAGING = {"limit": "At most how many rows.", "offset": "After how many rows to begin."}
+_IMAGE = "An image of the index: its file's name or uri, or the beginning of its id."
 _TEXT = {"type": "string", "minLength": 1}
 _PROBLEM = {
     "description": "What is wrong and what to do about it (RFC 9457)",
@@ -72,12 +74,17 @@ def parameter_schema(parameter: Parameter) -> dict[str, Any]:
     return schema
 
 
+def remote_help(parameter: Parameter) -> str:
+    """Describe what a parameter takes where no file of the caller's is read."""
+    return _IMAGE if parameter.type == "image" else parameter.help
+
+
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     return {
         "name": parameter.name,
         "in": "query",
         "required": parameter.required and parameter.type != "model",
-        "description": parameter.help,
+        "description": remote_help(parameter),
         "schema": parameter_schema(parameter),
     }
 
@@ -85,7 +92,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 def _paging(one: tuple[str, int]) -> dict[str, Any]:
     name, default = one
     schema = {"type": "integer", "minimum": 0, "maximum": MOST_ROWS, "default": default}
-    return {"name": name, "in": "query", "description": f"Rows: {name}.", "schema": schema}
+    return {"name": name, "in": "query", "description": _PAGING[name], "schema": schema}
 
 
 def _responses(schema: str) -> dict[str, Any]:

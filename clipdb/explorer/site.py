@@ -288,6 +288,11 @@ def tried(ask_for: Callable[[], Answer]) -> tuple[Answer | None, str | None]:
         return None, str(error)
 
 
+def aligner_of(index: Index, model: str) -> tuple[str, float] | None:
+    """Return whose texts reach a model through an aligner, and its R^2; None of a model that has a text tower."""
+    return index.execute("select target, r2 from aligners where model_id = $model", {"model": model}).fetchone()
+
+
 def asked(request: Request, *names: str) -> Mapping[str, str]:
     """Return the values of an address's query string that are not empty."""
     found = {name: request.query_params.get(name, "").strip() for name in names}

@@ -17,7 +17,7 @@ from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.explorer.asking import MOST_ROWS, check_names, whole_number
 from clipdb.explorer.models import ModelBusy
-from clipdb.explorer.openapi import parameter_schema
+from clipdb.explorer.openapi import parameter_schema, remote_help
 from clipdb.explorer.site import Site
 from clipdb.queries.named.sql_files import NamedQuery, find_query, query_names
 from clipdb.schema.names import is_url
@@ -137,7 +137,7 @@ def _picture(site: Site, image_id: str) -> Outcome:
 
 
 def _tool(query: NamedQuery) -> Tool:
-    schemas = {one.name: parameter_schema(one) | {"description": one.help} for one in query.parameters}
+    schemas = {one.name: parameter_schema(one) | {"description": remote_help(one)} for one in query.parameters}
     numbers = [("limit", ROWS, MOST_ROWS, "Rows, at most."), ("offset", 0, MOST_ROWS, "Rows to leave out first.")]
     if query.sheet:
         numbers.append(("pictures", PICTURES, MOST_PICTURES, "How many of the images to show."))

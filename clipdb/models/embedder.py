@@ -13,6 +13,7 @@ from clipdb.errors import ClipdbError
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.model import Model
 from clipdb.models.preprocess import Decoded, Undecodable, decode
+from clipdb.models.text_shares import TextShares
 from clipdb.schema.names import Head
 
 
@@ -126,6 +127,22 @@ class Embedder:
             (layer, head): vector for layer, y in heads.items() for head, vector in enumerate(y[0].cpu().numpy())
         }
         return embedding[0].cpu().numpy(), float(norm), vectors
+
+    def split_text(self, model_id: str, text: str, along: np.ndarray) -> TextShares:
+        """Split the cosine of a text and a direction ``[D]`` by the heads of the text tower and by tokens.
+
+        Raises
+        ------
+        ClipdbError
+            If the weights can't be had, or the text tower is none whose heads clipdb reads.
+        """
+
+        def split() -> TextShares:
+            tower = self.model(model_id).text_tower
+            tower.note([text])
+            return tower.split(text, along)
+
+        return apart(split)
 
     def texts(self, model_id: str, texts: list[str]) -> np.ndarray:
         """Embed texts as unit vectors, float32 ``[n, D]``; the number that were cut goes to stderr."""

@@ -24,6 +24,7 @@ from clipdb.models.hugging_face.texts import TransformersTexts
 from clipdb.models.model import DTYPES, Model
 from clipdb.models.model_config import Config, fetched_config, register
 from clipdb.models.model_name import HUGGING_FACE, OPEN_CLIP_HUB, nearest, on_hub, refuse_unknown
+from clipdb.models.no_texts import NoTexts
 from clipdb.models.preprocess import Preprocess
 from clipdb.models.text_tower import TextTower
 from clipdb.models.towers import adapt
@@ -99,6 +100,7 @@ def _load_transformers(
     target = pick_device(device)
     found = read_model(model_id, folder, DTYPES[precision], (description or {}).get("commit"))
     network = found.network.eval().requires_grad_(False).to(target)
+    texts = network.kind.texts
     return Model(
         model_id=model_id,
         network=network,
@@ -108,7 +110,7 @@ def _load_transformers(
         config=found.description,
         device=target,
         precision=precision,
-        text_tower=TransformersTexts(model_id, network, target, found.folder),
+        text_tower=TransformersTexts(model_id, network, target, found.folder) if texts else NoTexts(model_id),
     )
 
 

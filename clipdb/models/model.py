@@ -87,7 +87,7 @@ class Model:
 
     def row(self, reconstruction_error: float) -> dict[str, Any]:
         """Return the model's row for the table ``models``."""
-        tower = self.adapter
+        tower, scale = self.adapter, self.network.logit_scale
         return {
             "model_id": self.model_id,
             "layers": tower.layers,
@@ -104,7 +104,7 @@ class Model:
             "weights_sha256": self.weights_sha256,
             "tensors_sha256": self.tensors_sha256,
             "config": None if self.config is None else json.dumps(self.config, sort_keys=True),
-            "logit_scale": float(self.network.logit_scale.exp()),
+            "logit_scale": None if scale is None else float(scale.exp()),
             "logit_bias": None if self.logit_bias is None else float(self.logit_bias),
             "reconstruction_error": reconstruction_error,
         }

@@ -88,6 +88,8 @@ class Preprocess:
     library
         ``"open_clip"``, or ``"transformers"``, which puts what is transparent on white, resizes in RGB, and rounds
         down where the crop begins.
+    resize_to
+        In the mode ``"shortest"``, what the shortest side becomes before the crop, S or more; None is S.
     """
 
     image_size: int
@@ -97,6 +99,7 @@ class Preprocess:
     resize_mode: str = "shortest"
     fill_color: int = 0
     library: str = "open_clip"
+    resize_to: int | None = None
 
     @classmethod
     def from_open_clip(cls, config: Mapping[str, Any]) -> Preprocess:
@@ -120,8 +123,9 @@ class Preprocess:
         return cls(int(height), mean, std, interpolation, resize_mode, int(config.get("fill_color") or 0))  # type: ignore[arg-type]
 
     def to_json(self) -> str:
-        """One line of JSON, keys sorted: equal settings give equal text, in which open_clip isn't named."""
-        fields = {name: value for name, value in asdict(self).items() if (name, value) != ("library", "open_clip")}
+        """One line of JSON, keys sorted, without what is as usual: equal settings give equal text."""
+        usual = {"library": "open_clip", "resize_to": None}
+        fields = {name: value for name, value in asdict(self).items() if name not in usual or value != usual[name]}
         return json.dumps(fields, sort_keys=True)
 
     @classmethod
@@ -178,7 +182,7 @@ def shown(width: int, height: int, preprocess: Preprocess) -> Box:
         In the upright picture's pixels; it reaches over the edge where the square has padding.
     """
     if preprocess.resize_mode == "shortest" and _is_long(width, height):
-        return _middle_square(width, height)
+        return _middle_square(width, height, preprocess)
     (across, down), (left, top) = _layout(width, height, preprocess)
     side, x, y = preprocess.image_size, width / across, height / down
     return Box(left * x, top * y, (left + side) * x, (top + side) * y)
@@ -254,7 +258,7 @@ def _fit(image: Image.Image, preprocess: Preprocess) -> Image.Image:
         image = _on_white(image)
     resample = Image.Resampling.BILINEAR if preprocess.interpolation == "bilinear" else Image.Resampling.BICUBIC
     if preprocess.resize_mode == "shortest" and _is_long(width, height):
-        return image.resize((side, side), resample, _middle_square(width, height)).convert("RGB")
+        return image.resize((side, side), resample, _middle_square(width, height, preprocess)).convert("RGB")
     gap = 3.0 if preprocess.resize_mode != "shortest" and max(width, height) > _SIDE else None
     size, (left, top) = _layout(width, height, preprocess)
     image = image.resize(size, resample, reducing_gap=gap).convert("RGB")
@@ -281,8 +285,9 @@ def _layout(width: int, height: int, preprocess: Preprocess) -> tuple[tuple[int,
         ratio = max(height / side, width / side)
         size = (max(1, round(width / ratio)), max(1, round(height / ratio)))
         return size, (-((side - size[0]) // 2), -((side - size[1]) // 2))
-    long = int(side * max(width, height) / min(width, height))
-    size = (side, long) if width <= height else (long, side)
+    short = preprocess.resize_to or side
+    long = int(short * max(width, height) / min(width, height))
+    size = (short, long) if width <= height else (long, short)
     begin = int if preprocess.library == "transformers" else round
     return size, (begin((size[0] - side) / 2.0), begin((size[1] - side) / 2.0))
 
@@ -291,7 +296,7 @@ def _is_long(width: int, height: int) -> bool:
     return max(width, height) > _ASPECT * min(width, height)
 
 
-def _middle_square(width: int, height: int) -> Box:
-    side = min(width, height)
+def _middle_square(width: int, height: int, preprocess: Preprocess) -> Box:
+    side = min(width, height) * preprocess.image_size / (preprocess.resize_to or preprocess.image_size)
     left, top = (width - side) / 2, (height - side) / 2
     return Box(left, top, left + side, top + side)

@@ -17,7 +17,8 @@ from clipdb._util.text import first_line
 from clipdb.demo.captions import known_words, words
 from clipdb.errors import ClipdbError
 from clipdb.models.open_clip_text import traced_text
-from clipdb.models.tracing.text import TextShares, TracedText, split_text
+from clipdb.models.text_shares import TextShares
+from clipdb.models.tracing.text import TracedText, split_text
 
 PROOF_TEXTS = 16
 LARGEST_DIFFERENCE = 1e-5
@@ -105,7 +106,7 @@ class TextTower:
         text
             The text.
         along
-            A unit vector ``[D]``, an image's embedding as a rule.
+            The direction ``[D]``, an image's unit embedding as a rule.
 
         Raises
         ------

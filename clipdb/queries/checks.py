@@ -22,6 +22,7 @@ _REFERENCES = {
     # Heads that were only named, by an import, may be of models that were never here.
     "heads are of known models": "from bases anti join models using (model_id)",
     "bases are of known heads": "from bases anti join head_statistics using (model_id, layer, head)",
+    "aligners are of known models": "from aligners anti join models using (model_id)",
     "shares are of known heads": "from label_scores anti join heads using (model_id, layer, head)",
     "pairs are of known heads": "from head_pairs anti join heads using (model_id, layer, head)",
     "spans are known texts": "from spans anti join texts using (text_id)",
@@ -121,10 +122,12 @@ def _vectors(index: Index, model: str, kind: Kind) -> Iterator[Check]:
     ).fetchall()[0][0]
     yield Check(model, f"{kind}: rows are of committed batches", _some(unknown, "are not"))
     length = "array_inner_product(embedding, embedding)"
+    aligned = kind == "texts" and index.execute("select 1 from aligners where model_id = $m", {"m": model}).fetchall()
+    good = f"isfinite({length})" if aligned else f"abs(sqrt({length}) - 1) <= {_UNIT}"
     yield Check(
         model,
-        f"{kind}: embeddings have length 1",
-        count("have not", f"select count(*) from {table} where not abs(sqrt({length}) - 1) <= {_UNIT}"),
+        f"{kind}: embeddings {'are finite' if aligned else 'have length 1'}",
+        count("are not" if aligned else "have not", f"select count(*) from {table} where not {good}"),
     )
     if kind == "images":
         yield Check(

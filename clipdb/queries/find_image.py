@@ -25,7 +25,7 @@ def written(wanted: str) -> str:
     return wanted.strip().removeprefix("./")
 
 
-def one_image(wanted: str, found: Sequence[tuple[str, str | None]], place: str = "in this index") -> str:
+def one_image(wanted: str, found: Sequence[tuple[str, str | None]], files: bool, place: str = "in this index") -> str:
     """Choose the image that was meant.
 
     Parameters
@@ -34,6 +34,8 @@ def one_image(wanted: str, found: Sequence[tuple[str, str | None]], place: str =
         What was written.
     found
         What `FIND` found: image_id and uri of each candidate.
+    files
+        Whether it may be a file, for the message.
     place
         Where they were looked for, for the message.
 
@@ -53,8 +55,8 @@ def one_image(wanted: str, found: Sequence[tuple[str, str | None]], place: str =
         return exact[0] if exact else found[0][0]
     if not found:
         raise ClipdbError(
-            f"no image {wanted!r} {place}: give a file, its name or uri in the index, or the beginning of its image_id "
-            '(`clipdb query "select image_id, uri from images"`)',
+            f"no image {wanted!r} {place}: give {'a file, ' * files}its name or uri in the index, or the beginning of "
+            'its image_id (`clipdb query "select image_id, uri from images"`)',
             kind="absent",
         )
     shown = max(_ID_SHOWN, len(name) + 4) if found[0][0].startswith(name.lower()) else _ID_SHOWN

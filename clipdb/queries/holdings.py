@@ -46,6 +46,8 @@ with image_runs as (
         case when count(size) < count(*) then count(*) - count(size) || ' without vectors' end)
     from heads group by model_id
     union all
+    select 5, model_id, 'aligner', target, images, format('R^2 {:.2f} over images that were held out', r2) from aligners
+    union all
     select 5, model_id, 'texts', null, number, null from vector_rows where kind = 'texts'
     union all
     select 6, model_id, 'spans', pool, count(*),

@@ -137,6 +137,8 @@ def resolve(connection: duckdb.DuckDBPyConnection, kind: str, value: Any, model:
     """
     if kind == "image" and files and is_file(value):
         return _image_of_file(connection, value)
+    if kind == "image":
+        return one_image(value, connection.execute(FIND, [written(value)]).fetchall(), files)
     finder = _FINDERS.get(kind)
     return value if finder is None else finder(connection, value, model)
 
@@ -177,10 +179,6 @@ def _image_of_file(connection: duckdb.DuckDBPyConnection, path: str) -> str:
     return image_id if known else path
 
 
-def _image(connection: duckdb.DuckDBPyConnection, value: str, _: str | None) -> str:
-    return one_image(value, connection.execute(FIND, [written(value)]).fetchall())
-
-
 def _pool(connection: duckdb.DuckDBPyConnection, value: str, _: str | None) -> str:
     known = _column(connection, "select pool from pools union select pool from spans order by pool")
     if value not in known:
@@ -209,7 +207,6 @@ def _column(connection: duckdb.DuckDBPyConnection, query: str, **values: Any) ->
 _FINDERS: dict[str, Callable[[duckdb.DuckDBPyConnection, Any, str | None], Any]] = {
     "model": _model,
     "head": _head,
-    "image": _image,
     "pool": _pool,
     "property": _property,
 }

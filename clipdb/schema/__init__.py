@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clipdb.schema.tables import (
+        aligners,
         bases,
         batches,
         clipdb_schema,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "aligners",
     "bases",
     "batches",
     "clipdb_schema",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ARRAY, REAL, Column, Double, Integer, Text
+from sqlalchemy import ARRAY, REAL, BigInteger, Column, Double, Integer, Text
 
 
 def key(name: str, kind: Any, comment: str) -> Column[Any]:
@@ -49,6 +49,40 @@ def statistics() -> list[Column[Any]]:
         may("mean", ARRAY(REAL), "Mean of the head's vectors over the model's images, shape [size]"),
         may("total_variance", Double, "Trace of the covariance of the head's vectors over the model's images"),
         may("effective_rank", Double, "exp(entropy of the covariance's normalised eigenvalues), 1..size"),
+    ]
+
+
+def aligner() -> list[Column[Any]]:
+    """Declare what an aligner is, and how good."""
+    return [
+        need("target", Text, "The CLIP model whose texts are mapped"),
+        need(
+            "matrix",
+            ARRAY(REAL),
+            "W, flattened row-major, shape [embed_dim of the model, that of the target]: W^T e predicts the target's "
+            "unit embedding of an image from the model's own, e",
+        ),
+        need(
+            "r2", Double, "Share of the variance of the target's embeddings that W^T e predicts, over held-out images"
+        ),
+        need("ridge", Double, "Ridge that W was fitted with, as a share of the mean eigenvalue of the sum of e e^T"),
+        need("images", BigInteger, "Images that both models share; every fifth by id was held out"),
+    ]
+
+
+def similarity() -> list[Column[Any]]:
+    """Declare how alike two heads are."""
+    return [
+        may("overlap", Double, "||Q1^T Q2||^2 / rank of what both can write, 0..1; null if in different joint spaces"),
+        may("cka", Double, "Linear CKA of their vectors, 0..1; null under 2 shared images or where one does not vary"),
+        may("explained", Double, "Share of the head's variance that is linear in the other's vectors, adjusted R^2"),
+        may("explained_other", Double, "Share of the other's variance that is linear in the head's vectors, likewise"),
+        may(
+            "distance",
+            Double,
+            "Mean squared distance of their contributions, each about its mean, as a share of the sum of variances: "
+            "0 the same, 1 uncorrelated, 2 opposite; null if in different joint spaces",
+        ),
     ]
 
 

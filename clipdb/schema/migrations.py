@@ -47,6 +47,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             "from bases join models using (model_id)"
         },
     ),
+    Migration(5, {}),  # aligners
 )
 SCHEMA_VERSION = 1 + len(MIGRATIONS)
 

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import JSON, TIMESTAMP, BigInteger, Boolean, Column, Double, Integer, MetaData, Table, Text
 
 from clipdb.schema.columns import (
+    aligner,
     basis,
     error,
     head,
@@ -23,6 +24,7 @@ from clipdb.schema.columns import (
     prompt,
     run,
     run_key,
+    similarity,
     size,
     statistics,
 )
@@ -61,7 +63,7 @@ models = _table(
     may("adapter", Text, "Adapter of clipdb that captured the heads"),
     may("preprocess", JSON, "Resizing and normalisation of the input image, in open_clip's terms"),
     may("weights_sha256", Text, "Hex SHA-256 of the weights file, as the Hub shows it and sha256sum prints it"),
-    may("logit_scale", Double, "Factor of the cosine in the model's logits (exponentiated)"),
+    may("logit_scale", Double, "Factor of the cosine in the logits (exponentiated); null without a text tower"),
     may(
         "reconstruction_error",
         Double,
@@ -125,6 +127,14 @@ heads = _table(
     "total_variance, effective_rank from head_statistics left join bases using (model_id, layer, head)",
 )
 
+aligners = _table(
+    "aligners",
+    "How a CLIP model's texts t reach a model without a text tower: as W t. r2 says how well they fit there.",
+    model(),
+    *aligner(),
+    run(),
+)
+
 head_pairs = _table(
     "head_pairs",
     "Two heads compared over the same images, of one model or of two: what `clipdb span` computed (arXiv 1905.00414).",
@@ -134,16 +144,7 @@ head_pairs = _table(
     key("other_model", Text, "Model of the other head"),
     key("other_layer", Integer, "Layer of the other head"),
     key("other_head", Integer, "The other head within its layer"),
-    may("overlap", Double, "||Q1^T Q2||^2 / rank of what both can write, 0..1; null if in different joint spaces"),
-    may("cka", Double, "Linear CKA of their vectors, 0..1; null under 2 shared images or where one does not vary"),
-    may("explained", Double, "Share of the head's variance that is linear in the other's vectors, adjusted R^2"),
-    may("explained_other", Double, "Share of the other's variance that is linear in the head's vectors, likewise"),
-    may(
-        "distance",
-        Double,
-        "Mean squared distance of their contributions, each about its mean, as a share of the sum of their variances: "
-        "0 the same, 1 uncorrelated, 2 opposite; null if in different joint spaces",
-    ),
+    *similarity(),
     need("images", BigInteger, "Over how many images: the first by id that have vectors of both"),
     need("sample", BigInteger, "Over how many images at most"),
     need("vectors", Text, "State of both models' vectors that this was computed from; of another state it is stale"),

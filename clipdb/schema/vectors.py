@@ -25,7 +25,7 @@ _LANCE_ERROR = re.compile(r"External error: (?P<reason>.+?)(?:, \S+\.rs:\d+:\d+)
 COMMENTS = {
     "image_id": "Hex SHA-256 of the file's bytes (images.image_id)",
     "text_id": "Hex SHA-256 of the text in UTF-8 (texts.text_id)",
-    "embedding": "Embedding in the joint space, shape [D], unit length",
+    "embedding": "Embedding in the joint space, shape [D], unit length; W t of any length where aligners has a W",
     "norm": "Length of the image embedding before it was normalised",
     "_run": "Run that wrote the row (runs.run)",
     "_batch": "Batch within the run (batches.batch)",

@@ -42,6 +42,8 @@ def odd(two: Built, tmp_path: Path) -> Path:
             "insert into label_scores values (?, 2, 2, 'general', 'zero-shot', 'run-0', ?, ?, ?)",
             *(ONE, f"property {share}", share, chance),
         )
+    mapped = "insert into aligners values (?, ?, [-0.0, 1e-45, 'nan', 'inf'], 0.1, 1e-6, 40, 'run-0')"
+    change(index, mapped, TWO, ONE)
     change(index, "update head_statistics set mean = [-0.0, 1e-45, 'nan', 'inf'] where model_id = ?", ONE)
     change(index, "delete from bases where model_id = ?", ONE)
     change(index, "update head_statistics set total_variance = null where model_id = ? and head = 1", TWO)
@@ -124,7 +126,7 @@ def test_relations_only_and_vectors_only(two: Built, tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.joinpath("r").iterdir()) == ["README.md", "manifest.json", "relations"]
     assert [file.name for file in manifest(tmp_path / "r").of("relation")] == list(RELATIONS)
     assert {(model.images, model.texts) for model in manifest(tmp_path / "r").models} == {(0, 0)}
-    assert [file.name for file in manifest(tmp_path / "v").of("relation")] == ["models", "heads", "texts"]
+    assert [file.name for file in manifest(tmp_path / "v").of("relation")] == ["models", "heads", "aligners", "texts"]
     assert len(manifest(tmp_path / "v").of("images")) == 2
 
 
@@ -136,6 +138,7 @@ def test_one_model_leaves_nothing_of_the_others(odd: Path) -> None:
     for table in ("models", "heads", "spans", "labels", "judgements"):
         assert {row[0] for row in read(place, table, "model_id")} == {ONE}
         assert len(read(place, table)) == rows(odd, f"select count(*) from {table} where model_id = ?", ONE)[0][0]
+    assert read(place, "aligners") == []
     assert [model.model_id for model in manifest(place).models] == [ONE]
     assert not list(place.glob("vectors/two*"))
     held = {row[0] for row in read(place, "images", "image_id")}

@@ -33,9 +33,11 @@ def test_long_text_is_cut_and_numbers_are_whole() -> None:
 
 def test_names_stay_different_from_each_other() -> None:
     models = ["ViT-B-16/laion2b_s34b_b88k", "ViT-B-16/openai", "ViT-L-14/openai"]
-    names, rows = ["model", *"abcdefgh"], [(model, *[TEXT] * 8) for model in models]
+    names, rows = ["base", *"abcdefgh"], [(model, *[TEXT] * 8) for model in models]
     shown = [line.split()[0] for line in render(names, rows, 110).splitlines()[2:5]]
     assert shown == ["ViT-B-16/laion2b_…", "ViT-B-16/openai", "ViT-L-14/openai"]
+    shown = [line.split()[0] for line in render(["model", *"abcdefgh"], rows, 110).splitlines()[2:5]]
+    assert shown == models  # which the next command takes
     rows = [(f"from-scratch/{model}", *[TEXT] * 8) for model in models]
     shown = [line.split()[0] for line in render(names, rows, 115).splitlines()[2:5]]
     assert shown == ["from-scratch/ViT-B-16/l…", "from-scratch/ViT-B-16/o…", "from-scratch/ViT-L-14/o…"]

@@ -28,6 +28,7 @@ PAGES = [
     f"{BASE}/images",
     f"{BASE}/images/IMAGE",
     f"{BASE}/images/IMAGE?text=the+colour+green&text_b=a+striped+object",
+    f"{BASE}/images/IMAGE?text=the+colour+green&words=lit",
     f"{BASE}/images/IMAGE?image_b=scene-00017.png",
     "/properties",
     "/queries",
@@ -68,6 +69,21 @@ def test_a_page_is_whole(explorer: Client, address: str) -> None:
     images = [attrs for tag, attrs in parts.elements if tag == "img"]
     assert all("alt" in one for one in images)
     assert not [one for one in parts.addresses if urlsplit(one).netloc]
+
+
+def test_words_are_lit_by_what_the_text_tower_reads_at_them(explorer: Client, image_ids: list[str]) -> None:
+    asked = {"image": image_ids[0], "text": "the colour green", "by": "token"}
+    explorer.settled(f"{BASE}/images/{image_ids[0]}?text=the+colour+green&words=lit")
+    answer = explorer.get("/api/queries/text-contributions", params=asked).json()
+    page = explorer.settled(f"{BASE}/images/{image_ids[0]}?text=the+colour+green&words=lit").text
+    shown = re.findall(r'<li class="s(\d)( less)?">(.*?) <small class="figure">(.*?)</small>', page)
+    named = [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
+    parts = [row for row in named if row["heads"]]
+    largest = max(abs(row["share"]) for row in parts)
+    assert len(shown) == len(parts) > 4
+    for (step, less, _, figure), row in zip(shown, parts, strict=True):
+        assert abs(int(step) - 7 * abs(row["share"]) / largest) <= 0.5 and bool(less) == (row["share"] < 0)
+        assert float(figure.replace("\u2212", "-")) == pytest.approx(row["share"], abs=6e-4)
 
 
 def test_the_status_lists_what_wrote(explorer: Client, ready_index: Path) -> None:

@@ -71,6 +71,7 @@ def test_accept_rename_reject_and_skip(client: Client, own_index: Path) -> None:
     third = decide(client, second, decision="rename", property="  sailing ", shown="x")
     rejected = shown(client.get(third).text)
     fourth = decide(client, third, decision="reject", shown=rejected)
+    assert f'value="{rejected}"><button' in client.get(third).text  # Back, to take it after all
     fifth = decide(client, fourth, decision="skip", shown="x")
     assert fifth.startswith(f"/review/{MODEL}/L1.H4")
     assert on_disk(own_index, DECIDED) == [

@@ -28,7 +28,7 @@ EMBED, SIZE, HEADS = 8, 3, 2
 TEXTS = ("a red thing", "ein gelbes Ding, größer", "a line\nand another")
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, datetime.UTC)
 TABLES = (
-    *("models", "heads", "images", "image_failures", "texts", "pools", "pool_texts"),
+    *("models", "heads", "aligners", "images", "image_failures", "texts", "pools", "pool_texts"),
     *("spans", "labels", "label_scores", "judgements", "runs"),
 )
 

@@ -41,13 +41,23 @@ KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "blip": ("Blip", {"encoder_hidden_size": 48, "sep_token_id": 2}, {"image_text_hidden_size": 24}),
 }
 """The beginning of the class's name, and what its configuration has of its own, by ``model_type``."""
+IMAGE_ONLY: dict[str, tuple[str, dict[str, Any]]] = {
+    "clip_vision_model": ("CLIPVisionModelWithProjection", {"projection_dim": 24}),
+    "dinov2": ("Dinov2Model", {"mlp_ratio": 2}),
+    "dinov2_with_registers": ("Dinov2WithRegistersModel", {"num_register_tokens": 2, "use_swiglu_ffn": True}),
+}
+"""The class and what its configuration has of its own, of models without a text tower."""
 
 
 def small_model(kind: str) -> Any:
     """A model of 2 layers with 3 heads of 16, image 32 x 32."""
+    torch.manual_seed(0)
+    if kind in IMAGE_ONLY:
+        model_class, more = IMAGE_ONLY[kind]
+        made = getattr(transformers, model_class)
+        return unsettle(made(made.config_class(**_VISION, **more)))
     name, text, more = KINDS[kind]
     config = getattr(transformers, f"{name}Config")(vision_config=dict(_VISION), text_config=_TEXT | text, **more)
-    torch.manual_seed(0)
     made = getattr(transformers, "BlipForImageTextRetrieval" if kind == "blip" else f"{name}Model")(config)
     return unsettle(made)
 
@@ -61,10 +71,12 @@ def save(kind: str, folder: Path) -> Any:
         "siglip": transformers.SiglipImageProcessor(size=side),
         "blip": transformers.BlipImageProcessor(size=side),
         "chinese_clip": transformers.ChineseCLIPImageProcessor(size=side, do_center_crop=False),
+        "dinov2": transformers.BitImageProcessor(size={"shortest_edge": 40}, crop_size=side),
     }
     shortest = transformers.CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=side)
     processors.get(kind, shortest).save_pretrained(folder)
-    tokenizer(kind).save_pretrained(folder)
+    if kind in KINDS:
+        tokenizer(kind).save_pretrained(folder)
     return model
 
 
@@ -82,3 +94,38 @@ def tokenizer(kind: str) -> Any:
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=made, pad_token="<pad>", bos_token="<start>", eos_token="<end>", unk_token="<unknown>"
     )
+
+
+def converted(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Name open_clip's tensors as transformers does."""
+    parts = {
+        "visual.proj": "visual_projection.weight",
+        "text_projection": "text_projection.weight",
+        "visual.class_embedding": "vision_model.embeddings.class_embedding",
+        "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
+        "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
+        "positional_embedding": "text_model.embeddings.position_embedding.weight",
+        "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+        "visual.ln_pre": "vision_model.pre_layrnorm",
+        "visual.ln_post": "vision_model.post_layernorm",
+        "ln_final": "text_model.final_layer_norm",
+        "visual.transformer.resblocks": "vision_model.encoder.layers",
+        "transformer.resblocks": "text_model.encoder.layers",
+        ".attn.out_proj.": ".self_attn.out_proj.",
+        ".ln_1.": ".layer_norm1.",
+        ".ln_2.": ".layer_norm2.",
+        ".mlp.c_fc.": ".mlp.fc1.",
+        ".mlp.c_proj.": ".mlp.fc2.",
+    }
+    found = {}
+    for name, tensor in state.items():
+        renamed = name
+        for ours, theirs in parts.items():
+            if renamed.startswith(ours) or (ours.startswith(".") and ours in renamed):
+                renamed = renamed.replace(ours, theirs, 1)
+        if ".attn.in_proj_" in renamed:
+            for way, part in zip("qkv", tensor.chunk(3), strict=True):
+                found[renamed.replace(".attn.in_proj_", f".self_attn.{way}_proj.")] = part
+        elif name != "attn_mask":
+            found[renamed] = tensor.T if name in ("visual.proj", "text_projection") else tensor
+    return found

@@ -14,8 +14,9 @@ from frozen import FrozenTower, compared
 from open_clip.model import CLIP
 from PIL import Image
 from random_towers import unsettle
-from transformers_models import KINDS, SIDE, save, small_model
+from transformers_models import IMAGE_ONLY, KINDS, SIDE, converted, save, small_model
 
+from clipdb.errors import ClipdbError
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.hugging_face.network import Network
 from clipdb.models.loading import load
@@ -39,7 +40,7 @@ def loaded(folder: Path) -> Model:
     return load(found.model_id, found.checkpoint, "cpu", "fp32", found.config)
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=[*KINDS, *IMAGE_ONLY])
 def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Model, Path]:
     """A model of each kind, and what clipdb reads from the folder in which it was saved."""
     folder = tmp_path_factory.mktemp("saved") / request.param
@@ -63,6 +64,14 @@ def test_parts_add_up_and_every_head_is_what_the_embedding_loses_without_it(save
 def test_embeddings_are_the_models_own(saved: tuple[Any, Model, Path]) -> None:
     made, model, folder = saved
     images = noise(2)
+    if folder.name in IMAGE_ONLY:
+        with torch.inference_mode():
+            found = made(pixel_values=images)
+            own = found.image_embeds if "clip" in folder.name else found.pooler_output
+            assert torch.equal(model.network.encode_image(images), own)
+        with pytest.raises(ClipdbError, match="has no text tower: `clipdb align --model"):
+            model.embed_texts(TEXTS, 2)
+        return
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     room = 15 if made.config.model_type == "altclip" else 16
     padding = "max_length" if made.config.model_type == "siglip" else "longest"
@@ -102,8 +111,6 @@ def test_pixels_are_those_of_its_own_processor(saved: tuple[Any, Model, Path]) -
 
 
 def test_tokens_add_up_to_heads_where_attention_is_torchs(saved: tuple[Any, Model, Path]) -> None:
-    from clipdb.errors import ClipdbError
-
     tower = saved[1].adapter
     layers = sorted(layer for some in partitions(tower).values() for layer in some)
     if saved[2].name == "blip":
@@ -139,38 +146,3 @@ def test_open_clip_and_transformers_agree_on_the_same_weights(quick: bool) -> No
         pairs.append(tuple(torch.from_numpy(tower.output_map(layer)) for tower in (ours, theirs)))
     for a, b in pairs:
         assert (a - b).norm() < 1e-6 * a.norm()
-
-
-def converted(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Name open_clip's tensors as transformers does."""
-    parts = {
-        "visual.proj": "visual_projection.weight",
-        "text_projection": "text_projection.weight",
-        "visual.class_embedding": "vision_model.embeddings.class_embedding",
-        "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
-        "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
-        "positional_embedding": "text_model.embeddings.position_embedding.weight",
-        "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
-        "visual.ln_pre": "vision_model.pre_layrnorm",
-        "visual.ln_post": "vision_model.post_layernorm",
-        "ln_final": "text_model.final_layer_norm",
-        "visual.transformer.resblocks": "vision_model.encoder.layers",
-        "transformer.resblocks": "text_model.encoder.layers",
-        ".attn.out_proj.": ".self_attn.out_proj.",
-        ".ln_1.": ".layer_norm1.",
-        ".ln_2.": ".layer_norm2.",
-        ".mlp.c_fc.": ".mlp.fc1.",
-        ".mlp.c_proj.": ".mlp.fc2.",
-    }
-    found = {}
-    for name, tensor in state.items():
-        renamed = name
-        for ours, theirs in parts.items():
-            if renamed.startswith(ours) or (ours.startswith(".") and ours in renamed):
-                renamed = renamed.replace(ours, theirs, 1)
-        if ".attn.in_proj_" in renamed:
-            for way, part in zip("qkv", tensor.chunk(3), strict=True):
-                found[renamed.replace(".attn.in_proj_", f".self_attn.{way}_proj.")] = part
-        elif name != "attn_mask":
-            found[renamed] = tensor.T if name in ("visual.proj", "text_projection") else tensor
-    return found

@@ -92,12 +92,14 @@ def test_what_is_no_manifest(text: str | bytes, said: str) -> None:
     assert said in refusal(text)
 
 
-def test_exports_of_the_first_version_have_no_scores_of_labels() -> None:
-    older = manifest() | {"schema_version": 1}
-    assert "has relation label_scores, which does not belong" in refusal(older)
-    older["files"] = [file for file in older["files"] if file["name"] != "label_scores"]
-    assert read_manifest(json.dumps(older), "DIR").schema_version == 1
-    assert "lacks the relation label_scores" in refusal(older | {"schema_version": SCHEMA_VERSION})
+def test_exports_of_earlier_versions_lack_what_came_later() -> None:
+    whole = manifest()
+    for table, version in (("aligners", 4), ("label_scores", 1)):  # the newest first: each lacks all that follow
+        assert f"has relation {table}, which does not belong" in refusal(whole | {"schema_version": version})
+        lacking = whole | {"files": [file for file in whole["files"] if file["name"] != table]}
+        assert read_manifest(json.dumps(lacking | {"schema_version": version}), "DIR").schema_version == version
+        assert f"lacks the relation {table}" in refusal(lacking | {"schema_version": version + 1})
+        whole = lacking
 
 
 def test_newer_versions_say_what_to_do() -> None:
@@ -177,7 +179,7 @@ WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
     "has relation images, which does not belong to vectors": _set("what", value="vectors"),
     "which does not belong to relations": _set("what", value="relations"),
     'where "vectors/ViT-B-32__openai.images/00000.parquet" belongs': lambda c: c["files"].pop(FILES),
-    'files[14].name is "x", and a file of thumbnails has none': _set("files", FILES + 2, "name", value="x"),
+    'files[15].name is "x", and a file of thumbnails has none': _set("files", FILES + 2, "name", value="x"),
 }
 
 

@@ -15,6 +15,7 @@ KEYS = {
     "models": ["model_id"],
     "bases": ["model_id", "layer", "head"],
     "head_statistics": [],
+    "aligners": ["model_id"],
     "head_pairs": [],
     "images": [],
     "image_failures": [],

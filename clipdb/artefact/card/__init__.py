@@ -50,6 +50,7 @@ def card(manifest: Manifest, root: Path, scores: str) -> str:
             version=manifest.clipdb_version,
         ),
         _models(manifest, layers),
+        _aligners(root),
         scores,
         usage(configs),
         dictionary(configs),
@@ -65,6 +66,17 @@ def _layers(manifest: Manifest, root: Path) -> dict[str, list[int]]:
     for row in pq.read_table(root / relation_path("heads"), columns=["model_id", "layer"]).to_pylist():
         found.setdefault(row["model_id"], []).append(row["layer"])
     return dict(sorted(found.items()))
+
+
+def _aligners(root: Path) -> str:
+    """Say of each model through what texts reach it, and how well, where it has no text tower."""
+    columns = ["model_id", "target", "r2", "images"]
+    rows = pq.read_table(root / relation_path("aligners"), columns=columns).to_pylist()
+    return "".join(
+        f"Spans and names of {row['model_id']} come from texts of {row['target']}, through an aligner fitted over "
+        f"{row['images']:,} images: R² {row['r2']:.2f} over those held out (`relations/aligners.parquet`).\n"
+        for row in rows
+    )
 
 
 def _models(manifest: Manifest, layers: dict[str, list[int]]) -> str:

@@ -15,7 +15,7 @@ from clipdb.schema import tables
 
 _GROUP_ROWS = 65_536
 # A row of heads has a basis, half a megabyte in a large model.
-_GROUP_ROWS_OF = {"heads": 64}
+_GROUP_ROWS_OF = {"heads": 64, "aligners": 1}
 
 _OF_MODEL = "semi join kept_models using (model_id)"
 _OF_LAYER = "semi join kept using (model_id, layer)"
@@ -24,6 +24,7 @@ _OF_RUN = "semi join kept_runs using (run)"
 _CHOSEN = {
     "models": _OF_MODEL,
     "heads": _OF_LAYER,
+    "aligners": _OF_MODEL,
     "spans": _OF_LAYER,
     "labels": _OF_LAYER,
     "label_scores": _OF_LAYER,

@@ -42,6 +42,8 @@ class TheirVectors:
         Size of the joint embedding, D.
     sizes
         ``{(layer, head): k}`` of the artefact's heads that have a basis; others have no vectors.
+    unit
+        Whether embeddings have length 1: those of texts that an aligner maps have any.
     """
 
     artefact: Artefact
@@ -49,6 +51,7 @@ class TheirVectors:
     kind: VectorKind
     embed_dim: int
     sizes: Mapping[Head, int]
+    unit: bool = True
 
     @property
     def key(self) -> str:
@@ -113,7 +116,7 @@ class TheirVectors:
             Where a vector is not finite, an embedding not of length 1, or one of them missing.
         """
         for batch in self.batches():
-            if problem := _problem(batch):
+            if problem := _problem(batch, self.unit):
                 row, what = problem
                 raise self.wrong(f"{self.key} {batch.column(0)[row].as_py()} has {what}")
             yield batch
@@ -132,7 +135,9 @@ def their_vectors(
     sizes = connection.execute(
         "select layer, head, size from their_heads where model_id = ? and size is not null order by all", [model_id]
     ).fetchall()
-    return TheirVectors(artefact, model_id, kind, embed_dim, {(layer, head): size for layer, head, size in sizes})
+    mapped = connection.execute("select 1 from their_aligners where model_id = ?", [model_id]).fetchall()
+    heads = {(layer, head): size for layer, head, size in sizes}
+    return TheirVectors(artefact, model_id, kind, embed_dim, heads, unit=not (kind == "texts" and mapped))
 
 
 def rotate(batch: pa.RecordBatch, rotations: Mapping[str, np.ndarray]) -> pa.RecordBatch:
@@ -161,7 +166,7 @@ def with_nulls(vectors: np.ndarray, null: np.ndarray) -> pa.FixedSizeListArray:
     )
 
 
-def _problem(batch: pa.RecordBatch) -> tuple[int, str] | None:
+def _problem(batch: pa.RecordBatch, unit: bool) -> tuple[int, str] | None:
     """Find the first thing that no row of vectors may have: its row, and what."""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if name.endswith("_id"):
@@ -179,11 +184,13 @@ def _problem(batch: pa.RecordBatch) -> tuple[int, str] | None:
                 first = np.argmax(numbers.is_null().to_numpy(zero_copy_only=False)) // column.type.list_size
                 return int(valid[first]), f"a null in {name}"
             matrix = numbers.to_numpy().reshape(-1, column.type.list_size)
-            if name == "embedding":
+            if name == "embedding" and unit:
                 wide = matrix.astype(np.float32)
                 good = np.abs(np.sqrt(np.einsum("nd,nd->n", wide, wide)) - 1) <= _UNIT
                 what = "an embedding whose length is not 1"
-            elif (matrix.view(np.uint16) & 0x7FFF).max(initial=0) < 0x7C00:  # as float16 is finite, and much faster
+            elif (
+                matrix.dtype == np.float16 and (matrix.view(np.uint16) & 0x7FFF).max(initial=0) < 0x7C00
+            ):  # as float16 is finite, and much faster
                 continue
             else:
                 good = np.ones(len(batch), bool)

@@ -64,6 +64,14 @@ _RULES: dict[str, dict[str, str]] = {
         "has a mean of another shape, or not of finite numbers": _numbers("mean", "size"),
         "has statistics that are not finite": _finite("total_variance", "effective_rank"),
     },
+    "aligners": {
+        "is of a model that doesn't exist": "t.model_id in (select model_id from their_models)",
+        "has a target that is no model name": _MODEL.replace("model_id", "target"),
+        "has a matrix of another shape, or not of finite numbers": _numbers("matrix", "len(matrix)")
+        + " and len(matrix) between 1 and 100000000 and (select len(t.matrix) % embed_dim = 0 "
+        "from their_models m where m.model_id = t.model_id)",
+        "has numbers that are not finite": _finite("r2", "ridge") + " and r2 <= 1 and images >= 0",
+    },
     "images": {
         "is no SHA-256": _HEX.format("image_id"),
         "has no size": "coalesce(width, 1) >= 1 and coalesce(height, 1) >= 1",

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from clipdb.errors import ClipdbError
 from clipdb.explorer.asking import Answer
+from clipdb.explorer.problems import STATUS
 from clipdb.explorer.site import Site, asked, page, tried
 from clipdb.pictures.charts import charted
 from clipdb.queries.index import Index
@@ -30,7 +31,7 @@ _NAMES = "select model_id || '/' || name from heads order by model_id, layer, he
 def compare(site: Site, index: Index, request: Request) -> Response:
     """Show what two models have in common, or what two heads do; without both, a form that asks for them."""
     given = asked(request, "a", "b")
-    models = site.frame(index).models
+    models, status = site.frame(index).models, 200
     context: dict[str, Any] = {"problem": None, "models": None, "heads": None, "answers": []}
     if {"a", "b"} <= given.keys():
         of_models = given["a"] in models and given["b"] in models
@@ -39,10 +40,10 @@ def compare(site: Site, index: Index, request: Request) -> Response:
         except ClipdbError as error:
             if error.kind == "busy":
                 raise
-            context["problem"] = str(error)
+            context["problem"], status = str(error), STATUS[error.kind]
     names = [name for (name,) in index.execute(_NAMES).fetchall()]
     return site.render(
-        request, "compare.html", index, here="compare", given=given, choices=[*models, *names], **context
+        request, "compare.html", index, status, here="compare", given=given, choices=[*models, *names], **context
     )
 
 

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from clipdb.errors import ClipdbError
 from clipdb.explorer.asking import Answer
-from clipdb.explorer.site import Site, asked, page, tried
+from clipdb.explorer.site import Site, aligner_of, asked, page, tried
 from clipdb.queries.index import Index
 
 NEIGHBOURS = 8
@@ -35,11 +35,15 @@ def image(site: Site, index: Index, request: Request) -> Response:
     """Show an image of the index, or one that was brought."""
     model = site.model_of(index, request)
     about = described(site, index, request.path_params["image"])
-    given = asked(request, "text", "text_b", "image_b", "like", "unlike", "partition")
+    given = asked(request, "text", "text_b", "image_b", "like", "unlike", "partition", "words")
     partitions = [one for (one,) in index.execute(_PARTITIONS, {"model": model}).fetchall()]
     if len(partitions) > 1:  # each splits the cosine in its own way: one has to be chosen
         given = {"partition": partitions[0], **given}
     shares, unexplained = _shares(site, index, model, about["image_id"], given)
+    words, wordless = None, None
+    if "text" in given and "words" in given:
+        about_text = {"image": about["image_id"], "text": given["text"], "by": "token"}
+        words, wordless = tried(lambda: site.ask(index, "text_contributions", model=model, **about_text))
     chosen, not_chosen = None, None
     if given.keys() & {"like", "unlike"}:
         sides = {side: given.get(side) for side in ("like", "unlike")}
@@ -50,19 +54,22 @@ def image(site: Site, index: Index, request: Request) -> Response:
         seen, unseen = tried(lambda name=name: _neighbours(site, index, "neighbours", model, about, head=name))  # type: ignore[misc]
         hue = site.frame(index).palette.get(key)
         strips.append({"head": name, "property": property, "hue": hue, "seen": seen, "unseen": unseen})
-    answers = [*shares.values(), chosen, whole, *(strip["seen"] for strip in strips)]
+    answers = [*shares.values(), words, chosen, whole, *(strip["seen"] for strip in strips)]
     return site.render(
         request,
         "image.html",
         index,
         model=model,
         here="images",
+        aligner=aligner_of(index, model),
         about=about,
         given=given,
         partitions=partitions,
         shares={by: _bars(answer.rows, site, index) for by, answer in shares.items()},
         total=sum(row["share"] for row in shares["property"].rows) if shares else None,
         unexplained=unexplained,
+        words=_lit(words.rows) if words else None,
+        wordless=wordless,
         chosen=chosen,
         not_chosen=not_chosen,
         whole=whole,
@@ -131,6 +138,12 @@ def _bars(rows: list[dict[str, Any]], site: Site, index: Index) -> list[dict[str
     most = max((abs(row["share"]) for row in bars), default=0) or 1
     palette = site.frame(index).palette
     return [row | {"length": row["share"] / most, "hue": palette.get(row["property"] or row["part"])} for row in bars]
+
+
+def _lit(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give each token its step of the scale, 0 to 7, by its share of the largest; the rest comes last, unlit."""
+    most = max((abs(row["share"]) for row in rows if row["heads"]), default=0) or 1
+    return [row | {"step": round(7 * abs(row["share"]) / most) if row["heads"] else None} for row in rows]
 
 
 ROUTES = [Route("/models/{arch}/{pretrained}/images/{image}", image)]

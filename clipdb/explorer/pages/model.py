@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from clipdb.explorer.asking import Answer
-from clipdb.explorer.site import Site, asked, page, tried
+from clipdb.explorer.site import Site, aligner_of, asked, page, tried
 from clipdb.queries.index import Index
 from clipdb.schema.names import parse_head
 
@@ -34,6 +34,10 @@ group by all
 MOST_EFFECTS = 500_000
 """Heads times images, up to which a page takes off each head in turn."""
 
+_TARGETS = """
+select distinct unnest(json_keys(metadata)) as key
+from (select metadata from images where metadata is not null limit 1000) order by key
+"""
 _NAMED = 5  # heads that the sentence about a text names
 
 
@@ -52,23 +56,29 @@ def model(site: Site, index: Index, request: Request) -> Response:
     properties = _properties(site, index, rows)
     target = asked(request, "target").get("target")
     effects: dict[str, float] = {}
-    no_effects = None
+    no_effects = taken_off = None
+    targets: list[str] = []
     if colour == "effect" and lit is None:
-        effects, no_effects = _effects(site, index, name, rows, target)
+        targets = [key for (key,) in index.execute(_TARGETS).fetchall()]
+        effects, taken_off, no_effects = _effects(site, index, name, rows, target)
+        if no_effects and target is None and targets:
+            no_effects = f"Choose what is told apart, such as {targets[0]!r}: {no_effects}"
     values = effects if colour == "effect" and lit is None else _values(index, name, colour, rows, lit)
     cells = {parse_head(row["head"]): row | {"value": values.get(row["head"])} for row in rows}
     width = 1 + max((head for _, head in cells), default=0)
-    answers = [one for one in (lit, heads, shared, fits) if one is not None]
+    answers = [one for one in (lit, taken_off, heads, shared, fits) if one is not None]
     return site.render(
         request,
         "model.html",
         index,
         model=name,
         here="heads",
+        aligner=aligner_of(index, name),
         text=text,
         unlit=unlit,
         no_effects=no_effects,
         target=target,
+        targets=targets,
         most=max((value for value in effects.values() if value > 0), default=1),
         found=sorted(lit.rows, key=lambda row: -(row["explained"] or 0))[:_NAMED] if lit else [],
         colour="text" if lit else colour,
@@ -98,12 +108,13 @@ def _values(
 
 def _effects(
     site: Site, index: Index, model: str, rows: list[dict[str, Any]], target: str | None
-) -> tuple[dict[str, float], str | None]:
-    """Return the accuracy that each head's contribution makes up; or why that can't be told, with what to do."""
+) -> tuple[dict[str, float], Answer | None, str | None]:
+    """Return the accuracy that each head's contribution makes up, and the first answer; or why there is none."""
     if len(rows) * site.frame(index).images > MOST_EFFECTS:
         advice = "`clipdb query ablate --heads L3.H0` tells the effect of one head or of a set"
-        return {}, f"the index is too large for a page to take off each of its {len(rows)} heads: {advice}"
-    found = {}
+        return {}, None, f"the index is too large for a page to take off each of its {len(rows)} heads: {advice}"
+    found: dict[str, float] = {}
+    first = None
     for row in rows:
         answer, problem = tried(
             lambda head=row["head"]: site.ask(  # type: ignore[misc]
@@ -111,9 +122,10 @@ def _effects(
             )
         )
         if answer is None:
-            return {}, problem
+            return {}, None, problem
+        first = first or answer
         found[row["head"]] = answer.rows[0]["before"] - answer.rows[0]["after"]
-    return found, None
+    return found, first, None
 
 
 def _properties(site: Site, index: Index, rows: list[dict[str, Any]]) -> list[tuple[str, int, int]]:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from clipdb._util.stages import Stages
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.moments import ROWS_AT_ONCE
+from clipdb.ingest.store.shared_images import images_by_id, images_of, shared_rows
 from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.ingest.store.writer import Writer
 from clipdb.models.head_similarity import SAMPLE, Side, Similarity, compare
@@ -86,26 +87,16 @@ def _insert(
 def _sides(writer: Writer, one: str, other: str) -> tuple[Side, Side]:
     """Return two models over the images that they share, ordered by id; the same side twice where it is one model."""
     tables = ModelTables(writer, one)
-    ids, order = _by_id(tables)
     if one == other:
-        side = _side(tables, order)
+        side = _side(tables, images_by_id(tables)[1])
         return side, side
     others = ModelTables(writer, other)
-    other_ids, other_order = _by_id(others)
-    _, at, to = np.intersect1d(ids, other_ids, assume_unique=True, return_indices=True)
-    return _side(tables, order[at]), _side(others, other_order[to])
-
-
-def _by_id(tables: ModelTables) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ids of a model's images, ascending, and the row of each."""
-    column = _dataset(tables).to_table(columns=["image_id"]).column(0)
-    ids = np.array(column.to_pylist(), dtype=np.bytes_)
-    order = np.argsort(ids, kind="stable")
-    return ids[order], order
+    rows, other_rows = shared_rows(tables, others)
+    return _side(tables, rows), _side(others, other_rows)
 
 
 def _side(tables: ModelTables, rows: np.ndarray) -> Side:
-    dataset = _dataset(tables)
+    dataset = images_of(tables)
     heads = list(head_columns(dataset.schema))
     # An image has been through all heads of a layer or through none.
     first = {layer: head_column(layer, head) for layer, head in reversed(heads)}
@@ -116,12 +107,6 @@ def _side(tables: ModelTables, rows: np.ndarray) -> Side:
     present = {layer: np.concatenate(parts)[rows] for layer, parts in there.items()}
     bases = {head: basis.astype(np.float32) for head, basis in tables.bases().items()}
     return Side({head: present[head[0]] for head in heads}, bases, partial(_read, dataset, rows))
-
-
-def _dataset(tables: ModelTables) -> lance.LanceDataset:
-    dataset = tables.images.dataset
-    assert dataset is not None  # the catalog counts on it
-    return dataset
 
 
 def _read(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from clipdb import pools
@@ -81,9 +80,7 @@ def ingest_texts(
     writer = Writer(index, "ingest texts", {"file": source, "pool": pool}, create=True)
     with stopped(lambda: f"{writer.added} texts are embedded" if writer.added else ""), writer:
         store_pool(writer, _about(pool, source), reading.texts)
-        unavailable = _embed(
-            writer, pool, lambda model_id: partial(reload, writer, model_id, checkpoint, device), progress
-        )
+        unavailable = _embed(writer, pool, lambda model_id: reload(writer, model_id, checkpoint, device), progress)
         return PoolCounts(
             len(reading.texts), reading.duplicates, reading.empty, writer.added, writer.skipped, unavailable
         )
@@ -96,13 +93,13 @@ def ensure_pool(writer: Writer, pool: str) -> None:
         store_pool(writer, _about(pool, ""), pools.load(pool))
 
 
-def _embed(writer: Writer, pool: str, loader: Callable[[str], Callable[[], Model]], progress: Stages) -> dict[str, str]:
+def _embed(writer: Writer, pool: str, load: Callable[[str], Model], progress: Stages) -> dict[str, str]:
     members = pool_members(writer, pool)
     unavailable = {}
     has_images = writer.read("select 1 from batches where kind = 'images' limit 1")
     for model_id in writer.models() if has_images else []:
         try:
-            embed_missing(ModelTables(writer, model_id), members, loader(model_id), progress)
+            embed_missing(ModelTables(writer, model_id), members, load, progress)
         except ClipdbError as error:
             unavailable[model_id] = str(error)
     return unavailable

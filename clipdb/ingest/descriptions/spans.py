@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from clipdb._util.stages import Stages, untold
 from clipdb.errors import ClipdbError, stopped
 from clipdb.ingest.descriptions.head_pairs import refresh_pairs
 from clipdb.ingest.descriptions.pool_ingest import ensure_pool
-from clipdb.ingest.descriptions.texts import embed_missing, pool_members, text_embeddings
+from clipdb.ingest.descriptions.texts import embed_missing, pool_members, reached_by_texts, text_embeddings
 from clipdb.ingest.descriptions.textspan import textspan
 from clipdb.ingest.store.known_models import reload
 from clipdb.ingest.store.model_tables import ModelTables
@@ -63,15 +62,16 @@ def span(
     Raises
     ------
     ClipdbError
-        If there is no index, no image, no such pool or model, the weights for missing texts can't be had, or a model's
-        spans from this pool were imported.
+        If there is no index, no image, no such pool or model, the weights for missing texts can't be had, no text
+        reaches the model that was asked for, or a model's spans from this pool were imported.
     Stopped
         On Ctrl-C, which keeps the texts that were embedded and the models that were spanned.
     """
     writer = Writer(index, "span", {"pool": pool, "model": model_id, "count": count})
     with stopped(lambda: f"{writer.added} texts are embedded" if writer.added else ""), writer:
         chosen = writer.models(model_id)
-        _keep_imported(writer, pool, chosen)
+        spannable = reached_by_texts(writer, chosen, model_id)
+        _keep_imported(writer, pool, spannable)
         ensure_pool(writer, pool)
         members = pool_members(writer, pool)
         spanned = {
@@ -80,10 +80,10 @@ def span(
                 pool,
                 members,
                 count,
-                partial(reload, writer, name, checkpoint, device),
+                lambda name: reload(writer, name, checkpoint, device),
                 progress,
             )
-            for name in chosen
+            for name in spannable
         }
         refresh_pairs(writer, chosen, progress)
         return spanned
@@ -109,7 +109,7 @@ def _span_model(
     pool: str,
     members: Sequence[tuple[str, str]],
     count: int,
-    load: Callable[[], Model],
+    load: Callable[[str], Model],
     progress: Stages,
 ) -> int:
     writer, model_id = tables.writer, tables.model_id

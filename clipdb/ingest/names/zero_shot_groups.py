@@ -82,7 +82,8 @@ def group_images(dataset: Any, directions: Mapping[str, np.ndarray]) -> Groups:
     dataset
         A Lance dataset of a model's images.
     directions
-        Of each property, the unit directions ``[g, D]`` of its kinds of descriptions.
+        Of each property, the directions ``[g, D]`` of its kinds of descriptions: unit vectors, or what an aligner
+        makes of such.
     """
     stacked = np.concatenate([*directions.values()]).astype(np.float32)
     sizes = [len(kinds) for kinds in directions.values()]

@@ -14,7 +14,7 @@ from clipdb.errors import ClipdbError
 from clipdb.models.hugging_face.library import LOADING_ERRORS, from_folder
 from clipdb.models.preprocess import Preprocess
 
-_PROCESSORS = ("CLIP", "Siglip", "ChineseCLIP", "Blip", "ViT")
+_PROCESSORS = ("CLIP", "Siglip", "ChineseCLIP", "Blip", "ViT", "Bit")
 _INTERPOLATIONS = {2: "bilinear", 3: "bicubic"}
 
 
@@ -43,12 +43,23 @@ def _preprocess(processor: Any, where: str) -> Preprocess:
     size, crop = processor.size, processor.crop_size if processor.do_center_crop else None
     interpolation = _INTERPOLATIONS.get(int(processor.resample))
     side = size.shortest_edge or size.height
-    square = size.height == size.width and (crop is None or crop.height == crop.width == side)
+    cut = side if crop is None else crop.height
+    square = size.height == size.width and (crop is None or crop.height == crop.width)
+    # What is cut out is all of the shortest side, or less (DINOv2).
+    square = square and bool(side and (cut <= side if size.shortest_edge else cut == side))
     known = processor.do_resize and processor.do_rescale and processor.do_normalize and interpolation is not None
-    if not (known and side and square and abs(processor.rescale_factor * 255 - 1) < 1e-6):
+    if not (known and square and abs(processor.rescale_factor * 255 - 1) < 1e-6):
         raise ClipdbError(f"{where} prepares its images in a way that clipdb doesn't know: {first_line(processor)}")
     if size.shortest_edge and crop is None:
         raise ClipdbError(f"{where} doesn't cut its images to squares: clipdb ingests square inputs only")
     mean, std = (tuple(float(x) for x in one) for one in (processor.image_mean, processor.image_std))
     mode = "shortest" if size.shortest_edge else "squash"
-    return Preprocess(int(side), mean, std, interpolation, mode, library="transformers")  # type: ignore[arg-type]
+    return Preprocess(
+        int(cut),
+        mean,  # type: ignore[arg-type]
+        std,  # type: ignore[arg-type]
+        interpolation,  # type: ignore[arg-type]
+        mode,
+        library="transformers",
+        resize_to=None if cut == side else int(side),
+    )

@@ -1,4 +1,4 @@
-"""The kinds of models of transformers that embed images and texts in one space, and what differs between them."""
+"""The kinds of models of transformers that embed images, with or without texts, and what differs between them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ _CODE = ("auto_map", "trust_remote_code")
 _REFUSED = {
     "siglip2": "a SigLIP 2 whose images have any shape (NaFlex): those of one size are published as siglip",
     "xclip": "an X-CLIP, whose frames exchange messages, so that what its heads write isn't a sum",
-    "clip_vision_model": "an image tower without a text tower",
-    "siglip_vision_model": "an image tower without a text tower",
+    "siglip_vision_model": "SigLIP's image tower alone: give the whole model",
 }
 
 
@@ -31,11 +30,14 @@ class Kind:
         Whether its text tower is told where a text ends. The others are causal, or read the padding.
     whole
         Whether texts are always padded to the full length, since the last place is read.
+    texts
+        Whether there is a text tower: without one, `clipdb align` lets texts reach the model.
     """
 
     model_class: str
     masked: bool = False
     whole: bool = False
+    texts: bool = True
 
 
 KINDS = {
@@ -45,6 +47,9 @@ KINDS = {
     "altclip": Kind("AltCLIPModel", masked=True),
     "chinese_clip": Kind("ChineseCLIPModel", masked=True),
     "blip": Kind("BlipForImageTextRetrieval", masked=True),
+    "clip_vision_model": Kind("CLIPVisionModelWithProjection", texts=False),
+    "dinov2": Kind("Dinov2Model", texts=False),
+    "dinov2_with_registers": Kind("Dinov2WithRegistersModel", texts=False),
 }
 """By ``model_type`` of ``config.json``."""
 

@@ -17,11 +17,14 @@ class ImageSide(nn.Module):
     ----------
     model
         A model of one of `clipdb.models.hugging_face.kinds.KINDS`.
+    image_size
+        Side S of the images that it is given, where that isn't what its configuration says: DINOv2 takes any.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, image_size: int | None = None) -> None:
         super().__init__()
-        self.tower = model.vision_model
+        self.tower = getattr(model, "vision_model", model)
+        self.image_size = int(image_size or self.tower.config.image_size)
         self.projection = getattr(model, "visual_projection", getattr(model, "vision_proj", None))
         self.pooled_before_norm = not hasattr(model, "vision_proj")  # BLIP normalises all tokens, then takes one
 
@@ -39,18 +42,20 @@ class Network(nn.Module):
     ----------
     model
         A model of one of `clipdb.models.hugging_face.kinds.KINDS`.
+    image_size
+        As `ImageSide` takes it.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, image_size: int | None = None) -> None:
         super().__init__()
         self.model = model
-        self.visual = ImageSide(model)
+        self.visual = ImageSide(model, image_size)
         self.kind = KINDS[model.config.model_type]
 
     @property
-    def logit_scale(self) -> torch.Tensor:
-        """The logarithm of what the cosine is multiplied by; 0 in BLIP, whose score is the cosine."""
-        scale: torch.Tensor = getattr(self.model, "logit_scale", torch.zeros(()))
+    def logit_scale(self) -> torch.Tensor | None:
+        """The logarithm of what the cosine is multiplied by, in BLIP 0; None where there is no text tower."""
+        scale: torch.Tensor | None = getattr(self.model, "logit_scale", torch.zeros(()) if self.kind.texts else None)
         return scale
 
     @property

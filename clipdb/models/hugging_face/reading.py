@@ -82,7 +82,13 @@ def read_model(model_id: str, folder: Path | None, dtype: torch.dtype, commit: s
     for file in weights:
         tensor_shapes(file)  # says in a line what is wrong with a damaged file
     preprocess = preprocess_in(folder, model_id)
-    return Read(folder, Network(_filled(folder, kind.model_class, dtype)), preprocess, weights, description)
+    return Read(
+        folder,
+        Network(_filled(folder, kind.model_class, dtype), preprocess.image_size),
+        preprocess,
+        weights,
+        description,
+    )
 
 
 def _filled(folder: Path, model_class: str, dtype: torch.dtype) -> Any:

@@ -22,7 +22,7 @@ class TransformersModel(TracedTower):
     @classmethod
     def misfit(cls, visual: Any) -> str | None:
         """Return why this family doesn't fit a tower; None where it does."""
-        if not isinstance(visual, ImageSide):
+        if not isinstance(visual, ImageSide) or not hasattr(visual.tower, "post_layernorm"):
             return unread(visual)
         if not getattr(visual.tower, "use_head", True):
             return "it doesn't pool its tokens"
@@ -53,7 +53,7 @@ class TransformersModel(TracedTower):
         config, projection = self.visual.tower.config, self.visual.projection
         pooling, others = ("attention", ()) if hasattr(self.visual.tower, "head") else ("tok", ("class token",))
         size = config.hidden_size if projection is None else projection.out_features
-        return Geometry(int(size), int(config.image_size), int(config.patch_size), pooling, others)
+        return Geometry(int(size), self.visual.image_size, int(config.patch_size), pooling, others)
 
 
 TOWER = TransformersModel

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from clipdb.errors import ClipdbError
+from clipdb.models.text_shares import TextShares
 from clipdb.models.tracing.operations import Operation
 from clipdb.models.tracing.tower import Geometry, TracedTower
 
@@ -66,28 +66,6 @@ class TracedText(TracedTower):
         return self._exposed()
 
 
-@dataclass(frozen=True)
-class TextShares:
-    """A cosine with a text's embedding, split by the heads of the text tower and by the tokens that they read.
-
-    Attributes
-    ----------
-    tokens
-        The text's tokens, ``T`` of them, with start and end mark and what padding is run.
-    heads
-        Share of each head by token, float64 ``[layers, H, T]``.
-    rest
-        Share of all that is no head: MLPs, biases, and the token's own embedding.
-    cosine
-        Of the text's embedding, as the tower itself gives it.
-    """
-
-    tokens: Sequence[str]
-    heads: np.ndarray
-    rest: float
-    cosine: float
-
-
 def split_text(tower: TracedText, tokens: torch.Tensor, words: Sequence[str], along: np.ndarray) -> TextShares:
     """Split the cosine of a text's embedding and a direction.
 
@@ -103,7 +81,7 @@ def split_text(tower: TracedText, tokens: torch.Tensor, words: Sequence[str], al
     words
         The tokens as they are shown.
     along
-        A unit vector ``[D]``, an image's embedding as a rule.
+        The direction ``[D]``, an image's unit embedding as a rule.
 
     Raises
     ------

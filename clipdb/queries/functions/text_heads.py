@@ -9,7 +9,7 @@ import numpy as np
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.head_statistics import head_moments
 from clipdb.queries.functions.base.table_function import Rows, table_function
-from clipdb.schema.names import head_name, text_id
+from clipdb.schema.names import head_name
 
 
 @table_function(head="VARCHAR", explained="DOUBLE", spread="DOUBLE", mean="DOUBLE", images="BIGINT")
@@ -46,7 +46,7 @@ def text_heads(context: Context, model: str | None, text: Sequence[str]) -> list
 def _embeddings(context: Context, model: str, texts: Sequence[str]) -> np.ndarray:
     """Return unit embeddings ``[t, D]``; known ones come from one matrix, since a whole pool may be asked for."""
     store = context.store
-    rows = [store.position(model, "texts", text_id(text)) if store.has(model, "texts") else None for text in texts]
+    rows = [context.subjects.text_row(model, text) for text in texts]
     new = [text for text, row in zip(texts, rows, strict=True) if row is None]
     embedded = {text: one.embedding for text, one in zip(new, context.subjects.texts(model, new), strict=True)}
     return np.stack(

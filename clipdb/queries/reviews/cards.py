@@ -33,7 +33,12 @@ select
         from labels
         where labels.model_id = chosen.model_id and labels.layer = chosen.layer and labels.head = chosen.head
             and labels.labeller = $reviewer
-    ) as reviewed
+    ) as reviewed,
+    (
+        select max(labels.property) from labels
+        where labels.model_id = chosen.model_id and labels.layer = chosen.layer and labels.head = chosen.head
+            and labels.labeller = $reviewer and status = 'rejected'
+    ) as rejected
 from chosen left join spans using (model_id, layer, head, pool)
 where pool is not null
 group by all
@@ -57,6 +62,8 @@ class Card:
         Its first descriptions, in order: text_id and text.
     reviewed
         Whether this person decided on the head before.
+    rejected
+        The name that this person rejected.
     """
 
     model_id: str
@@ -68,6 +75,7 @@ class Card:
     labeller: str | None
     spans: Sequence[dict[str, str]]
     reviewed: bool
+    rejected: str | None
 
 
 def review_cards(

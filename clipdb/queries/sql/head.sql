@@ -1,7 +1,8 @@
 -- One head's card
 --
 -- What the head is called and by whom, and its spans in the order in which TEXTSPAN picked them, each with the share
--- of the head's variance that it explains. share, confidence and note are as in the query heads.
+-- of the head's variance that it explains. share, confidence, note and aligner_r2 are as in the query
+-- heads.
 --
 -- $head head required: The head, as L11.H3.
 -- $model model required: The model; may be left out where the index has one.
@@ -9,8 +10,10 @@
 
 select
     name as head, property, labeller, share, confidence, rank, text as span,
-    head_spans.variance_explained as variance, head_spans.cumulative_variance as cumulative, head_spans.pool, note
+    head_spans.variance_explained as variance, head_spans.cumulative_variance as cumulative, head_spans.pool, note,
+    aligners.r2 as aligner_r2
 from head_cards(top_n := 1) as cards
+left join aligners using (model_id)
 left join head_spans using (model_id, layer, head)
 where model_id = $model and name = $head
 order by rank

@@ -4,7 +4,8 @@
 -- with the share of its variance that these explain together. share is what the labellers zero-shot and vote measured:
 -- for zero-shot, of the head's variance, what lies between images told apart by the property; for vote, of the variance
 -- that its spans explain, what the property's explain. Neither is a probability. confidence is what a person, a language
--- model or a published name says. note says why a labeller found no clear name.
+-- model or a published name says. note says why a labeller found no clear name. aligner_r2 is how good the aligner is
+-- (`clipdb align`) through which texts reach a model without a text tower, and with them spans and names.
 --
 -- $property property optional: Only heads whose property is this, or has it as a part.
 -- $layer integer optional: Only heads of this layer, counted from 0.
@@ -15,8 +16,9 @@
 
 select
     model_id, name as head, property, labeller, share, confidence, spans, cumulative_variance as variance,
-    note
+    note, aligners.r2 as aligner_r2
 from head_cards(top_n := $top, only_pool := $pool) as cards
+left join aligners using (model_id)
 where ($model is null or model_id = $model)
     and ($layer is null or layer = $layer)
     and ($property is null or contains(same_spelling(property), same_spelling($property)))

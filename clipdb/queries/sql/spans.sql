@@ -1,6 +1,7 @@
 -- Search the span texts
 --
--- Which heads have a span with this text in it, those that explain most of their head's variance first.
+-- Which heads have a span with this text in it, those that explain most of their head's variance first. aligner_r2 is as
+-- in the query heads.
 --
 -- $text text required: The text, or a part of it.
 -- $head head optional: Only spans of this head.
@@ -10,8 +11,10 @@
 -- limit: 50
 
 select
-    model_id, format('L{}.H{}', layer, spans.head) as head, property, rank, text as span, variance_explained as variance, spans.pool
+    model_id, format('L{}.H{}', layer, spans.head) as head, property, rank, text as span, variance_explained as variance, spans.pool,
+    aligners.r2 as aligner_r2
 from spans
+left join aligners using (model_id)
 left join head_properties using (model_id, layer, head)
 where contains(same_spelling(text), same_spelling($text))
     and ($head is null or format('L{}.H{}', layer, spans.head) = $head)

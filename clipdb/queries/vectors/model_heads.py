@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import duckdb
 import numpy as np
 
+from clipdb.schema.aligned_texts import STORED, Aligner, stored_aligner
 from clipdb.schema.names import Head
 
 
@@ -22,11 +23,14 @@ class ModelHeads:
         Mean of y over the model's images, float32 ``[r]`` by head.
     properties
         Current property by head, of the heads that have one.
+    aligner
+        What maps a CLIP model's texts to the model, where it has no text tower.
     """
 
     bases: dict[Head, np.ndarray]
     means: dict[Head, np.ndarray]
     properties: dict[Head, str]
+    aligner: Aligner | None
 
 
 def read_model_heads(connection: duckdb.DuckDBPyConnection, model_id: str) -> ModelHeads:
@@ -50,4 +54,5 @@ def read_model_heads(connection: duckdb.DuckDBPyConnection, model_id: str) -> Mo
             means[key] = np.asarray(mean, np.float32)
         if isinstance(name, str):
             properties[key] = name
-    return ModelHeads(bases, means, properties)
+    aligner = stored_aligner(connection.execute(STORED, [model_id]).fetchall())
+    return ModelHeads(bases, means, properties, aligner)

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from clipdb.errors import ClipdbError
-from clipdb.ingest.descriptions.texts import missing_texts, text_embeddings
+from clipdb.ingest.descriptions.texts import missing_texts, reached_by_texts, text_embeddings
 from clipdb.ingest.names.shares import Share, head_shares
 from clipdb.ingest.names.unchanged import Labelled, news
 from clipdb.ingest.names.zero_shot_groups import group_images, kinds_of_descriptions
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Reader, Writer
+from clipdb.schema.aligned_texts import STORED, stored_aligner
 from clipdb.schema.names import Head
 
 ZERO_SHOT = "zero-shot"
@@ -66,7 +67,7 @@ def label(index: Path, pool: str, model_id: str | None = None) -> Labelled:
         properties that have descriptions to tell images apart by.
     """
     with Writer(index, "label", {"labeller": ZERO_SHOT, "pool": pool, "model": model_id}, empty_run=False) as writer:
-        chosen = writer.models(model_id)
+        chosen = reached_by_texts(writer, writer.models(model_id), model_id)
         descriptions = _descriptions(writer, pool)
         labels: list[dict[str, Any]] = []
         scores: list[dict[str, Any]] = []
@@ -103,8 +104,10 @@ def _measure(
     writer: Writer, model_id: str, pool: str, descriptions: Mapping[str, Sequence[str]]
 ) -> dict[Head, list[Share]]:
     """Measure how much each property of the pool explains of each head of a model."""
-    tables = ModelTables(writer, model_id)
-    texts, images = tables.texts, tables.images
+    images = ModelTables(writer, model_id).images
+    # An aligner maps directions; which descriptions mean the same, the model that embedded them says.
+    aligner = stored_aligner(writer.read(STORED, model_id))
+    texts = ModelTables(writer, model_id if aligner is None else aligner.target).texts
     ids = [key for keys in descriptions.values() for key in keys]
     if missing := missing_texts(texts, ids):
         raise ClipdbError(
@@ -114,7 +117,7 @@ def _measure(
         )
     embeddings = np.split(text_embeddings(texts, ids), np.cumsum([len(keys) for keys in descriptions.values()])[:-1])
     kinds = {name: kinds_of_descriptions(rows) for name, rows in zip(descriptions, embeddings, strict=True)}
-    directions = {name: rows for name, rows in kinds.items() if len(rows) > 1}
+    directions = {name: aligner(rows) if aligner else rows for name, rows in kinds.items() if len(rows) > 1}
     if len(directions) < 2:
         raise ClipdbError(
             f"the pool {pool!r} has fewer than two properties with descriptions of more than one meaning, so there is "

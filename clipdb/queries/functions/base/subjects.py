@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clipdb._util.notes import note
 from clipdb.errors import ClipdbError
 from clipdb.queries.find_image import LISTED, is_file, one_image
 from clipdb.queries.vectors.cache import VectorStore
@@ -31,7 +32,7 @@ class ImageVectors:
 
 @dataclass(frozen=True)
 class TextVectors:
-    """A text under one model: unit ``embedding`` [D], and Q^T t [head_dim] by head, float32."""
+    """A text under one model: ``embedding`` [D] of unit length, or W t, and Q^T of it [head_dim] by head, float32."""
 
     embedding: np.ndarray
     heads: dict[Head, np.ndarray]
@@ -70,6 +71,7 @@ class Subjects:
         self._embedder: Embedder | None = None
         self._images: dict[tuple[str, str], ImageVectors] = {}
         self._texts: dict[tuple[str, str], TextVectors] = {}
+        self._noted: set[str] = set()  # models whose aligner was spoken of
 
     @property
     def embedder(self) -> Embedder:
@@ -94,7 +96,7 @@ class Subjects:
         found = [row for row in self._named(image) if self._store.position(model, "images", row[0]) is not None]
         # An export may have vectors without saying of which files.
         found += [(image_id, None) for image_id in begin_so if image_id not in dict(found)]
-        return one_image(image, found, f"among the images of {model}")
+        return one_image(image, found, self._files, f"among the images of {model}")
 
     def image(self, model: str, image: str) -> tuple[str, ImageVectors]:
         """Return an image's id and vectors; one that the index lacks goes through the model once.
@@ -128,6 +130,7 @@ class Subjects:
 
     def text_row(self, model: str, text: str) -> int | None:
         """Return a text's row among the store's ids, None where the index lacks it."""
+        self.note_aligner(model)
         if not self._store.has(model, "texts"):
             return None
         return self._store.position(model, "texts", text_id(text))
@@ -162,9 +165,7 @@ class Subjects:
         ClipdbError
             If the text is empty, or the model is needed and can't be loaded.
         """
-        row = None
-        if self._store.has(model, "texts"):
-            row = self._store.position(model, "texts", text_id(text))
+        row = self.text_row(model, text)
         if row is not None and head in self._store.heads(model, "texts"):
             vector = self._store.head(model, "texts", head)[row]
             if not np.isnan(vector[0]):
@@ -192,12 +193,26 @@ class Subjects:
         for text in texts:
             if not text.strip():
                 raise ClipdbError("the text is empty: write what to look for")
+        if texts:
+            self.note_aligner(model)
         unknown = [text for text in dict.fromkeys(texts) if not self._known_text(model, text)]
         if unknown:
-            for text, embedding in zip(unknown, self.embedder.texts(model, unknown), strict=True):
-                heads = {head: q.T @ embedding for head, q in self._heads_of(model).bases.items()}
+            known = self._heads_of(model)
+            if known.aligner is None:
+                embeddings = self.embedder.texts(model, unknown)
+            else:
+                embeddings = known.aligner(np.stack([t.embedding for t in self.texts(known.aligner.target, unknown)]))
+            for text, embedding in zip(unknown, embeddings, strict=True):
+                heads = {head: q.T @ embedding for head, q in known.bases.items()}
                 self._texts[model, text] = TextVectors(embedding, heads)
         return [self._texts[model, text] for text in texts]
+
+    def note_aligner(self, model: str) -> None:
+        """Say once how good the aligner is through which texts reach a model."""
+        aligner = self._heads_of(model).aligner
+        if aligner is not None and model not in self._noted:
+            self._noted.add(model)
+            note(f"note: texts reach {model} through an aligner to {aligner.target}, R^2 {aligner.r2:.2f}")
 
     def _known_text(self, model: str, text: str) -> bool:
         if (model, text) in self._texts:
