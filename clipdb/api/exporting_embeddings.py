@@ -66,7 +66,7 @@ def export_embeddings(
 
     Examples
     --------
-    >>> done = clipdb.export_embeddings("mine.clipdb", "plain.npy", without=["head=L3.H1"], progress=False)
+    >>> done = clipdb.export_embeddings("mine.clipdb", "plain.npy", without="head=L3.H1", progress=False)
     >>> done.images, done.heads
     (12, ((3, 1),))
     """
