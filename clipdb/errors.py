@@ -47,7 +47,7 @@ class MissingExtra(ClipdbError):
     """A command needs a part of clipdb that was not installed."""
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f'{module} is not installed: run  pip install "clipdb[{extra}]"', kind="missing")
+        super().__init__(f'{module} is not installed: run pip install "clipdb[{extra}]"', kind="missing")
 
 
 class Stopped(KeyboardInterrupt):

@@ -9,8 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from clipdb._util.notes import note
 from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError
+
+_MEND = "correct it or uninstall {}"
 
 
 @cache
@@ -29,10 +32,7 @@ def _installed() -> Any:
 def folders(kind: str) -> tuple[Path, ...]:
     """List the folders of packages that entry points of a group name; nothing of them is imported.
 
-    Raises
-    ------
-    ClipdbError
-        If an entry point names no package.
+    An entry point that names no package is left out, with a note.
     """
     found = []
     for entry in entries(kind):
@@ -41,10 +41,9 @@ def folders(kind: str) -> tuple[Path, ...]:
         except (ImportError, ValueError):
             spec = None
         if spec is None or not spec.submodule_search_locations:
-            raise ClipdbError(
-                f"the entry point {entry.name} of clipdb.{kind} names {entry.value}, which is not a package: "
-                "correct or uninstall the distribution that has it"
-            )
+            what = f"the entry point {entry.name} of clipdb.{kind} names {entry.value}, which is not a package"
+            note(f"note: {what}: left out; {_advice(entry)}")
+            continue
         # A folder without an __init__.py is seen in the current directory, too: one of its places is enough.
         found.append(Path(next(iter(spec.submodule_search_locations))))
     return tuple(found)
@@ -80,8 +79,10 @@ def modules(kind: str, package: str) -> dict[str, str]:
     return found
 
 
-def load(kind: str, package: str, name: str, member: str) -> Any:
+def load(kind: str, package: str, name: str, member: str, others: tuple[str, ...] = ()) -> Any:
     """Import the module of a thing of a kind, and return what is needed of it: see `modules`.
+
+    A message about an unknown name lists ``others`` too, which the caller knows without a module.
 
     Raises
     ------
@@ -91,8 +92,25 @@ def load(kind: str, package: str, name: str, member: str) -> Any:
     known = modules(kind, package)
     if name not in known:
         one = kind.removesuffix("s")
-        raise ClipdbError(f"no {one} is called {name!r}: there are {', '.join(known)}", kind="absent")
+        raise ClipdbError(f"no {one} is called {name!r}: there are {', '.join([*known, *others])}", kind="absent")
     return member_of(kind, known[name], member)
+
+
+def members(kind: str, package: str, member: str) -> dict[str, Any]:
+    """Import every module of a kind, and return what is needed of each by the names of the things: see `modules`.
+
+    A module of another package that can't be used is left out, with a note: what doesn't need it goes on.
+    """
+    others = {entry.value for entry in entries(kind)}
+    found = {}
+    for name, module in modules(kind, package).items():
+        try:
+            found[name] = member_of(kind, module, member)
+        except ClipdbError as error:
+            if module not in others:
+                raise
+            note(f"note: left out: {error}")
+    return found
 
 
 def member_of(kind: str, module: str, member: str) -> Any:
@@ -109,4 +127,10 @@ def member_of(kind: str, module: str, member: str) -> Any:
         raise
     except Exception as error:  # whatever is in somebody's module
         why = f"{type(error).__name__}: {first_line(error)}"
-        raise ClipdbError(f"{module} (clipdb.{kind}) can't be used: {why}: correct it or uninstall it") from error
+        advice = next((_advice(entry) for entry in entries(kind) if entry.value == module), _MEND.format("it"))
+        raise ClipdbError(f"{module} (clipdb.{kind}) can't be used: {why}: {advice}") from error
+
+
+def _advice(entry: EntryPoint) -> str:
+    """Name the distribution that is to be corrected or uninstalled."""
+    return _MEND.format(entry.dist.name if entry.dist else "it")

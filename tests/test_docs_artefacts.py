@@ -128,9 +128,9 @@ def test_an_import_is_the_index_again_and_a_merge_has_all_images(page: Page) -> 
     verified(Path("mine.clipdb"))
     count = "select count(*), count(distinct image_id) from images"
     assert rows(Path("mine.clipdb"), count) == [(SCENES, SCENES)]
-    assert rows(Path("first.clipdb"), count) == [(70, 70)]
-    assert rows(Path("first.clipdb"), "select count(*) from spans") == [(24 * 20,)]
-    verified(Path("first.clipdb"))
+    assert rows(Path("ada.clipdb"), count) == [(70, 70)]
+    assert rows(Path("ada.clipdb"), "select count(*) from spans") == [(24 * 20,)]
+    verified(Path("ada.clipdb"))
 
 
 def test_a_property_is_gone_from_what_is_exported_without_its_heads(page: Page) -> None:

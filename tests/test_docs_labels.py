@@ -16,8 +16,7 @@ from support import rows
 PAGE = (Path(__file__).parents[1] / "docs" / "labels.md").read_text(encoding="utf-8")
 SERVER = "http://localhost:11434/v1"
 TYPED = "a\nr\nlook\nx\nq\n"
-NAMES = "model,pretrained,layer,head,property\nM,paper,11,0,Colors\nM,paper,11,1,colors.\nM,paper,11,2,Animals\n"
-SPANS = "model,pretrained,layer,head,rank,text\nM,paper,11,0,1,a red door\nM,paper,11,0,2,a blue sail\n"
+FILES = re.findall(r"^`(\w+\.csv)`\n\n```csv\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
 def answer(asked: Asked) -> Sent:
@@ -35,8 +34,8 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     outputs: dict[str, str] = {}
     with pytest.MonkeyPatch.context() as patch, serving(answer) as server:
         patch.chdir(tmp_path_factory.mktemp("page"))
-        Path("names.csv").write_text(NAMES)
-        Path("spans.csv").write_text(SPANS)
+        for name, content in FILES:
+            Path(name).write_text(content)
         for line in re.findall(r"^\$ (.+)$", PAGE, re.MULTILINE):
             program, *arguments = shlex.split(line)
             if program == "export":
@@ -74,6 +73,7 @@ def test_people_come_first(printed: dict[str, str]) -> None:
 def test_what_is_published_can_be_asked(printed: dict[str, str]) -> None:
     assert "import:paper" in printed["clipdb query heads -i paper.clipdb"]
     assert "0.667" in printed["clipdb query entanglement -i paper.clipdb"]
+    assert "note: chance is empty: the names are from no pool" in printed["clipdb query entanglement -i paper.clipdb"]
 
 
 def test_all_sources_are_compared(printed: dict[str, str]) -> None:

@@ -26,9 +26,10 @@ _CLI = """# The command line
 
 <!-- Written by `python tools/generate_docs.py`. Change the commands in clipdb/cli, not this file. -->
 
-Results go to stdout, progress and notes to stderr. Exit code 0: done; 1: failed, with one line that says what to do;
-2: wrong usage; 130: stopped. The index is `--index`, or `$CLIPDB_INDEX`, or `./index.clipdb`. A table is cut to the
-terminal's width, or to 120 columns if there is no terminal; `csv`, `json`, `jsonl` and `parquet` are exact.
+Results go to stdout, progress and notes to stderr. Exit code 0: done; 1: failed, with one line that says what to do,
+or with DuckDB's own message about your SQL; 2: wrong usage; 130: stopped. The index is `--index`, or `$CLIPDB_INDEX`,
+or `./index.clipdb`. A table is cut to the terminal's width, or to 120 columns if there is no terminal; `csv`, `json`,
+`jsonl` and `parquet` are exact.
 Control characters in names and cells are written to a terminal as `\\u001b`, and in JSON everywhere.
 
 Ctrl-C ends any command within a second or two with `Stopped.`, or with `Stopped: 64 images are in; the same command

@@ -31,7 +31,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where an ingest tells how it goes: a total when it is known, then counts as they grow."""
+    """Where an ingest tells how it goes: a total when it is known, then counts of what is in and how many wait."""
 
     total: Callable[[int | None], None] = lambda total: None
-    counts: Callable[[Counts], None] = lambda counts: None
+    counts: Callable[[Counts, int], None] = lambda counts, waiting: None

@@ -19,8 +19,8 @@ def export_embeddings(
     file: str | Path,
     *,
     model: str | None = None,
-    without: Sequence[str] = (),
-    only: Sequence[str] = (),
+    without: str | Sequence[str] = (),
+    only: str | Sequence[str] = (),
     how: How | None = None,
     normalise: bool = False,
     progress: Shown = True,
@@ -41,8 +41,8 @@ def export_embeddings(
     model
         Whose embeddings; not needed if the index has one model.
     without
-        Take these heads away. Each selector adds its heads: ``property=colour``, ``layer=8-11``, ``head=L11.H3``,
-        ``labeller=zero-shot``.
+        Take these heads away: a selector, or several, each of which adds its heads: ``property=colour``,
+        ``layer=8-11``, ``head=L11.H3``, ``labeller=zero-shot``.
     only
         Keep these heads alone; selectors likewise.
     how
@@ -66,7 +66,7 @@ def export_embeddings(
 
     Examples
     --------
-    >>> done = clipdb.export_embeddings("mine.clipdb", "plain.npy", without=["head=L3.H1"], progress=False)
+    >>> done = clipdb.export_embeddings("mine.clipdb", "plain.npy", without="head=L3.H1", progress=False)
     >>> done.images, done.heads
     (12, ((3, 1),))
     """
@@ -74,6 +74,10 @@ def export_embeddings(
     from clipdb.artefact.export.embeddings import Edit, EditedEmbeddings
 
     with open_index(index) as opened, stage_progress(progress, "images") as told:
-        edit = Edit(tuple(without), tuple(only), how, normalise)
+        edit = Edit(_selectors(without), _selectors(only), how, normalise)
         edited = EditedEmbeddings(opened, model, edit, lambda done, total: told("images", done, total))
         return write(edited, Path(file))
+
+
+def _selectors(given: str | Sequence[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)

@@ -87,7 +87,7 @@ def label(
     """
     index = Path(index)
     if labeller != "llm":
-        name_heads = load("labellers", LABELLERS, labeller, "label")
+        name_heads = load("labellers", LABELLERS, labeller, "label", others=("llm",))
         labelled: Labelled = name_heads(index, choose_pool(index, pool, model), model)
         return labelled
     if open_naming and vocabulary is not None:
@@ -159,7 +159,7 @@ def judge(
     index = Path(index)
     judging = Judging(choose_pool(index, pool, model), model, labeller, top)
     if judge != "llm":
-        judged: Judged = load("judges", JUDGES, judge, "judge")(index, judging)
+        judged: Judged = load("judges", JUDGES, judge, "judge", others=("llm",))(index, judging)
         return judged
     require("pydantic", "llm")
     from clipdb.ingest.names.llm.judging import answering, judge_by_llm, plan

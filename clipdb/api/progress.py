@@ -35,9 +35,9 @@ def image_progress(progress: Shown) -> Iterator[Progress]:
             known[0] = count
             show("images", 0, count)
 
-        def counts(now: Counts) -> None:
+        def counts(now: Counts, waiting: int) -> None:
             outcome = f"added {now.added}, skipped {now.skipped}, failed {now.failed}"
-            show("images", now.added + now.skipped + now.failed, known[0], outcome)
+            show("images", now.added + now.skipped + now.failed + waiting, known[0], outcome)
 
         yield Progress(total, counts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ class _Quit(Exception):
 @click.option(
     "--labeller", metavar="NAME", help="Review this labeller's names, not the current ones: llm:MODEL, zero-shot."
 )
+@click.option("--head", metavar="L11.H3", help="Only this head, also where you decided on it before.")
 @click.option("--spans", type=click.IntRange(min=1), default=10, show_default=True, help="Descriptions a head.")
 @click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Only so many heads, drawn at random.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
@@ -48,6 +50,7 @@ def command(
     reviewer: str,
     model: str | None,
     labeller: str | None,
+    head: str | None,
     spans: int,
     sample: int | None,
     seed: int,
@@ -67,10 +70,9 @@ def command(
     """
     from clipdb.api.reviewing import review_cards
 
-    cards = review_cards(
-        index, reviewer=reviewer, model=model, labeller=labeller, spans=spans, sample=sample, seed=seed
-    )
-    left = [card for card in cards if again or not card.reviewed]
+    drawn = sample if head is None else None
+    cards = review_cards(index, reviewer=reviewer, model=model, labeller=labeller, spans=spans, sample=drawn, seed=seed)
+    left = [card for card in cards if again or not card.reviewed] if head is None else _only(head, cards)
     decided = 0
     try:
         with tempfile.TemporaryDirectory(prefix="clipdb-review-") as passing:
@@ -82,6 +84,15 @@ def command(
         click.echo()
     finally:
         say(f"{index}: {counted(decided, 'head')} decided by human:{reviewer.strip()}, {len(left) - decided} left")
+
+
+def _only(head: str, cards: Sequence[Card]) -> list[Card]:
+    from clipdb.schema.names import head_name, parse_head
+
+    found = [card for card in cards if card.name == head_name(*parse_head(head))]
+    if not found:
+        raise ClipdbError(f"there is no head {head} to review: `clipdb query heads` lists them", kind="absent")
+    return found
 
 
 def _show(card: Card, place: str, blind: bool, sheet: str) -> None:

@@ -105,6 +105,14 @@ def _arguments(line: str) -> list[str]:
 
     if words[0] in ALL and words[0].replace("-", "_") not in query_names():
         raise click.UsageError(f"the shell only reads: run `clipdb {line}` outside of it")
+    if words[0].replace("-", "_") not in query_names():
+        from difflib import get_close_matches
+
+        # A query of nearly that name is suggested where queries are looked up.
+        names = [name.replace("_", "-") for name in query_names()]
+        near = get_close_matches(words[0], [*VERBS, *names], n=1, cutoff=0.75)
+        if near and near[0] in VERBS:
+            raise click.UsageError(f"nothing is called {words[0]!r}: did you mean {near[0]}?")
     return ["query", *words]
 
 

@@ -96,7 +96,8 @@ def draw_sheet(
     verb = "is" if len(gone) == 1 else "are"
     return (
         f"{len(gone)} of {counted(len(pictures), 'picture')} can't be found: {which}{more} "
-        f"{verb} gone, changed or not readable"
+        f"{verb} gone, changed or not readable; where images were moved, "
+        "`clipdb ingest images NEWFOLDER --model MODEL` writes down their new paths"
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from clipdb._util.notes import note
+from clipdb._util.text import counted
 from clipdb.errors import ClipdbError
 from clipdb.schema.names import POOL
 
@@ -19,7 +21,8 @@ def parse_layers(text: str, layers: int, option: str = "--layers", pool: bool = 
     ----------
     text
         ``last4``, ``all``, a layer, a range or several of them with commas, counted from 0, or ``pool`` for the heads
-        of an attention pooling, alone or among them. ``last4`` of a model with fewer layers is all of them.
+        of an attention pooling, alone or among them. ``last4`` of a model with fewer layers is
+        all of them, with a note.
     layers
         How many the model has.
     option
@@ -47,6 +50,8 @@ def parse_layers(text: str, layers: int, option: str = "--layers", pool: bool = 
         elif part == "all" and len(parts) == 1:
             chosen |= set(range(layers)) | ({POOL} if pool else set())
         elif last := _LAST.fullmatch(part):
+            if int(last[1]) > layers > 0:
+                note(f"note: {option} {part}: the model has {counted(layers, 'layer')}, and all of them are taken")
             chosen |= set(range(max(layers - int(last[1]), 0), layers))
         elif several := _RANGE.fullmatch(part):
             chosen |= set(range(int(several[1]), int(several[2] or several[1]) + 1))

@@ -168,7 +168,7 @@ def test_what_the_index_knows_is_explained_without_its_file(
     rows, line = explained(with_file.name, text, "-i", tmp_path / "export")
     assert rows == stored and "(run now)" in line
     problem = refused("explain", with_file.name, text, "--check", "-i", own)
-    assert problem.endswith("no longer exists: put it back, or give the path of a copy")
+    assert problem.endswith("`clipdb ingest images NEWFOLDER --model MODEL` writes down their new paths")
 
 
 def test_a_property_is_said_once(index: Path, pictures: list[Path]) -> None:

@@ -56,6 +56,7 @@ def test_accept_rename_reject_and_skip(index: Path) -> None:
     assert "L10.H3  (1 of 3)" in printed and "L10.H0" not in printed
     assert "L10.H0  (1 of 6)" in review(index, "q\n", "--again")
     assert "L10.H0  (1 of 6)" in review(index, "q\n", reviewer="ben")
+    assert "L10.H1  (1 of 1)" in review(index, "q\n", "--head", "l10h1")  # though it was decided on
 
 
 def test_ratings_and_verdicts(index: Path) -> None:

@@ -172,7 +172,10 @@ def test_an_image_of_the_index_is_read_where_it_was(
         moved_to(uri)
         assert done("segment", image_id, *rest, own_index, "-f", "csv") == from_file
     for uri, problem in (
-        (str(tmp_path / "gone.png"), "no longer exists: put it back, or give the path of a copy"),
+        (
+            str(tmp_path / "gone.png"),
+            "no longer exists: put it back, or give the path of a copy; where images were moved, ",
+        ),
         (f"{tmp_path / 'gone.tar'}#x.png", "no longer exists"),
         (f"{shard}#x/gone.png", "has no image of that name"),
         (f"{table}#row=40", "has no row 40"),

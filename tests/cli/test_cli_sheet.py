@@ -98,7 +98,8 @@ def test_what_is_gone_or_not_the_image_is_grey(run: Run, coloured: Built, tmp_pa
     first = next(image for image in found if coloured.ids.index(image) < 4)
     uri = {**odd, 3: str(coloured.files[3])}[coloured.ids.index(first)]
     assert (
-        result.stderr == f"note: 4 of 40 pictures can't be found: {uri} and 3 more are gone, changed or not readable\n"
+        result.stderr == f"note: 4 of 40 pictures can't be found: {uri} and 3 more are gone, changed or not readable; "
+        "where images were moved, `clipdb ingest images NEWFOLDER --model MODEL` writes down their new paths\n"
     )
     for place, image in enumerate(found, start=1):
         number = coloured.ids.index(image)

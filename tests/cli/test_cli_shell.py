@@ -86,6 +86,7 @@ def test_the_index_is_free_between_questions(own_index: Path, pictures: list[Pat
     ("line", "code", "message"),
     [
         ("bogus", 1, "no query is called 'bogus'"),
+        ("segmnt photo.png zebra", 2, "nothing is called 'segmnt': did you mean segment?"),
         ("select nothing", 1, "Binder Error"),
         ("query 'oops", 2, "No closing quotation"),
         ("span --pool scenes", 2, "the shell only reads: run `clipdb span --pool scenes` outside of it"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clipdb.errors import ClipdbError
 from clipdb.pictures import PICTURES
-from clipdb.plugins import load, modules
+from clipdb.plugins import members, modules
 
 TEXT_FORMATS = "clipdb.cli.show.formats"
 FORMATS = ("table", *modules("formats", TEXT_FORMATS), "parquet")
@@ -40,5 +40,5 @@ def format_of(path: Path | None, draws: bool) -> str:
 
 def _suffixes() -> dict[str, str]:
     """Map the suffix of a file to its format."""
-    texts = modules("formats", TEXT_FORMATS)
-    return _BY_SUFFIX | {suffix: name for name in texts for suffix in load("formats", TEXT_FORMATS, name, "SUFFIXES")}
+    texts = members("formats", TEXT_FORMATS, "SUFFIXES")
+    return _BY_SUFFIX | {suffix: name for name, suffixes in texts.items() for suffix in suffixes}

@@ -95,7 +95,8 @@ def ingest_images(
 def _layers(tower: Adapter, asked: str | None) -> set[int]:
     """Choose whose heads are kept: those of an attention pooling always, since they take little room."""
     pool = tower.pool_heads > 0
-    chosen = parse_layers(("pool" if pool else "last4") if asked is None else asked, tower.layers, pool=pool)
+    default = "pool" if pool else f"last{min(4, tower.layers)}"
+    chosen = parse_layers(default if asked is None else asked, tower.layers, pool=pool)
     return {*chosen, POOL} if pool else set(chosen)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -96,8 +95,11 @@ class Session:
             self.known_images.offer(self._facts(one))
         if chunk.candidates:
             self._embed(chunk)
-        waiting = sum(len(embedded.rows) for embedded in self.waiting)
-        self.progress.counts(replace(self.counts, added=self.writer.added + waiting))
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell how it goes; what a kill would lose isn't told as added."""
+        self.progress.counts(self.counts, sum(len(embedded.rows) for embedded in self.waiting))
 
     def _embed(self, chunk: Chunk) -> None:
         images = self.model.pixels_to_input(torch.from_numpy(chunk.pixels))
@@ -150,6 +152,7 @@ class Session:
             for row in rows:
                 if row["image_id"] in again:
                     self.known_images.offer(row)
+            self._tell()
         self.known_images.settle()
         self.committed_at = time.monotonic()
 

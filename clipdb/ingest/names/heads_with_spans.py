@@ -5,6 +5,7 @@ from __future__ import annotations
 from clipdb._util.notes import note
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.writer import Reader
+from clipdb.pools import shipped
 
 DEFAULT_POOL = "general"
 
@@ -22,8 +23,9 @@ def chosen_pool(reader: Reader, pool: str | None, model_id: str | None = None) -
     Raises
     ------
     ClipdbError
-        If none has spans, or several others do.
+        If the index has no such model, no pool has spans, or several others do.
     """
+    _check_model(reader, model_id)
     if pool is not None:
         return pool
     with_spans = "select distinct pool from spans where model_id = coalesce(?, model_id) order by pool"
@@ -47,8 +49,9 @@ def heads_with_spans(reader: Reader, pool: str, model_id: str | None) -> int:
     Raises
     ------
     ClipdbError
-        If none has.
+        If none has, or the index has no such model.
     """
+    _check_model(reader, model_id)
     count: int = reader.read(
         "select count(distinct (model_id, layer, head)) from spans where pool = ? and model_id = coalesce(?, model_id)",
         pool,
@@ -57,6 +60,25 @@ def heads_with_spans(reader: Reader, pool: str, model_id: str | None) -> int:
     if not count:
         of = f" of {model_id}" if model_id else ""
         raise ClipdbError(
-            f"{reader.index} has no spans{of} from the pool {pool!r}: run `clipdb span --pool {pool}`", kind="absent"
+            f"{reader.index} has no spans{of} from the pool {pool!r}: {_without_spans(reader, pool, model_id)}",
+            kind="absent",
         )
     return count
+
+
+def _check_model(reader: Reader, model_id: str | None) -> None:
+    """Check that the index has a model, or names of its heads; None stands for all that it has."""
+    known = [row[0] for row in reader.read("select model_id from models union select model_id from heads order by 1")]
+    if model_id is not None and model_id not in known:
+        listed = ", ".join(known) or "none yet"
+        raise ClipdbError(f"{reader.index} has no model {model_id!r}: it has {listed}", kind="absent")
+
+
+def _without_spans(reader: Reader, pool: str, model_id: str | None) -> str:
+    """Say what to do about a pool without spans: spanning helps only where there are descriptions."""
+    if pool in shipped() or reader.read("select 1 from pool_texts where pool = ? limit 1", pool):
+        return f"run `clipdb span --pool {pool}`"
+    spanned = "select distinct pool from spans where model_id = coalesce(?, model_id) order by pool"
+    if others := [row[0] for row in reader.read(spanned, model_id)]:
+        return f"it has spans from {', '.join(others)}"
+    return "there is no such pool, nor spans from another: run `clipdb span`"

@@ -77,13 +77,13 @@ def check_judged(reader: Reader, judging: Judging) -> None:
     if reader.read(f"{JUDGED} select 1 from judged limit 1", *judging.values):
         return
     labellers = [row[0] for row in reader.read("select distinct labeller from head_labels order by 1")]
+    if not labellers and not reader.read("select 1 from labels where status = 'ok' limit 1"):
+        raise ClipdbError(f"{reader.index} has no names yet: run `clipdb label --pool {judging.pool}`", kind="absent")
     of = f" of {judging.model_id}" if judging.model_id else ""
     whose = "" if judging.labeller == CURRENT else f" by {judging.labeller}"
     pools = ", ".join(row[0] for row in reader.read(_POOLS, judging.model_id, judging.labeller))
-    if not labellers and reader.read("select 1 from labels where status = 'ok' limit 1"):
+    if not labellers:
         advice = "no labeller found a clear name: see the notes of `clipdb query heads`"
-    elif not labellers:
-        advice = f"name them with `clipdb label --pool {judging.pool}`"
     elif judging.labeller not in (CURRENT, *labellers):
         advice = f"choose with --labeller among {', '.join(labellers)}"
     elif pools:

@@ -10,14 +10,14 @@ from typing import Any
 
 from clipdb.errors import ClipdbError
 from clipdb.models.tower import Adapter, unread
-from clipdb.plugins import member_of, modules
+from clipdb.plugins import members
 
 __all__ = ["Adapter", "adapt", "families"]
 
 
 def families() -> list[type[Adapter]]:
-    """Import every family."""
-    return [member_of("towers", module, "TOWER") for module in modules("towers", __name__).values()]
+    """Import every family; one of another package that can't be imported is left out, with a note."""
+    return list(members("towers", __name__, "TOWER").values())
 
 
 def adapt(model: Any, model_id: str) -> Adapter:

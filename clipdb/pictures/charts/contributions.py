@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from clipdb._util.text import counted
 from clipdb.pictures.figures import DOWN, GREY, LINE, UP, WIDTH, new_figure, short
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def draw_shares(rows: Sequence[Row], heading: str, sides: str) -> Figure:
     """Draw shares as bars under a heading; ``sides`` says what those right and left of 0 mean."""
     parts = sorted((row for row in rows if row["heads"]), key=lambda row: -abs(row["share"]))
     shown, others = parts[:MOST_BARS], parts[MOST_BARS:]
-    bars = [(_label(row), row["share"], 1.0) for row in shown]
+    grouped = any(row["heads"] > 1 for row in parts)  # else each part is a head, and goes without a count
+    bars = [(_label(row, grouped), row["share"], 1.0) for row in shown]
     if others:
         bars.append((f"{sum(row['heads'] for row in others)} other heads", sum(row["share"] for row in others), 0.45))
     bars += [(row["part"], row["share"], 0.45) for row in rows if not row["heads"]]
@@ -85,8 +87,8 @@ def _sides(asked: Mapping[str, Any]) -> str:
     return f"share of the difference: right of 0 for “{text}”, left of 0 for “{text_b}”"
 
 
-def _label(row: Row) -> str:
+def _label(row: Row, grouped: bool) -> str:
     name = str(row["part"])
     if row["property"] is not None and row["property"] != name:
         name = f"{name}  {short(str(row['property']))}"
-    return f"{short(name)} ({row['heads']} heads)" if row["heads"] > 1 else name
+    return f"{short(name)} ({counted(row['heads'], 'head')})" if grouped else name

@@ -23,14 +23,12 @@ _openings = count()
 @cache
 def functions() -> dict[str, TableFunction]:
     """Import every table function, by name."""
-    found = (
-        plugins.member_of("functions", module, "FUNCTION") for module in plugins.modules("functions", __name__).values()
-    )
-    return {function.name: function for function in found}
+    return {function.name: function for function in plugins.members("functions", __name__, "FUNCTION").values()}
 
 
 def register(connection: duckdb.DuckDBPyConnection, context: Context, names: Iterable[str]) -> None:
-    """Register table functions on a connection; they vanish with it."""
+    """Register table functions on a connection; they vanish with it. Those that were left out stay unknown to it."""
     opened = next(_openings)
     for name in names:
-        functions()[name].register(connection, context, opened)
+        if name in functions():
+            functions()[name].register(connection, context, opened)

@@ -4,8 +4,12 @@
 -- taken away, and after the same for random sets of as many other heads. The heads are those that meet all conditions
 -- given. These are direct effects only: what the heads do through later layers stays, the model does not run, and
 -- nothing is renormalised. So this is not the accuracy of the model run without the heads, where later layers may make
--- up for part of the loss, or lose more: for the packaged model's background heads it falls from 1.000 to .350 here and
--- to .613 there (docs/meaning.md). A row for all images, each class, each group, and the worst group.
+-- up for part of the loss, or lose more: on 300 scenes, the packaged model's accuracy for backgrounds falls from 1.000 to
+-- .350 here, without the heads of that property, and to .613 there (docs/meaning.md).
+-- There is a row for all images, for each class, for each group where $groups is given, and for the worst group: the one
+-- with the lowest accuracy, of the groups or else of the classes. Which one that is may change, so before is the lowest
+-- accuracy with all heads and after the lowest without these; A -> B says that A was the worst before and B is after.
+-- images is the size of B. Each random set has a worst group of its own, and control is the mean of their accuracies.
 --
 -- $heads text optional: The heads, as L4.H1,L4.H2.
 -- $property text optional: Heads that carry this property; several with commas.

@@ -7,8 +7,7 @@
 -- column model_id: Model with weights; null is over all models
 -- column rater: One rater, the first of the two by name
 -- column other: The other rater
--- column independent: false where a judge is the vote, whose verdicts come from the pool's tags as labels by vote and
---     zero-shot do; and of those two labellers, which use the same tags
+-- column independent: false where a judge is the vote, and of the labellers vote and zero-shot: all use the pool's tags
 -- column note: not independent; and why a number is null: no shared items, or one value only
 -- column items: Items that both rated: heads, or spans of heads
 -- column same_pool: Of these items, heads that both named from the spans of the same pool; null for judgements

@@ -207,7 +207,7 @@ def test_dry_run(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_to_judge(index: Path) -> None:
     with serving(judged) as server:
-        assert "has no spans from the pool 'other': run `clipdb span --pool other -i " in refused(
+        assert "has no spans from the pool 'other': it has spans from plain" in refused(
             *asking("judge", index, server.url, "--pool", "other")
         )
         assert refused(*asking("judge", index, server.url, "--labeller", "llm:nobody")) == (
@@ -216,7 +216,7 @@ def test_nothing_to_judge(index: Path) -> None:
         )
         change(index, "delete from labels")
         assert refused(*asking("judge", index, server.url)).endswith(
-            f"name them with `clipdb label --pool plain -i {index}`"
+            f"has no names yet: run `clipdb label --pool plain -i {index}`"
         )
         assert server.asked == []
     assert rows(index, "select count(*) from runs where command = 'judge'") == [(0,)]

@@ -42,12 +42,10 @@ def test_none_of_these_is_offered_once_whatever_a_pool_calls_it(tmp_path: Path) 
 
 def test_no_spans(index: Path) -> None:
     with serving() as server:
-        assert "has no spans from the pool 'other': run `clipdb span --pool other -i " in refused(
+        assert "has no spans from the pool 'other': it has spans from plain" in refused(
             *asking("label", index, server.url, "--pool", "other")
         )
-        assert "has no spans of a/b from the pool 'plain'" in refused(
-            *asking("label", index, server.url, "--model", "a/b")
-        )
+        assert "has no model 'a/b': it has " in refused(*asking("label", index, server.url, "--model", "a/b"))
     assert rows(index, "select count(*) from runs where command = 'label'") == [(0,)]
 
 

@@ -127,5 +127,7 @@ def test_no_spans(verb: tuple[str, ...], own_index: Path) -> None:
         f"{own_index} has no spans from the pool 'general': run `clipdb span --pool general -i {own_index}`"
     )
     line = refused(*verb, "--pool", "scenes", "--model", "a/b", "-i", own_index)
-    assert "has no spans of a/b from the pool 'scenes'" in line
+    assert line == f"{own_index} has no model 'a/b': it has {MODEL}"
+    line = refused(*verb, "--pool", "scnes", "-i", own_index)
+    assert line == f"{own_index} has no spans from the pool 'scnes': it has spans from scenes"
     verified(own_index)

@@ -24,9 +24,8 @@ __all__ = ["Source", "SourceItem", "Sources", "open_source", "open_sources", "so
 @cache
 def source_kinds() -> list[type[Source]]:
     """Import every kind of source, in the order in which they are asked whether a path is theirs."""
-    modules = plugins.modules("sources", f"{__name__}.kinds").values()
-    found: list[type[Source]] = [plugins.member_of("sources", module, "SOURCE") for module in modules]
-    return sorted(found, key=lambda kind: kind.order)
+    found: dict[str, type[Source]] = plugins.members("sources", f"{__name__}.kinds", "SOURCE")
+    return sorted(found.values(), key=lambda kind: kind.order)
 
 
 def open_sources(paths: Sequence[str]) -> Sources:

@@ -30,7 +30,9 @@ def read_uri(uri: str) -> bytes:
         raise ClipdbError(f"the image {uri} can't be read: {reason(error)}") from error
     if data is None:
         raise ClipdbError(
-            f"the image file {uri} no longer exists: put it back, or give the path of a copy", kind="absent"
+            f"the image file {uri} no longer exists: put it back, or give the path of a copy; where images were moved, "
+            "`clipdb ingest images NEWFOLDER --model MODEL` writes down their new paths",
+            kind="absent",
         )
     return data
 
