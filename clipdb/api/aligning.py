@@ -38,6 +38,14 @@ def align(index: str | Path, *, model: str, to: str) -> Aligned:
     ClipdbError
         If there is no index or no such model, the model has a text tower or the other none, they share too few images,
         or ``r2`` is under 0.3; nothing is written then.
+
+    Examples
+    --------
+    Of a model that has a text tower, nothing is fitted:
+
+    >>> clipdb.align("mine.clipdb", model="clipdb-tiny/scenes", to="clipdb-tiny/scenes")
+    Traceback (most recent call last):
+    clipdb.errors.ClipdbError: clipdb-tiny/scenes has a text tower of its own, and needs no aligner
     """
     require("lance", "ingest")
     from clipdb.ingest.descriptions import aligning
