@@ -19,6 +19,7 @@ from PIL import Image
 from clipdb.errors import ClipdbError
 from clipdb.models.file_check import problem_of
 from clipdb.models.image_formats import FORMATS, HEIC_HINT, is_heic
+from clipdb.models.pixels import eight_bits, on_white, upright
 
 MAX_BYTES = 512 * 2**20
 """Largest image file that is read, in bytes."""
@@ -26,15 +27,6 @@ MAX_BYTES = 512 * 2**20
 _ASPECT = 32  # longer pictures are resampled only where the crop is: a 1 x N one would become S x (N S) first
 _SIDE = 100_000  # the resampling table takes about 32 bytes a source pixel of a side: reduce such sides first
 _T = TypeVar("_T")
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 class Undecodable(Exception):
@@ -199,7 +191,7 @@ def _finished(data: bytes, finish: Callable[[Image.Image, str], _T]) -> _T:
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             image.load()
-            return finish(_upright(image, _eight_bits(image)), image.format or "unknown")
+            return finish(upright(image, eight_bits(image)), image.format or "unknown")
     except Image.UnidentifiedImageError:
         if "HEIF" not in FORMATS and is_heic(data):
             raise Undecodable(f"a HEIC image: {HEIC_HINT}") from None
@@ -211,51 +203,11 @@ def _finished(data: bytes, finish: Callable[[Image.Image, str], _T]) -> _T:
         raise Undecodable(text if isinstance(error, OSError) else f"{type(error).__name__}: {text}") from None
 
 
-def _upright(image: Image.Image, pixels: Image.Image) -> Image.Image:
-    """Turn `pixels` as the EXIF orientation of the loaded `image` says; damaged EXIF says nothing."""
-    try:
-        orientation = image.getexif().get(0x0112, 1)
-    except Exception:  # as above; the pixels are whole, so the image is good
-        return pixels
-    return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Bring modes that Pillow resizes by nearest neighbour or clips to white into 8 bits a channel."""
-    if image.mode in ("P", "PA"):
-        return image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
-    if image.mode == "1":
-        return image.convert("L")
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        # the high byte, as Pillow itself takes it from 16-bit RGB
-        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        return Image.fromarray(_scale(np.asarray(image)))
-    return image
-
-
-def _scale(values: np.ndarray) -> np.ndarray:
-    """Map 32-bit samples [H, W] to uint8.
-
-    Their range is not stated: 0..1 is taken for floats that fit in it, then 0..255, 0..65535, else their own.
-    """
-    floats = values.dtype.kind == "f"
-    values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    if low >= 0 and high <= 1 and floats:
-        values = values * 255
-    elif low < 0 or high > 65535:
-        values, high = (values - low) / (high - low) * 255, 255.0
-    elif high > 255:
-        values = np.floor(values / 256)
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
-
-
 def _fit(image: Image.Image, preprocess: Preprocess) -> Image.Image:
     """Resize, convert to RGB and crop or pad to S x S, in open_clip's order and with its rounding."""
     side, (width, height) = preprocess.image_size, image.size
     if preprocess.library == "transformers":
-        image = _on_white(image)
+        image = on_white(image)
     resample = Image.Resampling.BILINEAR if preprocess.interpolation == "bilinear" else Image.Resampling.BICUBIC
     if preprocess.resize_mode == "shortest" and _is_long(width, height):
         return image.resize((side, side), resample, _middle_square(width, height, preprocess)).convert("RGB")
@@ -267,13 +219,6 @@ def _fit(image: Image.Image, preprocess: Preprocess) -> Image.Image:
         padded.paste(image, (-left, -top))
         return padded
     return image.crop((left, top, left + side, top + side))
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if "A" not in image.getbands() and image.info.get("transparency") is None:
-        return image.convert("RGB")
-    white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
 def _layout(width: int, height: int, preprocess: Preprocess) -> tuple[tuple[int, int], tuple[int, int]]:

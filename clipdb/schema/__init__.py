@@ -10,26 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clipdb.schema.tables import (
-        aligners,
-        bases,
         batches,
-        clipdb_schema,
-        components,
-        head_pairs,
-        head_statistics,
-        heads,
         image_failures,
         images,
         judgements,
         label_scores,
         labels,
         metadata,
-        models,
         pool_texts,
         pools,
         runs,
         spans,
         texts,
+    )
+    from clipdb.schema.tables_of_models import (
+        aligners,
+        bases,
+        clipdb_schema,
+        components,
+        head_pairs,
+        head_statistics,
+        heads,
+        models,
     )
 
 __all__ = [
@@ -58,7 +60,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(importlib.import_module("clipdb.schema.tables"), name)
+        tables, of_models = (importlib.import_module(f"clipdb.schema.{one}") for one in ("tables", "tables_of_models"))
+        return getattr(tables if hasattr(tables, name) else of_models, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -10,40 +10,8 @@ from __future__ import annotations
 from sqlalchemy import JSON, BigInteger, Boolean, Double, Integer, Text
 
 from clipdb.schema.columns import error, head, key, layer, may, model, need, prompt, run, run_key
-from clipdb.schema.declared import INSTANT, declare, metadata
-from clipdb.schema.tables_of_models import (
-    aligners,
-    bases,
-    clipdb_schema,
-    components,
-    head_pairs,
-    head_statistics,
-    heads,
-    models,
-)
-
-__all__ = [
-    "aligners",
-    "bases",
-    "batches",
-    "clipdb_schema",
-    "components",
-    "head_pairs",
-    "head_statistics",
-    "heads",
-    "image_failures",
-    "images",
-    "judgements",
-    "label_scores",
-    "labels",
-    "metadata",
-    "models",
-    "pool_texts",
-    "pools",
-    "runs",
-    "spans",
-    "texts",
-]
+from clipdb.schema.declared import INSTANT, declare
+from clipdb.schema.tables_of_models import metadata as metadata
 
 images = declare(
     "images",

@@ -6,6 +6,7 @@ from sqlalchemy import JSON, BigInteger, Double, Integer, Text
 
 from clipdb.schema.columns import aligner, basis, head, key, layer, may, model, need, run, similarity, size, statistics
 from clipdb.schema.declared import INSTANT, declare
+from clipdb.schema.declared import metadata as metadata
 from clipdb.schema.names import COMPONENT_NAME, COMPONENT_PARTITION, HEAD_NAME, PARTITION
 
 clipdb_schema = declare(
