@@ -105,7 +105,7 @@ def test_what_the_package_brings_is_listed(installed: Path, own_index: Path, tmp
     for verb, name in (("label", "keyword"), ("judge", "mentioned")):
         assert name in run(installed, tmp_path, own_index, "clipdb", verb, "--help").stdout
     families = "from clipdb.models.towers import families; print(*[family.__name__ for family in families()])"
-    own = "ModifiedResNet OpenClipClassToken OpenClipTransformer TimmTransformer TransformersModel"
+    own = "Dinov2 ModifiedResNet OpenClipClassToken OpenClipTransformer TimmTransformer TransformersModel"
     assert python(installed, families) == f"{own} Beit\n"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import done, rows
-from transformers_models import save
+from transformers_models import save, save_without_texts
 
 PAGE = (Path(__file__).parents[1] / "docs" / "own-data.md").read_text(encoding="utf-8")
 
@@ -21,9 +21,17 @@ INSTEAD = {
     "ViT-B-32/mine": "clipdb-tiny/mine",
     "ViT-L-14/laion2b_s32b_b82k": "clipdb-tiny/scenes",
     "hf:openai/clip-vit-base-patch32": "local-dir:from-hub",
+    "hf:facebook/dinov2-base": "local-dir:without-texts",
+    "ViT-B-32/openai": "clipdb-tiny/scenes",
     "hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K": "local-dir:mynet",
 }
-INSTEAD_OF_COMMANDS = {"span": "span --pool scenes"}
+INSTEAD_OF_COMMANDS = {
+    "span": "span --pool scenes",
+    "span -i both.clipdb": "span --pool scenes -i both.clipdb",
+    "align --model hf:facebook/dinov2-base --to ViT-B-32/openai -i both.clipdb": (
+        "align --model without-texts/local --to clipdb-tiny/scenes -i both.clipdb"
+    ),
+}
 
 
 def models() -> None:
@@ -38,6 +46,7 @@ def models() -> None:
     shutil.copy(demo.WEIGHTS, "mynet/open_clip_model.safetensors")
     Path("mynet/open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     save("clip", Path("my-clip"))
+    save_without_texts(Path("without-texts"))
     shutil.copytree("my-clip", "from-hub")
 
 
@@ -62,7 +71,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 
 def test_every_command_prints_something(printed: dict[str, str]) -> None:
-    assert len(printed) == 18
+    assert len(printed) == 22
     assert all(output.strip() for output in printed.values())
 
 

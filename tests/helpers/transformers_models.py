@@ -129,3 +129,30 @@ def converted(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         elif name != "attn_mask":
             found[renamed] = tensor.T if name in ("visual.proj", "text_projection") else tensor
     return found
+
+
+def save_without_texts(folder: Path) -> None:
+    """Write the demo's image tower, into another space: a plain linear image of its own."""
+    from clipdb.models.loading import load
+
+    model = load("clipdb-tiny/scenes", device="cpu")
+    tower, side = model.network.visual, model.preprocess.image_size
+    turn = torch.randn(128, 96, generator=torch.Generator().manual_seed(0)) / 128**0.5
+    state = {name: one for name, one in converted(model.network.state_dict()).items() if not name.startswith("text")}
+    state = {name: one for name, one in state.items() if name.startswith("vision")}
+    config = transformers.CLIPVisionConfig(
+        hidden_size=tower.proj.shape[0],
+        intermediate_size=tower.transformer.resblocks[0].mlp.c_fc.out_features,
+        num_hidden_layers=len(tower.transformer.resblocks),
+        num_attention_heads=tower.transformer.resblocks[0].attn.num_heads,
+        image_size=side,
+        patch_size=tower.patch_size[0],
+        projection_dim=96,
+        hidden_act="gelu",
+    )
+    made = transformers.CLIPVisionModelWithProjection(config)
+    made.load_state_dict(state | {"visual_projection.weight": (tower.proj @ turn).T.contiguous()})
+    made.save_pretrained(folder)
+    square = {"height": side, "width": side}
+    about = {"image_mean": model.preprocess.mean, "image_std": model.preprocess.std}
+    transformers.CLIPImageProcessor(size={"shortest_edge": side}, crop_size=square, **about).save_pretrained(folder)

@@ -10,11 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-import transformers
 from artefacts import edit, with_cell
 from support import assert_same_vectors, done, refused, rows, table, verified
-from transformers_models import converted, save
+from transformers_models import save, save_without_texts
 
 from clipdb.models.loading import load
 
@@ -25,27 +23,7 @@ DEMO, BLIND, DINO = "clipdb-tiny/scenes", "blind/local", "dino/local"
 def without_texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's image tower as transformers has it, into another space: a plain linear image of its own."""
     folder = tmp_path_factory.mktemp("published") / "blind"
-    model = load(DEMO, device="cpu")
-    tower, side = model.network.visual, model.preprocess.image_size
-    turn = torch.randn(128, 96, generator=torch.Generator().manual_seed(0)) / 128**0.5
-    state = {name: one for name, one in converted(model.network.state_dict()).items() if not name.startswith("text")}
-    state = {name: one for name, one in state.items() if name.startswith("vision")}
-    config = transformers.CLIPVisionConfig(
-        hidden_size=tower.proj.shape[0],
-        intermediate_size=tower.transformer.resblocks[0].mlp.c_fc.out_features,
-        num_hidden_layers=len(tower.transformer.resblocks),
-        num_attention_heads=tower.transformer.resblocks[0].attn.num_heads,
-        image_size=side,
-        patch_size=tower.patch_size[0],
-        projection_dim=96,
-        hidden_act="gelu",
-    )
-    made = transformers.CLIPVisionModelWithProjection(config)
-    made.load_state_dict(state | {"visual_projection.weight": (tower.proj @ turn).T.contiguous()})
-    made.save_pretrained(folder)
-    square = {"height": side, "width": side}
-    about = {"image_mean": model.preprocess.mean, "image_std": model.preprocess.std}
-    transformers.CLIPImageProcessor(size={"shortest_edge": side}, crop_size=square, **about).save_pretrained(folder)
+    save_without_texts(folder)
     return folder
 
 
