@@ -108,9 +108,9 @@ def test_a_table_gives_its_width_to_texts(run: Run, monkeypatch: pytest.MonkeyPa
     lines = run("query", "heads").stdout.splitlines()
     assert lines[0].split() == ["head", "property", "labeller", "share", "spans", "variance"]
     assert max(map(len, lines)) <= 80 and "two apples; a red, round thing; a b…" in lines[2 + 5]
-    assert lines[-1] == "(in all rows: model_id one/a; empty: confidence, note; -f csv has all)"
+    assert " ".join(lines[-2:]) == "(in all rows: model_id one/a; empty: confidence, note, aligner_r2; -f csv has all)"
     assert run("query", "heads", "--layer", "1").stdout.endswith(
-        "(in all rows: model_id one/a, labeller vote; empty: confidence, note; -f csv has\nall)\n"
+        "(in all rows: model_id one/a, labeller vote; empty: confidence, note, aligner_r2;\n-f csv has all)\n"
     )
     # SQL has what it asks for, and so has whoever chooses columns.
     own = run("query", "select model_id, null as nothing from heads").stdout.splitlines()
