@@ -110,7 +110,7 @@ def test_a_table_gives_its_width_to_texts(run: Run, monkeypatch: pytest.MonkeyPa
     assert max(map(len, lines)) <= 80 and "two apples; a red, round thing; a b…" in lines[2 + 5]
     assert " ".join(lines[-2:]) == "(in all rows: model_id one/a; empty: confidence, note, aligner_r2; -f csv has all)"
     assert run("query", "heads", "--layer", "1").stdout.endswith(
-        "(in all rows: model_id one/a, labeller vote; empty: confidence, note, aligner_r2;\n-f csv has all)\n"
+        "(in all rows: model_id one/a, labeller vote; empty: confidence, note,\naligner_r2; -f csv has all)\n"
     )
     # SQL has what it asks for, and so has whoever chooses columns.
     own = run("query", "select model_id, null as nothing from heads").stdout.splitlines()
