@@ -74,8 +74,11 @@ class Answer:
 
     @property
     def for_console(self) -> bool:
-        """Whether the console runs its SQL: it refuses views that read whatever relation they are given a name of."""
-        return self.console and "names_in :=" not in self.query.sql
+        """Whether the console runs its SQL.
+
+        It refuses views that read whatever relation they are given a name of, and has no model to trace a text in.
+        """
+        return self.console and not any(word in self.query.sql for word in ("names_in :=", "text_contributions("))
 
     @property
     def parameters(self) -> str:

@@ -33,6 +33,7 @@ def test_heads_are_listed_with_their_top_spans(built: Built) -> None:
             "spans",
             "variance",
             "note",
+            "aligner_r2",
         ]
         assert len(db.query.heads(layer=1).fetchall()) == 3
         assert len(db.query.heads(top=5).fetchall()[0][6]) == 5

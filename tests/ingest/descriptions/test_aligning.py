@@ -81,7 +81,7 @@ def test_texts_reach_a_model_without_a_text_tower_and_say_how_well(index: Path, 
     for ask in (("heads",), ("head", "L3.H1"), ("spans", "a"), ("text-heads", "red")):
         model = ("--model", BLIND, "-f", "csv", "-i", index)
         assert f"{r2:.6f}"[:6] in done("query", *ask, *model).splitlines()[1], ask
-    assert f"R^2 {r2:.2f} over images that were held out" in done("info", "-i", index)
+    assert f"R^2 {r2:.2f} over images that were held out" in done("info", "-f", "csv", "-i", index)
     done("export", tmp_path / "out", "-i", index)
     assert f"texts of {DEMO}, through an aligner" in (tmp_path / "out" / "README.md").read_text()
     done("import", tmp_path / "out", "-i", tmp_path / "theirs.clipdb")

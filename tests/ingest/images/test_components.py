@@ -51,7 +51,7 @@ def test_nothing_is_left_of_an_embedding(whole: Path, pictures: list[Path]) -> N
 
 
 def test_an_index_says_what_it_has_and_is_checked(whole: Path, tmp_path: Path) -> None:
-    info = done("info", "-i", whole)
+    info = done("info", "-f", "csv", "-i", whole)
     assert "MLPs of layers 0, 1, 2, 3, 4; stem and biases" in info and "layers 0, 1, 2, 3, 4" in info
     verified(whole)
     ((variances,),) = rows(whole, "select list(total_variance order by layer) from components where head = -1")

@@ -212,7 +212,7 @@ def test_what_is_missing_is_named(trained: Path, tmp_path: Path) -> None:
         f"{MODEL_ID} has no embeddings of 1 of the 465 descriptions from the pool 'scenes': "
         f"run `clipdb span --pool scenes --model {MODEL_ID} -i {trained}`"
     )
-    assert "has no images of model a/b" in refused(*LABEL, trained, "--model", "a/b")
+    assert "has no model 'a/b': it has clipdb-tiny/scenes" in refused(*LABEL, trained, "--model", "a/b")
     names = tmp_path / "names.csv"
     names.write_text("model,pretrained,layer,head,property\nM,paper,11,0,Colors\n")
     done("import", "labels", names, "--source", "paper", "-i", tmp_path / "named.clipdb")
