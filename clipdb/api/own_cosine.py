@@ -45,8 +45,7 @@ def _cosines(
         # A text that the index lacks went through encode_text for its shares; what an aligner maps is the target's.
         new = context.subjects.text_row(model, text) is None or context.heads(model).aligner is not None
         vector = context.subjects.text(model, text).embedding if new else embedder.texts(model, [text])[0]
-        words = vector.astype(np.float64)
-        cosines.append(float(embedding @ words / np.linalg.norm(embedding)))
+        cosines.append(share_along(embedding, vector))
     return cosines
 
 
@@ -69,7 +68,7 @@ def own_cosine_of_images(context: Context, model: str, images: Sequence[tuple[by
     """
     embedder = context.subjects.embedder
     first, second = apart(lambda: [_embedding(embedder, model, data, name) for data, name in images])
-    return _cosine(first, second)
+    return share_along(first, second / np.linalg.norm(second))
 
 
 def _embedding(embedder: Embedder, model: str, data: bytes, image: str) -> np.ndarray:
@@ -81,5 +80,10 @@ def _embedding(embedder: Embedder, model: str, data: bytes, image: str) -> np.nd
     return embedding
 
 
-def _cosine(one: np.ndarray, other: np.ndarray) -> float:
-    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+def share_along(embedding: np.ndarray, direction: np.ndarray) -> float:
+    """Return what an embedding ``[D]``, brought to unit length, has along a direction ``[D]``.
+
+    It is their cosine if the direction has unit length; what an aligner makes of a text has any.
+    """
+    wide = embedding.astype(np.float64)
+    return float(wide @ direction.astype(np.float64) / np.linalg.norm(wide))

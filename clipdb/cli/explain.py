@@ -159,6 +159,7 @@ def _explain_text(
 ) -> None:
     """Print what the text tower's heads add to a cosine."""
     from clipdb.api.opening import open as open_index
+    from clipdb.api.own_cosine import share_along
     from clipdb.cli.show.output import write_rows
     from clipdb.queries.named.sql_files import find_query
 
@@ -170,8 +171,8 @@ def _explain_text(
         answer = opened.execute(query.sql, values)
         names, rows = [column[0] for column in answer.description or ()], answer.fetchall()
         subjects = opened.context.subjects
-        embedding = subjects.image(values["model"], values["image"])[1].embedding.astype(float)
-        own = float(embedding @ subjects.text(values["model"], text).embedding / (embedding @ embedding) ** 0.5)
+        embedding = subjects.image(values["model"], values["image"])[1].embedding
+        own = share_along(embedding, subjects.text(values["model"], text).embedding)
     write_rows(names, rows, output)
     total = _total(names, rows, "share")
     click.echo(f"total {total:.6f}; the model's own cosine {own:.6f}: {abs(total - own):.1e} apart", err=True)

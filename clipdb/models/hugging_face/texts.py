@@ -53,9 +53,8 @@ class TransformersTexts(TextTower):
             raise ClipdbError(
                 f"the tokenizer of {self._model_id} can't be read ({first_line(error)}): {_NEEDED}"
             ) from error
-        if set(found.get_vocab()) <= set(
-            found.all_special_tokens
-        ):  # transformers makes one up where there are no files
+        # Where there are no files, transformers makes one up.
+        if set(found.get_vocab()) <= set(found.all_special_tokens):
             raise ClipdbError(f"the tokenizer of {self._model_id} knows no words: {_NEEDED}")
         if found.pad_token is None:
             raise ClipdbError(f"the tokenizer of {self._model_id} has no token for padding: its files aren't complete")
