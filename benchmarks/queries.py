@@ -25,6 +25,7 @@ import pyarrow as pa
 from measure import Comparison, alternate, report
 
 import clipdb
+from clipdb.ingest.store.rows import put
 from clipdb.schema import catalog, creation
 from clipdb.schema.names import head_column, head_name
 from clipdb.schema.vectors import images_path, images_schema
@@ -54,26 +55,20 @@ def build(path: Path, images: int, models: Sequence[str] = (MODEL,)) -> None:
 def add_model(
     connection: duckdb.DuckDBPyConnection, path: Path, model: str, ids: list[str], rng: np.random.Generator
 ) -> None:
-    run = connection.execute
-    run(
-        "insert into models values (?, 12, 12, 64, 768, 512, 32, 224, 'tok', 'class_token', '{}', ?, 100.0, 1e-7, "
-        "null, null, null)",
-        [model, "0" * 64],
-    )
-    for layer in LAYERS:
-        for head in range(HEADS):
-            basis = np.linalg.qr(rng.standard_normal((EMBED, SIZE)))[0].astype(np.float32)
-            run("insert into bases values (?, ?, ?, ?)", [model, layer, head, basis.ravel()])
-            mean = np.zeros(SIZE, np.float32)
-            run("insert into head_statistics values (?, ?, ?, ?, 64.0, 64.0)", [model, layer, head, mean])
-    labelled = "'general', 'vote', ?, 'texture', 0.5, null, null, null, 'ok', null, ?"
+    size = {"layers": 12, "heads": HEADS, "head_dim": SIZE, "width": 768, "embed_dim": EMBED, "image_size": 224}
+    put(connection, "models", [{"model_id": model, **size, "pooling": "tok", "logit_scale": 100.0}])
+    heads = [{"model_id": model, "layer": layer, "head": head} for layer in LAYERS for head in range(HEADS)]
+    basis = [np.linalg.qr(rng.standard_normal((EMBED, SIZE)))[0].astype(np.float32).ravel() for _ in heads]
+    put(connection, "bases", [{**one, "basis": matrix, "size": SIZE} for one, matrix in zip(heads, basis, strict=True)])
+    statistics = {"mean": np.zeros(SIZE, np.float32), "total_variance": 64.0, "effective_rank": 64.0}
+    put(connection, "head_statistics", [one | statistics for one in heads])
     now = datetime.datetime.now(datetime.UTC)
-    run(
-        f"insert into labels select model_id, layer, head, {labelled} from heads where model_id = ? and layer = ?",
-        [RUN, now, model, PROPERTY_LAYER],
-    )
+    label = {"pool": "general", "labeller": "vote", "run": RUN, "property": "texture", "confidence": 0.5}
+    labelled = [one | label for one in heads if one["layer"] == PROPERTY_LAYER]
+    put(connection, "labels", [one | {"status": "ok", "created_at": now} for one in labelled])
     table = lance.write_dataset(batches(ids, rng), str(images_path(path, model)), schema=schema())
-    run("insert into batches values (?, 'images', ?, 0, ?, ?, ?)", [model, RUN, table.version, len(ids), now])
+    batch = {"model_id": model, "kind": "images", "run": RUN, "batch": 0, "lance_version": table.version}
+    put(connection, "batches", [batch | {"added": len(ids), "committed_at": now}])
 
 
 def schema() -> pa.Schema:
