@@ -88,7 +88,7 @@ class View:
 def load() -> tuple[View, ...]:
     """Read every view, in an order in which each stands on those before it."""
     views = {name: parse(name, source) for name, source in _sources().items()}
-    needs = {name: [one for one in views if one in _used(view)] for name, view in views.items()}
+    needs = {name: _used(view) & views.keys() for name, view in views.items()}
     return tuple(views[name] for name in TopologicalSorter(needs).static_order())
 
 

@@ -11,6 +11,7 @@ from page_parts import Client, Parts, client_of
 from support import MODEL, change
 
 import clipdb
+from clipdb.explorer import likeness
 from clipdb.explorer.site import Site
 
 
@@ -86,3 +87,12 @@ def test_the_status_says_what_is_old(own_index: Path, tmp_path: Path) -> None:
     with client_of(Site(own_index, thumbnails=tmp_path / "t.db")) as client:
         page = client.get("/status").text
         assert "older than the spans" in page and "<code>clipdb label" in page
+
+
+def test_pages_show_the_comparison_that_span_stored(shown_index: Path, explorer: Client) -> None:
+    with clipdb.open(shown_index) as index:
+        ((stored,),) = index.sql("select distinct sample from head_pairs").fetchall()
+        ((images,),) = index.sql("select count(*) from images").fetchall()
+    assert stored > likeness.COMPUTED_IMAGES
+    page = explorer.get("/models/clipdb-tiny/random/heads/L3.H0/alike").text
+    assert f"images={stored}" in page and f"Over {images:,} images" in page

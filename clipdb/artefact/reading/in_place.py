@@ -12,7 +12,7 @@ import duckdb
 from clipdb._util.text import first_line, without_login
 from clipdb.artefact.format import RELATIONS, RUN_ARGUMENTS, File, columns_since, derived
 from clipdb.artefact.manifest import MOST_BYTES, check_size, read_manifest
-from clipdb.artefact.reading.parquet_sql import parquet
+from clipdb.artefact.reading.parquet_sql import listed, parquet
 from clipdb.artefact.reading.remote import better_address, load_httpfs
 from clipdb.errors import ClipdbError, kind_of
 from clipdb.schema import catalog, views
@@ -133,8 +133,9 @@ class Artefact:
         ClipdbError
             If one differs.
         """
-        counts = "select file_name, num_rows from parquet_file_metadata(?)"
-        found = dict(self.connection.cursor().execute(counts, [[self.path(file.path) for file in files]]).fetchall())
+        paths = listed([self.path(file.path) for file in files])
+        counts = f"select file_name, num_rows from parquet_file_metadata({paths})"
+        found = dict(self.connection.cursor().execute(counts).fetchall())
         for file in files:
             if (rows := found.get(self.path(file.path))) != file.rows:
                 raise ClipdbError(

@@ -15,5 +15,9 @@ def parquet(paths: Sequence[str], more: str = "") -> str:
     more
         Further arguments of ``read_parquet``.
     """
-    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-    return f"read_parquet([{listed}], hive_partitioning := false{more})"
+    return f"read_parquet({listed(paths)}, hive_partitioning := false{more})"
+
+
+def listed(paths: Sequence[str]) -> str:
+    """Write a list of paths as SQL: to bind one, DuckDB would import pandas to see whether it is of its kind."""
+    return "[" + ", ".join("'" + path.replace("'", "''") + "'" for path in paths) + "]"

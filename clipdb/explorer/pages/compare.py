@@ -10,14 +10,12 @@ from starlette.routing import Route
 
 from clipdb.errors import ClipdbError
 from clipdb.explorer.asking import Answer
+from clipdb.explorer.likeness import likeness_images
 from clipdb.explorer.problems import STATUS
 from clipdb.explorer.site import Site, asked, page, tried
 from clipdb.pictures.charts import charted
 from clipdb.queries.index import Index
 from clipdb.schema.names import head_name, parse_head
-
-IMAGES = 2000
-"""Over how many images a page compares heads."""
 
 ROWS = 200
 DRIFTED = 10
@@ -48,8 +46,9 @@ def compare(site: Site, index: Index, request: Request) -> Response:
 
 
 def _models(site: Site, index: Index, a: str, b: str) -> dict[str, Any]:
-    found, problem = tried(lambda: site.ask(index, "compare", ROWS, a=a, b=b, images=IMAGES))
-    drifted, _ = tried(lambda: site.ask(index, "drift", DRIFTED, model=b, base=a, images=IMAGES))
+    images = likeness_images(index, a, b)
+    found, problem = tried(lambda: site.ask(index, "compare", ROWS, a=a, b=b, images=images))
+    drifted, _ = tried(lambda: site.ask(index, "drift", DRIFTED, model=b, base=a, images=images))
     counts: dict[str, int] = {}
     for row in found.rows if found else []:
         if row["label"] is not None:
@@ -64,10 +63,11 @@ def _models(site: Site, index: Index, a: str, b: str) -> dict[str, Any]:
 def _heads(site: Site, index: Index, a: str, b: str) -> dict[str, Any]:
     (one, head), (other, other_head) = (_split(site, index, name) for name in (a, b))
     sides = [_side(site, index, *each) for each in ((one, head), (other, other_head))]
+    images = likeness_images(index, one, other)
     if one == other:
-        likeness, _ = tried(lambda: site.ask(index, "alike", _ALL, model=one, head=head, images=IMAGES))
+        likeness, _ = tried(lambda: site.ask(index, "alike", _ALL, model=one, head=head, images=images))
     else:
-        likeness, _ = tried(lambda: site.ask(index, "match", _ALL, a=one, b=other, head=head, k=_ALL, images=IMAGES))
+        likeness, _ = tried(lambda: site.ask(index, "match", _ALL, a=one, b=other, head=head, k=_ALL, images=images))
     row = next((row for row in likeness.rows if row["other"] == other_head), None) if likeness else None
     spans = [{row["span"] for row in side["card"].rows} for side in sides]
     answers = [likeness, *(answer for side in sides for answer in (side["card"], side["images"]))]

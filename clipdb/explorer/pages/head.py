@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from clipdb.explorer.likeness import likeness_images, stored_likeness
 from clipdb.explorer.site import Site, asked, page, tried
 from clipdb.queries.index import Index
 from clipdb.schema.names import head_name, parse_head
@@ -13,11 +14,8 @@ from clipdb.schema.names import head_name, parse_head
 IMAGES = 12
 SPANS = 10
 ALIKE = 6
-ALIKE_IMAGES = 2000
-"""Over how many images heads are compared for a page."""
-
 COMPARED_UNASKED = 10_000
-"""Images of an index up to which a head's page compares it by itself: this reads the vectors of all heads."""
+"""Images of an index up to which a head's page compares what isn't stored: this reads the vectors of all heads."""
 
 
 @page
@@ -59,7 +57,7 @@ def head(site: Site, index: Index, request: Request) -> Response:
         statistics=index.execute(_STATISTICS, {"model": model, "head": name}).fetchone(),
         before=names[place - 1] if place else None,
         after=names[place + 1] if place + 1 < len(names) else None,
-        compares_itself=site.frame(index).images <= COMPARED_UNASKED,
+        compares_itself=site.frame(index).images <= COMPARED_UNASKED or stored_likeness(index, model) is not None,
         shown=SPANS if "all" not in request.query_params else len(card.rows),
         answers=[one for one in (images, near, card, sources, verdicts) if one is not None],
     )
@@ -70,7 +68,7 @@ def alike(site: Site, index: Index, request: Request) -> Response:
     """Show the heads that are most like one; a part of its page that comes later, or a page where nothing loads it."""
     model = site.model_of(index, request)
     name = head_name(*parse_head(request.path_params["head"]))
-    found = site.ask(index, "alike", ALIKE, model=model, head=name, images=ALIKE_IMAGES)
+    found = site.ask(index, "alike", ALIKE, model=model, head=name, images=likeness_images(index, model))
     part = request.headers.get("x-part") is not None
     return site.render(
         request,

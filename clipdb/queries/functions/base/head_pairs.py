@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,7 +20,7 @@ _STORED = f"""
 select layer, head, other_layer, other_head, {", ".join(Similarity._fields)} from head_pairs
 where model_id = ? and other_model = ? and sample = ? and vectors = ?
 """
-
+_SAMPLES = "select max(sample) from head_pairs where model_id = ? and other_model = ? and vectors = ?"
 
 PAIR_COLUMNS = {
     "a": "VARCHAR",
@@ -91,6 +91,12 @@ def head_pairs(context: Context, one: str, other: str, images: int, wanted: Sequ
         found = Similarity(*context.store.keep(key, lambda: np.stack(compare(left, right, images, state.same_space))))
     rows = [heads.index(head) for head in chosen]
     return Pairs(chosen, others, Similarity(*(values[rows] for values in found)))
+
+
+def stored_sample(context: Context, one: str, other: str) -> int | None:
+    """Return over how many images the heads of two models were compared, where that is stored of today's vectors."""
+    vectors = models_standing(context, one, other).vectors
+    return None if vectors is None else cast("int | None", context.rows(_SAMPLES, one, other, vectors)[0][0])
 
 
 def _stored(context: Context, one: str, other: str, images: int, state: Standing) -> Similarity | None:
