@@ -6,13 +6,10 @@ import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
-from clipdb.queries.functions.base.partition import one_partition
-from clipdb.queries.functions.base.property_search import SPACES, similarities
-from clipdb.queries.functions.base.property_weights import normal_property, parse_weights
+from clipdb.queries.functions.base.property_search import carriers_of, check_space, similarities
+from clipdb.queries.functions.base.property_weights import parse_weights
 from clipdb.queries.functions.base.similarity import best, check_k
 from clipdb.queries.functions.base.table_function import Rows, table_function
-from clipdb.queries.resolve import no_names
-from clipdb.schema.names import Head
 
 
 @table_function(image_id="VARCHAR", score="FLOAT", rank="INTEGER")
@@ -38,11 +35,10 @@ def property_neighbours(
     ClipdbError
         If a property is unknown or on both sides, or there is no such image or space.
     """
-    if space not in SPACES:
-        raise ClipdbError(f"{space!r} is no space: take {' or '.join(SPACES)}")
+    check_space(space)
     check_k(k)
     model = context.model(model)
-    carriers = _carriers(context, model, partition)
+    carriers = carriers_of(context, model, partition)
     wanted = parse_weights(like, carriers, f" of {model}")
     unwanted = parse_weights(unlike, carriers, f" of {model}") if unlike is not None else {}
     if both := sorted(wanted.keys() & unwanted.keys()):
@@ -64,17 +60,6 @@ def property_neighbours(
         scores -= np.float32(weight) * np.maximum(alike(name), 0)
     scores /= np.float32(sum(wanted.values()))
     return best(context.store.ids(model, "images"), scores, k, row)
-
-
-def _carriers(context: Context, model: str, partition: str | None) -> dict[str, list[Head]]:
-    """List the heads that have vectors, by the normal name of the property that they carry."""
-    properties = context.heads(model).properties
-    if not properties:
-        raise no_names(context.rows, model)
-    carriers: dict[str, list[Head]] = {}
-    for head in sorted(one_partition(set(context.store.heads(model)) & properties.keys(), partition)):
-        carriers.setdefault(normal_property(properties[head]), []).append(head)
-    return carriers
 
 
 FUNCTION = property_neighbours

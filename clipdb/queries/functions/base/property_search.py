@@ -11,12 +11,45 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.partition import one_partition
+from clipdb.queries.functions.base.property_weights import normal_property
 from clipdb.queries.functions.base.similarity import mean_of
+from clipdb.queries.resolve import no_names
 from clipdb.schema.names import Head
 
 SPACES = ("joint", "heads")
 _ROWS_AT_ONCE = 8192
+
+
+def check_space(space: str) -> None:
+    """Refuse what is no space.
+
+    Raises
+    ------
+    ClipdbError
+        With those that there are.
+    """
+    if space not in SPACES:
+        raise ClipdbError(f"{space!r} is no space: take {' or '.join(SPACES)}")
+
+
+def carriers_of(context: Context, model: str, partition: str | None) -> dict[str, list[Head]]:
+    """List the heads that have vectors, by the normal name of the property that they carry.
+
+    Raises
+    ------
+    ClipdbError
+        If no head of the model has a name, or they are of both partitions and none is asked for.
+    """
+    properties = context.heads(model).properties
+    if not properties:
+        raise no_names(context.rows, model)
+    carriers: dict[str, list[Head]] = {}
+    for head in sorted(one_partition(set(context.store.heads(model)) & properties.keys(), partition)):
+        carriers.setdefault(normal_property(properties[head]), []).append(head)
+    return carriers
 
 
 def similarities(
