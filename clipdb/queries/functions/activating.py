@@ -7,7 +7,7 @@ import numpy as np
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.head_statistics import head_moments
-from clipdb.queries.functions.base.similarity import best, check_k
+from clipdb.queries.functions.base.similarity import best, check_k, lengths
 from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.schema.names import Head, head_name, parse_head
 
@@ -50,7 +50,7 @@ def activating(
         text = _span(context, name, key, span)
     centre = head_moments(context, name, key).mean
     if text is None:
-        scores = np.linalg.norm(vectors - centre.astype(np.float32), axis=1)
+        scores = lengths(vectors, centre.astype(np.float32))
     else:
         direction = context.heads(name).bases[key].T @ context.subjects.text(name, text).embedding
         scores = vectors @ direction - float(centre @ direction)

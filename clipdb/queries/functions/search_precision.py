@@ -9,7 +9,7 @@ from clipdb.queries.functions.base.classification import metadata_keys, values_b
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.property_search import carriers_of, check_space, similarities
 from clipdb.queries.functions.base.property_weights import normal_property, parse_weights
-from clipdb.queries.functions.base.similarity import check_k
+from clipdb.queries.functions.base.similarity import check_k, lengths
 from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.schema.names import Head
 
@@ -107,14 +107,15 @@ def _measure(
             f"{len(rows)} images of {model} have {target!r} and vectors of these heads: more than {k} are needed"
         )
     truth, asked = truth[rows], range(min(images, len(rows)))
-    embeddings = store.embeddings(model, "images")[rows]
-    embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)  # float16 rounds their length
+    embeddings = store.embeddings(model, "images")
+    sizes = store.keep(("lengths", model, "images", "embedding"), lambda: lengths(embeddings))
     shares = np.empty((len(asked), 3))
     for place in asked:
         vectors = [store.head(model, "images", head)[rows[place]] for head in heads]
         by_property = similarities(context, model, vectors, heads, space)[rows]
+        by_embedding = ((embeddings @ embeddings[rows[place]]) / sizes)[rows]
         same = truth == truth[place]
-        for column, scores in enumerate((by_property, embeddings @ embeddings[place])):
+        for column, scores in enumerate((by_property, by_embedding)):
             scores[place] = -np.inf
             shares[place, column] = same[np.argpartition(-scores, k - 1)[:k]].mean()
         shares[place, 2] = (same.sum() - 1) / (len(rows) - 1)

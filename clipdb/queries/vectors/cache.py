@@ -5,27 +5,39 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
+import pyarrow as pa
 
 from clipdb.errors import ClipdbError
+from clipdb.queries.vectors.halves import Halves, Matrix
 from clipdb.queries.vectors.lance_tables import Key, Kind, Table, Vectors
 from clipdb.schema.names import Head, head_column, head_name, layer_name
 from clipdb.schema.vectors import head_columns, part_columns
 
 
+class _Sized(Protocol):
+    @property
+    def nbytes(self) -> int: ...
+
+
+_Kept = TypeVar("_Kept", bound=_Sized)
+
+
 class VectorStore:
     """Reads columns of vectors and keeps those used last.
 
-    All matrices of one model and kind have the same rows: those of `ids`, ascending.
+    All matrices of one model and kind have the same rows: those of `ids`, ascending. They are float32, but for images that
+    don't all fit into the memory that may be kept: those are `Halves`, in half the room.
 
     Parameters
     ----------
     vectors
         The vectors of an index or an artefact.
     cache_bytes
-        How much to keep. A head of n images takes 4 n head_dim bytes, 13 MB for 51,200 images of 64, and each
-        measure of similarity that was asked for 4 n more.
+        How much to keep. A head of n images takes 4 n head_dim bytes, 13 MB for 51,200 images of 64 (as `Halves` half
+        of that), and each measure of similarity that was asked for 4 n more.
     """
 
     def __init__(self, vectors: Vectors, cache_bytes: int) -> None:
@@ -35,7 +47,7 @@ class VectorStore:
         self._tables: dict[Key, Table] = {}
         self._heads: dict[Key, list[Head]] = {}
         self._ids: dict[Key, tuple[np.ndarray, np.ndarray]] = {}
-        self._kept: OrderedDict[Hashable, np.ndarray] = OrderedDict()
+        self._kept: OrderedDict[Hashable, _Sized] = OrderedDict()
         self._lock = threading.RLock()
 
     def models(self, kind: Kind) -> list[str]:
@@ -107,12 +119,12 @@ class VectorStore:
         row = int(np.searchsorted(ids, wanted))
         return [one.decode() for one in ids[row : row + most] if one.startswith(wanted)]
 
-    def head(self, model: str, kind: Kind, head: Head) -> np.ndarray:
-        """Return a head's vectors, float32 ``[n, head_dim]``; NaN where a row has none yet."""
+    def head(self, model: str, kind: Kind, head: Head) -> Matrix:
+        """Return a head's vectors ``[n, head_dim]``; NaN where a row has none yet."""
         return self._column(model, kind, head_column(*head))
 
-    def embeddings(self, model: str, kind: Kind) -> np.ndarray:
-        """Return the unit embeddings, float32 ``[n, D]``."""
+    def embeddings(self, model: str, kind: Kind) -> Matrix:
+        """Return the unit embeddings ``[n, D]``."""
         return self._column(model, kind, "embedding")
 
     def row(self, model: str, kind: Kind, position: int) -> tuple[np.ndarray, dict[Head, np.ndarray]]:
@@ -133,13 +145,12 @@ class VectorStore:
         with self._lock:
             if (model, kind) not in self._ids:
                 key = "image_id" if kind == "images" else "text_id"
-                column = self.table(model, kind).to_table(columns=[key]).column(key)
-                ids = np.array(column.to_pylist(), dtype=np.bytes_)
+                ids = np.array(self.table(model, kind).to_table(columns=[key]).column(key).cast(pa.binary()), np.bytes_)
                 order = np.argsort(ids, kind="stable")
                 self._ids[model, kind] = (ids[order], order)
             return self._ids[model, kind]
 
-    def keep(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+    def keep(self, key: Hashable, make: Callable[[], _Kept]) -> _Kept:
         """Return what was kept under a key, made when it is first asked for or was dropped since.
 
         Parameters
@@ -155,7 +166,7 @@ class VectorStore:
                 self._kept[key] = made
                 self._trim()
             self._kept.move_to_end(key)
-            return self._kept[key]
+            return cast(_Kept, self._kept[key])
 
     @property
     def kept_bytes(self) -> int:
@@ -163,17 +174,23 @@ class VectorStore:
         with self._lock:
             return sum(matrix.nbytes for matrix in self._kept.values())
 
-    def _column(self, model: str, kind: Kind, name: str) -> np.ndarray:
+    def _column(self, model: str, kind: Kind, name: str) -> Matrix:
         return self.keep(("column", model, kind, name), lambda: self._read(model, kind, name))
 
-    def _read(self, model: str, kind: Kind, name: str) -> np.ndarray:
-        column = self.table(model, kind).to_table(columns=[name]).column(name).combine_chunks()
+    def _read(self, model: str, kind: Kind, name: str) -> Matrix:
+        table = self.table(model, kind)
+        column = table.to_table(columns=[name]).column(name).combine_chunks()
         order, values = self._order(model, kind)[1], column.flatten().to_numpy().reshape(-1, column.type.list_size)
-        if not column.null_count:
-            return np.take(values, order, axis=0).astype(np.float32)  # a third of the time of values[order]
-        matrix = np.full((len(column), column.type.list_size), np.nan, np.float32)
-        matrix[np.asarray(column.is_valid())] = values
-        return matrix[order]
+        if column.null_count:
+            whole = np.full((len(column), column.type.list_size), np.nan, values.dtype)
+            whole[np.asarray(column.is_valid())] = values
+            values = whole
+        values = np.take(values, order, axis=0)  # a third of the time of values[order]
+        width = sum(field.type.list_size for field in table.schema if pa.types.is_fixed_size_list(field.type))
+        if kind == "texts" or 4 * len(order) * width <= self._limit:
+            return values.astype(np.float32, copy=False)
+        # Images are stored in float16, even where an artefact gives the same numbers in float32.
+        return Halves(values.astype(np.float16, copy=False))
 
     def _trim(self) -> None:
         while self.kept_bytes > self._limit and len(self._kept) > 1:

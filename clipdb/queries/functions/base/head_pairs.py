@@ -145,7 +145,7 @@ def _read(
     for head in heads:
         vectors = context.store.head(model, "images", head)
         # Rows are in order and come once: as many as there are are all of them.
-        yield vectors if len(some) == len(vectors) else vectors[rows[some]]
+        yield vectors[:] if len(some) == len(vectors) else vectors[rows[some]]
 
 
 def pair_rows(pairs: Pairs, columns: Sequence[str]) -> list[tuple[Any, ...]]:

@@ -44,7 +44,7 @@ def head_moments(context: Context, model: str, head: Head) -> Moments:
     """Return a head's moments, computed when they are first asked for."""
 
     def pack() -> np.ndarray:
-        moments = Moments.of(context.store.head(model, "images", head))
+        moments = Moments.of(context.store.head(model, "images", head)[:])
         return np.vstack([np.full_like(moments.mean, moments.count), moments.mean, moments.covariance])
 
     packed = context.store.keep(("moments", model, head), pack)

@@ -10,6 +10,7 @@ import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
+from clipdb.queries.vectors.halves import Matrix
 from clipdb.queries.vectors.lance_tables import Kind
 from clipdb.schema.names import Head
 
@@ -27,7 +28,7 @@ class Candidates:
     ids
         Their ids, ascending, ASCII bytes ``[n]``.
     vectors
-        Float32 ``[n, d]``; NaN where a row has no vector.
+        ``[n, d]``; NaN where a row has no vector.
     mean
         What is taken off every vector before it is compared, ``[d]``; None for nothing.
     lengths
@@ -35,13 +36,13 @@ class Candidates:
     """
 
     ids: np.ndarray
-    vectors: np.ndarray
+    vectors: Matrix
     mean: np.ndarray | None = None
     lengths: np.ndarray | None = None
 
     def scores(self, queries: np.ndarray) -> np.ndarray:
         """Compare queries ``[b, d]`` with every row: ``[b, n]``, NaN where there is no vector or it has no length."""
-        scores = (self.vectors @ queries[0])[None] if len(queries) == 1 else queries @ self.vectors.T
+        scores = (self.vectors @ queries[0])[None] if len(queries) == 1 else (self.vectors @ queries.T).T
         if self.mean is not None:
             scores -= (queries @ self.mean)[:, None]
         if self.lengths is not None:
@@ -135,7 +136,7 @@ def mean_of(context: Context, model: str, kind: Kind, head: Head) -> np.ndarray:
     if mean is not None:
         return mean
     store = context.store
-    return store.keep(("mean", model, kind, head), lambda: np.nanmean(store.head(model, kind, head), axis=0))
+    return store.keep(("mean", model, kind, head), lambda: np.nanmean(store.head(model, kind, head)[:], axis=0))
 
 
 def head_candidates(context: Context, model: str, kind: Kind, head: Head, measure: str, centre: bool) -> Candidates:
@@ -157,7 +158,7 @@ def head_candidates(context: Context, model: str, kind: Kind, head: Head, measur
     return Candidates(ids, vectors, mean, store.keep(key, lambda: lengths(vectors, mean)))
 
 
-def lengths(vectors: np.ndarray, mean: np.ndarray | None = None) -> np.ndarray:
+def lengths(vectors: Matrix, mean: np.ndarray | None = None) -> np.ndarray:
     """Return the lengths of vectors ``[n, d]``, after a mean is taken off: float32 ``[n]``."""
     found = np.empty(len(vectors), np.float32)
     for start in range(0, len(vectors), _ROWS_AT_ONCE):

@@ -1,0 +1,69 @@
+"""Vectors that don't fit into memory in float32 are kept in float16, and every answer stays what it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from built_index import Built, build
+
+import clipdb
+from clipdb.queries.vectors.halves import Halves
+
+
+def test_every_number_of_float16_is_read_exactly() -> None:
+    numbers = np.arange(2**16, dtype=np.uint16).view(np.float16).reshape(-1, 64)
+    finite = numbers[np.isfinite(numbers).all(axis=1)]
+    assert len(finite) == 2 * 31 * 16 and not np.isfinite(numbers).all()  # of each sign, all exponents but the last
+    for values in (numbers, finite):
+        read = Halves(values)[:]
+        assert read.dtype == np.float32
+        assert np.array_equal(read.view(np.uint32), values.astype(np.float32).view(np.uint32))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 4096, 10_001])
+def test_it_computes_as_float32_does(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    values = rng.standard_normal((rows, 24)).astype(np.float16)
+    plain, halves = values.astype(np.float32), Halves(values)
+    assert (len(halves), halves.shape, halves.nbytes) == (rows, values.shape, 48 * rows)
+    for other in (rng.standard_normal(24), rng.standard_normal((24, 3))):
+        other = other.astype(np.float32)
+        assert np.allclose(halves @ other, plain @ other, atol=1e-5)
+    some = rng.integers(0, rows, 7) if rows else np.empty(0, int)
+    for place in (slice(1, 9), some, (slice(None), 0), (some, 3)):
+        assert np.array_equal(halves[place], plain[place])
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build(tmp_path_factory.mktemp("halves") / "halves.clipdb", seed=5)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("neighbours", {"head": "L2.H0", "image": 3}),
+        ("neighbours", {"head": "L1.H0", "image": 3, "measure": "centred"}),
+        ("property_neighbours", {"image": 3, "like": "colour", "unlike": "shape"}),
+        ("property_neighbours", {"image": 3, "like": "colour", "space": "heads"}),
+        ("embedding_neighbours", {"image": 3}),
+        ("activating", {"head": "L1.H1"}),
+        ("outliers", {"head": "L2.H1"}),
+        ("alike", {"head": "L2.H0"}),
+        ("alike", {"images": 0}),
+        ("search_precision", {"property": "colour", "target": "label", "k": 2}),
+    ],
+)
+def test_answers_stay_the_same(index: Built, function: str, arguments: dict[str, Any]) -> None:
+    given = {name: index.ids[value] if name == "image" else value for name, value in arguments.items()}
+    with clipdb.open(index.path) as ample, clipdb.open(index.path) as short:
+        short.cache_bytes = 1
+        assert isinstance(short.context.store.head("one/a", "images", (1, 0)), Halves)
+        expected, found = ample.rows(function, **given), short.rows(function, **given)
+    assert len(found) == len(expected) > 0
+    for row, other in zip(found, expected, strict=True):
+        assert row.keys() == other.keys()
+        for name, value in row.items():
+            assert value == (pytest.approx(other[name], abs=1e-5) if isinstance(value, float) else other[name]), name
