@@ -117,7 +117,7 @@ def compare(db: clipdb.Index, repeats: int) -> None:
     ids = [one.decode() for one in store.ids(MODEL, "images")]
     # Heads are taken in turn, so that each search finds its head in memory and not in the processor's cache.
     keys = [(PROPERTY_LAYER, head) for head in range(HEADS)]
-    matrices = [store.head(MODEL, "images", key) for key in keys]
+    matrices = [store.head(MODEL, "images", key)[:] for key in keys]  # float32, whatever the store keeps
     turn = itertools.count()
     what = f"top {K} of {len(ids):,} x {SIZE} in one head"
 

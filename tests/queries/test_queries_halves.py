@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import lance
 import numpy as np
+import pyarrow as pa
 import pytest
 from built_index import Built, build
+from support import change
 
 import clipdb
 from clipdb.queries.vectors.halves import Halves
+from clipdb.schema.vectors import images_path
 
 
 def test_every_number_of_float16_is_read_exactly() -> None:
@@ -34,6 +39,21 @@ def test_it_computes_as_float32_does(rows: int) -> None:
     some = rng.integers(0, rows, 7) if rows else np.empty(0, int)
     for place in (slice(1, 9), some, (slice(None), 0), (some, 3)):
         assert np.array_equal(halves[place], plain[place])
+
+
+@pytest.mark.parametrize("length", [64, 7])
+def test_ids_ascend_even_where_many_begin_alike(length: int, tmp_path: Path) -> None:
+    made = build(tmp_path / "ids.clipdb")
+    ids = [f"{'ab' * 4}{number:02}".ljust(length, "c")[-length:] for number in range(len(made.ids), 0, -1)]
+    table = lance.dataset(str(images_path(made.path, "one/a"))).to_table()
+    renamed = table.set_column(0, "image_id", pa.array(ids))
+    version = lance.write_dataset(renamed, str(images_path(made.path, "one/a")), mode="overwrite").version
+    change(made.path, "update batches set lance_version = ? where kind = 'images'", version)
+    with clipdb.open(made.path) as db:
+        store = db.context.store
+        assert store.ids("one/a", "images").tolist() == sorted(one.encode() for one in ids)
+        assert np.array_equal(store.head("one/a", "images", (2, 0))[0], made.vectors["one/a", 2, 0][-1])
+        assert store.position("one/a", "images", ids[3]) == len(ids) - 4
 
 
 @pytest.fixture(scope="module")
