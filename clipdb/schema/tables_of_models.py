@@ -27,7 +27,7 @@ models = declare(
     need("width", Integer, "Width of the residual stream, d"),
     need("embed_dim", Integer, "Size of the joint image-text embedding, D"),
     may("patch_size", Integer, "Side of a square patch, pixels; null where the tower has no square patches"),
-    need("image_size", Integer, "Side of the square input image, pixels"),
+    need("image_size", Integer, "Side of the square input image, pixels; where images keep their shape (NaFlex), of the largest square one"),
     may("pooling", Text, "How the tower pools its tokens: 'tok' takes the class token, 'avg' the mean, or 'attention'"),
     may("adapter", Text, "Adapter of clipdb that captured the heads"),
     may("preprocess", JSON, "Resizing and normalisation of the input image, in open_clip's terms"),
