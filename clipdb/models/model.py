@@ -69,7 +69,7 @@ class Model:
         return tensors_digest(self.weights)
 
     def pixels_to_input(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalise uint8 pixels ``[batch, S, S, 3]`` to the network's input ``[batch, 3, S, S]``, or patches likewise."""
+        """Normalise uint8 pixels ``[batch, S, S, 3]`` to the network's input ``[batch, 3, S, S]``, or patches."""
         pixels = pixels.to(self.device, non_blocking=True)
         mean, std = (torch.tensor(one, device=self.device) for one in (self.preprocess.mean, self.preprocess.std))
         if self.preprocess.max_patches is not None:

@@ -189,7 +189,7 @@ def test_from_a_folder_to_answers(folder: Path, shaped: list[Path], tmp_path: Pa
         shares = {row["part"]: row["share"] for row in json.loads(shown)}
         assert len(shares) >= 6 and abs(shares["not stored"]) < 2e-4  # the rounding of float16
     placed = json.loads(
-        done("segment", shaped[1], "a red ring", "--head", "L1.H0", "-i", index, "-f", "json")
+        done("segment", shaped[1], "--text", "a red ring", "--head", "L1.H0", "-i", index, "-f", "json")
     )
     patches = [row for row in placed if row["token"] == "patch"]
     grid = patch_grid(64, 17, 8, MOST_PATCHES)
