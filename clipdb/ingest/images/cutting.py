@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ import torch
 from clipdb.errors import ClipdbError
 from clipdb.ingest.images.decoding.workers import DecodePool
 from clipdb.ingest.images.image_options import ImageOptions
-from clipdb.ingest.images.sources import open_sources
+from clipdb.ingest.images.sources import SourceItem
 from clipdb.ingest.images.stream import ImageStream
 from clipdb.ingest.store.heads import cut_heads
 from clipdb.ingest.store.model_tables import ModelTables
@@ -25,7 +25,7 @@ FIRST = 256
 
 
 def rank_cut(
-    tables: ModelTables, model: Model, decomposer: Decomposer, options: ImageOptions, paths: Sequence[str]
+    tables: ModelTables, model: Model, decomposer: Decomposer, options: ImageOptions, sources: Iterable[SourceItem]
 ) -> RankCut:
     """Find out which heads are cut, and how.
 
@@ -62,21 +62,24 @@ def rank_cut(
         )
     lacking = [head for head in trunk if head not in known]
     if lacking:
-        known |= _chosen(model, decomposer, options, paths, lacking, size)
+        known |= _chosen(model, decomposer, options, sources, lacking, size)
     return RankCut(decomposer.bases, known)
 
 
 def _chosen(
-    model: Model, decomposer: Decomposer, options: ImageOptions, paths: Sequence[str], heads: list[Head], size: int
+    model: Model,
+    decomposer: Decomposer,
+    options: ImageOptions,
+    sources: Iterable[SourceItem],
+    heads: list[Head],
+    size: int,
 ) -> dict[Head, np.ndarray]:
-    if "-" in paths:
-        raise ClipdbError("--rank-factor reads the first images twice, and standard input can be read once: give files")
     layers, wanted = sorted({layer for layer, _ in heads}), max(FIRST, 2 * size)
     vectors: dict[int, list[np.ndarray]] = {layer: [] for layer in layers}
     batch_size, count = options.batch_on(model.device), 0
     with (
         DecodePool(model.preprocess, options.workers) as decoders,
-        ImageStream(open_sources(paths), decoders, lambda _: set(), min(batch_size, wanted)) as stream,
+        ImageStream(sources, decoders, lambda _: set(), min(batch_size, wanted)) as stream,
     ):
         for chunk in stream:
             if chunk.candidates:

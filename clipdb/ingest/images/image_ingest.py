@@ -74,7 +74,7 @@ def ingest_images(
         cut_before = cut_heads(writer, loaded.model_id)
         bases = {head: q for head, q in tables.bases().items() if head not in cut_before} | tables.component_bases()
         decomposer = Decomposer(loaded.adapter, sorted(layers), bases, sorted(components))
-        cut = rank_cut(tables, loaded, decomposer, options, paths)
+        cut = rank_cut(tables, loaded, decomposer, options, sources)
         _say_room(decomposer, cut)
         tables.images.add_columns(vector_schema(decomposer, cut.bases))
         session = Session(tables, loaded, decomposer, cut, options, progress)

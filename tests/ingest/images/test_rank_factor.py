@@ -154,9 +154,6 @@ def test_what_makes_no_sense_is_refused(
     assert "take no more room than they have numbers" in refused(
         "ingest", "images", few, *model, "--workers", 0, "--rank-factor", 2, "-i", new
     )
-    assert "standard input can be read once" in refused(
-        "ingest", "images", "-", *own, *ALL, "--rank-factor", 1, "-i", new
-    )
     assert not new.exists()
     done(*ingest, "-i", new)
     assert "has exact vectors of these heads: leave --rank-factor out" in refused(
