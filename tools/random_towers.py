@@ -18,6 +18,7 @@ from open_clip.model import _build_vision_tower
 from clipdb import demo
 from clipdb.models.hugging_face.kinds import KINDS
 from clipdb.models.hugging_face.network import ImageSide
+from clipdb.models.patches import PATCH, ROW_BEGINS
 
 
 class Network:
@@ -63,9 +64,10 @@ def transformers_tower(kind: str, depth: int) -> Any:
     small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     made = getattr(transformers, KINDS[kind].model_class)
     vision = {"num_hidden_layers": depth}
+    side = 256 if kind == "siglip2" else None  # of the largest square image; the others' configurations say it
     if not KINDS[kind].texts:
         return ImageSide(made(made.config_class(**vision)))
-    return ImageSide(made(made.config_class(text_config=small | {"vocab_size": 100}, vision_config=vision)))
+    return ImageSide(made(made.config_class(text_config=small | {"vocab_size": 100}, vision_config=vision)), side)
 
 
 @contextmanager
@@ -94,6 +96,16 @@ def unsettle(visual: Any, seed: int = 0) -> Any:
 
 
 def noise(tower: Any, count: int) -> torch.Tensor:
-    """Make images of noise that fit a tower, ``[count, 3, S, S]``."""
-    side = tower.image_size
-    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(1))
+    """Make images of noise that fit a tower, ``[count, 3, S, S]``, or as patches of other and other grids."""
+    side, generator = tower.image_size, torch.Generator().manual_seed(1)
+    if not getattr(tower.visual, "flexible", False):
+        return torch.randn(count, 3, side, side, generator=generator)
+    patch, most = tower.patch_size, (side // tower.patch_size) ** 2
+    found = torch.zeros(count, most, 3 * patch**2 + 1)
+    for image, one in enumerate(found):
+        rows = 2 + image
+        columns = most // rows - image
+        one[: rows * columns, :-1] = torch.randn(rows * columns, 3 * patch**2, generator=generator)
+        one[: rows * columns, -1] = PATCH
+        one[: rows * columns : columns, -1] = ROW_BEGINS
+    return found

@@ -32,6 +32,7 @@ def ingest_images(
     layers: str | None = None,
     mlps: bool = False,
     constants: bool = False,
+    rank_factor: int | None = None,
     checkpoint: str | Path | None = None,
     config: str | Path | None = None,
     base: str | None = None,
@@ -66,6 +67,9 @@ def ingest_images(
     constants
         Whether to keep what is left beside heads and MLPs: the stem and all biases. With all layers and ``mlps``, the
         embedding is then stored as a sum with nothing left.
+    rank_factor
+        In front of an attention pooling, keep so many times the head's size instead of all that a head writes. What is
+        lost goes into ``heads.tail`` and ``models.storage_error``. Default: all.
     checkpoint
         File of weights: safetensors, or a torch file without code in it. For a model of transformers, the folder of
         its files.
@@ -129,6 +133,7 @@ def ingest_images(
             layers=layers,
             mlps=mlps,
             constants=constants,
+            rank_factor=rank_factor,
             checkpoint=_path(checkpoint),
             config=config,
             device=device,

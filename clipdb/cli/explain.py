@@ -123,6 +123,8 @@ def command(
             own, source = _own_cosines(opened, values["model"], values["image"], texts, check)
             against, logit = [f"“{one}”" for one in texts], _logit(opened, values["model"])
         shown = _name(opened, values["image"])
+        assert query.note is not None
+        notes = opened.execute(query.note, query.values_of_note(values)).fetchall()
     total, its_own = _total(names, rows, "share"), own[0] - sum(own[1:])
     if plot is not None:
         from clipdb.pictures.charts import make_chart, save_chart
@@ -141,6 +143,8 @@ def command(
         f"({source}) {its_own:.6f}: {abs(total - its_own):.1e} apart",
         err=True,
     )
+    for (note,) in notes:
+        click.echo(f"note: {note}", err=True)
     if logit is not None:  # what people know as the score of a model that was trained with a sigmoid
         scale, bias = logit
         scores = ", ".join(f"{1 / (1 + exp(-scale * one - bias)):.4f}" for one in own)

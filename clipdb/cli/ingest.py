@@ -49,6 +49,13 @@ def command() -> None:
     help="Keep what is left beside heads and MLPs: the stem and all biases. With --layers all --mlps, explain then "
     "leaves nothing out.",
 )
+@click.option(
+    "--rank-factor",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="In front of an attention pooling, keep N times the head's size instead of all that a head writes: less room, "
+    "and what is lost is measured and shown. Default: all.",
+)
 @checkpoint_option
 @click.option(
     "--config",
@@ -82,6 +89,7 @@ def images(
     layers: str | None,
     mlps: bool,
     constants: bool,
+    rank_factor: int | None,
     checkpoint: Path | None,
     config: Path | None,
     base: str | None,
@@ -113,6 +121,7 @@ def images(
         layers=layers,
         mlps=mlps,
         constants=constants,
+        rank_factor=rank_factor,
         checkpoint=checkpoint,
         config=config,
         base=base,

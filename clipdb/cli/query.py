@@ -147,8 +147,7 @@ def _named(query: NamedQuery) -> click.Command:
             else:
                 write_result(result, output, query)
             if query.note is not None:
-                said = {name: value for name, value in bound.items() if f"${name}" in query.note}
-                for (note,) in opened.execute(query.note, said).fetchall():
+                for (note,) in opened.execute(query.note, query.values_of_note(bound)).fetchall():
                     say(f"note: {note}", err=True)
 
     options: list[click.Parameter] = [

@@ -114,8 +114,7 @@ def ask(index: Index, name: str, limit: int = MOST_ROWS, offset: int = 0, /, **g
     rows = [dict(zip(columns, row, strict=True)) for row in islice(found, limit)]
     notes: tuple[str, ...] = ()
     if query.note is not None:
-        used = {name: value for name, value in values.items() if f"${name}" in query.note}
-        said = index.execute(query.note, used)
+        said = index.execute(query.note, query.values_of_note(values))
         notes = tuple(note for (note,) in index.explained(said.fetchall))
     return Answer(query, known, values, columns, rows, len(found) > limit, str(index.path), notes)
 

@@ -66,7 +66,7 @@ def head_basis(output_map: np.ndarray) -> np.ndarray:
     numpy.ndarray
         Q, float64 ``[..., D, k]``.
     """
-    with _one_thread():
+    with one_thread():
         factors = torch.linalg.svd(torch.from_numpy(output_map), full_matrices=False)
     q, strength = factors.U.numpy(), factors.S.numpy()
     peak = np.take_along_axis(q, np.abs(q).argmax(axis=-2, keepdims=True), axis=-2)
@@ -77,7 +77,7 @@ def head_basis(output_map: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Keep torch to one thread: on busy cores, threads took up to a hundred times as long for matrices this small."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

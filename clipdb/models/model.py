@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from clipdb.models.checkpoint import tensors_digest
+from clipdb.models.hugging_face import flexible
 from clipdb.models.model_config import Config
 from clipdb.models.preprocess import Preprocess
 from clipdb.models.text_tower import TextTower
@@ -68,11 +69,13 @@ class Model:
         return tensors_digest(self.weights)
 
     def pixels_to_input(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalise uint8 pixels ``[batch, S, S, 3]`` to the network's input ``[batch, 3, S, S]``."""
-        images = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
-        mean = torch.tensor(self.preprocess.mean, device=self.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.preprocess.std, device=self.device).view(1, 3, 1, 1)
-        return images.sub_(mean).div_(std).to(DTYPES[self.precision])
+        """Normalise uint8 pixels ``[batch, S, S, 3]`` to the network's input ``[batch, 3, S, S]``, or patches."""
+        pixels = pixels.to(self.device, non_blocking=True)
+        mean, std = (torch.tensor(one, device=self.device) for one in (self.preprocess.mean, self.preprocess.std))
+        if self.preprocess.max_patches is not None:
+            return flexible.model_input(pixels, mean, std).to(DTYPES[self.precision])
+        images = pixels.permute(0, 3, 1, 2).float().div_(255)
+        return images.sub_(mean.view(3, 1, 1)).div_(std.view(3, 1, 1)).to(DTYPES[self.precision])
 
     @property
     def logit_bias(self) -> torch.Tensor | None:

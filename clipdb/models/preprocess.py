@@ -19,6 +19,7 @@ from PIL import Image
 from clipdb.errors import ClipdbError
 from clipdb.models.file_check import problem_of
 from clipdb.models.image_formats import FORMATS, HEIC_HINT, is_heic
+from clipdb.models.patches import patch_grid, to_patches
 from clipdb.models.pixels import eight_bits, on_white, upright
 
 MAX_BYTES = 512 * 2**20
@@ -52,7 +53,7 @@ class ImageFacts(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A decoded image: ``pixels`` uint8 [S, S, 3] RGB, and the facts as in `ImageFacts`."""
+    """A decoded image: ``pixels`` uint8 RGB of `Preprocess.shape`, and the facts as in `ImageFacts`."""
 
     pixels: np.ndarray
     width: int
@@ -67,14 +68,14 @@ class Preprocess:
     Parameters
     ----------
     image_size
-        S, the side of the square input in pixels.
+        S, the side of the square input in pixels; where pictures keep their shape, of the largest square one.
     mean, std
         Per channel, on pixels scaled to 0..1.
     interpolation
         ``"bicubic"`` or ``"bilinear"``.
     resize_mode
-        ``"shortest"`` (shortest side to S, centre crop), ``"longest"`` (longest side to S, padding) or
-        ``"squash"``.
+        ``"shortest"`` (shortest side to S, centre crop), ``"longest"`` (longest side to S, padding), ``"squash"``, or
+        ``"patches"`` (pictures keep their shape: see `clipdb.models.patches`).
     fill_color
         Grey level 0..255 of the padding.
     library
@@ -82,6 +83,8 @@ class Preprocess:
         down where the crop begins.
     resize_to
         In the mode ``"shortest"``, what the shortest side becomes before the crop, S or more; None is S.
+    patch_size, max_patches
+        In the mode ``"patches"``, the side of a patch in pixels, and the most patches of a picture, N.
     """
 
     image_size: int
@@ -92,6 +95,21 @@ class Preprocess:
     fill_color: int = 0
     library: str = "open_clip"
     resize_to: int | None = None
+    patch_size: int | None = None
+    max_patches: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a picture's pixels: ``(S, S, 3)``, or ``(N, 3 p^2 + 1)`` as patches."""
+        if self.patch_size is None or self.max_patches is None:
+            return self.image_size, self.image_size, 3
+        return self.max_patches, 3 * self.patch_size**2 + 1
+
+    def grid(self, width: int, height: int) -> tuple[int, int] | None:
+        """Return how many rows and columns of patches a picture becomes that keeps its shape; None where none does."""
+        if self.patch_size is None or self.max_patches is None:
+            return None
+        return patch_grid(width, height, self.patch_size, self.max_patches)
 
     @classmethod
     def from_open_clip(cls, config: Mapping[str, Any]) -> Preprocess:
@@ -116,7 +134,7 @@ class Preprocess:
 
     def to_json(self) -> str:
         """One line of JSON, keys sorted, without what is as usual: equal settings give equal text."""
-        usual = {"library": "open_clip", "resize_to": None}
+        usual = {"library": "open_clip", "resize_to": None, "patch_size": None, "max_patches": None}
         fields = {name: value for name, value in asdict(self).items() if name not in usual or value != usual[name]}
         return json.dumps(fields, sort_keys=True)
 
@@ -143,7 +161,7 @@ def decode(data: bytes, preprocess: Preprocess) -> Decoded:
     Returns
     -------
     Decoded
-        Pixels uint8 [S, S, 3].
+        Pixels uint8 of `Preprocess.shape`.
 
     Raises
     ------
@@ -151,7 +169,7 @@ def decode(data: bytes, preprocess: Preprocess) -> Decoded:
         When the bytes are empty, larger than `MAX_BYTES`, no image, damaged, a decompression bomb, or a
         JPEG of scans without end.
     """
-    return _finished(data, lambda upright, kind: Decoded(np.array(_fit(upright, preprocess)), *upright.size, kind))
+    return _finished(data, lambda upright, kind: Decoded(_pixels(upright, preprocess), *upright.size, kind))
 
 
 def decode_whole(data: bytes) -> Image.Image:
@@ -173,6 +191,8 @@ def shown(width: int, height: int, preprocess: Preprocess) -> Box:
     Box
         In the upright picture's pixels; it reaches over the edge where the square has padding.
     """
+    if preprocess.resize_mode == "patches":
+        return Box(0.0, 0.0, float(width), float(height))
     if preprocess.resize_mode == "shortest" and _is_long(width, height):
         return _middle_square(width, height, preprocess)
     (across, down), (left, top) = _layout(width, height, preprocess)
@@ -203,6 +223,13 @@ def _finished(data: bytes, finish: Callable[[Image.Image, str], _T]) -> _T:
         raise Undecodable(text if isinstance(error, OSError) else f"{type(error).__name__}: {text}") from None
 
 
+def _pixels(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
+    image = _fit(image, preprocess)
+    if preprocess.patch_size is None or preprocess.max_patches is None:
+        return np.array(image)
+    return to_patches(image, preprocess.patch_size, preprocess.max_patches)
+
+
 def _fit(image: Image.Image, preprocess: Preprocess) -> Image.Image:
     """Resize, convert to RGB and crop or pad to S x S, in open_clip's order and with its rounding."""
     side, (width, height) = preprocess.image_size, image.size
@@ -214,6 +241,8 @@ def _fit(image: Image.Image, preprocess: Preprocess) -> Image.Image:
     gap = 3.0 if preprocess.resize_mode != "shortest" and max(width, height) > _SIDE else None
     size, (left, top) = _layout(width, height, preprocess)
     image = image.resize(size, resample, reducing_gap=gap).convert("RGB")
+    if preprocess.resize_mode == "patches":
+        return image
     if preprocess.resize_mode == "longest":
         padded = Image.new("RGB", (side, side), (preprocess.fill_color,) * 3)
         padded.paste(image, (-left, -top))
@@ -224,6 +253,8 @@ def _fit(image: Image.Image, preprocess: Preprocess) -> Image.Image:
 def _layout(width: int, height: int, preprocess: Preprocess) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the size that a picture is resized to, and where in it the model's square begins (padding is negative)."""
     side = preprocess.image_size
+    if (grid := preprocess.grid(width, height)) and preprocess.patch_size:
+        return (grid[1] * preprocess.patch_size, grid[0] * preprocess.patch_size), (0, 0)
     if preprocess.resize_mode == "squash":
         return (side, side), (0, 0)
     if preprocess.resize_mode == "longest":

@@ -35,8 +35,8 @@ class Segmentation:
         Names of the tokens that are no patch.
     cosine
         Of the image and the text; in a contrast, how much larger it is than that of the other text.
-    side
-        Patches in a row and in a column.
+    grid
+        How many rows and columns of patches there are: those of this image where images keep their shape.
     covered
         What all patches together show of the upright picture; over its edge there is padding.
     width, height
@@ -49,7 +49,7 @@ class Segmentation:
     shares: np.ndarray
     other_tokens: Sequence[str]
     cosine: float
-    side: int
+    grid: tuple[int, int]
     covered: Box
     width: int
     height: int
@@ -58,7 +58,8 @@ class Segmentation:
     def __repr__(self) -> str:
         heads = ", ".join(head_name(*head) for head in self.heads[:_NAMED])
         more = f" and {len(self.heads) - _NAMED} more" if len(self.heads) > _NAMED else ""
-        return f"Segmentation({heads}{more}: share {self.total:+.4f} of {self.cosine:+.4f}, {self.side} x {self.side})"
+        rows, columns = self.grid
+        return f"Segmentation({heads}{more}: share {self.total:+.4f} of {self.cosine:+.4f}, {rows} x {columns})"
 
     @property
     def total(self) -> float:
@@ -67,9 +68,9 @@ class Segmentation:
 
     @property
     def map(self) -> np.ndarray:
-        """The patches' shares, summed over the heads: float32 ``[side, side]``."""
+        """The patches' shares, summed over the heads: float32 of the grid's shape."""
         patches = self.shares[:, len(self.other_tokens) :].sum(axis=0, dtype=np.float64)
-        return patches.reshape(self.side, self.side).astype(np.float32)
+        return patches.reshape(self.grid).astype(np.float32)
 
     @property
     def others(self) -> dict[str, float]:
@@ -80,7 +81,7 @@ class Segmentation:
     def box(self, row: int, column: int) -> Box | None:
         """Find a patch in the upright picture; None where all of it is padding."""
         left, top, right, bottom = self.covered
-        across, down = (right - left) / self.side, (bottom - top) / self.side
+        down, across = (bottom - top) / self.grid[0], (right - left) / self.grid[1]
         box = Box(
             max(left + column * across, 0.0),
             max(top + row * down, 0.0),
@@ -158,15 +159,18 @@ def segment_image(
     pixels = model.pixels_to_input(torch.from_numpy(decoded.pixels[None]))
     shares, cosine = token_shares(embedder.decomposer(model_id), pixels, text, heads)
     tower = model.adapter
-    side = tower.image_size // tower.patch_size
+    side, others = tower.image_size // tower.patch_size, len(tower.other_tokens)
+    grid = model.preprocess.grid(decoded.width, decoded.height)
     left, top, right, bottom = shown(decoded.width, decoded.height, model.preprocess)
-    seen = side * tower.patch_size / tower.image_size  # the last pixels may be too few for a patch
+    # The last pixels of a square may be too few for a patch.
+    seen = side * tower.patch_size / tower.image_size if grid is None else 1.0
+    grid = grid or (side, side)
     return Segmentation(
         heads=list(heads),
-        shares=shares,
+        shares=shares[:, : others + grid[0] * grid[1]],  # the rest is padding, which has none
         other_tokens=tower.other_tokens,
         cosine=cosine,
-        side=side,
+        grid=grid,
         covered=Box(left, top, left + (right - left) * seen, top + (bottom - top) * seen),
         width=decoded.width,
         height=decoded.height,

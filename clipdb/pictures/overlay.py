@@ -141,9 +141,10 @@ def heat_map(
         Shares ``[height, width]``, 0 where the model saw nothing, and whether it saw, boolean of the same shape.
     """
     left, top, right, bottom = found.covered
-    x = (box[0] + (np.arange(width) + 0.5) * (box[2] - box[0]) / width - left) / (right - left) * found.side
-    y = (box[1] + (np.arange(height) + 0.5) * (box[3] - box[1]) / height - top) / (bottom - top) * found.side
-    across, down = _weights(x, found.side, squares), _weights(y, found.side, squares)
+    rows, columns = found.grid
+    x = (box[0] + (np.arange(width) + 0.5) * (box[2] - box[0]) / width - left) / (right - left) * columns
+    y = (box[1] + (np.arange(height) + 0.5) * (box[3] - box[1]) / height - top) / (bottom - top) * rows
+    across, down = _weights(x, columns, squares), _weights(y, rows, squares)
     return down @ found.map @ across.T, np.outer(down.any(axis=1), across.any(axis=1))
 
 
@@ -153,11 +154,11 @@ def tint(picture: np.ndarray, strength: np.ndarray) -> np.ndarray:
     return picture * (1 - cover) + np.where(strength[..., None] > 0, FOR, AGAINST) * cover
 
 
-def _weights(places: np.ndarray, side: int, squares: bool) -> np.ndarray:
-    """Weigh the patches of a row for each pixel, ``[pixels, side]``; zero outside of what the model saw."""
-    seen = (places >= 0) & (places < side)
-    centres = np.floor(places) if squares else np.clip(places - 0.5, 0, side - 1)
-    return np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(side))) * seen[:, None]
+def _weights(places: np.ndarray, count: int, squares: bool) -> np.ndarray:
+    """Weigh the patches of a row for each pixel, ``[pixels, count]``; zero outside of what the model saw."""
+    seen = (places >= 0) & (places < count)
+    centres = np.floor(places) if squares else np.clip(places - 0.5, 0, count - 1)
+    return np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(count))) * seen[:, None]
 
 
 def _dimmed(picture: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -43,8 +43,8 @@ with image_runs as (
     select 4, model_id, 'heads', null, count(*), concat_ws('; ',
         'layers ' || list_aggregate(list_transform(
             list(distinct layer order by layer), lambda one: if(one < 0, 'pool', one::text)), 'string_agg', ', '),
-        case when count(size) < count(*) then count(*) - count(size) || ' without vectors' end)
-    from heads group by model_id
+        case when count(size) < count(*) then count(*) - count(size) || ' without vectors' end, any_value(note))
+    from heads left join (select model_id, note from cut_models) using (model_id) group by model_id
     union all
     select 4.5, model_id, 'components', null, count(*), concat_ws('; ',
         'MLPs of layers ' || string_agg(if(layer < 0, 'pool', layer::text), ', ' order by layer) filter (head = -1),

@@ -51,7 +51,10 @@ def sums_apart(index: Index, model: str) -> dict[Partition, float]:
     table = index.vectors.open(model, "images")
     columns = part_columns(table.schema)
     partitions: tuple[Partition, ...] = ("trunk", "pool") if pool_heads else ("trunk",)
-    whole = [one for one in partitions if is_whole(columns, one, layers, heads, pool_heads)]
+    cut = connection.execute("select count(tail) from heads where model_id = ?", [model]).fetchall()[0][0]
+    whole = [
+        one for one in partitions if is_whole(columns, one, layers, heads, pool_heads) and not (cut and one == "trunk")
+    ]
     if not whole:
         return {}
     bases = read_model_heads(connection, model).bases

@@ -43,6 +43,24 @@ def size() -> Column[Any]:
     )
 
 
+def cut() -> list[Column[Any]]:
+    """Declare what the vectors of a head lack whose basis is cut."""
+    return [
+        may(
+            "tail",
+            Double,
+            "Share of the squared norm of what the head writes that its vectors lack (--rank-factor), over the images "
+            "ingested; null where they hold all of it",
+        ),
+        may(
+            "written",
+            Double,
+            "Sum over these images of the squared norm of what the head writes, relative to the embedding's; null "
+            "where tail is",
+        ),
+    ]
+
+
 def statistics() -> list[Column[Any]]:
     """Declare the statistics of a head's vectors."""
     return [

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Double, Integer, Text
 
-from clipdb.schema.columns import aligner, basis, head, key, layer, may, model, need, run, similarity, size, statistics
+from clipdb.schema.columns import (
+    aligner,
+    basis,
+    cut,
+    head,
+    key,
+    layer,
+    may,
+    model,
+    need,
+    run,
+    similarity,
+    size,
+    statistics,
+)
 from clipdb.schema.declared import INSTANT, declare
 from clipdb.schema.declared import metadata as metadata
 from clipdb.schema.names import COMPONENT_NAME, COMPONENT_PARTITION, HEAD_NAME, PARTITION
@@ -27,7 +41,11 @@ models = declare(
     need("width", Integer, "Width of the residual stream, d"),
     need("embed_dim", Integer, "Size of the joint image-text embedding, D"),
     may("patch_size", Integer, "Side of a square patch, pixels; null where the tower has no square patches"),
-    need("image_size", Integer, "Side of the square input image, pixels"),
+    need(
+        "image_size",
+        Integer,
+        "Side of the square input image, pixels; where images keep their shape (NaFlex), of the largest square one",
+    ),
     may("pooling", Text, "How the tower pools its tokens: 'tok' takes the class token, 'avg' the mean, or 'attention'"),
     may("adapter", Text, "Adapter of clipdb that captured the heads"),
     may("preprocess", JSON, "Resizing and normalisation of the input image, in open_clip's terms"),
@@ -54,6 +72,12 @@ models = declare(
         "What is added to the scaled cosine, whose sigmoid is then the model's score (SigLIP); null where scores are a "
         "softmax over texts",
     ),
+    may(
+        "storage_error",
+        Double,
+        "Largest L2 norm of what cut vectors lack of an image's embedding (--rank-factor), all heads summed, as a "
+        "fraction of the embedding's norm; null where no vectors are cut",
+    ),
 )
 
 # Bases are large and never change, statistics change with every ingest: apart, so that no ingest writes bases again.
@@ -65,6 +89,7 @@ bases = declare(
     head(),
     basis(),
     size(),
+    *cut(),
 )
 
 head_statistics = declare(
@@ -91,9 +116,10 @@ heads = declare(
     ),
     basis(),
     size(),
+    *cut(),
     *statistics(),
-    view=f"select model_id, layer, head, {HEAD_NAME} as name, {PARTITION} as partition, basis, size, mean, "
-    "total_variance, effective_rank from head_statistics left join bases using (model_id, layer, head) "
+    view=f"select model_id, layer, head, {HEAD_NAME} as name, {PARTITION} as partition, basis, size, tail, written, "
+    "mean, total_variance, effective_rank from head_statistics left join bases using (model_id, layer, head) "
     "where head >= 0",
 )
 

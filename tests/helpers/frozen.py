@@ -117,7 +117,9 @@ class FrozenTower(TorchFunctionMode):
             (x @ weight.T + one).transpose(0, 1).unflatten(-1, (heads, -1)).transpose(1, 2)
             for x, weight, one in zip((query, key, value), ways, bias.chunk(3), strict=True)
         ]
-        z = self._attend(*split, named.get("attn_mask"))
+        mask = named.get("attn_mask")
+        mask = mask.unflatten(0, (-1, heads)) if mask is not None and mask.dim() == 3 else mask
+        z = self._attend(*split, mask)
         return (z.transpose(1, 2).flatten(2) @ out.T + out_bias).transpose(0, 1)
 
 

@@ -11,7 +11,7 @@ from clipdb.schema.snapshots import CATALOG, SNAPSHOTS, WORK
 
 # The catalog as version 1 had it: bases in `heads`, and no labels' scores.
 _VERSION_1 = """
-create temp table kept_heads as select * exclude (partition, size) from heads;
+create temp table kept_heads as select * exclude (partition, size, tail, written) from heads;
 create temp table kept_images as from images;
 drop view heads;
 create table heads (model_id text, layer integer, head integer, name text, basis float[], mean float[],
@@ -20,6 +20,7 @@ drop table bases; drop table head_statistics; drop table label_scores; drop tabl
 alter table models drop column config; alter table models drop column tensors_sha256;
 alter table models drop column base;
 alter table models drop column pool_heads; alter table models drop column logit_bias;
+alter table models drop column storage_error;
 drop table images;
 create table images (image_id text primary key, uri text not null, width integer, height integer, format text,
     split text, label text, metadata json);

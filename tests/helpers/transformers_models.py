@@ -11,6 +11,8 @@ import transformers
 from random_towers import unsettle
 
 SIDE = 32
+MOST_PATCHES = 12
+"""Of the NaFlex model, whose position embeddings are those of 4 x 4 patches."""
 WORDS = 60
 _VISION = {
     "hidden_size": 48,
@@ -41,6 +43,7 @@ KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "blip": ("Blip", {"encoder_hidden_size": 48, "sep_token_id": 2}, {"image_text_hidden_size": 24}),
 }
 """The beginning of the class's name, and what its configuration has of its own, by ``model_type``."""
+_FLEXIBLE = {key: value for key, value in _VISION.items() if key != "image_size"} | {"num_patches": 16}
 IMAGE_ONLY: dict[str, tuple[str, dict[str, Any]]] = {
     "clip_vision_model": ("CLIPVisionModelWithProjection", {"projection_dim": 24}),
     "dinov2": ("Dinov2Model", {"mlp_ratio": 2}),
@@ -56,6 +59,10 @@ def small_model(kind: str) -> Any:
         model_class, more = IMAGE_ONLY[kind]
         made = getattr(transformers, model_class)
         return unsettle(made(made.config_class(**_VISION, **more)))
+    if kind == "siglip2":  # NaFlex
+        text = _TEXT | {"projection_size": 48}
+        made = transformers.Siglip2Config(vision_config=dict(_FLEXIBLE), text_config=text)
+        return unsettle(transformers.Siglip2Model(made))
     name, text, more = KINDS[kind]
     config = getattr(transformers, f"{name}Config")(vision_config=dict(_VISION), text_config=_TEXT | text, **more)
     made = getattr(transformers, "BlipForImageTextRetrieval" if kind == "blip" else f"{name}Model")(config)
@@ -69,25 +76,27 @@ def save(kind: str, folder: Path) -> Any:
     side = {"height": SIDE, "width": SIDE}
     processors = {
         "siglip": transformers.SiglipImageProcessor(size=side),
+        "siglip2": transformers.Siglip2ImageProcessor(patch_size=8, max_num_patches=MOST_PATCHES),
         "blip": transformers.BlipImageProcessor(size=side),
         "chinese_clip": transformers.ChineseCLIPImageProcessor(size=side, do_center_crop=False),
         "dinov2": transformers.BitImageProcessor(size={"shortest_edge": 40}, crop_size=side),
     }
     shortest = transformers.CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=side)
     processors.get(kind, shortest).save_pretrained(folder)
-    if kind in KINDS:
+    if kind not in IMAGE_ONLY:
         tokenizer(kind).save_pretrained(folder)
     return model
 
 
 def tokenizer(kind: str) -> Any:
     """A tokenizer of words, with the marks that the kind's models have."""
-    marks = {"<pad>": 0, "<start>": 1, "<end>": WORDS - 1 if KINDS[kind][1] is _ENDS_LAST else 2, "<unknown>": 3}
+    ends_last = kind in KINDS and KINDS[kind][1] is _ENDS_LAST
+    marks = {"<pad>": 0, "<start>": 1, "<end>": WORDS - 1 if ends_last else 2, "<unknown>": 3}
     words = ("a", "red", "green", "blue", "ring", "square", "on", "brick", "photo", "of")
     vocabulary = marks | {word: number for number, word in enumerate(words, start=4)}
     made = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unknown>"))
     made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    single = "$A <end>" if kind == "siglip" else "<start> $A <end>"
+    single = "$A <end>" if kind.startswith("siglip") else "<start> $A <end>"
     made.post_processor = tokenizers.processors.TemplateProcessing(
         single=single, special_tokens=[(mark, number) for mark, number in marks.items()]
     )

@@ -121,7 +121,7 @@ def test_a_patch_of_padding_alone_has_no_box() -> None:
         shares=np.zeros((1, 5), np.float32),
         other_tokens=("class token",),
         cosine=0.0,
-        side=2,
+        grid=(2, 2),
         covered=Box(-30, 0, 70, 100),
         width=40,
         height=100,
@@ -184,7 +184,7 @@ def test_the_strongest_patch_lies_on_the_object(
         found = segment_image(trained, demo.MODEL_ID, data, "scene", text, heads)
         row, column = np.unravel_index(found.map.argmax(), found.map.shape)
         hits.append(touches(found.box(int(row), int(column)), coverage))
-        across, down = size[0] / found.side, size[1] / found.side
+        across, down = size[0] / found.grid[1], size[1] / found.grid[0]
         wrong = Box(column * across, row * down, (column + 1) * across, (row + 1) * down)
         stretched.append(touches(wrong, coverage))
     assert np.mean(hits) >= 0.8

@@ -202,7 +202,6 @@ EDITS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "code of others": (_config(auto_map={"AutoModel": "evil.Model"}), "asks to run code of others (auto_map)"),
     "a giant": (_config(vision_config={"hidden_size": 10**9}), "has hidden_size 1000000000: no model has more than"),
-    "NaFlex": (_config(model_type="siglip2"), "a SigLIP 2 whose images have any shape"),
     "another type": (_config(model_type="llama"), "of the type 'llama': it reads clip, "),
     "another class": (
         _config(architectures=["CLIPVisionModel"]),

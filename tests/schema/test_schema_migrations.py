@@ -56,8 +56,8 @@ def test_an_upgrade_keeps_every_row(older: Path) -> None:
     with connect(older) as connection:
         heads = connection.execute("from heads order by all").fetchall()
         assert heads == [
-            ("m/w", 0, 1, "L0.H1", "trunk", [1.0, 0.0, 0.0, 1.0], 2, [0.5, 0.25], 1.5, 2.0),
-            ("n/w", 3, 0, "L3.H0", "trunk", None, None, None, None, None),
+            ("m/w", 0, 1, "L0.H1", "trunk", [1.0, 0.0, 0.0, 1.0], 2, None, None, [0.5, 0.25], 1.5, 2.0),
+            ("n/w", 3, 0, "L3.H0", "trunk", None, None, None, None, None, None, None),
         ]
         images = connection.execute("select image_id, uri, metadata from images order by 1").fetchall()
         assert images == [("a", "a.jpg", '{"colour": "red"}'), ("b", "b.jpg", None)]

@@ -56,7 +56,9 @@ _RULES: dict[str, dict[str, str]] = {
         "has sizes that no model has": f"least({_SIZES}) >= 1 and least(layers, heads, head_dim) >= 0 and "
         f"layers + coalesce(pool_heads, 0) >= 1 and greatest({_SIZES}, layers, heads, head_dim, pool_heads) <= 1000000",
         "has no SHA-256 of weights": f"coalesce({_HEX.format('weights_sha256')}, true)",
-        "has numbers that are not finite": _finite("logit_scale", "logit_bias", "reconstruction_error"),
+        "has numbers that are not finite": _finite(
+            "logit_scale", "logit_bias", "reconstruction_error", "storage_error"
+        ),
         "has a preprocess that is not JSON": "coalesce(json_valid(preprocess::varchar), true)",
         "has a config that is not JSON": "coalesce(json_valid(config::varchar), true)",
         "has no SHA-256 of tensors": f"coalesce({_HEX.format('tensors_sha256')}, true)",
@@ -74,6 +76,7 @@ _RULES: dict[str, dict[str, str]] = {
         "has a basis of another shape, or not of finite numbers": f"if(size is null, basis is null, {_BASIS})",
         "has a mean of another shape, or not of finite numbers": _numbers("mean", "size"),
         "has statistics that are not finite": _finite("total_variance", "effective_rank"),
+        "has a tail that is no share": _finite("tail", "written") + " and coalesce(tail between 0 and 1, true)",
     },
     "components": {
         "is of a model that doesn't exist": "t.model_id in (select model_id from their_models)",

@@ -191,12 +191,13 @@ def merge_models(connection: duckdb.DuckDBPyConnection, theirs_first: bool) -> N
     adapter = "coalesce(t.adapter, models.adapter)" if theirs_first else "coalesce(models.adapter, t.adapter)"
     connection.execute(
         f"update models set {known}, adapter = {adapter}, "
-        "reconstruction_error = greatest(models.reconstruction_error, t.reconstruction_error) "
+        "reconstruction_error = greatest(models.reconstruction_error, t.reconstruction_error), "
+        "storage_error = greatest(models.storage_error, t.storage_error) "
         "from their_models t where t.model_id = models.model_id"
     )
     connection.execute(
-        f"insert into bases by name select {_KEY}, basis, size from their_parts anti join bases using ({_KEY}) "
-        "where size is not null"
+        f"insert into bases by name select {_KEY}, basis, size, tail, written from their_parts "
+        f"anti join bases using ({_KEY}) where size is not null"
     )
     connection.execute(
         f"insert into head_statistics by name select {_KEY}, {_STATISTICS} from their_parts "

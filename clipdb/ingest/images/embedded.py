@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from clipdb.ingest.store.vector_arrays import vector_column
 from clipdb.models.decomposition import Decomposer
+from clipdb.models.rank_cut import Loss
 from clipdb.schema.names import REST, Head, head_column
 from clipdb.schema.vectors import images_schema
 
@@ -27,7 +28,9 @@ class Embedded:
         Of the images, ``[n]``.
     embedding, norm, heads, components
         What `clipdb.models.decomposition.Decomposer` makes of them: ``[n, D]``, ``[n]``, ``[n, H, r]`` by layer, and
-        ``[n, r]`` by part that is no head.
+        ``[n, r]`` by part that is no head. Heads may be cut.
+    loss
+        What cut heads lack.
     """
 
     rows: list[dict[str, Any]]
@@ -36,14 +39,15 @@ class Embedded:
     norm: np.ndarray
     heads: dict[int, np.ndarray]
     components: dict[Head, np.ndarray]
+    loss: Loss | None = None
 
 
-def vector_schema(decomposer: Decomposer) -> pa.Schema:
-    """Lay out the images table of a model, with a column for each head and component that the decomposer keeps."""
-    return images_schema(decomposer.adapter.embed_dim, decomposer.sizes())
+def vector_schema(decomposer: Decomposer, bases: Mapping[Head, np.ndarray]) -> pa.Schema:
+    """Lay out the images table of a model, with a column for each head and component, as large as its basis."""
+    return images_schema(decomposer.adapter.embed_dim, {head: basis.shape[1] for head, basis in bases.items()})
 
 
-def vector_rows(batches: Sequence[Embedded], decomposer: Decomposer) -> pa.Table:
+def vector_rows(batches: Sequence[Embedded], decomposer: Decomposer, bases: Mapping[Head, np.ndarray]) -> pa.Table:
     """Lay out batches as rows of the images table."""
     columns = {
         "image_id": pa.array(np.concatenate([batch.ids for batch in batches]).tolist(), pa.utf8()),
@@ -57,5 +61,5 @@ def vector_rows(batches: Sequence[Embedded], decomposer: Decomposer) -> pa.Table
     for part in decomposer.components:
         vectors = np.concatenate([batch.components[part] for batch in batches])
         columns[head_column(*part)] = vector_column(vectors, np.float32 if part[1] == REST else np.float16)
-    schema = vector_schema(decomposer)
+    schema = vector_schema(decomposer, bases)
     return pa.table(list(columns.values()), schema=pa.schema([schema.field(name) for name in columns]))

@@ -9,18 +9,21 @@ from pathlib import Path
 from clipdb._util.notes import note
 from clipdb._util.stages import Counts, Progress
 from clipdb.errors import ClipdbError, stopped
+from clipdb.ingest.images.cutting import rank_cut
 from clipdb.ingest.images.decoding.workers import DecodePool
 from clipdb.ingest.images.embedded import vector_schema
 from clipdb.ingest.images.image_options import ImageOptions
 from clipdb.ingest.images.session import Session
 from clipdb.ingest.images.sources import open_sources
 from clipdb.ingest.images.stream import ImageStream
+from clipdb.ingest.store.heads import cut_heads
 from clipdb.ingest.store.known_models import load_for
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.writer import Writer
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.loading import device_name
 from clipdb.models.model_config import named
+from clipdb.models.rank_cut import RankCut
 from clipdb.models.tower import Adapter
 from clipdb.schema.layers import parse_layers
 from clipdb.schema.names import MLP, POOL, REST, Head
@@ -68,11 +71,13 @@ def ingest_images(
         tables = ModelTables(writer, loaded.model_id)
         layers = tables.layers() | _layers(loaded.adapter, options.layers)
         components = tables.components() | _components(loaded.adapter, layers, options)
-        bases = tables.bases() | tables.component_bases()
+        cut_before = cut_heads(writer, loaded.model_id)
+        bases = {head: q for head, q in tables.bases().items() if head not in cut_before} | tables.component_bases()
         decomposer = Decomposer(loaded.adapter, sorted(layers), bases, sorted(components))
-        _say_room(decomposer)
-        tables.images.add_columns(vector_schema(decomposer))
-        session = Session(tables, loaded, decomposer, options, progress)
+        cut = rank_cut(tables, loaded, decomposer, options, sources)
+        _say_room(decomposer, cut)
+        tables.images.add_columns(vector_schema(decomposer, cut.bases))
+        session = Session(tables, loaded, decomposer, cut, options, progress)
         progress.total(sources.total)
         with (
             DecodePool(loaded.preprocess, options.workers) as decoders,
@@ -117,12 +122,14 @@ def _components(tower: Adapter, layers: set[int], options: ImageOptions) -> set[
     return (mlps if options.mlps else set()) | (left if options.constants else set())
 
 
-def _say_room(decomposer: Decomposer) -> None:
+def _say_room(decomposer: Decomposer, cut: RankCut) -> None:
     """Say what the trunk's heads take where it is much: behind an attention pooling they have many numbers each."""
-    tower, sizes = decomposer.adapter, decomposer.sizes()
-    trunk = [size for (layer, head), size in sizes.items() if layer != POOL and head >= 0]
+    tower, exact = decomposer.adapter, decomposer.sizes()
+    trunk = {part: cut.bases[part].shape[1] for part in exact if part[0] != POOL and part[1] >= 0}
     if tower.pool_heads and trunk:
-        room = f"{2 * sum(trunk) / 1000:.1f} kB an image, {max(trunk)} numbers each"
-        note(f"note: {len(trunk)} heads of the trunk take {room}")
+        room = f"{2 * sum(trunk.values()) / 1000:.1f} kB an image, {max(trunk.values())} numbers each"
+        whole = 2 * sum(exact[part] for part in trunk) / 1000
+        lossy = sum(trunk.values()) * 2 / 1000 < whole
+        note(f"note: {len(trunk)} heads of the trunk take {room}" + (f", cut: all would take {whole:.1f} kB" * lossy))
     elif tower.pool_heads and tower.layers:
         note("note: the heads of the pooling are kept; --layers last4 adds those of the last layers, which take more")

@@ -27,6 +27,7 @@ class ImageOptions:
     label_from: str | None = None
     overwrite: bool = False
     base: str | None = None
+    rank_factor: int | None = None
 
     def batch_on(self, device: torch.device) -> int:
         """Return how many images a forward pass takes."""

@@ -19,13 +19,14 @@ from clipdb.ingest.images.facts import KnownImages, differences, facts_of
 from clipdb.ingest.images.image_failures import Failures
 from clipdb.ingest.images.image_options import ImageOptions
 from clipdb.ingest.images.stream import Candidate, Chunk, ImageStream
-from clipdb.ingest.store.heads import store_bases
+from clipdb.ingest.store.heads import store_bases, store_losses
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.loading import out_of_memory
 from clipdb.models.model import Model
 from clipdb.models.proof import prove
+from clipdb.models.rank_cut import Loss, RankCut
 from clipdb.schema.names import head_column
 
 PROOF_IMAGES = 8
@@ -44,19 +45,28 @@ class Session:
     model
         The model, loaded.
     decomposer
-        Which of its heads are kept, in the bases of the index.
+        Which of its heads are kept, in bases that hold all that they write.
+    cut
+        Which of them are stored with fewer numbers, and the bases of all.
     options, progress
         How, and whom to tell.
     """
 
     def __init__(
-        self, tables: ModelTables, model: Model, decomposer: Decomposer, options: ImageOptions, progress: Progress
+        self,
+        tables: ModelTables,
+        model: Model,
+        decomposer: Decomposer,
+        cut: RankCut,
+        options: ImageOptions,
+        progress: Progress,
     ) -> None:
-        self.tables, self.model, self.decomposer = tables, model, decomposer
+        self.tables, self.model, self.decomposer, self.cut = tables, model, decomposer, cut
         self.options, self.progress = options, progress
         self.writer, self.table = tables.writer, tables.images
-        known = self.writer.read("select base from models where model_id = ?", model.model_id)
+        known = self.writer.read("select base, storage_error from models where model_id = ?", model.model_id)
         self.stored_base: str | None = known[0][0] if known else None
+        self.storage_error: float | None = known[0][1] if known else None  # the largest so far
         self.known_images = KnownImages(self.writer, options.overwrite)
         self.failures = Failures(self.writer)
         self.waiting: list[Embedded] = []
@@ -122,10 +132,10 @@ class Session:
             else:
                 self.failures.add(candidate.item.uri, "the model's output is not finite: try --precision fp32")
         ids = np.array([candidate.image_id for candidate in chunk.candidates])
-        kept = {layer: y[good] for layer, y in heads.items()}
+        kept, loss = self.cut({layer: y[good] for layer, y in heads.items()})
         beside = {part: y[good] for part, y in others.items()}
         # Rows and vectors in one step: Ctrl-C may come between any two.
-        self.waiting.append(Embedded(rows, ids[good], embedding[good], norm[good], kept, beside))
+        self.waiting.append(Embedded(rows, ids[good], embedding[good], norm[good], kept, beside, loss))
 
     def _facts(self, candidate: Candidate) -> dict[str, Any]:
         item, options = candidate.item, self.options
@@ -145,8 +155,9 @@ class Session:
             # Images that are in already come again for a layer that was added later.
             again = self.table.known(ids)
             all_new = not again and self._has_no_others()
-            record = partial(self._record, rows, all_new)
-            self.table.commit(vector_rows(waiting, self.decomposer), record, merge=bool(again))
+            losses = [embedded.loss for embedded in waiting if embedded.loss is not None]
+            record = partial(self._record, rows, all_new, losses)
+            self.table.commit(vector_rows(waiting, self.decomposer, self.cut.bases), record, merge=bool(again))
             self.described = True
             stream.committed(ids)
             for row in rows:
@@ -161,13 +172,17 @@ class Session:
         held = self.table.dataset.count_rows() if self.table.dataset is not None else 0
         return bool(self.writer.read("select count(*) from images")[0][0] == held)
 
-    def _record(self, rows: list[dict[str, Any]], new: bool, connection: duckdb.DuckDBPyConnection) -> None:
+    def _record(
+        self, rows: list[dict[str, Any]], new: bool, losses: list[Loss], connection: duckdb.DuckDBPyConnection
+    ) -> None:
         assert self.error is not None
         self.writer.added += len(rows)
         if not self.described:  # bases are large, and a run's never change
             base = self.options.base or self.stored_base
-            put(connection, "models", [self.model.row(self.error) | {"base": base}], replace=True)
-            store_bases(connection, self.model.model_id, self.decomposer.bases)
+            own = {"base": base, "storage_error": self.storage_error}
+            put(connection, "models", [self.model.row(self.error) | own], replace=True)
+            store_bases(connection, self.model.model_id, self.cut.bases)
+        store_losses(connection, self.model.model_id, losses)
         put(connection, "images", rows, new=new)
         self.failures.mend(row["uri"] for row in rows)
         self.failures.record(connection)

@@ -38,7 +38,7 @@ class Chunk:
     Attributes
     ----------
     candidates, facts, pixels
-        New images that were decoded: one entry each, and pixels uint8 ``[n, S, S, 3]``.
+        New images that were decoded: one entry each, and pixels uint8 ``[n, *Preprocess.shape]``.
     failures
         ``(uri, reason)`` of files that could not be read or decoded.
     skipped

@@ -12,7 +12,6 @@ _MOST = 1_000_000
 _MOST_LAYERS = 1000
 _CODE = ("auto_map", "trust_remote_code")
 _REFUSED = {
-    "siglip2": "a SigLIP 2 whose images have any shape (NaFlex): those of one size are published as siglip",
     "xclip": "an X-CLIP, whose frames exchange messages, so that what its heads write isn't a sum",
     "siglip_vision_model": "SigLIP's image tower alone: give the whole model",
 }
@@ -44,6 +43,7 @@ KINDS = {
     "clip": Kind("CLIPModel"),
     "metaclip_2": Kind("MetaClip2Model"),
     "siglip": Kind("SiglipModel", whole=True),
+    "siglip2": Kind("Siglip2Model", whole=True),  # NaFlex; SigLIP 2 of one image size is published as siglip
     "altclip": Kind("AltCLIPModel", masked=True),
     "chinese_clip": Kind("ChineseCLIPModel", masked=True),
     "blip": Kind("BlipForImageTextRetrieval", masked=True),

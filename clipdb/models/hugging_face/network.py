@@ -7,11 +7,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from clipdb.models.hugging_face.flexible import arguments
 from clipdb.models.hugging_face.kinds import KINDS
 
 
 class ImageSide(nn.Module):
     """A model's image tower with what projects its output: ``[batch, 3, S, S]`` to ``[batch, D]``.
+
+    NaFlex takes what `clipdb.models.hugging_face.flexible.model_input` returns.
 
     Parameters
     ----------
@@ -26,11 +29,12 @@ class ImageSide(nn.Module):
         self.tower = getattr(model, "vision_model", model)
         self.image_size = int(image_size or self.tower.config.image_size)
         self.projection = getattr(model, "visual_projection", getattr(model, "vision_proj", None))
+        self.flexible = model.config.model_type == "siglip2"
         self.pooled_before_norm = not hasattr(model, "vision_proj")  # BLIP normalises all tokens, then takes one
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Embed images."""
-        found = self.tower(pixel_values=images)
+        found = self.tower(**(arguments(images) if self.flexible else {"pixel_values": images}))
         pooled = found.pooler_output if self.pooled_before_norm else found.last_hidden_state[:, 0]
         return pooled if self.projection is None else self.projection(pooled)
 
@@ -65,7 +69,7 @@ class Network(nn.Module):
         return bias
 
     def encode_image(self, images: torch.Tensor, normalize: bool = False) -> torch.Tensor:
-        """Embed images ``[batch, 3, S, S]`` as ``[batch, D]``."""
+        """Embed what `ImageSide` takes as ``[batch, D]``."""
         embedding: torch.Tensor = self.visual(images)
         return nn.functional.normalize(embedding, dim=-1) if normalize else embedding
 

@@ -82,6 +82,12 @@ def read_model(model_id: str, folder: Path | None, dtype: torch.dtype, commit: s
     for file in weights:
         tensor_shapes(file)  # says in a line what is wrong with a damaged file
     preprocess = preprocess_in(folder, model_id)
+    vision = description["transformers"].get("vision_config") or {}
+    if preprocess.patch_size not in (None, vision.get("patch_size", preprocess.patch_size)):
+        raise ClipdbError(
+            f"{model_id} cuts images into patches of {preprocess.patch_size} pixels (preprocessor_config.json) and its "
+            f"model takes those of {vision['patch_size']} (config.json): the files aren't of one model"
+        )
     return Read(
         folder,
         Network(_filled(folder, kind.model_class, dtype), preprocess.image_size),

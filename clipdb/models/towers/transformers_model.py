@@ -1,4 +1,4 @@
-"""Image towers of Hugging Face transformers: CLIP, MetaCLIP 2, SigLIP, AltCLIP, ChineseCLIP, BLIP."""
+"""Image towers of Hugging Face transformers: CLIP, MetaCLIP 2, SigLIP, SigLIP 2, AltCLIP, ChineseCLIP, BLIP."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TransformersModel(TracedTower):
         norm = Norm(tower.post_layernorm)
         if (pool := getattr(tower, "head", None)) is not None:
             yield norm
-            yield multihead_pool(pool, pool.attention, pool.probe[0, 0].detach(), nn.Identity())
+            yield multihead_pool(pool, pool.attention, pool.probe[0, 0].detach(), nn.Identity(), side.flexible)
             yield Own(pool.mlp)
         else:
             last: tuple[Operation, ...] = (Take(0), norm)

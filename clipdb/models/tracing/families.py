@@ -40,7 +40,9 @@ def fixed_query(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
     return torch.einsum("gk,gkd->gd", query.float(), key.float()) * query.shape[-1] ** -0.5
 
 
-def multihead_pool(pool: Any, attention: nn.MultiheadAttention, query: torch.Tensor, norm: Any) -> AttentionPool:
+def multihead_pool(
+    pool: Any, attention: nn.MultiheadAttention, query: torch.Tensor, norm: Any, masked: bool = False
+) -> AttentionPool:
     """Describe torch's attention as a pooling.
 
     Parameters
@@ -53,6 +55,8 @@ def multihead_pool(pool: Any, attention: nn.MultiheadAttention, query: torch.Ten
         The query that is read ``[d']``, before its projection.
     norm
         What the tokens go through first.
+    masked
+        Whether padding among the tokens is masked.
     """
     heads, size = attention.num_heads, attention.head_dim
     if attention.in_proj_weight is not None:
@@ -70,6 +74,7 @@ def multihead_pool(pool: Any, attention: nn.MultiheadAttention, query: torch.Ten
         value_bias=value_bias.view(heads, size),
         out=attention.out_proj.weight,
         out_bias=attention.out_proj.bias,
+        masked=masked,
         tokens=norm,
     )
 

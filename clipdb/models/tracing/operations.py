@@ -140,6 +140,8 @@ class AttentionPool:
         The output projection, ``[d', G k]`` and ``[d']``.
     left_out
         How many of the first tokens of the stream it doesn't look at.
+    masked
+        Whether the module is called with a mask behind the tokens: ``[B, T]``, 0 at padding that it doesn't look at.
     """
 
     module: Any
@@ -149,6 +151,7 @@ class AttentionPool:
     out: Tensor
     out_bias: Tensor | None
     left_out: int = 0
+    masked: bool = False
     tokens: Callable[[Tensor], Tensor] = field(default=_as_it_is)
 
     def read(self, x: Tensor, dim: int = 1) -> Tensor:

@@ -101,7 +101,10 @@ class Recording:
     def _keep_pooling(self, module: Any, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(self.pool, AttentionPool)
         x = self.pool.tokens(inputs[0])
-        self._weights = softmax(self.pool.scores(x).float(), dim=-1)
+        scores = self.pool.scores(x).float()
+        if self.pool.masked:
+            scores = scores.masked_fill(inputs[1][:, None] == 0, float("-inf"))
+        self._weights = softmax(scores, dim=-1)
         self._written[self.pool] = x
 
     def _reduced(self, part: Part, x: Tensor) -> Tensor:

@@ -30,9 +30,10 @@ SQL of one text, which the command line says on stderr where there is one; it ma
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -77,6 +78,11 @@ class NamedQuery:
     def ships(self) -> bool:
         """Whether it comes with clipdb."""
         return self.path.parent == SHIPPED
+
+    def values_of_note(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return of the query's values those that its note takes."""
+        used = set(re.findall(r"\$(\w+)", self.note or ""))
+        return {name: value for name, value in values.items() if name in used}
 
 
 @dataclass

@@ -31,6 +31,7 @@
 --     case when $groups is null then '' when $groups = 'label' then label
 --     else json_extract_string(metadata, '$."' || $groups || '"') end as value from images
 --     ) having count(*) filter (value is null) > 0
+--     union all select note from cut_models where model_id = $model
 
 select part, name, images, before, after, control, control_low, control_high, removed, note
 from ablate(

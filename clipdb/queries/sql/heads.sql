@@ -5,7 +5,8 @@
 -- for zero-shot, of the head's variance, what lies between images told apart by the property; for vote, of the variance
 -- that its spans explain, what the property's explain. Neither is a probability. confidence is what a person, a language
 -- model or a published name says. note says why a labeller found no clear name. aligner_r2 is how good the aligner is
--- (`clipdb align`) through which texts reach a model without a text tower, and with them spans and names.
+-- (`clipdb align`) through which texts reach a model without a text tower, and with them spans and names. Where
+-- vectors are cut (ingest --rank-factor), a note says what they lack; heads.tail has it for each head.
 --
 -- $property property optional: Only heads whose property is this, or has it as a part.
 -- $layer integer optional: Only heads of this layer, counted from 0.
@@ -13,6 +14,7 @@
 -- $model model optional: Only heads of this model.
 -- $pool pool optional: Spans and names from this pool, in place of those that count now.
 -- needs: heads
+-- note: select model_id || ': ' || note from cut_models where $model is null or model_id = $model
 
 select
     model_id, name as head, property, labeller, share, confidence, spans, cumulative_variance as variance,

@@ -9,6 +9,8 @@
 -- $by choice(head|layer|property) = head: What shares are summed by.
 -- $partition choice(pool|trunk) optional: Heads of the pooling or of the trunk, where the index has both.
 -- $model model required: The model; may be left out where the index has one.
+-- note: select note || '; ''not stored'' has what they lack' from cut_models
+--     where model_id = $model and $partition is distinct from 'pool'
 
 select
     case

@@ -23,7 +23,7 @@ _START_S = 120.0  # to import Pillow, on a loaded machine
 _IMAGE_S = 300.0  # for one image; the largest that is let through takes some ten seconds
 
 Result = tuple[ImageFacts, bytes] | tuple[str, None]
-"""What became of an image: facts and pixels (uint8 [S, S, 3], C order), or a reason."""
+"""What became of an image: facts and pixels (uint8 of `Preprocess.shape`, C order), or a reason."""
 
 
 def try_decode(data: bytes, preprocess: Preprocess) -> Result:

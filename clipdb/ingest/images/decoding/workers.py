@@ -33,7 +33,7 @@ class DecodedBatch:
     Parameters
     ----------
     pixels
-        uint8 [n_ok, S, S, 3] RGB: the images that could be decoded, in the order in which they were given.
+        uint8 ``[n_ok, *Preprocess.shape]``: the images that could be decoded, in the order in which they were given.
     decoded
         For each image given, its `ImageFacts`, or why it could not be decoded.
     """
@@ -92,7 +92,7 @@ class DecodePool:
         """
         if self._closed:
             raise ClipdbError("the decoding pool is closed")
-        batch = _Batch(images, self._preprocess.image_size)
+        batch = _Batch(images, self._preprocess.shape)
         start = size = 0
         for index, image in enumerate(images):
             if index - start == _CHUNK or (size + len(image) > _CHUNK_BYTES and index > start):
@@ -164,10 +164,10 @@ class DecodePool:
 class _Batch:
     """A batch on its way: gathers results until none is missing, then answers its future."""
 
-    def __init__(self, images: Sequence[bytes], side: int) -> None:
+    def __init__(self, images: Sequence[bytes], shape: tuple[int, ...]) -> None:
         self.future: Future[DecodedBatch] = Future()
         self.images = list(images)
-        self._pixels = np.empty((len(images), side, side, 3), np.uint8)
+        self._pixels = np.empty((len(images), *shape), np.uint8)
         self._decoded: list[ImageFacts | str] = [""] * len(images)
         self._missing = len(images)
         self._lock = threading.Lock()
