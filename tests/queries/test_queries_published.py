@@ -192,10 +192,10 @@ def test_the_scoreboard_is_chosen_from_and_drawn(
 
 
 def test_a_wider_level_is_a_wider_interval_and_one_that_is_none_is_refused(index: Path) -> None:
-    by_level = {level: rows(index, "entanglement", level=level) for level in (0.5, 0.95, 0.999)}
+    by_level = {level: rows(index, "association", level=level) for level in (0.5, 0.95, 0.999)}
     for narrow, usual, wide in zip(*by_level.values(), strict=True):
-        assert wide["low"] < usual["low"] < narrow["low"] <= narrow["entanglement"]
-        assert narrow["entanglement"] <= narrow["high"] < usual["high"] < wide["high"]
+        assert wide["low"] < usual["low"] < narrow["low"] <= narrow["association"]
+        assert narrow["association"] <= narrow["high"] < usual["high"] < wide["high"]
     with (
         clipdb.open(index) as db,
         pytest.raises(duckdb.InvalidInputException, match="level is a fraction between 0 and 1"),
