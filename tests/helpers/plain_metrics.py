@@ -143,7 +143,7 @@ def score(
 
 
 def interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float] | tuple[None, None]:
-    """Wilson's interval: the shares p with |successes / n - p| <= z sqrt(p (1 - p) / n), from its quadratic equation."""
+    """Wilson's interval: the shares p with |successes / n - p| <= z sqrt(p (1 - p) / n), by its quadratic."""
     if n == 0:
         return None, None
     z = NormalDist().inv_cdf((1 + level) / 2)

@@ -1,4 +1,4 @@
-"""Specialisation against plain numpy, on shares that are made up: specialised heads, heads that are all alike, noise."""
+"""Specialisation against plain numpy, on made-up shares: specialised heads, heads that are all alike, noise."""
 
 from __future__ import annotations
 

@@ -39,8 +39,12 @@ def db() -> Iterator[duckdb.DuckDBPyConnection]:
         ]
         insert(connection, "pool_texts", pool)
         insert(connection, "spans", [span(*keys[place], rank, f"{place} {rank}") for place, rank, _ in texts])
-        insert(connection, "labels", [label(*key, name, "zero-shot", "1") for key, name in zip(keys, NAMES, strict=True)])
-        insert(connection, "labels", [label("c/z", 0, n, "anything", "import:w", "1", pool="unknown") for n in range(2)])
+        insert(
+            connection, "labels", [label(*key, name, "zero-shot", "1") for key, name in zip(keys, NAMES, strict=True)]
+        )
+        insert(
+            connection, "labels", [label("c/z", 0, n, "anything", "import:w", "1", pool="unknown") for n in range(2)]
+        )
         verdicts = [
             judgement(*keys[place], f"{place} {rank}", NAMES[place], plain.normal(tag) == NAMES[place], judge)
             for place, rank, tag in texts
@@ -88,7 +92,7 @@ def test_where_the_names_are_from_no_pool_with_properties_chance_is_unknown(db: 
 
 
 def singletons(n: int, properties: int) -> np.ndarray:
-    """Probabilities that 0, 1, ... n of n heads are alone with their name: the generating function of each property's heads."""
+    """Probabilities that 0, 1, ... n of n heads are alone with their name, by a generating function."""
     ways = np.zeros((n + 1, n + 1))
     ways[0, 0] = 1
     for _ in range(properties):
@@ -119,7 +123,9 @@ def fits(place: int, name: str, top: int) -> int:
 
 
 @pytest.mark.parametrize(("min_agree", "top"), [(3, 5), (2, 3), (1, 5)])
-def test_association_by_chance_is_that_of_all_shufflings(db: duckdb.DuckDBPyConnection, min_agree: int, top: int) -> None:
+def test_association_by_chance_is_that_of_all_shufflings(
+    db: duckdb.DuckDBPyConnection, min_agree: int, top: int
+) -> None:
     arguments = f"min_agree := {min_agree}, top_n := {top}, level := .9"
     judged = [place for place in range(6) if sum(tag is not None for tag in TAGS[place][:top]) >= min_agree]
     shufflings = list(itertools.permutations([NAMES[place] for place in judged]))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import duckdb
-from schema_rows import catalog, head, insert, judgement, label, span
+from schema_rows import head, insert, judgement, label, span
+
 
 def fill_two_models(db: duckdb.DuckDBPyConnection) -> None:
     """Two models of four heads: three sources of names, and verdicts on the names of two of them."""

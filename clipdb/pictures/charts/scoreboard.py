@@ -20,7 +20,8 @@ _JUDGES = ("#2f6fad", "#c8553d", "#4c8c5a", "#8a63a8", "#b8892b", "#3f9aa6")
 def draw(rows: Sequence[Row], asked: Mapping[str, Any]) -> Figure:
     """Draw entanglement and association side by side for models, sources of names and judges.
 
-    A grey band behind each is where 95 % of random namings lie; association has its interval. Where nobody judged anything, entanglement has the chart to itself.
+    A grey band behind each is where 95 % of random namings lie; association has its interval. Where nobody judged
+    anything, entanglement has the chart to itself.
 
     Parameters
     ----------
@@ -81,8 +82,7 @@ def draw(rows: Sequence[Row], asked: Mapping[str, Any]) -> Figure:
     top.tick_params(labelsize=8)
     handles = [right.plot([], [], "o-", color=colours[one], markersize=5, label=one)[0] for one in judges]
     if any(row[name] is not None for _, judged in shown for row in judged for name in ("e_chance", "a_chance")):
-        band = {"color": GREY, "alpha": 0.35, "linewidth": 6, "label": "95 % of random namings"}
-        handles += right.plot([], [], **band)
+        handles += right.plot([], [], color=GREY, alpha=0.35, linewidth=6, label="95 % of random namings")
     if any(row["note"] is not None for _, judged in shown for row in judged):
         hollow = right.plot([], [], "o", color=GREY, markerfacecolor="white", markersize=5, label="not independent")
         handles += hollow
@@ -99,7 +99,7 @@ def _figure(
     columns: tuple[str, str | None, str | None],
     colour: str,
 ) -> None:
-    """Draw a share over the band of chance, with its interval if it has one; hollow where the judge isn't independent."""
+    """Draw a share over the band of chance, with any interval; hollow where the judge isn't independent."""
     share, low, high = (row[name] if name else None for name in columns)
     if share is None:
         nothing = "not judged" if row["judge"] is None else f"too few verdicts of {row['judge']}"

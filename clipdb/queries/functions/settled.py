@@ -20,7 +20,7 @@ FIRST = 5
 
 
 class Pool(NamedTuple):
-    """The texts of a pool in its order: their rows among the model's texts, and their properties (`normal_property`)."""
+    """The texts of a pool in its order: their rows among the model's texts, and their normal properties."""
 
     rows: np.ndarray
     properties: list[str | None]
@@ -87,7 +87,7 @@ def settled(
     seen = np.all([~np.isnan(store.head(model, "images", head)[:, 0]) for head in heads], axis=0)
     rows = np.flatnonzero(seen)
     if len(rows) < 2 * SMALLEST:
-        raise ClipdbError(f"{model} has {len(rows)} images that all heads have seen: comparing takes {2 * SMALLEST} or more")
+        raise ClipdbError(f"{model} has {len(rows)} images that all heads have seen: this takes {2 * SMALLEST}")
     sizes = _sizes(len(rows) // 2)
     agreement: dict[int, list[tuple[float, ...]]] = defaultdict(list)
     counts = {size: min(pairs, len(rows) // (2 * size)) for size in sizes}
@@ -163,9 +163,7 @@ def _read_pool(context: Context, model: str, pool: str | None) -> Pool:
             f"{model} lacks texts of the pool {pool or pools[0]!r}: run `clipdb span --pool {pool or pools[0]}`",
             kind="absent",
         )
-    return Pool(
-        np.array([places[text] for text, _ in found]), [None if tag is None else str(tag) for _, tag in found]
-    )
+    return Pool(np.array([places[text] for text, _ in found]), [None if tag is None else str(tag) for _, tag in found])
 
 
 FUNCTION = settled
