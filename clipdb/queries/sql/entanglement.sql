@@ -2,12 +2,12 @@
 --
 -- entanglement is the share of labelled heads whose property another head of the model also carries; exclusive is the
 -- rest of them. It says little alone: with few properties and many heads, names drawn at random share nearly always.
--- chance is what names drawn evenly from the properties of the pool would give, 1 - (1 - 1/P)^(n - 1) for n labelled heads
--- and P properties, with the interval in which 95 % of such draws lie (--level says how many), and excess is entanglement
--- less chance. Heads share less than at random only where entanglement is under that interval. chance is empty where names
--- are from no pool of the index with properties, as published ones are, so that P isn't known, and with --by property.
--- effective_properties is exp(entropy) of the distribution of the whole model's labelled heads over properties: how many
--- properties there are, counted by how evenly heads carry them.
+-- chance is what names drawn evenly from the properties of the pool would give, 1 - (1 - 1/P)^(n - 1) for n labelled
+-- heads and P properties, with the interval in which 95 % of such draws lie (--level says how many), and excess is
+-- entanglement less chance. Heads share less than at random only where entanglement is under that interval. chance is
+-- empty where names are from no pool of the index with properties, as published ones are, so that P isn't known, and
+-- with --by property. effective_properties is exp(entropy) of the distribution of the whole model's labelled heads over
+-- properties: how many properties there are, counted by how evenly heads carry them.
 --
 -- $by choice(model|layer|property) = model: What a row is.
 -- $level number = 0.95: Coverage of the interval of chance, between 0 and 1.

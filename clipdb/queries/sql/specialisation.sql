@@ -3,12 +3,12 @@
 -- Entanglement and association compare names; this compares what heads do. It stands on the shares that the labeller
 -- zero-shot measured (see the query label-scores): how much of a head's variance lies between images told apart by a
 -- property. share is the largest share of each head, averaged over the heads, and margin how far it is over the second
--- largest. chance is what 1 in 20 random groupings of the images would exceed, averaged likewise, and excess is share less
--- chance. information is in bits: take a unit of variance of a head drawn at random; how much does knowing the head tell
--- about the property that it goes with? Of a head's variance the part over chance is told apart by property, the rest goes
--- with none. It is 0 where no share is over chance or all heads go with the same properties alike, and at most most, where
--- every head goes with one property alone and heads are spread evenly over them.
--- Properties that images have together share variance, so compare models on the same images and pool.
+-- largest. chance is what 1 in 20 random groupings of the images would exceed, averaged likewise, and excess is share
+-- less chance. information is in bits: take a unit of variance of a head drawn at random; how much does knowing the
+-- head tell about the property that it goes with? Of a head's variance the part over chance is told apart by property,
+-- the rest goes with none. It is 0 where no share is over chance or all heads go with the same properties alike, and at
+-- most most, where every head goes with one property alone and heads are spread evenly over them. Properties that
+-- images have together share variance, so compare models on the same images and pool.
 --
 -- $model model optional: Only this model.
 -- $pool pool optional: Only properties of this pool.
