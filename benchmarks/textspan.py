@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 from measure import alternate, report
 
-from clipdb.ingest.descriptions.textspan import textspan
+from clipdb._util.textspan import textspan
 from clipdb.ingest.store.moments import Moments
 
 

@@ -119,12 +119,12 @@ def test_a_table_gives_its_width_to_texts(run: Run, monkeypatch: pytest.MonkeyPa
 
 
 def test_intervals_are_one_column_for_people_and_exact_elsewhere(run: Run) -> None:
-    table = run("query", "entanglement").stdout.splitlines()
-    row = json.loads(run("query", "entanglement", "-f", "json").stdout)[0]
-    shown = f"{row['entanglement']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    table = run("query", "association").stdout.splitlines()
+    row = json.loads(run("query", "association", "-f", "json").stdout)[0]
+    shown = f"{row['association']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
     assert shown in table[2] and "low" not in table[0].split()
-    assert run("query", "entanglement", "-f", "csv").stdout.split(",")[5:7] == ["low", "high"]
-    assert run("query", "entanglement", "-f", "markdown").stdout.split(" | ")[5:7] == ["low", "high"]
+    assert run("query", "association", "-f", "csv").stdout.split(",")[6:8] == ["low", "high"]
+    assert run("query", "association", "-f", "markdown").stdout.split(" | ")[6:8] == ["low", "high"]
 
 
 def test_markdown_cuts_nothing(run: Run, built: Built) -> None:

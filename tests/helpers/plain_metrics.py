@@ -7,8 +7,10 @@ import string
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
+from statistics import NormalDist
 from typing import Any
+
+import numpy as np
 
 RANKS = {"human": 1, "llm": 2, "import": 3, "zero-shot": 4, "vote": 5}
 
@@ -140,15 +142,18 @@ def score(
     return Score(judged, fit, ties, missing, own and judged > 0)
 
 
-def interval(successes: int, n: int, level: str = "0.95") -> tuple[float, float] | tuple[None, None]:
-    """Percentiles of Binomial(n, successes / n) over n, in whole numbers."""
+def interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float] | tuple[None, None]:
+    """Wilson's interval: the shares p with |successes / n - p| <= z sqrt(p (1 - p) / n), by its quadratic."""
     if n == 0:
         return None, None
-    ends = []
-    for quantile in ((1 - Fraction(level)) / 2, (1 + Fraction(level)) / 2):
-        below, count = 0, -1
-        while below < quantile * n**n:
-            count += 1
-            below += math.comb(n, count) * successes**count * (n - successes) ** (n - count)
-        ends.append(count / n)
-    return ends[0], ends[1]
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    ends = np.roots([n + z * z, -2 * successes - z * z, successes * successes / n])
+    return float(min(ends.real)), float(max(ends.real))
+
+
+def reach(counts: Iterable[int], n: int, level: float = 0.95) -> tuple[float, float]:
+    """An interval about the mean of equally likely counts by the normal approximation, in whole heads, over n."""
+    values = np.array(list(counts), float)
+    half = NormalDist().inv_cdf((1 + level) / 2) * values.std()
+    low, high = math.floor(values.mean() - half + 1e-9), math.ceil(values.mean() + half - 1e-9)
+    return max(0, low) / n, min(n, high) / n

@@ -1,66 +1,11 @@
-"""Bootstrap intervals, and the scoreboard: every model, source of names and judge side by side."""
+"""The scoreboard: every model, source of names and judge side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import duckdb
-import numpy as np
-import plain_metrics as plain
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from schema_rows import catalog, head, insert, judgement, label, span
-
-LEVELS = st.sampled_from(["0.95", "0.9", "0.5", "0.99"])
-
-
-@pytest.fixture(scope="module")
-def empty() -> Iterator[duckdb.DuckDBPyConnection]:
-    with catalog() as connection:
-        yield connection
-
-
-def ends(db: duckdb.DuckDBPyConnection, successes: int | None, n: int, level: float = 0.95) -> tuple:
-    select = "select bootstrap_low(s, n, level := l), bootstrap_high(s, n, level := l) from (select ? s, ? n, ? l)"
-    return db.execute(select, [successes, n, level]).fetchall()[0]
-
-
-@settings(max_examples=150, deadline=None)
-@given(data=st.data(), n=st.integers(0, 300), level=LEVELS)
-def test_an_interval_has_the_percentiles_of_the_binomial(
-    empty: duckdb.DuckDBPyConnection, data: st.DataObject, n: int, level: str
-) -> None:
-    successes = data.draw(st.integers(0, n))
-    assert ends(empty, successes, n, float(level)) == plain.interval(successes, n, level)
-
-
-def test_an_interval_of_thousands_of_heads(empty: duckdb.DuckDBPyConnection) -> None:
-    for successes, n in ((1, 5000), (3, 1500), (750, 1500), (1499, 1500)):
-        low, high = ends(empty, successes, n)
-        assert 0 <= low <= successes / n <= high <= 1
-        if n < 5000:
-            assert (low, high) == plain.interval(successes, n)
-    assert ends(empty, 1, 5000) == (0.0, 3 / 5000)  # Poisson with mean 1: P(0) = .368, P(<= 3) = .981, P(<= 2) = .92
-    low, high = ends(empty, 500_000, 1_000_000)
-    assert (low, high) == pytest.approx((0.5 - 1.96 * 0.0005, 0.5 + 1.96 * 0.0005), abs=2e-6)
-
-
-def test_an_interval_of_all_or_none_is_a_point_and_of_nothing_is_null(empty: duckdb.DuckDBPyConnection) -> None:
-    assert ends(empty, 0, 10) == (0.0, 0.0)
-    assert ends(empty, 10, 10) == (1.0, 1.0)
-    assert ends(empty, 1, 1) == (1.0, 1.0)
-    assert ends(empty, 0, 0) == ends(empty, None, 3) == (None, None)
-
-
-def test_resampling_heads_at_random_gives_the_same_interval(empty: duckdb.DuckDBPyConnection) -> None:
-    random = np.random.default_rng(0)
-    for successes, n in ((29, 48), (5, 64), (190, 192), (40, 144)):
-        status = np.arange(n) < successes
-        shares = status[random.integers(n, size=(20_000, n))].mean(axis=1)
-        drawn = np.quantile(shares, [0.025, 0.975], method="inverted_cdf")
-        np.testing.assert_allclose(ends(empty, successes, n), drawn, atol=1 / n + 1e-12)  # a step: one head
+from schema_rows import head, insert, judgement, label, span
 
 
 def fill_two_models(db: duckdb.DuckDBPyConnection) -> None:
@@ -135,7 +80,7 @@ def test_the_scoreboard_says_which_judges_are_not_independent(db: duckdb.DuckDBP
 
 def test_the_scoreboard_agrees_with_the_views_of_the_current_names(db: duckdb.DuckDBPyConnection) -> None:
     fill_two_models(db)
-    shared = "entanglement, entanglement_low, entanglement_high, exclusive, effective_properties"
+    shared = "entanglement, exclusive, effective_properties"
     whole = {
         row[0]: row[1:] for row in db.execute(f"select model_id, {shared} from entanglement(level := .5)").fetchall()
     }
@@ -147,6 +92,6 @@ def test_the_scoreboard_agrees_with_the_views_of_the_current_names(db: duckdb.Du
     current = {key: row for key, row in found.items() if key[2] == "current"}
     assert {key for key in current if key[3] is not None} == set(by_judge)
     for key, row in current.items():
-        assert row[:5] == whole[key[0]]
+        assert row[:3] == whole[key[0]]
         if key[3] is not None:
-            assert row[5:] == by_judge[key]
+            assert row[3:] == by_judge[key]

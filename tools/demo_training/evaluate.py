@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from clipdb._util.textspan import textspan
 from clipdb.demo import MODEL_ID
 from clipdb.demo.captions import full_caption, phrase, scene_pool
 from clipdb.demo.scenes import PROPERTIES, VALUES, Scene, draw, generator, sample
-from clipdb.ingest.descriptions.textspan import textspan
 from clipdb.ingest.store.moments import Moments
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.loading import load

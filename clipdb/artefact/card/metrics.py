@@ -21,11 +21,15 @@ select
     model_id,
     labeller || coalesce(' (' || pool || ')', ''),
     labelled_heads,
-    brackets(entanglement, entanglement_low, entanglement_high),
+    coalesce(format('{:+.3f}', entanglement_excess), ''),
+    coalesce(format('{:.3f}', entanglement), ''),
+    brackets(entanglement_chance, entanglement_chance_low, entanglement_chance_high),
     coalesce(format('{:.3f}', exclusive), ''),
     coalesce(format('{:.1f}', effective_properties), ''),
     coalesce(judge, 'nobody') || coalesce(': ' || note, ''),
+    coalesce(format('{:+.3f}', association_excess), ''),
     brackets(association, association_low, association_high),
+    brackets(association_chance, association_chance_low, association_chance_high),
     unjudged_heads
 from scoreboard
 order by model_id, labeller <> 'current', labeller, pool, judge
@@ -34,21 +38,27 @@ _COLUMNS = (
     "model",
     "named by",
     "named heads",
+    "entanglement over chance",
     "entanglement",
+    "its chance",
     "exclusive",
     "effective properties",
     "judged by",
+    "association over chance",
     "association",
+    "its chance",
     "unjudged heads",
 )
 _ABOUT = """## Metrics
 
 Entanglement is the share of named heads whose property another head of the model also carries (lower is better), and
-exclusive is the rest. Names drawn at random share nearly as much where heads are many and properties few, so compare
-`clipdb query entanglement`, which shows chance beside it. Association is the share of judged heads of which at least
-three of the first five descriptions fit the name (higher is better). Brackets are 95 % bootstrap intervals over
-heads: they have no width at 0 and 1, and are too narrow for few heads. The `current` name of a head is a person's,
-else a language model's, else a published one, else that of zero-shot, else the vote of its descriptions.
+exclusive is the rest. Names drawn evenly from the pool's properties share nearly as much where heads are many and
+properties few: that is its chance, in brackets where 95 % of such draws lie. Association is the share of judged heads
+of which at least three of the first five descriptions fit the name (higher is better), with Wilson's 95 % interval
+over heads; its chance is what the judge `vote` gives where names are shuffled over heads. Compare what is over chance.
+An empty chance isn't known: the names are from no pool with properties, or the judge was asked about heads' own names
+alone. The `current` name of a head is a person's, else a language model's, else a published one, else that of
+zero-shot, else the vote of its descriptions.
 """
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from clipdb._util.stages import Stages, untold
+from clipdb._util.textspan import textspan
 from clipdb.errors import ClipdbError, stopped
 from clipdb.ingest.descriptions.head_pairs import refresh_pairs
 from clipdb.ingest.descriptions.pool_ingest import ensure_pool
 from clipdb.ingest.descriptions.texts import embed_missing, pool_members, reached_by_texts, text_embeddings
-from clipdb.ingest.descriptions.textspan import textspan
 from clipdb.ingest.store.known_models import reload
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put

@@ -1,4 +1,4 @@
-"""The chart of the scoreboard: entanglement and association with their intervals."""
+"""The chart of the scoreboard: entanglement and association, each with what chance gives."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _JUDGES = ("#2f6fad", "#c8553d", "#4c8c5a", "#8a63a8", "#b8892b", "#3f9aa6")
 
 
 def draw(rows: Sequence[Row], asked: Mapping[str, Any]) -> Figure:
-    """Draw entanglement and association with their intervals, side by side for models, sources of names and judges.
+    """Draw entanglement and association side by side for models, sources of names and judges.
 
-    Where nobody judged anything, entanglement has the chart to itself.
+    A grey band behind each is where 95 % of random namings lie; association has its interval. Where nobody judged
+    anything, entanglement has the chart to itself.
 
     Parameters
     ----------
@@ -54,10 +55,12 @@ def draw(rows: Sequence[Row], asked: Mapping[str, Any]) -> Figure:
         name = f"{labeller} ({pool})" if several_pools and pool else labeller
         middle = place + (len(judged) - 1) / 2
         labels.append((middle, short(name, 34), "normal"))
-        _interval(left, middle, judged[0], ("entanglement", "e_low", "e_high"), LINE)
+        _figure(left, middle, judged[0], ("e_chance_low", "e_chance_high"), ("entanglement", None, None), LINE)
         for row in judged:
             if judges:
-                _interval(right, place, row, ("association", "a_low", "a_high"), colours.get(row["judge"], GREY))
+                shown_as = ("association", "a_low", "a_high")
+                chance = ("a_chance_low", "a_chance_high")
+                _figure(right, place, row, chance, shown_as, colours.get(row["judge"], GREY))
             _beside(right, place, f"{row['judged']} of {row['labelled']}" if judges else str(row["labelled"]))
             place += 1
         place += 0.9
@@ -78,6 +81,8 @@ def draw(rows: Sequence[Row], asked: Mapping[str, Any]) -> Figure:
     top.set_xlabel("exclusive", fontsize=9)
     top.tick_params(labelsize=8)
     handles = [right.plot([], [], "o-", color=colours[one], markersize=5, label=one)[0] for one in judges]
+    if any(row[name] is not None for _, judged in shown for row in judged for name in ("e_chance", "a_chance")):
+        handles += right.plot([], [], color=GREY, alpha=0.35, linewidth=6, label="95 % of random namings")
     if any(row["note"] is not None for _, judged in shown for row in judged):
         hollow = right.plot([], [], "o", color=GREY, markerfacecolor="white", markersize=5, label="not independent")
         handles += hollow
@@ -86,15 +91,26 @@ def draw(rows: Sequence[Row], asked: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _interval(axes: Axes, place: float, row: Row, columns: tuple[str, str, str], colour: str) -> None:
-    """Draw a share with its interval; hollow where it is a judge's who is not independent of the names."""
-    share, low, high = (row[name] for name in columns)
+def _figure(
+    axes: Axes,
+    place: float,
+    row: Row,
+    chance: tuple[str, str],
+    columns: tuple[str, str | None, str | None],
+    colour: str,
+) -> None:
+    """Draw a share over the band of chance, with any interval; hollow where the judge isn't independent."""
+    share, low, high = (row[name] if name else None for name in columns)
     if share is None:
         nothing = "not judged" if row["judge"] is None else f"too few verdicts of {row['judge']}"
         axes.text(0, place, short(nothing, 50), va="center", fontsize=7, color=GREY)
         return
+    if row[chance[0]] is not None:
+        ends = [row[name] for name in chance]
+        axes.plot(ends, [place, place], color=GREY, alpha=0.35, linewidth=6, solid_capstyle="butt", zorder=2)
     hollow = columns[0] == "association" and row["note"] is not None
-    axes.plot([low, high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=3)
+    if low is not None:
+        axes.plot([low, high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt", zorder=3)
     axes.plot(share, place, "o", color=colour, markerfacecolor="white" if hollow else colour, markersize=5, zorder=4)
 
 

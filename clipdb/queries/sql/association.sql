@@ -1,19 +1,23 @@
 -- How well heads' spans fit their property
 --
 -- association is the share of judged heads of which at least min-agree of the first top spans are judged to fit the
--- property. Higher is better; low and high are the ends of its bootstrap interval over heads, which has no width at 0
--- and 1 and is too narrow for few heads. A head with too few
--- verdicts is unjudged and not counted; ties and missing count spans on which the majority is a tie, and spans without
--- any verdict. Judges are never mixed, but in 'majority', which leaves out vote: its verdicts come from the pool's tags,
--- as names by zero-shot and vote do, so they are not independent of them.
+-- property. Higher is better; low and high are the ends of its interval over heads (Wilson's), as if heads were
+-- independent of each other. chance is what the judge vote gives on average where the names are shuffled over the
+-- model's judged heads, with the interval in which 95 % of the shufflings lie (--level says how many), and excess is
+-- association less chance: with few properties many spans fit by chance. Of other judges chance isn't known, for they
+-- were asked about heads' own names alone. A head with too few verdicts is unjudged and not counted; ties and missing
+-- count spans on which the majority is a tie, and spans without any verdict. Judges are never mixed, but in 'majority',
+-- which leaves out vote: its verdicts come from the pool's tags, as names by zero-shot and vote do, so they are not
+-- independent of them.
 --
 -- $by choice(model|layer|property) = model: What a row is.
 -- $min_agree integer = 3: How many spans must fit.
 -- $top integer = 5: How many spans to look at.
--- $level number = 0.95: Coverage of the interval, between 0 and 1.
+-- $level number = 0.95: Coverage of the intervals, between 0 and 1.
 -- $model model optional: Only this model.
 -- needs: labels, judgements
 -- interval: association low high
+-- interval: chance chance_low chance_high
 
 with parts as (
     select
@@ -26,7 +30,8 @@ with parts as (
     )
 )
 select
-    model_id, part, judge, note, association, association_low as low, association_high as high,
+    model_id, part, judge, note, excess, association, association_low as low, association_high as high, chance, chance_low,
+    chance_high,
     judged_heads as judged, unjudged_heads as unjudged, ties, missing
 from parts
 where $model is null or model_id = $model

@@ -1,21 +1,20 @@
 -- How much heads share properties
 --
 -- entanglement is the share of labelled heads whose property another head of the model also carries; exclusive is the
--- rest of them. Lower entanglement is better; low and high are the ends of its bootstrap interval over heads. chance is
--- what names drawn at random from the properties of the pool would give: with few properties and many heads that is
--- close to 1 whatever the heads do, so only an entanglement well under it says something. It is 1 - (1 - 1/P)^(n - 1) for
--- n labelled heads and P properties, and given for whole models; it is empty where names are from no pool of the index with
--- properties, as published ones are, so that P isn't known. The interval has no width at 0 and 1, and is too narrow
--- for few heads.
--- effective_properties is exp(entropy) of the distribution of the whole model's labelled heads over properties: how many
--- properties there are, counted by how evenly heads carry them.
+-- rest of them. It says little alone: with few properties and many heads, names drawn at random share nearly always.
+-- chance is what names drawn evenly from the properties of the pool would give, 1 - (1 - 1/P)^(n - 1) for n labelled
+-- heads and P properties, with the interval in which 95 % of such draws lie (--level says how many), and excess is
+-- entanglement less chance. Heads share less than at random only where entanglement is under that interval. chance is
+-- empty where names are from no pool of the index with properties, as published ones are, so that P isn't known, and
+-- with --by property. effective_properties is exp(entropy) of the distribution of the whole model's labelled heads over
+-- properties: how many properties there are, counted by how evenly heads carry them.
 --
 -- $by choice(model|layer|property) = model: What a row is.
--- $level number = 0.95: Coverage of the interval, between 0 and 1.
+-- $level number = 0.95: Coverage of the interval of chance, between 0 and 1.
 -- $model model optional: Only this model.
 -- needs: labels
 -- empty: no head has a clear name, see `clipdb query heads` for the reasons
--- interval: entanglement low high
+-- interval: chance chance_low chance_high
 -- note: select 'chance is empty: the names are from no pool with properties, so how many there were to choose from is not '
 --         || 'known (' || string_agg(model_id, ', ' order by model_id) || ')'
 --     from (
@@ -25,12 +24,7 @@
 --         group by model_id having count(normal_property(pool_texts.property)) = 0
 --     ) having count(*) > 0
 
-with vocabulary as (
-    select model_id, count(distinct normal_property(pool_texts.property)) as properties
-    from current_names join pool_texts on pool_texts.pool = current_names.given_from
-    group by model_id
-),
-parts as (
+with parts as (
     select
         *, case
             when $by = 'property' then property when layer < 0 then 'pooling' when $by = 'layer' then 'layer ' || layer
@@ -39,10 +33,8 @@ parts as (
     from source_entanglement(part := $by, level := $level, names_in := 'current_names')
 )
 select
-    model_id, part, labelled_heads as labelled, shared_heads as shared, entanglement,
-    if($by = 'property', null, entanglement_low) as low, if($by = 'property', null, entanglement_high) as high,
-    if($by = 'model', 1 - pow(1 - 1 / nullif(properties_to_choose, 0), labelled_heads - 1), null) as chance,
+    model_id, part, labelled_heads as labelled, shared_heads as shared, excess, entanglement, chance, chance_low, chance_high,
     exclusive, effective_properties
-from parts left join (select model_id, properties as properties_to_choose from vocabulary) using (model_id)
+from parts
 where $model is null or model_id = $model
 order by model_id, place, part

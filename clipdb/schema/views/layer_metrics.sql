@@ -7,8 +7,12 @@
 -- column labelled: Those with a current property
 -- column properties: Their properties, as properties are compared
 -- column entanglement: Share of them whose property another head of the model also carries, 0..1
+-- column entanglement_chance: What names drawn evenly from the properties of the pool give, 0..1
+-- column entanglement_excess: entanglement - entanglement_chance
 -- column association: Share of the judged ones of which at least 3 of the first 5 spans fit, 0..1
 -- column judge: Who judged that
+-- column association_chance: What the judge vote gives where names are shuffled over heads, 0..1; null for other judges
+-- column association_excess: association - association_chance
 -- column total_variance: Variance of the layer's heads, summed
 -- column share_of_variance: It as a share of that of all stored heads of the model and partition, 0..1
 -- column effective_rank: Mean of the heads' effective ranks
@@ -29,7 +33,8 @@ with spanned as (
     group by model_id, layer, head
 ),
 judged as (
-    select model_id, layer, arg_max(association, best) as association, arg_max(judge, best) as judge
+    select model_id, layer, arg_max(association, best) as association, arg_max(judge, best) as judge,
+        arg_max_null(chance, best) as association_chance
     from (
         select *, (judge = 'majority', independent, judge) as best
         from association_by_layer
@@ -51,7 +56,8 @@ summed as (
 )
 select
     model_id, layer, if(layer < 0, null, (layer + 1) / models.layers) as depth, summed.heads, labelled, summed.properties, entanglement,
-    association, judge, summed.total_variance,
+    chance as entanglement_chance, excess as entanglement_excess, association, judge, association_chance,
+    association - association_chance as association_excess, summed.total_variance,
     summed.total_variance / sum(summed.total_variance) over (partition by model_id, layer < 0) as share_of_variance, effective_rank,
     relative_rank, explained, mlp_variance,
     models.layers, models.heads as heads_per_layer, head_dim, width, embed_dim, patch_size, image_size, pooling

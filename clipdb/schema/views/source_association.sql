@@ -1,9 +1,14 @@
 -- Association of every source's names (source_names), for each judge, by model, layer or property. The views
 -- association* are this for the current names, and say what it means.
+-- Chance is exact for the judge vote: it compares names with tags, so its verdicts on any other name are known. Let a[h, j]
+-- be 1 where the spans of head h fit the name of head j, 0 in other rows than this one. The mean of the sum over a random
+-- permutation of n names is the sum of a over n, and its variance the sum of the squares of a, less its row means and
+-- column means, plus its mean, over n - 1 (W. Hoeffding, A combinatorial central limit theorem, Annals of Mathematical
+-- Statistics 22, 1951). Others were asked about heads' own names alone.
 -- param part = 'model': model, layer or property: what a row is about
 -- param min_agree = 3: how many spans must fit
 -- param top_n = 5: how many spans to look at
--- param level = .95: coverage of the bootstrap interval, 0..1
+-- param level = .95: coverage of the intervals, 0..1
 -- param names_in = 'source_names': relation with the names, by its name
 -- column model_id: Model with weights
 -- column pool: Pool whose spans or descriptions the labeller saw; null for current
@@ -18,15 +23,22 @@
 -- column unjudged_heads: labelled_heads - judged_heads
 -- column associated_heads: Judged heads of which at least min_agree of these spans fit
 -- column association: associated_heads / judged_heads, 0..1; null where no head is judged
--- column association_low: Lower end of its bootstrap interval over judged heads
+-- column association_low: Lower end of its interval (wilson_interval)
 -- column association_high: Upper end of this interval
+-- column chance: What the judge vote gives on average where names are shuffled over the model's judged heads, 0..1; null for other judges
+-- column chance_low: Lower end of the interval in which level of the shufflings lie
+-- column chance_high: Upper end of this interval
+-- column excess: association - chance
 -- column verdicts: Verdicts (true or false) on the heads' first top_n spans
 -- column ties: Of these spans, those on which the majority is a tie
 -- column missing: Of these spans, those without any verdict: not asked, failed, or the judge could not say
 -- column partition: trunk or pool: which heads the row is about
-with counted as (
+with scored as materialized (
+    select *, if(layer < 0, 'pool', 'trunk') as partition from source_ccs(top_n := top_n, names_in := names_in)
+),
+counted as (
     select
-        model_id, pool, labeller, if(layer < 0, 'pool', 'trunk') as partition, if(part = 'layer', layer, null) as layer,
+        model_id, pool, labeller, partition, if(part = 'layer', layer, null) as layer,
         if(part = 'property', property_key, null) as property, judge,
         bool_and(independent) as independent,
         count_if(not independent) as own,
@@ -37,11 +49,48 @@ with counted as (
         sum(judged)::bigint as verdicts,
         sum(ties)::bigint as ties,
         sum(missing)::bigint as missing
-    from source_ccs(top_n := top_n, names_in := names_in)
+    from scored
+    group by all
+),
+by_vote as (
+    select
+        model_id, coalesce(pool, '') as pool, labeller, partition, layer, head, property_key,
+        count(*) over (partition by model_id, pool, labeller, partition) as n
+    from scored where judge = 'vote' and judged >= min_agree
+),
+carried as (
+    select model_id, pool, labeller, partition, property_key, count(*) as carriers from by_vote group by all
+),
+fitting as ( -- every head with every name that its spans fit, and how often this name was given
+    select
+        model_id, pool, labeller, partition, if(part = 'layer', layer, null) as layer,
+        if(part = 'property', fits.property_key, null) as property, carriers, n,
+        sum(carriers) over (partition by model_id, pool, labeller, layer, head, property) as in_row,
+        count(*) over (partition by model_id, pool, labeller, partition, if(part = 'layer', layer, null), fits.property_key)
+            as in_column
+    from (select * replace (coalesce(pool, '') as pool) from tag_fits(top_n := top_n, names_in := names_in)) as fits
+    join (select * exclude property_key from by_vote) as by_vote using (model_id, pool, labeller, layer, head)
+    join carried using (model_id, pool, labeller, partition, property_key)
+    where fit >= min_agree
+),
+shuffled as (
+    select
+        model_id, pool, labeller, partition, layer, property, sum(carriers) / any_value(n) as mean,
+        (sum(carriers) - sum(carriers * (in_row + in_column)) / any_value(n) + (sum(carriers) / any_value(n)) ** 2)
+            / nullif(any_value(n) - 1, 0) as variance
+    from fitting
     group by all
 ),
 bounded as (
-    select *, bootstrap_interval(associated_heads, judged_heads, level := level) as ends from counted
+    select
+        counted.*, wilson_interval(associated_heads, judged_heads, level := level) as ends,
+        if(judge = 'vote' and judged_heads > 0, coalesce(mean, 0), null) as by_chance,
+        chance_interval(by_chance, coalesce(variance, 0), judged_heads, level := level) as chance_ends
+    from counted left join shuffled
+        on shuffled.model_id = counted.model_id and shuffled.pool = coalesce(counted.pool, '')
+        and shuffled.labeller = counted.labeller and shuffled.partition = counted.partition
+        and shuffled.layer is not distinct from counted.layer
+        and shuffled.property is not distinct from counted.property
 )
 select
     model_id, pool, labeller, layer, property, judge, independent,
@@ -50,5 +99,7 @@ select
     labelled_heads, judged_heads, unjudged_heads, associated_heads,
     associated_heads / nullif(judged_heads, 0) as association,
     ends.low as association_low, ends.high as association_high,
+    by_chance / judged_heads as chance, chance_ends.low as chance_low, chance_ends.high as chance_high,
+    (associated_heads - by_chance) / judged_heads as excess,
     verdicts, ties, missing, partition
 from bounded

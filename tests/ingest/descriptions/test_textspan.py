@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipdb.ingest.descriptions.textspan import textspan
+from clipdb._util.textspan import textspan
 from clipdb.ingest.store.moments import Moments
 
 
