@@ -109,10 +109,12 @@ def ablate(
 
     Examples
     --------
+    The images' folders are their labels here, where ``ingest_images`` had ``label_from="parent"``; of one folder only:
+
     >>> with clipdb.open("mine.clipdb") as db:
-    ...     found = clipdb.ablate(db, heads=["L4.H1"], target="colour", images=20, control=0)
-    >>> found.images
-    20
+    ...     clipdb.ablate(db, heads=["L4.H1"])
+    Traceback (most recent call last):
+    clipdb.errors.ClipdbError: LABELS
     """
     from clipdb.api.ablation_sets import choose_sets
     from clipdb.queries.functions.base.ablation import have_vectors, require_means
