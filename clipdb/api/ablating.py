@@ -109,12 +109,12 @@ def ablate(
 
     Examples
     --------
-    The images' folders are their labels here, where ``ingest_images`` had ``label_from="parent"``; of one folder only:
+    Images need a class to be sorted into, a label or a key of their metadata:
 
     >>> with clipdb.open("mine.clipdb") as db:
     ...     clipdb.ablate(db, heads=["L4.H1"])
     Traceback (most recent call last):
-    clipdb.errors.ClipdbError: LABELS
+    clipdb.errors.ClipdbError: no image has a class label: run ...
     """
     from clipdb.api.ablation_sets import choose_sets
     from clipdb.queries.functions.base.ablation import have_vectors, require_means

@@ -99,9 +99,7 @@ def _direct(context: Context, task: Task, sets: Sequence[Sequence[Head]], mean: 
     return right
 
 
-def _means(
-    adapter: Adapter, pictures: _Images, layers: Sequence[int], how: Replacement
-) -> dict[int, torch.Tensor]:
+def _means(adapter: Adapter, pictures: _Images, layers: Sequence[int], how: Replacement) -> dict[int, torch.Tensor]:
     """Average the outputs of the layers' heads over the images: ``[tokens, H, k]``, or ``[1, H, k]`` over all tokens."""
     sums: dict[int, torch.Tensor] = {}
     for _, images in pictures.batches():
@@ -155,7 +153,9 @@ class _Images:
             if keep:
                 self._kept[int(row)] = pixels
         if not places:
-            raise ClipdbError(f"none of the {len(reasons)} images can be read; of the first: {reasons[0]}", kind="absent")
+            raise ClipdbError(
+                f"none of the {len(reasons)} images can be read; of the first: {reasons[0]}", kind="absent"
+            )
         self.task, self.unread = _only(task, np.array(places)), len(reasons)
 
     def batches(self) -> Iterator[tuple[slice, torch.Tensor]]:
