@@ -89,7 +89,7 @@ def _controls(found: Measured, controls: range, where: np.ndarray) -> tuple[floa
 def _worst(
     found: Measured, place: int, members: Sequence[tuple[str, str, np.ndarray]], controls: range, seed: int
 ) -> Row:
-    """Make the row of the class with the lowest accuracy: each figure is the lowest there is, of its own worst class."""
+    """Make the row of the lowest accuracies of a class: each figure is that of its own worst class."""
 
     def lowest(right: np.ndarray) -> tuple[float, int]:
         return min((float(right[where].mean()), at) for at, (_, _, where) in enumerate(members))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -163,7 +162,7 @@ def test_files_that_are_gone_or_others_are_left_out_and_counted(index: Path, tmp
     shutil.copytree(index, moved)
     change(moved, "update images set uri = replace(uri, ?, ?)", str(index.parent / "scenes"), str(scenes))
     files = sorted(scenes.glob("*.png"))
-    os.remove(files[0])
+    files[0].unlink()
     files[1].write_bytes(files[2].read_bytes())
     given = ("--heads", "L4.H1", "--target", "background", "--control", "0", "--device", "cpu", "-i", moved)
     result = clipdb("ablate", *given)
