@@ -100,7 +100,7 @@ def _direct(context: Context, task: Task, sets: Sequence[Sequence[Head]], mean: 
 
 
 def _means(adapter: Adapter, pictures: _Images, layers: Sequence[int], how: Replacement) -> dict[int, torch.Tensor]:
-    """Average the outputs of the layers' heads over the images: ``[tokens, H, k]``, or ``[1, H, k]`` over all tokens."""
+    """Average heads' outputs over the images: ``[tokens, H, k]`` by layer, or ``[1, H, k]`` over all tokens."""
     sums: dict[int, torch.Tensor] = {}
     for _, images in pictures.batches():
         for layer, z in begin(adapter, images, layers, every_token=not how.by_token).outputs.items():

@@ -154,5 +154,5 @@ def test_a_family_that_cannot_be_run_again_is_refused() -> None:
     class Other:
         name = "other"
 
-    with pytest.raises(ClipdbError, match="the heads of a other can't be ablated"):
+    with pytest.raises(ClipdbError, match="towers of the family other can't be run without heads"):
         begin(Other(), torch.zeros(1, 3, 8, 8), [0])  # type: ignore[arg-type]

@@ -44,4 +44,6 @@ def begin(adapter: Adapter, images: torch.Tensor, layers: Collection[int], every
         return ClassTokenRun(adapter, images, layers, every_token)
     if isinstance(adapter, TracedTower):
         return TracedRun(adapter, images, layers)
-    raise ClipdbError(f"the heads of a {adapter.name} can't be ablated: it is of a family that clipdb can't rerun")
+    raise ClipdbError(
+        f"towers of the family {adapter.name} can't be run without heads: `clipdb query ablate` can answer"
+    )
