@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from clipdb.errors import ClipdbError, require
 
 if TYPE_CHECKING:
+    from clipdb.api.ablation_sets import Row
     from clipdb.queries.index import Index
 
 COLUMNS = (
@@ -16,8 +17,6 @@ COLUMNS = (
     "difference_low", "difference_high", "control_direct", "control_causal", "control_low", "control_high",
 )  # fmt: skip
 """The columns of `Ablation.rows`."""
-
-Row = tuple[str | int | float | None, ...]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

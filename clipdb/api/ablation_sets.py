@@ -13,8 +13,9 @@ from clipdb.queries.functions.base.context import Context
 from clipdb.schema.names import Head, head_name
 
 if TYPE_CHECKING:
-    from clipdb.api.ablating import Row
     from clipdb.api.ablation_runs import Measured
+
+Row = tuple[str | int | float | None, ...]
 
 _DRAWS = 2000
 _Z = 1.959963984540054  # the normal distribution's 97.5 % quantile

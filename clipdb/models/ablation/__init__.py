@@ -44,6 +44,4 @@ def begin(adapter: Adapter, images: torch.Tensor, layers: Collection[int], every
         return ClassTokenRun(adapter, images, layers, every_token)
     if isinstance(adapter, TracedTower):
         return TracedRun(adapter, images, layers)
-    raise ClipdbError(
-        f"towers of the family {adapter.name} can't be run without heads: `clipdb query ablate` can answer"
-    )
+    raise ClipdbError(f"towers of the family {adapter.name} can't be run without heads")
