@@ -137,12 +137,14 @@ class _Images:
 
     def __init__(self, context: Context, task: Task) -> None:
         self._embedder = context.subjects.embedder
-        self._uris = dict(context.rows("select image_id, coalesce(uri, '') from images"))
+        known = context.rows("select image_id, coalesce(uri, '') from images")
+        self._uris = {str(image_id): str(uri) for image_id, uri in known}
         self._ids = context.store.ids(task.model, "images").astype(str)
         model = self._embedder.model(task.model)
         keep = len(task.rows) * 3 * model.adapter.image_size**2 <= _MOST_KEPT
         self._kept: dict[int, np.ndarray] = {}
-        places, reasons = [], []
+        places: list[int] = []
+        reasons: list[ClipdbError] = []
         for place, row in enumerate(task.rows):
             try:
                 pixels = self._decoded(task.model, int(row))
@@ -170,5 +172,5 @@ class _Images:
         if row in self._kept:
             return self._kept[row]
         image_id = self._ids[row]
-        uri = str(self._uris.get(image_id, ""))
+        uri = self._uris.get(image_id, "")
         return self._embedder.decode(model, read_known(image_id, uri), uri).pixels
