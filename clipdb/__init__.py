@@ -1,7 +1,7 @@
 """clipdb: every attention head of a CLIP-like model is a row.
 
-`clipdb.open(path)` opens an index for questions, `clipdb.segment` shows where in a picture its heads find a text, and
-`clipdb.serve` shows it all in a browser.
+`clipdb.open(path)` opens an index for questions, `clipdb.segment` shows where in a picture its heads find a text,
+`clipdb.ablate` runs the model without some of them, and `clipdb.serve` shows it all in a browser.
 `clipdb.ingest_images`, `span`, `label`, `judge` and the others do what the verbs of the command line do.
 `clipdb.schema` has the tables. What goes wrong is a `clipdb.ClipdbError`, whose ``kind`` says what to do about it.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clipdb import schema
+    from clipdb.api.ablating import ablate
     from clipdb.api.aligning import align
     from clipdb.api.describing import ingest_images, ingest_texts, span
     from clipdb.api.exporting_embeddings import export_embeddings
@@ -34,6 +35,7 @@ __all__ = [
     "Index",
     "Server",
     "__version__",
+    "ablate",
     "align",
     "export",
     "export_embeddings",
@@ -62,6 +64,7 @@ _FROM = {
     "ClipdbError": "clipdb.errors",
     "Index": "clipdb.queries.index",
     "Server": "clipdb.ingest.names.llm.server",
+    "ablate": "clipdb.api.ablating",
     "align": "clipdb.api.aligning",
     "export_embeddings": "clipdb.api.exporting_embeddings",
     "export_pages": "clipdb.explorer.frozen.exporting",

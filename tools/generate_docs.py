@@ -66,6 +66,7 @@ PUBLIC = {
     "Fill an index": ("ingest_images", "ingest_texts", "align", "span"),
     "Name heads": ("label", "judge", "review_cards", "review", "Server"),
     "See where in a picture": ("segment",),
+    "Run a model without heads": ("ablate",),
     "Look at it all": ("serve",),
     "Share": (
         "export",

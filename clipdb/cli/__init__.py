@@ -30,6 +30,7 @@ VERBS = {
     "mcp": "Let an assistant ask, over the Model Context Protocol.",
     "explain": "Say which heads make an image and a text match.",
     "segment": "Show where in a picture heads find a text.",
+    "ablate": "Run a model without heads, and see what it gets wrong.",
     "import": "Bring in artefacts, published spans and names.",
     "export": "Write the index as Parquet files that any tool reads.",
     "info": "Show what an index holds.",

@@ -26,6 +26,7 @@ ORDER = (
     "Index",
     "ClipdbError",
     "segment",
+    "ablate",
     "serve",
     "export",
     "export_embeddings",

@@ -63,6 +63,7 @@ def test_every_verb_names_the_extra_that_it_lacks(own_index: Path, pictures: lis
         ("explain", image, "a zebra", "-i", index): torch,
         ("segment", image, "--text", "a zebra", "-i", index): torch,
         ("segment", image, "--text", "a zebra", "-o", str(tmp_path / "map.png"), "-i", index): torch,
+        ("ablate", "--heads", "L4.H0", "-i", index): torch,
         ("export", str(tmp_path / "export"), "-i", index): None,
         ("export", str(tmp_path / "more"), "--thumbnails", "-i", index): INGEST.format("PIL"),
         ("import", str(tmp_path / "export"), "-i", new): None,

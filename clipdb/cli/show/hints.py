@@ -13,7 +13,8 @@ from clipdb.schema.names import is_url
 # What a message tells the user to run; other commands in backquotes are only mentioned.
 _ADVICE = re.compile(r"(?P<before>\b(?:[Rr]un|then|with|by|try|see)) `clipdb (?P<words>(?P<verb>[a-z]+)\b[^`]*)`")
 _TAKE_AN_INDEX = {
-    "ingest", "span", "label", "judge", "review", "query", "explain", "segment", "import", "export", "info", "verify",
+    "ingest", "span", "label", "judge", "review", "query", "explain", "segment", "ablate", "import", "export", "info",
+    "verify",
 }  # fmt: skip
 _WRITE = {"ingest", "span", "label", "judge", "review"}
 _NAMED = ("-i ", "--help", "--list", "...")

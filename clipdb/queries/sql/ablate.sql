@@ -5,7 +5,8 @@
 -- given. These are direct effects only: what the heads do through later layers stays, the model does not run, and
 -- nothing is renormalised. So this is not the accuracy of the model run without the heads, where later layers may make
 -- up for part of the loss, or lose more: on 300 scenes, the packaged model's accuracy for backgrounds falls from 1.000 to
--- .350 here, without the heads of that property, and to .613 there (docs/meaning.md).
+-- .350 here, without the heads of that property, and to .613 there (docs/meaning.md). `clipdb ablate` runs the model and
+-- shows both.
 -- There is a row for all images, for each class, for each group where $groups is given, and for the worst group: the one
 -- with the lowest accuracy, of the groups or else of the classes. Which one that is may change, so before is the lowest
 -- accuracy with all heads and after the lowest without these; A -> B says that A was the worst before and B is after.

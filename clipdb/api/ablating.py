@@ -1,0 +1,149 @@
+"""`clipdb.ablate`: accuracy without heads, by their contributions and with the model run again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from clipdb.errors import ClipdbError, require
+
+if TYPE_CHECKING:
+    from clipdb.api.ablation_sets import Row
+    from clipdb.queries.index import Index
+
+COLUMNS = (
+    "heads", "part", "name", "images", "before", "direct", "causal", "causal_low", "causal_high", "difference",
+    "difference_low", "difference_high", "control_direct", "control_causal", "control_low", "control_high",
+)  # fmt: skip
+"""The columns of `Ablation.rows`."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Ablation:
+    """Zero-shot accuracy without heads.
+
+    Attributes
+    ----------
+    model
+        The model.
+    rows
+        One row per set of heads and part of the images; its columns are `COLUMNS`. ``part`` is ``all``, ``class`` or
+        ``worst group``, the class of the lowest accuracy (``A -> B`` where it is another one without the heads).
+        ``before`` is the accuracy with all heads, ``direct`` without the heads' own contributions, ``causal`` of the
+        model run without the heads, and ``difference`` causal less direct. ``causal_low`` and ``causal_high`` are the
+        95 % Wilson interval; those of the difference are a 95 % percentile bootstrap over images, which have both.
+        ``control_direct`` and ``control_causal`` are means over random sets of as many heads, ``control_low`` and
+        ``control_high`` the lowest and the highest causal accuracy among them.
+    images
+        Over how many images.
+    unread
+        How many images were left out since their files are gone, changed or damaged.
+    """
+
+    model: str
+    rows: Sequence[Row]
+    images: int
+    unread: int
+
+    def __repr__(self) -> str:
+        return f"Ablation({self.model}: {len(self.rows)} rows, {self.images} images)"
+
+
+def ablate(
+    index: Index,
+    *,
+    heads: Sequence[str] = (),
+    property: str | None = None,
+    layers: str | None = None,
+    labeller: str | None = None,
+    each: bool = False,
+    mode: Literal["mean", "zero"] = "mean",
+    mean: Literal["token", "global"] = "token",
+    at: Literal["all", "class-token"] = "all",
+    target: str = "label",
+    template: str = "a photo of a {}",
+    images: int | None = None,
+    control: int = 5,
+    seed: int = 0,
+    model: str | None = None,
+) -> Ablation:
+    """Classify images with the model run again without some heads, and say what their contributions alone would tell.
+
+    The output of a head is its slice of what goes into the output projection, whose bias stays. It is replaced in the
+    forward pass, and all that follows is computed anew: the causal effect. The direct effect takes the head's stored
+    contribution off the embedding (Gandelsman et al., arXiv 2310.05916, section 3.2), as the query `ablate` does.
+
+    Parameters
+    ----------
+    index
+        What `clipdb.open` gives.
+    heads, property, layers, labeller
+        The set: heads that meet all the conditions given, of the trunk.
+    each
+        Take these heads, or all of the trunk, one by one. Each has the others to compare with, so no random heads
+        are drawn.
+    mode
+        ``mean`` replaces a head's output by its mean over the images that are classified, ``zero`` by nothing.
+    mean
+        ``token``: a mean for each token's place; ``global``: one over all tokens.
+    at
+        ``all`` tokens, or the ``class-token``.
+    target, template
+        What is classified: ``label`` or a key of the images' metadata; and the text of a class.
+    images
+        Take the first so many images by id, which is a random order; all if None.
+    control
+        How many random sets of as many heads to compare with.
+    seed
+        Decides the random sets and the bootstrap.
+    model
+        The model; not needed where the index has one.
+
+    Raises
+    ------
+    ClipdbError
+        If something asked for isn't in the index, no head is chosen, images have fewer than two classes, none of their
+        files can be read, or the weights can't be had or are others.
+
+    Examples
+    --------
+    Images need a class to be sorted into, a label or a key of their metadata:
+
+    >>> with clipdb.open("mine.clipdb") as db:
+    ...     clipdb.ablate(db, heads=["L4.H1"])
+    Traceback (most recent call last):
+    clipdb.errors.ClipdbError: no image has a class label: run ...
+    """
+    from clipdb.api.ablation_sets import choose_sets
+    from clipdb.queries.functions.base.ablation import have_vectors, require_means
+    from clipdb.queries.functions.base.classification import read_task
+
+    context = index.context
+    model = context.model(model)
+    for name, value, known in (
+        ("mode", mode, ("mean", "zero")),
+        ("mean", mean, ("token", "global")),
+        ("at", at, ("all", "class-token")),
+    ):
+        if value not in known:
+            raise ClipdbError(f"{name} is {value!r}: it is one of {', '.join(known)}")
+    if control < 0:
+        raise ClipdbError(f"control is {control}: 0 or more random sets can be drawn")
+    if images is not None and images < 1:
+        raise ClipdbError(f"images is {images}: at least 1 must be classified")
+    sets = choose_sets(context, model, heads, property, layers, labeller, each, control, seed)
+    involved = sorted({head for one in sets for head in one})
+    if mode == "mean":
+        require_means(context, model, involved)
+    for module in ("torch", "open_clip", "clipdb.models.ablation"):
+        require(module, "ingest")
+    task = read_task(context, model, target, template, None, have_vectors(context, model, involved))
+    from clipdb._util.apart import apart
+    from clipdb.api.ablation_runs import Replacement, measure
+    from clipdb.api.ablation_sets import tabulate
+
+    how = Replacement(mode == "mean", mean == "token", at == "class-token")
+    found = apart(lambda: measure(context, task, sets, how, images))
+    rows = tabulate(found, sets, 0 if each else control, seed)
+    return Ablation(model, rows, len(found.task.rows), found.unread)

@@ -1,0 +1,138 @@
+"""The sets of heads that are ablated, and the table of what came of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clipdb.errors import ClipdbError
+from clipdb.queries.functions.base.ablation import choose_heads, random_sets
+from clipdb.queries.functions.base.context import Context
+from clipdb.schema.names import Head, head_name
+
+if TYPE_CHECKING:
+    from clipdb.api.ablation_runs import Measured
+
+Row = tuple[str | int | float | None, ...]
+
+_DRAWS = 2000
+_Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
+
+
+def choose_sets(
+    context: Context,
+    model: str,
+    heads: Sequence[str],
+    property: str | None,
+    layers: str | None,
+    labeller: str | None,
+    each: bool,
+    control: int,
+    seed: int,
+) -> list[list[Head]]:
+    """Choose the set and its random controls, or with ``each`` a set for every head.
+
+    Raises
+    ------
+    ClipdbError
+        If nothing is chosen, or something asked for isn't there.
+    """
+    if not each and not heads and property is None and layers is None and labeller is None:
+        raise ClipdbError("no heads to ablate: choose them by heads, property, layers or labeller, or take each")
+    chosen = choose_heads(
+        context, model, ",".join(heads) if heads else None, property, layers, labeller, partition="trunk"
+    )
+    if each:
+        return [[head] for head in chosen]
+    return [chosen, *random_sets(context.store.heads(model), chosen, control, seed)]
+
+
+def tabulate(found: Measured, sets: Sequence[Sequence[Head]], control: int, seed: int) -> list[Row]:
+    """Make the rows of `clipdb.api.ablating.Ablation`; the last ``control`` sets are the controls of the first."""
+    count = len(sets) - control
+    classes = np.unique(found.task.truth)
+    members = [("class", found.task.classes[one], found.task.truth == one) for one in classes]
+    everything = ("all", None, np.ones(len(found.before), bool))
+    rows: list[Row] = []
+    for place in range(count):
+        heads = ",".join(head_name(*head) for head in sets[place])
+        controls = range(count, len(sets))
+        for part, name, where in (everything, *(members if count == 1 else [])):
+            figures = _figures(found, place, where, seed)
+            rows.append((heads, part, name, int(where.sum()), *figures, *_controls(found, controls, where)))
+        rows.append((heads, *_worst(found, place, members, controls, seed)))
+    return rows
+
+
+def _figures(found: Measured, place: int, where: np.ndarray, seed: int) -> tuple[float, ...]:
+    before, direct, causal = found.before[where], found.direct[place, where], found.causal[place, where]
+    share = float(causal.mean())
+    return (
+        float(before.mean()),
+        float(direct.mean()),
+        share,
+        *wilson(int(causal.sum()), len(causal)),
+        share - float(direct.mean()),
+        *bootstrap(causal.astype(int) - direct.astype(int), seed),
+    )
+
+
+def _controls(found: Measured, controls: range, where: np.ndarray) -> tuple[float | None, ...]:
+    if not controls:
+        return None, None, None, None
+    direct = [float(found.direct[place, where].mean()) for place in controls]
+    causal = [float(found.causal[place, where].mean()) for place in controls]
+    return sum(direct) / len(direct), sum(causal) / len(causal), min(causal), max(causal)
+
+
+def _worst(
+    found: Measured, place: int, members: Sequence[tuple[str, str, np.ndarray]], controls: range, seed: int
+) -> Row:
+    """Make the row of the lowest accuracies of a class: each figure is that of its own worst class."""
+
+    def lowest(right: np.ndarray) -> tuple[float, int]:
+        return min((float(right[where].mean()), at) for at, (_, _, where) in enumerate(members))
+
+    before, at_first = lowest(found.before)
+    causal, at = lowest(found.causal[place])
+    direct, _ = lowest(found.direct[place])
+    where = members[at][2]
+    name = " -> ".join(dict.fromkeys((members[at_first][1], members[at][1])))
+    interval = wilson(int(found.causal[place, where].sum()), int(where.sum()))
+    control: tuple[float | None, ...] = (None, None, None, None)
+    if controls:
+        direct_ones = [lowest(found.direct[one])[0] for one in controls]
+        ones = [lowest(found.causal[one])[0] for one in controls]
+        control = sum(direct_ones) / len(ones), sum(ones) / len(ones), min(ones), max(ones)
+    # Of two classes the images aren't the same, so the difference has no paired interval.
+    return (
+        "worst group",
+        name,
+        int(where.sum()),
+        before,
+        direct,
+        causal,
+        *interval,
+        causal - direct,
+        None,
+        None,
+        *control,
+    )
+
+
+def wilson(right: int, images: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share (Wilson, JASA 22, 1927): it has a width at 0 and 1, too."""
+    share, square = right / images, _Z * _Z / images
+    centre = (share + square / 2) / (1 + square)
+    half = _Z / (1 + square) * (share * (1 - share) / images + square / (4 * images)) ** 0.5
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def bootstrap(changes: np.ndarray, seed: int) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the mean of -1, 0 and 1 over images drawn with replacement."""
+    counts = np.array([(changes == value).sum() for value in (-1, 0, 1)])
+    drawn = np.random.default_rng(seed).multinomial(len(changes), counts / len(changes), size=_DRAWS)
+    low, high = np.quantile((drawn[:, 2] - drawn[:, 0]) / len(changes), [0.025, 0.975])
+    return float(low), float(high)
