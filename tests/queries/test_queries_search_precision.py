@@ -74,7 +74,10 @@ def test_unasked_it_takes_each_property_that_a_key_is_called_after(db: clipdb.In
     [
         ({"property": "shape"}, "no key of the metadata is called 'shape': say with --target"),
         ({"property": "taste"}, "taste"),
-        ({"property": "colour", "target": "none"}, "no image has 'none' in its metadata: the keys are Colour, n, weight"),
+        (
+            {"property": "colour", "target": "none"},
+            "no image has 'none' in its metadata: the keys are Colour, n, weight",
+        ),
         ({"k": 0}, "k is 0"),
         ({"images": 1}, "images is 1"),
         ({"k": 500}, "more than 500 are needed"),
