@@ -14,7 +14,7 @@ from support import refused
 import clipdb
 from clipdb._util.variance_between import Chance, Moments
 from clipdb.errors import ClipdbError
-from clipdb.queries.functions.base.head_evidence import head_evidence
+from clipdb.queries.functions.base.head_evidence import head_evidence, together
 from clipdb.queries.functions.base.linear_probe import count_hits, fit
 from clipdb.queries.functions.base.truths import Truth
 from clipdb.schema import catalog
@@ -127,7 +127,8 @@ def test_sums_by_group_are_the_same_for_many_values() -> None:
     rng = np.random.default_rng(7)
     vectors, members = rng.normal(size=(9000, 5)).astype(np.float32) + 30, rng.integers(300, size=9000)
     half = np.arange(9000) % 2 == 0
-    (found,) = head_evidence(vectors, [Truth("many", 300, members)], half, ~half)
+    (keys,) = together([Truth("many", 300, members)])
+    found = head_evidence(vectors, keys, half, ~half)["many"]
     assert found.share == pytest.approx(share_of(vectors.astype(np.float64), members), abs=1e-5)
     assert found.p is not None and found.p > 0.001
     assert found.probe is not None and found.probe.accuracy < 0.05
@@ -135,7 +136,8 @@ def test_sums_by_group_are_the_same_for_many_values() -> None:
 
 def test_vectors_that_dont_vary_have_no_share() -> None:
     members = np.arange(20) % 2
-    (found,) = head_evidence(np.ones((20, 3), np.float32), [Truth("k", 2, members)], members == 0, members == 1)
+    (keys,) = together([Truth("k", 2, members)])
+    found = head_evidence(np.ones((20, 3), np.float32), keys, members == 0, members == 1)["k"]
     assert (found.images, found.share, found.p, found.probe) == (20, None, None, None)
     assert fit(np.ones((2, 3)), np.array([4, 0]), np.eye(3)) is None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from clipdb.queries.functions.base.context import Context
-from clipdb.queries.functions.base.head_evidence import head_evidence
+from clipdb.queries.functions.base.head_evidence import Evidence, head_evidence, together
 from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.queries.functions.base.truths import read_truths
 from clipdb.schema.names import head_name, parse_head
@@ -69,10 +69,15 @@ def evidence(context: Context, model: str | None, head: str | None = None, key: 
     ids = store.ids(model, "images")
     truths = read_truths(context, model, key, np.ones(len(ids), bool))
     train, test, split = _split(context, ids)
+    groups = together(truths)
     rows = []
     for one in heads:
-        measured = head_evidence(store.head(model, "images", one), truths, train, test)
-        for truth, found in zip(truths, measured, strict=True):
+        vectors = store.head(model, "images", one)
+        measured: dict[str, Evidence] = {}
+        for keys in groups:
+            measured |= head_evidence(vectors, keys, train, test)
+        for truth in truths:
+            found = measured[truth.key]
             hits = found.probe
             probe = (hits.accuracy, hits.majority, hits.chance, hits.p, hits.images) if hits else (None,) * 5
             about = (head_name(*one), truth.key, truth.values, found.images)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from clipdb.queries.functions.base.truths import Truth
 from clipdb.queries.vectors.halves import Matrix
 
 _AT_ONCE = 4096
-_DENSE = 64  # values up to which a product with a matrix of zeros and ones is the quickest sum by group
+_DENSE = 512  # values of all keys, up to which a product with a matrix of zeros and ones is the quickest sum by group
 _MOST_CLASSES = 1000  # of a probe
 _NO_VARIANCE = 1e-20  # what rounding leaves of vectors that are all the same
 
@@ -42,64 +42,83 @@ class Evidence:
     probe: Hits | None
 
 
-def head_evidence(vectors: Matrix, truths: Sequence[Truth], train: np.ndarray, test: np.ndarray) -> list[Evidence]:
-    """Measure every key in a head.
+@dataclass(frozen=True)
+class Together:
+    """Keys that the same images have, which are summed together: mostly all keys.
 
-    Parameters
+    Attributes
     ----------
-    vectors
-        ``[n, k]``, NaN where an image has none.
     truths
-        With members ``[n]``.
-    train, test
-        Which images a probe is fitted to, and which it is tried on ``[n]``.
+        The keys.
+    known
+        Which images have them ``[n]``.
+    members
+        The value of each image, numbered over all keys ``[n, keys]``.
+    ends
+        Where each key's numbers end.
     """
-    present = ~np.isnan(vectors[:, 0])
-    found: dict[str, Evidence] = {}
-    # Keys that the same images have are summed together: mostly all of them.
+
+    truths: list[Truth]
+    known: np.ndarray
+    members: np.ndarray
+    ends: np.ndarray
+
+
+def together(truths: Sequence[Truth]) -> list[Together]:
+    """Put keys together that the same images have."""
+    made = []
     for _, alike in itertools.groupby(sorted(truths, key=_known), key=_known):
         keys = list(alike)
-        rows = np.flatnonzero(present & (keys[0].members >= 0))
-        parts = [rows[train[rows]], rows[~train[rows]]]
-        found |= _together(vectors, keys, parts, rows[test[rows]])
-    return [found[truth.key] for truth in truths]
+        ends = np.cumsum([truth.values for truth in keys])
+        members = np.stack([t.members + end - t.values for t, end in zip(keys, ends, strict=True)], axis=1)
+        made.append(Together(keys, keys[0].members >= 0, members, ends))
+    return made
 
 
 def _known(truth: Truth) -> bytes:
     return np.packbits(truth.members >= 0).tobytes()
 
 
-def _together(
-    vectors: Matrix, truths: Sequence[Truth], parts: Sequence[np.ndarray], tested: np.ndarray
-) -> dict[str, Evidence]:
-    """Measure keys that the same images have, which are fitted and other images."""
-    count = sum(map(len, parts))
-    if count < 4:
-        return {truth.key: Evidence(count, None, None, None, None) for truth in truths}
-    width = vectors.shape[1]
-    offset = vectors[np.concatenate(parts)[:_AT_ONCE]].mean(axis=0)
+def head_evidence(vectors: Matrix, keys: Together, train: np.ndarray, test: np.ndarray) -> dict[str, Evidence]:
+    """Measure keys in a head.
+
+    Parameters
+    ----------
+    vectors
+        ``[n, k]``, NaN where an image has none.
+    keys
+        Of the same images.
+    train, test
+        Which images a probe is fitted to, and which it is tried on ``[n]``.
+    """
+    rows = np.flatnonzero(~np.isnan(vectors[:, 0]) & keys.known)
+    if len(rows) < 4:
+        return {truth.key: Evidence(len(rows), None, None, None, None) for truth in keys.truths}
+    parts = [rows[train[rows]], rows[~train[rows]]]
+    width, total = vectors.shape[1], keys.ends[-1]
+    offset = vectors[rows[:_AT_ONCE]].mean(axis=0)
     moments = [Moments(width), Moments(width)]
-    sums = {truth.key: np.zeros((2, truth.values, width)) for truth in truths}
-    sizes = {t.key: np.array([np.bincount(t.members[rows], minlength=t.values) for rows in parts]) for t in truths}
-    for place, rows in enumerate(parts):
-        for some in _blocks(rows):
+    sums = np.zeros((2, total, width))
+    for place, part in enumerate(parts):
+        for some in _blocks(part):
             block = vectors[some] - offset
             moments[place].add(block)
-            for truth in truths:
-                _add_by_group(sums[truth.key][place], block, truth.members[some])
-    fitted, whole = moments[0], moments[0] + moments[1]
+            _add_by_group(sums[place], block, keys.members[some])
+    sizes = np.array([np.bincount(keys.members[part].ravel(), minlength=total) for part in parts])
+    whole, tested = moments[0] + moments[1], rows[test[rows]]
     spread = whole.spread
     found, probes = {}, {}
-    for truth in truths:
-        key = truth.key
-        share = _share(sums[key].sum(axis=0), sizes[key].sum(axis=0), whole, spread)
-        found[key] = Evidence(count, *share, None)
-        if len(tested) > 1 and truth.values <= _MOST_CLASSES and (sizes[key][0] > 0).sum() < fitted.count:
-            probe = fit(sums[key][0], sizes[key][0], fitted.outer)
-            if probe is not None and share[0] is not None:
-                probes[key] = probe
-    hits = _try(vectors, offset, tested, probes, {truth.key: truth for truth in truths})
-    return {key: Evidence(one.images, one.share, one.chance, one.p, hits.get(key)) for key, one in found.items()}
+    for truth, end in zip(keys.truths, keys.ends, strict=True):
+        own = slice(end - truth.values, end)
+        share = _share(sums[:, own].sum(axis=0), sizes[:, own].sum(axis=0), whole, spread)
+        found[truth.key] = Evidence(len(rows), *share, None)
+        seen = (sizes[0, own] > 0).sum()
+        if share[0] is not None and len(tested) > 1 and seen < moments[0].count and truth.values <= _MOST_CLASSES:
+            probe = fit(sums[0, own], sizes[0, own], moments[0].outer)
+            if probe is not None:
+                probes[truth.key] = probe
+    hits = _try(vectors, offset, tested, probes, {truth.key: truth for truth in keys.truths})
+    return {key: replace(one, probe=hits.get(key)) for key, one in found.items()}
 
 
 def _blocks(rows: np.ndarray) -> list[np.ndarray]:
@@ -107,14 +126,16 @@ def _blocks(rows: np.ndarray) -> list[np.ndarray]:
 
 
 def _add_by_group(sums: np.ndarray, block: np.ndarray, members: np.ndarray) -> None:
-    """Add rows to the sums of their groups."""
+    """Add rows ``[n, k]`` to the sums of their groups, of which each is in one for every key ``[n, keys]``."""
     if len(sums) <= _DENSE:
-        one_hot = (np.arange(len(sums))[:, None] == members).astype(np.float32)
-        sums += one_hot @ block
+        one_hot = np.zeros((len(block), len(sums)), np.float32)
+        np.put_along_axis(one_hot, members, 1, axis=1)
+        sums += one_hot.T @ block
         return
-    order = np.argsort(members, kind="stable")
-    numbers, starts = np.unique(members[order], return_index=True)
-    sums[numbers] += np.add.reduceat(block[order], starts, axis=0)
+    for of_key in members.T:
+        order = np.argsort(of_key, kind="stable")
+        numbers, starts = np.unique(of_key[order], return_index=True)
+        sums[numbers] += np.add.reduceat(block[order], starts, axis=0)
 
 
 def _share(
@@ -139,12 +160,16 @@ def _try(
     vectors: Matrix, offset: np.ndarray, rows: np.ndarray, probes: dict[str, Probe], truths: dict[str, Truth]
 ) -> dict[str, Hits]:
     """Classify images that the probes have not seen."""
+    if not probes:
+        return {}
+    weights = np.concatenate([probe.weights for probe in probes.values()], axis=1).astype(np.float32)
+    bias = np.concatenate([probe.bias for probe in probes.values()])
+    edges = np.cumsum([len(probe.bias) for probe in probes.values()])[:-1]
     predicted: dict[str, list[np.ndarray]] = {key: [] for key in probes}
-    weights = {key: probe.weights.astype(np.float32) for key, probe in probes.items()}
     for some in _blocks(rows):
-        block = vectors[some] - offset
-        for key, probe in probes.items():
-            predicted[key].append((block @ weights[key] + probe.bias).argmax(axis=1))
+        scores = (vectors[some] - offset) @ weights + bias
+        for key, own in zip(probes, np.split(scores, edges, axis=1), strict=True):
+            predicted[key].append(own.argmax(axis=1))
     return {
         key: count_hits(np.concatenate(predicted[key]), truths[key].members[rows], truths[key].values, probe.majority)
         for key, probe in probes.items()
