@@ -35,6 +35,8 @@ with image_runs as (
     from failures left join images on true
     having count(image_id) > 0 or any_value(failed) > 0
     union all
+    select 1.5, null, 'pairs', attribute, count(*), null from pairs group by attribute
+    union all
     select 2, null, 'pool', pool, count(*), null from pool_texts group by pool
     union all
     select 3, model_id, 'images', null, coalesce(number, 0), format('reconstruction error {:.1e}', reconstruction_error)

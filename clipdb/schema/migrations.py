@@ -48,6 +48,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         },
     ),
     Migration(5, {}),  # components, whose rows are no heads, and aligners
+    Migration(6, {}),  # pairs
 )
 SCHEMA_VERSION = 1 + len(MIGRATIONS)
 

@@ -36,6 +36,18 @@ image_failures = declare(
     indexed=False,
 )
 
+pairs = declare(
+    "pairs",
+    "Two images that differ in one attribute and in nothing else: a minimal pair, as `clipdb ingest pairs` takes them.",
+    key("image_a", Text, "The one with the lower id (images.image_id)"),
+    key("image_b", Text, "The other (images.image_id)"),
+    key("attribute", Text, "What differs: colour"),
+    need("value_a", Text, "What it is in image_a: red"),
+    need("value_b", Text, "What it is in image_b: blue"),
+    run(),
+    indexed=False,
+)
+
 texts = declare(
     "texts",
     "A text that was embedded, known by its content.",
