@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 POOL = "scenes"
 SEED = 2026
+PAIRS_SEED = 2027
 SHEET = "neighbours.png"
 
 _HEADS = """
@@ -50,7 +51,14 @@ where truth.image_id = images.image_id
 @click.option(
     "--scenes", type=click.IntRange(min=20), default=400, show_default=True, help="How many scenes to draw at least."
 )
-def command(folder: Path, scenes: int) -> None:
+@click.option(
+    "--pairs",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="How many minimal pairs of each property to draw, too, and test the heads' names by.",
+)
+def command(folder: Path, scenes: int, pairs: int) -> None:
     """Draw scenes, index them with the packaged model, and show what its heads' outputs vary with.
 
     It needs no network. DIR (default: clipdb-demo) gets scenes/ with their true properties in scenes.csv, the index
@@ -59,8 +67,10 @@ def command(folder: Path, scenes: int) -> None:
     import_torch()
     started = time.monotonic()
     index, added = _build(folder, scenes)
+    if pairs:
+        _test_names(folder, index, pairs)
     with clipdb.open(index) as db:
-        count = db.sql("select count(*) from images").fetchall()[0][0]
+        count = db.sql("select count(*) from images where split is distinct from 'pairs'").fetchall()[0][0]
     click.echo(
         f"{index}: {count} scenes " + (f"indexed in {time.monotonic() - started:.0f} s" if added else "are there")
     )
@@ -104,6 +114,17 @@ def _build(folder: Path, count: int) -> tuple[Path, bool]:
         clipdb.label(index, pool=POOL)
         clipdb.judge(index, pool=POOL)
     return index, missing
+
+
+def _test_names(folder: Path, index: Path, count: int) -> None:
+    """Draw minimal pairs into an index that is complete, so that its spans and names stand on the scenes alone."""
+    from clipdb import demo
+
+    drawn = demo.write_pairs(folder / "pairs", count, PAIRS_SEED)
+    clipdb.ingest_images(index, folder / "pairs", model=demo.MODEL_ID, split="pairs")
+    _store_truth(index, drawn)
+    clipdb.ingest_pairs(index, folder / "pairs" / demo.PAIRS)
+    clipdb.label(index, labeller="evidence")
 
 
 def _store_truth(index: Path, drawn: list[tuple[Path, Scene]]) -> None:

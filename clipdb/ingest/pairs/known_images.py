@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import bisect
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from clipdb.errors import ClipdbError
@@ -52,7 +54,17 @@ class KnownImages:
             return name.lower()
         if len(found) > 1:
             raise ClipdbError(f"{written!r} may be several images of this index: write more of the path or the id")
-        return next(iter(found), None)
+        return next(iter(found), None) or self._by_content(name)
+
+    def _by_content(self, name: str) -> str | None:
+        """Find the file's content: the same picture may have been ingested under another path."""
+        for path in (self._folder / name, Path(name)):
+            with suppress(OSError, ValueError):
+                image_id = hashlib.sha256(path.read_bytes()).hexdigest()
+                place = bisect.bisect_left(self._ids, image_id)
+                if self._ids[place : place + 1] == [image_id]:
+                    return image_id
+        return None
 
 
 def _last(uri: str) -> str:

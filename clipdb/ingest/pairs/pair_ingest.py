@@ -86,8 +86,8 @@ def _rows(index: Path, lines: Sequence[PairLine], images: KnownImages) -> list[d
         more = f", and {counted(len(unknown) - 1, 'more image')} of this file" if len(unknown) > 1 else ""
         named = " ".join(shlex.quote(one) for one in list(unknown)[:_SHOWN]) + (" ..." if len(unknown) > _SHOWN else "")
         raise ClipdbError(
-            f"{place}: {name} is no image of {index}{more}: run `clipdb ingest images {named} -i {shlex.quote(str(index))}` "
-            "first",
+            f"{place}: {name} is no image of {index}{more}: first run `clipdb ingest images {named} "
+            f"-i {shlex.quote(str(index))}`",
             kind="absent",
         )
     return [row for row, _ in found.values()]

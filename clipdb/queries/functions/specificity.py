@@ -23,6 +23,7 @@ _PAIRS = "select image_a, image_b, attribute from pairs order by attribute, imag
     low="DOUBLE",
     high="DOUBLE",
     margin="DOUBLE",
+    chance="DOUBLE",
     p="DOUBLE",
 )
 def specificity(context: Context, model: str | None, head: str | None = None) -> Rows:
@@ -40,7 +41,8 @@ def specificity(context: Context, model: str | None, head: str | None = None) ->
         |y_a - y_b|^2 over the pairs that differ in the attribute, share its part of the sum of all attributes'
         movements (each counts alike, however many pairs it has), low to high the 95 % interval of a bootstrap over
         pairs. margin is movement over that of the next attribute. p is how many of 1,000 permutations of the attributes
-        over the pairs have a largest share that is at least this one. Pairs without vectors of a head are left out.
+        over the pairs have a largest share that is at least this one, and chance what 5 % of them exceed. Pairs
+        without vectors of a head are left out.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def specificity(context: Context, model: str | None, head: str | None = None) ->
         for place, this in enumerate(found):
             after = found[place + 1].movement if place + 1 < len(found) else 0
             margin = this.movement / after if after > 0 else None
-            ends = (this.share, this.low, this.high, margin, this.p)
+            ends = (this.share, this.low, this.high, margin, this.chance, this.p)
             rows.append((head_name(*key), this.attribute, place + 1, this.pairs, this.movement, *ends))
     return rows
 

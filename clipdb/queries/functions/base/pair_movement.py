@@ -26,8 +26,8 @@ class Movement:
         Of the sum of all attributes' movements.
     low, high
         95 % interval of the share: percentiles of a bootstrap over each attribute's pairs.
-    p
-        Share of permutations of the attributes over all pairs in which the largest share is at least this one.
+    chance, p
+        The largest share that 5 % of all permutations of the attributes over the pairs exceed, and how many reach this.
     """
 
     attribute: str
@@ -36,6 +36,7 @@ class Movement:
     share: float
     low: float
     high: float
+    chance: float
     p: float
 
 
@@ -77,9 +78,19 @@ def movements(distances: np.ndarray, attributes: Sequence[str], of_pair: np.ndar
     low, high = np.quantile(np.divide(drawn, total, out=np.zeros_like(drawn), where=total > 0), (0.025, 0.975), axis=0)
     largest = _largest_by_chance(rng, distances, starts, sizes)
     p = (1 + (largest[:, None] >= shares - 1e-12).sum(axis=0)) / (1 + DRAWS)
+    chance = float(np.quantile(largest, 0.95))
     ranked = np.argsort(-shares, kind="stable")
     return [
-        Movement(attributes[present[q]], *(int(sizes[q]), *map(float, (means[q], shares[q], low[q], high[q], p[q]))))
+        Movement(
+            attribute=attributes[present[q]],
+            pairs=int(sizes[q]),
+            movement=float(means[q]),
+            share=float(shares[q]),
+            low=float(low[q]),
+            high=float(high[q]),
+            chance=chance,
+            p=float(p[q]),
+        )
         for q in ranked
     ]
 
