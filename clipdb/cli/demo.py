@@ -109,7 +109,7 @@ def _build(folder: Path, count: int) -> tuple[Path, bool]:
         unfinished = not db.sql("from judgements limit 1").fetchall()
     missing = bool(counts.added or unfinished)
     if missing:
-        _store_truth(index, drawn)
+        store_truth(index, drawn)
         clipdb.span(index, pool=POOL)
         clipdb.label(index, pool=POOL)
         clipdb.judge(index, pool=POOL)
@@ -122,12 +122,12 @@ def _test_names(folder: Path, index: Path, count: int) -> None:
 
     drawn = demo.write_pairs(folder / "pairs", count, PAIRS_SEED)
     clipdb.ingest_images(index, folder / "pairs", model=demo.MODEL_ID, split="pairs")
-    _store_truth(index, drawn)
+    store_truth(index, drawn)
     clipdb.ingest_pairs(index, folder / "pairs" / demo.PAIRS)
     clipdb.label(index, labeller="evidence")
 
 
-def _store_truth(index: Path, drawn: list[tuple[Path, Scene]]) -> None:
+def store_truth(index: Path, drawn: list[tuple[Path, Scene]]) -> None:
     """Keep what each scene shows in ``images.metadata``, so that a person can check the heads in SQL."""
     import hashlib
 

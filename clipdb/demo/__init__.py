@@ -84,7 +84,7 @@ def write_pairs(folder: Path, count: int, seed: int) -> list[tuple[Path, Scene]]
     Parameters
     ----------
     folder
-        Where to write ``pair-000.png``, ``pair-000-colour.png`` and so on, and ``pairs.csv``; made if it does not exist.
+        Where to write ``pair-000.png``, ``pair-000-colour.png`` and so on, and ``pairs.csv``; made if it doesn't exist.
     count
         Pairs for each property.
     seed
