@@ -88,8 +88,8 @@ def command(folder: Path, scenes: int, pairs: int) -> None:
     click.echo("Ask more in SQL, for example:\n")
     _ask(
         index,
-        "select h.property, h.name, s.text, s.variance_explained from head_properties h join spans s "
-        "using (model_id, layer, head, pool) where s.rank = 1 order by s.variance_explained desc limit 5",
+        "select h.property, h.name, s.text, s.variance_explained from head_properties h join head_spans s "
+        "using (model_id, layer, head) where s.rank = 1 order by s.variance_explained desc limit 5",
     )
     click.echo("To ask this index without -i from now on:\n")
     click.echo(f"$ export CLIPDB_INDEX={shlex.quote(str(index.absolute()))}")

@@ -14,6 +14,7 @@ from clipdb.demo import write_scenes
 ORDER = (
     "ingest_images",
     "ingest_texts",
+    "ingest_pairs",
     "align",
     "span",
     "label",
