@@ -88,8 +88,9 @@ def evidence(context: Context, model: str | None, head: str | None = None, key: 
 
 def _split(context: Context, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
     """Say which images a probe is fitted to, which it is tried on, and by what they were told apart."""
-    splits = dict(context.rows("select image_id, split from images where split is not null"))
-    names = np.array([str(splits.get(one.decode(), "")) for one in ids])
+    rows = context.rows("select image_id, split from images where split is not null")
+    splits = {str(image_id): str(split) for image_id, split in rows}
+    names = np.array([splits.get(one.decode(), "") for one in ids])
     train = names == "train"
     test = (names != "") & ~train
     if train.any() and test.any():

@@ -70,7 +70,9 @@ def read_truths(context: Context, model: str, key: str | None, usable: np.ndarra
 def _truth(context: Context, key: str, ids: Sequence[str], usable: np.ndarray) -> Truth:
     values = values_by_image(context, key)
     known = np.array([one in values for one in ids]) & usable
-    found, numbers = np.unique([values[ids[row]] for row in np.flatnonzero(known)], return_inverse=True)
+    found, numbers = np.unique(
+        np.array([values[ids[row]] for row in np.flatnonzero(known).tolist()], str), return_inverse=True
+    )
     members = np.full(len(ids), -1, np.int32)
     members[known] = numbers
     return Truth(key, len(found), members)
