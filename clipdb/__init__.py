@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clipdb.api.importing import import_artefact, import_labels, import_reviews, import_spans
     from clipdb.api.naming import judge, label
     from clipdb.api.opening import open
+    from clipdb.api.pairing import ingest_pairs
     from clipdb.api.reviewing import export_reviews, review, review_cards
     from clipdb.api.segmenting import segment
     from clipdb.api.sharing import export, upgrade, verify
@@ -46,6 +47,7 @@ __all__ = [
     "import_reviews",
     "import_spans",
     "ingest_images",
+    "ingest_pairs",
     "ingest_texts",
     "judge",
     "label",
@@ -68,6 +70,7 @@ _FROM = {
     "align": "clipdb.api.aligning",
     "export_embeddings": "clipdb.api.exporting_embeddings",
     "export_pages": "clipdb.explorer.frozen.exporting",
+    "ingest_pairs": "clipdb.api.pairing",
     "open": "clipdb.api.opening",
     "segment": "clipdb.api.segmenting",
     "serve": "clipdb.explorer.serving",

@@ -123,7 +123,7 @@ def ingest_images(
     index, config = Path(index), _path(config)
     check_asked(index, model, config)
     check_base(model, base)
-    open_sources(paths)
+    opened = open_sources(paths)
     with image_progress(progress) as told:
         import_torch()
         from clipdb.ingest.images import image_ingest
@@ -145,7 +145,7 @@ def ingest_images(
             overwrite=overwrite,
             base=base,
         )
-        return image_ingest.ingest_images(index, paths, model, options, told)
+        return image_ingest.ingest_images(index, paths, model, options, told, opened)
 
 
 def ingest_texts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipdb.api.evidence import EVIDENCE, label_by_evidence
 from clipdb.api.progress import Shown, call_progress
 from clipdb.errors import ClipdbError, require
 from clipdb.plugins import load
@@ -43,9 +44,10 @@ def label(
     index
         Directory of the index.
     labeller
-        ``zero-shot``, ``vote``, one that another package brings, or ``llm``, which asks a language model.
+        ``zero-shot``, ``vote``, ``evidence``, which measures heads against minimal pairs or the images' metadata, one
+        that another package brings, or ``llm``, which asks a language model.
     pool
-        Pool whose descriptions or spans name the heads. Default: the pool that has spans.
+        Pool whose descriptions or spans name the heads. Default: the pool that has spans. ``evidence`` needs none.
     model
         Only this model's heads. Default: those of all models.
     server
@@ -86,8 +88,10 @@ def label(
     24
     """
     index = Path(index)
+    if labeller == EVIDENCE:
+        return label_by_evidence(index, model)
     if labeller != "llm":
-        name_heads = load("labellers", LABELLERS, labeller, "label", others=("llm",))
+        name_heads = load("labellers", LABELLERS, labeller, "label", others=(EVIDENCE, "llm"))
         labelled: Labelled = name_heads(index, choose_pool(index, pool, model), model)
         return labelled
     if open_naming and vocabulary is not None:

@@ -32,6 +32,7 @@ RELATIONS = (
     "aligners",
     "images",
     "image_failures",
+    "pairs",
     "texts",
     "pools",
     "pool_texts",
@@ -42,7 +43,7 @@ RELATIONS = (
     "runs",
 )
 # What each schema version added to relations that travel: exports of earlier versions lack it.
-_NEW_RELATIONS = {"label_scores": 2, "components": 5, "aligners": 5}
+_NEW_RELATIONS = {"label_scores": 2, "components": 5, "aligners": 5, "pairs": 6}
 _NEW_COLUMNS = {
     "models": {"config": 2, "tensors_sha256": 2, "base": 3, "pool_heads": 4, "logit_bias": 4, "storage_error": 6},
     "heads": {"partition": 4, "size": 4, "tail": 6, "written": 6},

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 POOL = "scenes"
 SEED = 2026
+PAIRS_SEED = 2027
 SHEET = "neighbours.png"
 
 _HEADS = """
@@ -50,7 +51,14 @@ where truth.image_id = images.image_id
 @click.option(
     "--scenes", type=click.IntRange(min=20), default=400, show_default=True, help="How many scenes to draw at least."
 )
-def command(folder: Path, scenes: int) -> None:
+@click.option(
+    "--pairs",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="How many minimal pairs of each property to draw, too, and test the heads' names by.",
+)
+def command(folder: Path, scenes: int, pairs: int) -> None:
     """Draw scenes, index them with the packaged model, and show what its heads' outputs vary with.
 
     It needs no network. DIR (default: clipdb-demo) gets scenes/ with their true properties in scenes.csv, the index
@@ -59,8 +67,10 @@ def command(folder: Path, scenes: int) -> None:
     import_torch()
     started = time.monotonic()
     index, added = _build(folder, scenes)
+    if pairs:
+        _test_names(folder, index, pairs)
     with clipdb.open(index) as db:
-        count = db.sql("select count(*) from images").fetchall()[0][0]
+        count = db.sql("select count(*) from images where split is distinct from 'pairs'").fetchall()[0][0]
     click.echo(
         f"{index}: {count} scenes " + (f"indexed in {time.monotonic() - started:.0f} s" if added else "are there")
     )
@@ -78,8 +88,8 @@ def command(folder: Path, scenes: int) -> None:
     click.echo("Ask more in SQL, for example:\n")
     _ask(
         index,
-        "select h.property, h.name, s.text, s.variance_explained from head_properties h join spans s "
-        "using (model_id, layer, head, pool) where s.rank = 1 order by s.variance_explained desc limit 5",
+        "select h.property, h.name, s.text, s.variance_explained from head_properties h join head_spans s "
+        "using (model_id, layer, head) where s.rank = 1 order by s.variance_explained desc limit 5",
     )
     click.echo("To ask this index without -i from now on:\n")
     click.echo(f"$ export CLIPDB_INDEX={shlex.quote(str(index.absolute()))}")
@@ -99,14 +109,25 @@ def _build(folder: Path, count: int) -> tuple[Path, bool]:
         unfinished = not db.sql("from judgements limit 1").fetchall()
     missing = bool(counts.added or unfinished)
     if missing:
-        _store_truth(index, drawn)
+        store_truth(index, drawn)
         clipdb.span(index, pool=POOL)
         clipdb.label(index, pool=POOL)
         clipdb.judge(index, pool=POOL)
     return index, missing
 
 
-def _store_truth(index: Path, drawn: list[tuple[Path, Scene]]) -> None:
+def _test_names(folder: Path, index: Path, count: int) -> None:
+    """Draw minimal pairs into an index that is complete, so that its spans and names stand on the scenes alone."""
+    from clipdb import demo
+
+    drawn = demo.write_pairs(folder / "pairs", count, PAIRS_SEED)
+    clipdb.ingest_images(index, folder / "pairs", model=demo.MODEL_ID, split="pairs")
+    store_truth(index, drawn)
+    clipdb.ingest_pairs(index, folder / "pairs" / demo.PAIRS)
+    clipdb.label(index, labeller="evidence")
+
+
+def store_truth(index: Path, drawn: list[tuple[Path, Scene]]) -> None:
     """Keep what each scene shows in ``images.metadata``, so that a person can check the heads in SQL."""
     import hashlib
 

@@ -1,4 +1,4 @@
-"""`clipdb ingest`: put images and texts into an index."""
+"""`clipdb ingest`: put images, texts and minimal pairs into an index."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ checkpoint_option = click.option(
 
 @click.group(cls=Group)
 def command() -> None:
-    """Put images and texts into an index."""
+    """Put images, texts and minimal pairs into an index."""
 
 
 @command.command("images")
@@ -162,3 +162,20 @@ def texts(index: Path, file: Path | None, pool: str, checkpoint: Path | None, de
         said = f"{counted(counts.duplicates, 'duplicate')} and {counted(counts.empty, 'empty row')}"
         say(f"note: left out {said}", err=True)
     say(f"{index}: pool {pool} has {counted(counts.texts, 'text')}; embedded {counts.added}, skipped {counts.skipped}")
+
+
+@command.command("pairs")
+@click.argument("file", type=_FILE)
+@index_option
+def pairs(index: Path, file: Path) -> None:
+    """Store minimal pairs: images that differ in one attribute and in nothing else.
+
+    FILE is CSV, JSONL or Parquet with a row for each pair and the columns image_a, image_b, attribute, value_a and
+    value_b. The images are of the index, by their name, path or image_id. `clipdb query specificity` then says what
+    moves each head, and `clipdb label --labeller evidence` names heads by it.
+    """
+    from clipdb.api.pairing import ingest_pairs
+
+    counts = ingest_pairs(index, file)
+    said = ", ".join(f"{number} {attribute}" for attribute, number in counts.attributes.items())
+    say(f"{index}: added {counts.added}, skipped {counts.skipped}; pairs are now {said}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clipdb._util.text import counted
+from clipdb.api.evidence import EVIDENCE
 from clipdb.api.naming import LABELLERS, label
 from clipdb.cli.options.common import index_option
 from clipdb.cli.options.llm_options import llm_options, need_server, refuse_llm_options
@@ -25,7 +26,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.command()
 @click.option(
     "--labeller",
-    type=click.Choice([*modules("labellers", LABELLERS), "llm"]),
+    type=click.Choice([*modules("labellers", LABELLERS), EVIDENCE, "llm"]),
     default="zero-shot",
     show_default=True,
     help="Who names.",
@@ -74,6 +75,11 @@ def command(
     the property that its whole embedding is nearest to, and the share of the head's variance that lies between these
     groups is compared over the pool's properties. A head gets no name where the largest share is under 1.3 times the
     second, or no more than chance. It needs stored vectors only; see `clipdb query label-scores` for all shares.
+
+    evidence measures heads against the truth: minimal pairs (`clipdb ingest pairs`) where there are any, else the keys
+    of the images' metadata. The attribute that moves a head most, or the key that explains most of its variance,
+    names it, with the same margin. Its name goes before all but a person's, and other names are shown as tested: true
+    where they agree, else false.
 
     vote takes the property whose tagged spans explain most of the head's variance. It names every head.
 

@@ -72,3 +72,47 @@ def write_scenes(folder: Path, count: int, seed: int) -> list[tuple[Path, Scene]
             table.writerow({"file": path.name, **asdict(scene)})
             written.append((path, scene))
     return written
+
+
+PAIRS: Final = "pairs.csv"
+"""Name of the table that `write_pairs` leaves beside the pictures, as `clipdb ingest pairs` takes it."""
+
+
+def write_pairs(folder: Path, count: int, seed: int) -> list[tuple[Path, Scene]]:
+    """Write minimal pairs: two scenes that differ in one property, with all random numbers of the rest the same.
+
+    Parameters
+    ----------
+    folder
+        Where to write ``pair-000.png``, ``pair-000-colour.png`` and so on, and ``pairs.csv``; made if it doesn't exist.
+    count
+        Pairs for each property.
+    seed
+        Decides the scenes, as in `write_scenes`.
+
+    Returns
+    -------
+    list of (path of the picture, what it shows), in order.
+
+    Raises
+    ------
+    MissingExtra
+        When pillow is not installed.
+    """
+    from clipdb.errors import require
+
+    require("PIL", "ingest")
+    from .minimal_pairs import draw_pairs
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[tuple[Path, Scene]] = []
+    with (folder / PAIRS).open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["image_a", "image_b", "attribute", "value_a", "value_b"])
+        for name, index, pair in draw_pairs(count, seed):
+            paths = [folder / f"pair-{index:03d}{changed}.png" for changed in ("", f"-{name}")]
+            for path, (scene, picture) in zip(paths, pair, strict=True):
+                picture.save(path)
+                written.append((path, scene))
+            table.writerow([*(path.name for path in paths), name, *(getattr(scene, name) for scene, _ in pair)])
+    return written

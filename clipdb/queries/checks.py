@@ -26,6 +26,8 @@ _REFERENCES = {
     "aligners are of known models": "from aligners anti join models using (model_id)",
     "shares are of known heads": "from label_scores anti join heads using (model_id, layer, head)",
     "pairs are of known heads": "from head_pairs anti join heads using (model_id, layer, head)",
+    "minimal pairs are of known images": "from (select unnest([image_a, image_b]) as image_id from pairs) "
+    "anti join images using (image_id)",
     "spans are known texts": "from spans anti join texts using (text_id)",
     "judgements are of known texts": "from judgements anti join texts using (text_id)",
     "pools hold known texts": "from pool_texts anti join texts using (text_id)",
@@ -38,6 +40,7 @@ _UNIQUE = {
     "head_statistics": "model_id, layer, head",
     "images": "image_id",
     "image_failures": "uri",
+    "pairs": "image_a, image_b, attribute",
     "pool_texts": "pool, text_id",
     "spans": "model_id, layer, head, pool, rank",
     "runs": "run",

@@ -35,6 +35,8 @@ with image_runs as (
     from failures left join images on true
     having count(image_id) > 0 or any_value(failed) > 0
     union all
+    select 1.5, null, 'pairs', attribute, count(*), null from pairs group by attribute
+    union all
     select 2, null, 'pool', pool, count(*), null from pool_texts group by pool
     union all
     select 3, model_id, 'images', null, coalesce(number, 0), format('reconstruction error {:.1e}', reconstruction_error)
@@ -64,7 +66,9 @@ with image_runs as (
         case when count(distinct run) > 1 then count(distinct run) || ' runs' end,
         case when starts_with(labeller, 'import:') then null  -- it stands on nothing here
             -- It needs no spans. An export doesn't say when its images came.
-            when labeller = 'zero-shot' and coalesce(max(run) >= any_value(image_runs.newest), true) then null
+            when labeller in ('evidence', 'zero-shot')
+                and coalesce(max(run) >= any_value(image_runs.newest), true) then null
+            when labeller = 'evidence' then 'older than the images: run `clipdb label --labeller evidence`'
             when labeller = 'zero-shot' then 'older than the images: run `clipdb label' || any_value(of_pool) || '`'
             when not coalesce(bool_or(imported), false) and max(run) < any_value(image_runs.newest)
                 then 'older than the images: run `clipdb span' || any_value(of_pool) || '`, then ' || any_value(renewal)

@@ -48,7 +48,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         },
     ),
     Migration(5, {}),  # components, whose rows are no heads, and aligners
-    Migration(6, {}),  # bases.tail, bases.written, models.storage_error
+    Migration(6, {}),  # bases.tail, bases.written, models.storage_error, and pairs
 )
 SCHEMA_VERSION = 1 + len(MIGRATIONS)
 

@@ -36,6 +36,18 @@ image_failures = declare(
     indexed=False,
 )
 
+pairs = declare(
+    "pairs",
+    "Two images that differ in one attribute and in nothing else: a minimal pair, as `clipdb ingest pairs` takes them.",
+    key("image_a", Text, "The one with the lower id (images.image_id)"),
+    key("image_b", Text, "The other (images.image_id)"),
+    key("attribute", Text, "What differs: colour"),
+    need("value_a", Text, "What it is in image_a: red"),
+    need("value_b", Text, "What it is in image_b: blue"),
+    run(),
+    indexed=False,
+)
+
 texts = declare(
     "texts",
     "A text that was embedded, known by its content.",
@@ -85,10 +97,10 @@ labels = declare(
     layer(),
     head(),
     key("pool", Text, "Pool whose spans or descriptions the labeller saw (pools.pool)"),
-    key("labeller", Text, "Who named it: zero-shot, vote, llm:MODEL, human:NAME or import:SOURCE"),
+    key("labeller", Text, "Who named it: evidence, zero-shot, vote, llm:MODEL, human:NAME or import:SOURCE"),
     run_key(),
     may("property", Text, "The property as the labeller wrote it; null where it found none that fits"),
-    may("confidence", Double, "The labeller's confidence, 0..1, or null; of zero-shot and vote a share of variance"),
+    may("confidence", Double, "The labeller's confidence, 0..1, or null; of evidence, zero-shot and vote a share"),
     may("rationale", Text, "The labeller's reason; null where it gave none"),
     prompt(),
     may("examples_sha256", Text, "Hex SHA-256 of the examples in the prompt; null where none were sent"),
@@ -99,19 +111,20 @@ labels = declare(
 
 label_scores = declare(
     "label_scores",
-    "How much of a head's variance goes with a property: what the labeller zero-shot compared (docs/labels.md).",
+    "How much of a head goes with a property: what the labellers zero-shot and evidence compared (docs/labels.md).",
     model(),
     layer(),
     head(),
-    key("pool", Text, "Pool whose properties were compared (pools.pool)"),
-    key("labeller", Text, "Labeller that compared them: zero-shot"),
+    key("pool", Text, "Pool whose properties were compared (pools.pool); evidence for the labeller of that name"),
+    key("labeller", Text, "Labeller that compared them: zero-shot or evidence"),
     run_key(),
     key("property", Text, "The property, as the pool writes it first"),
     need(
         "share",
         Double,
         "Share of the head's variance that lies between images nearest to different descriptions of "
-        "the property: eta squared, adjusted for their number. At most 1; 0 on average where groups are random",
+        "the property, for evidence of different true values: eta squared, adjusted for their number, 0 on average "
+        "where groups are random; or the property's part of what moves the head in minimal pairs. At most 1",
     ),
     may("chance", Double, "The share that 1 in 20 permutations of the images would exceed; null under 4 images"),
 )

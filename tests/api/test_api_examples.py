@@ -14,6 +14,7 @@ from clipdb.demo import write_scenes
 ORDER = (
     "ingest_images",
     "ingest_texts",
+    "ingest_pairs",
     "align",
     "span",
     "label",
@@ -85,7 +86,8 @@ def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
 
 
 def test_what_is_wrong_is_said_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(clipdb.ClipdbError, match="no labeller is called 'nobody': there are vote, zero-shot, llm"):
+    says = "no labeller is called 'nobody': there are vote, zero-shot, evidence, llm"
+    with pytest.raises(clipdb.ClipdbError, match=says):
         clipdb.label(tmp_path / "own.clipdb", labeller="nobody")
     with pytest.raises(clipdb.ClipdbError, match="open_clip has no architecture 'ViT-B-33'"):
         clipdb.ingest_images(tmp_path / "own.clipdb", tmp_path, model="ViT-B-33/openai")

@@ -30,6 +30,7 @@ def theirs(exported: Path, tmp_path: Path) -> Path:
 CHANGES: dict[str, tuple[str, object, int, tuple[str, ...]]] = {
     "images": ("label", "even", 0, ("image_id", "(label: even, not")),
     "image_failures": ("error", "gone", 0, ("uri /broken/0", "(error: gone, not no picture)")),
+    "pairs": ("value_b", "green", 0, ("attribute colour", "(value_b: green, not blue)")),
     "pools": ("source", "elsewhere", 0, ("pool mine", "(source: elsewhere, not None)")),
     "pool_texts": ("property", "colour", 0, ("pool mine",)),
     "spans": ("variance_explained", 0.5, 0, (MODEL, "layer 1", "head 0", "pool mine")),

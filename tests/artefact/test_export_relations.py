@@ -42,6 +42,7 @@ def odd(two: Built, tmp_path: Path) -> Path:
             "insert into label_scores values (?, 2, 2, 'general', 'zero-shot', 'run-0', ?, ?, ?)",
             *(ONE, f"property {share}", share, chance),
         )
+    change(index, "insert into pairs select min(image_id), max(image_id), 'colour', ' ', 'é', 'run-0' from images")
     mapped = "insert into aligners values (?, ?, [-0.0, 1e-45, 'nan', 'inf'], 0.1, 1e-6, 40, 'run-0')"
     change(index, mapped, TWO, ONE)
     change(index, "update head_statistics set mean = [-0.0, 1e-45, 'nan', 'inf'] where model_id = ?", ONE)

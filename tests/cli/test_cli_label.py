@@ -44,7 +44,7 @@ def index(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("--labeller", "llm", "--llm-model", "m", "--temperature", "nan"), "'--temperature': nan is not a number."),
         (("--labeller", "llm", "--llm-model", " "), "--llm-model ' ' isn't a valid name"),
         (("--labeller", "llm", "--llm-model", "a\nb"), "--llm-model 'a\\nb' isn't a valid name"),
-        (("--labeller", "human"), "'human' is not one of 'vote', 'zero-shot', 'llm'"),
+        (("--labeller", "human"), "'human' is not one of 'vote', 'zero-shot', 'evidence', 'llm'"),
     ],
 )
 def test_what_does_not_go_together(index: Path, arguments: tuple[str, ...], says: str) -> None:

@@ -28,7 +28,7 @@ EMBED, SIZE, HEADS = 8, 3, 2
 TEXTS = ("a red thing", "ein gelbes Ding, größer", "a line\nand another")
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, datetime.UTC)
 TABLES = (
-    *("models", "heads", "aligners", "images", "image_failures", "texts", "pools", "pool_texts"),
+    *("models", "heads", "aligners", "images", "image_failures", "pairs", "texts", "pools", "pool_texts"),
     *("spans", "labels", "label_scores", "judgements", "runs"),
 )
 
@@ -92,6 +92,9 @@ def make(
             }
             put(connection, "head_statistics", [key | statistics for key in keys])
             put(connection, "images", [image_row(number) for number in numbers])
+            ids = sorted(sha(f"image {number}") for number in numbers)
+            differ = {"attribute": "colour", "value_a": "red", "value_b": "blue", "run": writer.run}
+            put(connection, "pairs", [dict(zip(("image_a", "image_b"), ids, strict=False)) | differ][: len(ids) // 2])
 
         if numbers:
             VectorTable(writer, MODEL, "images").commit(image_vectors(numbers, heads, turn), record)

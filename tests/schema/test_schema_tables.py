@@ -19,6 +19,7 @@ KEYS = {
     "head_pairs": [],
     "images": [],
     "image_failures": [],
+    "pairs": [],
     "texts": ["text_id"],
     "pools": ["pool"],
     "pool_texts": [],

@@ -63,7 +63,7 @@ def test_how_properties_compare(db: duckdb.DuckDBPyConnection, written: str | No
     assert db.execute("select normal_property(?)", [written]).fetchone() == (key,)
 
 
-def test_a_human_goes_before_an_llm_before_an_import_before_zero_shot_before_the_vote(
+def test_a_human_goes_before_evidence_before_an_llm_before_an_import_before_zero_shot_before_the_vote(
     db: duckdb.DuckDBPyConnection,
 ) -> None:
     expected = []
@@ -73,12 +73,13 @@ def test_a_human_goes_before_an_llm_before_an_import_before_zero_shot_before_the
         ("zero-shot", "7"),
         ("import:paper", "6"),
         ("llm:x", "5"),
-        ("human:ann", "4"),
+        ("evidence", "4"),
+        ("human:ann", "3"),
     ]:
         insert(db, "labels", [label("m/w", 0, 0, f"by {labeller}", labeller, run)])
         expected.append([("m/w", 0, 0, f"by {labeller}")])
         assert named(db) == expected[-1]
-    assert len(expected) == 6
+    assert len(expected) == 7
 
 
 def test_among_equals_the_newest_counts(db: duckdb.DuckDBPyConnection) -> None:

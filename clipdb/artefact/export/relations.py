@@ -78,5 +78,7 @@ def _select(table: str, choice: Choice, with_images: bool) -> str:
     chosen = "" if choice.whole else _CHOSEN.get(table, "")
     if table == "images" and not choice.all_models:
         chosen = "semi join kept_images using (image_id)"
+    if table == "pairs" and not choice.all_models:
+        chosen = "where image_a in (from kept_images) and image_b in (from kept_images)"
     keys = ", ".join(f"{table}.{column.name}" for column in relation.primary_key)
     return f"select {', '.join(columns)} from {_ROWS.get(table, table)} {chosen} order by {keys}"

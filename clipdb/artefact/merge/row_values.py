@@ -28,6 +28,7 @@ _STATUS = "status in ('ok', 'rejected', 'error')"
 _PROPERTY = f"coalesce(length(property), 0) <= {MOST_PROPERTY}"
 _OF_HEAD = "(model_id, layer, head) in (select (model_id, layer, head) from their_heads)"
 _OF_TEXT = "text_id in (select text_id from their_texts union all select text_id from texts)"
+_OF_IMAGE = "{} in (select image_id from their_images union all select image_id from images)"
 _SIZES = "width, embed_dim, image_size, coalesce(patch_size, 1), coalesce(pool_heads, 1)"
 
 
@@ -99,6 +100,14 @@ _RULES: dict[str, dict[str, str]] = {
         "is no SHA-256": _HEX.format("image_id"),
         "has no size": "coalesce(width, 1) >= 1 and coalesce(height, 1) >= 1",
         "has metadata that are not JSON": "coalesce(json_valid(metadata::varchar), true)",
+    },
+    "pairs": {
+        "is of an image that doesn't exist": f"{_OF_IMAGE.format('image_a')} and {_OF_IMAGE.format('image_b')}",
+        "has an image twice, or the second first": "image_a < image_b",
+        "has text that is empty or too long": " and ".join(
+            f"length({name}) between 1 and {MOST_PROPERTY}" for name in ("attribute", "value_a", "value_b")
+        ),
+        "has one value twice": "value_a <> value_b",
     },
     "texts": {"is not the SHA-256 of its text": "text_id = sha256(text)"},
     "pool_texts": {

@@ -14,7 +14,7 @@ from clipdb.ingest.images.decoding.workers import DecodePool
 from clipdb.ingest.images.embedded import vector_schema
 from clipdb.ingest.images.image_options import ImageOptions
 from clipdb.ingest.images.session import Session
-from clipdb.ingest.images.sources import open_sources
+from clipdb.ingest.images.sources import Sources, open_sources
 from clipdb.ingest.images.stream import ImageStream
 from clipdb.ingest.store.heads import cut_heads
 from clipdb.ingest.store.known_models import load_for
@@ -35,6 +35,7 @@ def ingest_images(
     model: str | None,
     options: ImageOptions | None = None,
     progress: Progress | None = None,
+    sources: Sources | None = None,
 ) -> Counts:
     """Run a model over images that the index lacks and store its heads' vectors.
 
@@ -50,6 +51,8 @@ def ingest_images(
         ``ARCH/PRETRAINED``, or ``local-dir:FOLDER``; None takes the name from the configuration's and weights' files.
     options, progress
         How, and whom to tell.
+    sources
+        What the paths are, if they were opened already: a pipe can be read only once.
 
     Raises
     ------
@@ -59,7 +62,7 @@ def ingest_images(
         On Ctrl-C, which keeps what was computed.
     """
     options, progress = options or ImageOptions(), progress or Progress()
-    sources = open_sources(paths)
+    sources = open_sources(paths) if sources is None else sources
     wanted = named(model, options.config, options.checkpoint)
     # Commands that need the weights later may run elsewhere.
     checkpoint = wanted.checkpoint and wanted.checkpoint.absolute()

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from clipdb._util.variance_between import Chance, Moments, adjusted
 from clipdb.ingest.names.zero_shot_groups import Groups
 from clipdb.ingest.store.moments import ROWS_AT_ONCE
 from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.schema.names import Head
 from clipdb.schema.vectors import head_columns
 
-_QUANTILE = 1.6448536269514722  # of the normal distribution, at 95 %
 _NO_VARIANCE = 1e-20  # what rounding leaves of vectors that are all the same
 
 
@@ -35,48 +35,18 @@ class Share:
     chance: float | None
 
 
-class HeadSums:
-    """Sums over a head's vectors, less an offset that keeps them small; float64.
+class HeadSums(Moments):
+    """Sums over a head's vectors, and over each group's.
 
     Attributes
     ----------
-    count
-        Images with a vector.
-    total, outer, cubes, fourth
-        Sums of d ``[k]``, d d' ``[k, k]``, |d|^2 d ``[k]`` and |d|^4.
     groups, sizes
         Of each group of each property, one after another: the sum of d ``[G, k]`` and the number of images ``[G]``.
     """
 
     def __init__(self, groups: np.ndarray) -> None:
-        width = groups.shape[1]
-        self.count = 0
-        self.total, self.cubes = np.zeros(width), np.zeros(width)
-        self.outer = np.zeros((width, width))
-        self.fourth = 0.0
+        super().__init__(groups.shape[1])
         self.groups, self.sizes = groups, np.zeros(len(groups), np.int64)
-
-    def add(self, vectors: np.ndarray) -> None:
-        """Count vectors ``[n, k]`` in all sums but those of groups."""
-        wide = vectors.astype(np.float64)
-        squares = np.square(wide).sum(axis=1)
-        self.count += len(wide)
-        self.total += wide.sum(axis=0)
-        self.outer += wide.T @ wide
-        self.cubes += squares @ wide
-        self.fourth += float(squares @ squares)
-
-    @property
-    def spread(self) -> tuple[float, float, float]:
-        """With X the vectors less their mean: tr XX', tr (XX')^2 and the sum of the squared diagonal of XX'."""
-        mean = self.total / self.count
-        length = float(mean @ mean)
-        covariance = self.outer - np.outer(mean, self.total)
-        fourth = (
-            self.fourth - 4 * (self.cubes @ mean) + 4 * (mean @ self.outer @ mean)
-            + 2 * length * np.trace(self.outer) - 3 * self.count * length**2
-        )  # fmt: skip
-        return float(np.trace(covariance)), float(np.square(covariance).sum()), float(fourth)
 
 
 def head_shares(dataset: Any, groups: Groups) -> dict[Head, list[Share]]:
@@ -145,7 +115,8 @@ def _add_by_group(sums: np.ndarray, vectors: np.ndarray, members: np.ndarray) ->
 
 def _shares(head: HeadSums, groups: Groups) -> list[Share]:
     found = []
-    total, squared, fourth = head.spread
+    spread = head.spread
+    total = spread[0]
     mean = head.total / head.count
     ends = np.cumsum(groups.sizes)
     for name, start, end in zip(groups.properties, ends - groups.sizes, ends, strict=True):
@@ -155,45 +126,8 @@ def _shares(head: HeadSums, groups: Groups) -> list[Share]:
             continue
         means = head.groups[start:end][filled] / sizes[:, None] - mean
         between = float(sizes @ np.square(means).sum(axis=1))
-        chance = _chance(head.count, sizes, total, squared, fourth)
-        adjusted = None if chance is None else _adjusted(chance, head.count, len(sizes))
-        found.append(Share(name, _adjusted(between / total, head.count, len(sizes)), adjusted))
+        chance = None
+        if head.count >= 4:
+            chance = adjusted(Chance(head.count, sizes, spread).exceeded, head.count, len(sizes))
+        found.append(Share(name, adjusted(between / total, head.count, len(sizes)), chance))
     return found
-
-
-def _adjusted(eta_squared: float, count: int, groups: int) -> float:
-    """Take off what as many random groups would explain on average (Fisher's adjusted R squared)."""
-    return 1 - (1 - eta_squared) * (count - 1) / (count - groups)
-
-
-def _chance(n: int, sizes: np.ndarray, total: float, squared: float, fourth: float) -> float | None:
-    """Return the eta squared that 5 % of all permutations of the images exceed.
-
-    Mean and variance over the permutations are exact (Kazi-Aoual, Hitier, Sabatier and Lebreton 1995, Computational
-    Statistics & Data Analysis 20, for the trace of a product of two centred matrices, here XX' and the projection onto
-    the groups); the quantile is that of the gamma distribution with both, by Wilson and Hilferty's approximation.
-
-    Parameters
-    ----------
-    n
-        Images.
-    sizes
-        Images in each group, none of them empty.
-    total, squared, fourth
-        `HeadSums.spread`.
-    """
-    if n < 4:
-        return None
-    rank = len(sizes) - 1
-    if not rank:
-        return 0.0
-    diagonal = float((sizes * np.square(1 / sizes - 1 / n)).sum())
-    variance = 2 * ((n - 1) * squared - total**2) * ((n - 1) * rank - rank**2) / ((n - 1) ** 2 * (n + 1) * (n - 2))
-    variance += (
-        (n * (n + 1) * fourth - (n - 1) * (total**2 + 2 * squared))
-        * (n * (n + 1) * diagonal - (n - 1) * (rank**2 + 2 * rank))
-        / ((n + 1) * n * (n - 1) * (n - 2) * (n - 3))
-    )
-    mean = rank / (n - 1)
-    ninth = max(variance, 0.0) / total**2 / mean**2 / 9  # 1 / (9 x the shape)
-    return float(min(mean * (1 - ninth + _QUANTILE * np.sqrt(ninth)) ** 3, 1.0))

@@ -9,7 +9,8 @@
 -- column property: Its current property; null where it has none
 -- column labeller: Who named it
 -- column confidence: How sure a person, a language model or a published name is, 0..1, where it says
--- column share: For the labellers zero-shot and vote, the share of variance that they measured: no probability
+-- column share: For the labellers evidence, zero-shot and vote, the share that they measured: no probability
+-- column tested: Whether the labeller evidence says the same (head_properties)
 -- column note: What a labeller says that goes before this one (labeller_rank) and found no name for the head
 -- column pool: Pool that the spans are from
 -- column spans: Texts of the first spans, in order
@@ -49,6 +50,7 @@ select
     heads.model_id, heads.layer, heads.head, heads.name,
     names.property, names.labeller, names.confidence,
     names.share,
+    names.tested,
     if(first_silent.rank < coalesce(labeller_rank(names.labeller), first_silent.rank + 1), note, null) as note,
     coalesce(top_spans.pool, names.pool) as pool,
     top_spans.spans, top_spans.variance_explained, top_spans.cumulative_variance

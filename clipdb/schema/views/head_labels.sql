@@ -9,7 +9,7 @@
 -- column pool: Pool whose spans or descriptions the labeller saw
 -- column labeller: Who named it
 -- column confidence: How sure a person, a language model or a published name is, 0..1, where it says
--- column share: For the labellers zero-shot and vote, the share of variance that they measured: no probability
+-- column share: For the labellers evidence, zero-shot and vote, the share that they measured: no probability
 -- column rationale: The labeller's reason, where it gave one
 -- column created_at: When the label was given (UTC)
 -- column run: Run that wrote the label
@@ -17,8 +17,8 @@ with said as (
     select
         model_id, layer, head, format('L{}.H{}', layer, head) as name,
         property, normal_property(property) as property_key,
-        pool, labeller, if(labeller in ('zero-shot', 'vote'), null, confidence) as confidence,
-        if(labeller in ('zero-shot', 'vote'), confidence, null) as share, rationale, created_at, run
+        pool, labeller, if(labeller in ('evidence', 'zero-shot', 'vote'), null, confidence) as confidence,
+        if(labeller in ('evidence', 'zero-shot', 'vote'), confidence, null) as share, rationale, created_at, run
     from labels
     where status = 'ok'
 ),

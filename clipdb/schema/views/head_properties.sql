@@ -1,5 +1,5 @@
 -- The current property of each labelled head, one a head. Of what its sources call it (head_labels), a human's name goes
--- before an LLM's, then an import's, then zero-shot's, then the vote's; among equals the newest counts. A property that a
+-- first, then one by evidence, an LLM's, an import's, zero-shot's, the vote's; among equals the newest counts. A property that a
 -- person rejected for the head is struck, whoever gave it, until a person gives it again; what is next then counts.
 -- param only_pool = null: only names from this pool's spans or descriptions; all where null
 -- column model_id: Model with weights
@@ -11,7 +11,9 @@
 -- column pool: Pool whose spans or descriptions the labeller saw
 -- column labeller: Who named it
 -- column confidence: How sure a person, a language model or a published name is, 0..1, where it says
--- column share: For the labellers zero-shot and vote, the share of variance that they measured: no probability
+-- column share: For the labellers evidence, zero-shot and vote, the share that they measured: no probability
+-- column tested: Whether the labeller evidence says the same: false if it names another property, null where it has not
+-- compared this one, or found no clear name
 -- column rationale: The labeller's reason, where it gave one
 -- column created_at: When the label was given (UTC)
 -- column run: Run that wrote the label
@@ -25,7 +27,22 @@ with struck as (
 named as (
     from head_labels anti join struck using (model_id, layer, head, property_key)
     where only_pool is null or pool = only_pool
+),
+chosen as (
+    select unnest(arg_max(named, (-labeller_rank(labeller), created_at, run, labeller, pool)))
+    from named
+    group by model_id, layer, head
+),
+measured as (
+    select model_id, layer, head, normal_property(labels.property) as found, list(normal_property(scores.property)) as compared
+    from (
+        from labels where labeller = 'evidence' and status = 'ok'
+        qualify row_number() over (partition by model_id, layer, head order by created_at desc, run desc) = 1
+    ) as labels join label_scores as scores using (model_id, layer, head, pool, labeller, run)
+    group by all
 )
-select unnest(arg_max(named, (-labeller_rank(labeller), created_at, run, labeller, pool)))
-from named
-group by model_id, layer, head
+select
+    model_id, layer, head, name, property, property_key, pool, labeller, confidence, share,
+    if(list_contains(compared, property_key), found = property_key, null) as tested,
+    rationale, created_at, run
+from chosen left join measured using (model_id, layer, head)

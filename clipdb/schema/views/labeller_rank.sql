@@ -1,5 +1,6 @@
--- Whose label counts first: 1 human, 2 llm, 3 import, 4 zero-shot, 5 vote, 6 anybody else.
+-- Whose label counts first: 1 human, 2 evidence, 3 llm, 4 import, 5 zero-shot, 6 vote, 7 anybody else.
 -- param labeller: who named the head, for example llm:MODEL
 case split_part(labeller, ':', 1)
-    when 'human' then 1 when 'llm' then 2 when 'import' then 3 when 'zero-shot' then 4 when 'vote' then 5 else 6
+    when 'human' then 1 when 'evidence' then 2 when 'llm' then 3 when 'import' then 4 when 'zero-shot' then 5
+    when 'vote' then 6 else 7
 end

@@ -20,11 +20,11 @@ with named as (
     select
         model_id, layer, head, labeller,
         if(status = 'rejected', 'not ', '')
-            || coalesce(normal_property(property), if(labeller = 'zero-shot', null, 'none of these')) as value,
+            || coalesce(normal_property(property), if(labeller in ('evidence', 'zero-shot'), null, 'none of these')) as value,
         if(status = 'rejected', normal_property(property), null) as rejected, pool, run
     from labels
     where (status = 'ok' or status = 'rejected' and labeller_rank(labeller) = 1)
-        and (normal_property(property) is not null or status = 'ok' and labeller_rank(labeller) in (2, 4))
+        and (normal_property(property) is not null or status = 'ok' and labeller_rank(labeller) in (2, 3, 5))
         and (of_pool is null or pool = of_pool)
     qualify row_number() over (
         partition by model_id, layer, head, labeller order by created_at desc, run desc, pool

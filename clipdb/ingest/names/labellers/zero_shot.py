@@ -8,27 +8,22 @@ says how far the head goes with the property. Only stored vectors are used.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.descriptions.texts import missing_texts, reached_by_texts, text_embeddings
+from clipdb.ingest.names.share_labels import store_shares
 from clipdb.ingest.names.shares import Share, head_shares
-from clipdb.ingest.names.unchanged import Labelled, news
+from clipdb.ingest.names.unchanged import Labelled
 from clipdb.ingest.names.zero_shot_groups import group_images, kinds_of_descriptions
 from clipdb.ingest.store.model_tables import ModelTables
-from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Reader, Writer
 from clipdb.schema.aligned_texts import STORED, stored_aligner
 from clipdb.schema.names import Head
 
 ZERO_SHOT = "zero-shot"
-MARGIN = 1.3
-"""How many times the second largest share the largest has to be for its property to be the head's name."""
-
 _DESCRIPTIONS = """
 select first(property order by position), list(text_id order by position)
 from pool_texts
@@ -37,18 +32,11 @@ group by normal_property(property)
 order by min(position)
 """
 
-_NEWEST_SHARES = """
-select model_id, layer, head, property, share
-from label_scores
-where pool = ? and labeller = ?
-qualify rank() over (partition by model_id, layer, head order by run desc) = 1
-"""
-
 
 def label(index: Path, pool: str, model_id: str | None = None) -> Labelled:
     """Name each head by the property with the largest share of its variance, if it is clear which that is.
 
-    A head whose largest share is under `MARGIN` times the second, or no more than chance, gets a label without a
+    A head whose largest share is under 1.3 times the second, or no more than chance, gets a label without a
     property that says so. One whose label and shares are as before keeps them.
 
     Parameters
@@ -69,23 +57,12 @@ def label(index: Path, pool: str, model_id: str | None = None) -> Labelled:
     with Writer(index, "label", {"labeller": ZERO_SHOT, "pool": pool, "model": model_id}, empty_run=False) as writer:
         chosen = reached_by_texts(writer, writer.models(model_id), model_id)
         descriptions = _descriptions(writer, pool)
-        labels: list[dict[str, Any]] = []
-        scores: list[dict[str, Any]] = []
-        about = {"pool": pool, "labeller": ZERO_SHOT, "run": writer.run}
-        for name in chosen:
-            for (layer, head), shares in _measure(writer, name, pool, descriptions).items():
-                key = {"model_id": name, "layer": layer, "head": head} | about
-                labels.append(key | _decide(shares) | {"status": "ok", "created_at": datetime.now(UTC)})
-                scores += [key | {"property": s.property, "share": s.share, "chance": s.chance} for s in shares]
-        changed = {_head(label) for label in news(writer, "labels", labels)} | _changed(writer, pool, scores)
-        new = [label for label in labels if _head(label) in changed]
-        named = sum(label["property"] is not None for label in new)
-        writer.added, writer.skipped = len(new), len(labels) - len(new)
-        if new:
-            with writer.transaction() as connection:
-                put(connection, "labels", new)
-                put(connection, "label_scores", [score for score in scores if _head(score) in changed])
-        return Labelled(named, len(new) - named, writer.skipped, "without a clear name")
+        shares = {
+            (name, *head): of_head
+            for name in chosen
+            for head, of_head in _measure(writer, name, pool, descriptions).items()
+        }
+        return store_shares(writer, ZERO_SHOT, pool, shares)
 
 
 def _descriptions(reader: Reader, pool: str) -> dict[str, list[str]]:
@@ -131,36 +108,3 @@ def _elsewhere(pool: str) -> str:
     return (
         f"name these heads with `clipdb label --labeller llm --pool {pool}`, or take a pool whose texts have properties"
     )
-
-
-def _decide(shares: Sequence[Share]) -> dict[str, Any]:
-    """Choose the name, or say why there is none."""
-    ranked = sorted(shares, key=lambda share: -share.share)  # of equal shares the pool's order decides which is shown
-    named: dict[str, Any] = {"property": None, "confidence": None}
-    if not ranked:
-        return named | {"rationale": "no clear name: its vectors don't vary, or there are too few images"}
-    best, second = ranked[0], ranked[1] if len(ranked) > 1 else None
-    if best.chance is None or best.share <= best.chance:
-        chance = "unknown" if best.chance is None else _short(best.chance)
-        return named | {"rationale": f"no clear name: {best.property} {_short(best.share)}, chance {chance}"}
-    both = f"{best.property} {_short(best.share)}" + (f", {second.property} {_short(second.share)}" if second else "")
-    if second is not None and best.share < MARGIN * second.share:
-        return named | {"rationale": f"no clear name: {both}"}
-    return {"property": best.property, "confidence": best.share, "rationale": f"{both} of its variance"}
-
-
-def _short(share: float) -> str:
-    """Write a share as .12."""
-    return f"{share:.2f}".replace("0.", ".", 1)
-
-
-def _head(row: Mapping[str, Any]) -> tuple[str, int, int]:
-    return row["model_id"], row["layer"], row["head"]
-
-
-def _changed(reader: Reader, pool: str, scores: Sequence[Mapping[str, Any]]) -> set[tuple[str, int, int]]:
-    """Find the heads whose shares are not those that were stored last."""
-    before = {tuple(row[:4]): row[4] for row in reader.read(_NEWEST_SHARES, pool, ZERO_SHOT)}
-    now = {(*_head(score), score["property"]): score["share"] for score in scores}
-    heads = {key[:3] for key in now}
-    return {key[:3] for key in now.keys() | before.keys() if key[:3] in heads and now.get(key) != before.get(key)}

@@ -162,7 +162,7 @@ def values_by_image(context: Context, key: str) -> dict[str, str]:
         if key == LABEL:
             raise ClipdbError(
                 "no image has a class label: run `clipdb ingest images SRC --label-from parent`"
-                + (f", or give --target a key of images.metadata: {names}" if names else ""),
+                + (f", or take a key of the metadata: {names}" if names else ""),
                 kind="absent",
             )
         raise ClipdbError(

@@ -1,0 +1,1 @@
+"""Minimal pairs: images of the index that differ in one attribute."""

@@ -1,0 +1,50 @@
+"""docs/test-a-name.md: every command runs, in the order of the page."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import done, rows
+
+PAGE = (Path(__file__).parents[1] / "docs" / "test-a-name.md").read_text(encoding="utf-8")
+SMALLER = {"clipdb demo": ["--scenes", "40"], "clipdb demo --pairs 20": ["--scenes", "40"]}
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What each command of the page printed, over fewer scenes and pairs."""
+    outputs: dict[str, str] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("page"))
+        for line in re.findall(r"^\$ (.+)$", PAGE, re.MULTILINE):
+            program, *arguments = shlex.split(line)
+            if program == "export":
+                patch.setenv(*arguments[0].split("=", 1))
+                continue
+            assert program == "clipdb", line
+            arguments = ["4" if one == "20" else one for one in arguments]
+            outputs[line] = done(*arguments, *SMALLER.get(line, []))
+        yield outputs
+
+
+def test_pairs_of_every_property_are_stored_once(printed: dict[str, str]) -> None:
+    said = printed["clipdb ingest pairs clipdb-demo/pairs/pairs.csv"]
+    assert "added 0, skipped 32; pairs are now 4 background, 4 colour" in said
+    counted = "select count(*), count(distinct attribute) from pairs"
+    assert rows(Path("clipdb-demo/demo.clipdb"), counted) == [(32, 8)]
+    assert rows(Path("clipdb-demo/demo.clipdb"), "select count(*) from images where split = 'pairs'") == [(4 * 9,)]
+
+
+def test_the_demos_names_hold(printed: dict[str, str]) -> None:
+    """The packaged model was trained to have clear heads: what pairs say of them is what it is known for."""
+    found = dict(
+        rows(Path("clipdb-demo/demo.clipdb"), "select name, property from head_labels where labeller = 'evidence'")
+    )
+    assert (found["L3.H1"], found["L4.H4"]) == ("background", "background")
+    assert "tested" in printed["clipdb query heads"]
+    assert "evidence" in printed["clipdb query agreement"]
+    assert len(printed["clipdb query specificity L3.H1"].splitlines()) > 8
