@@ -33,8 +33,10 @@ Do a head's descriptions fit its property?
 """
 _EFFECTS = """\
 How much of the zero-shot accuracy for {target} comes directly from the heads named for it? Accuracy before and
-after their contributions are taken away, and after those of as many random heads. These are direct effects:
-if the model runs without the heads, later layers make up for part of the loss.
+after their contributions are taken away, and after those of as many random heads. These are direct effects.
+"""
+_CAUSAL = """\
+And when the model really runs without these heads (causal)? Later layers make up for part of the loss.
 """
 
 _SET_TRUTH = """
@@ -84,7 +86,10 @@ def command(folder: Path, scenes: int, pairs: int) -> None:
     _ask(index, "neighbours", "--head", head, "--image", image[:12], "--k", "9", "--sheet", str(folder / SHEET))
     if target := _a_target(index):
         click.echo(_EFFECTS.format(target=target))
-        _ask(index, "ablate", "--property", target, "--target", target, "--limit", "1")
+        heads = ("--property", target, "--target", target, "--limit", "1")
+        _ask(index, "ablate", *heads)
+        click.echo(_CAUSAL)
+        _show(index, "ablate", *heads, "--mode", "zero", "--control", "0")
     click.echo("Ask more in SQL, for example:\n")
     _ask(
         index,
@@ -143,11 +148,16 @@ def store_truth(index: Path, drawn: list[tuple[Path, Scene]]) -> None:
 
 def _ask(index: Path, *arguments: str) -> None:
     """Print a query's command and run it."""
+    _show(index, "query", *arguments)
+
+
+def _show(index: Path, *arguments: str) -> None:
+    """Print a command and run it."""
     from clipdb.cli import main
 
     words = [*arguments, "-i", str(index)]
-    click.echo(f"$ clipdb query {shlex.join(words)}")
-    if code := main.main(["query", *words], standalone_mode=False):  # Ctrl-C
+    click.echo(f"$ clipdb {shlex.join(words)}")
+    if code := main.main(words, standalone_mode=False):  # Ctrl-C
         click.get_current_context().exit(code)
     click.echo()
 

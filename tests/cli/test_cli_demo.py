@@ -44,7 +44,7 @@ def index(folder: Path, printed: str) -> Path:
 
 
 def commands(text: str) -> list[str]:
-    return re.findall(r"^\$ (clipdb query .*)$", text, re.MULTILINE)
+    return re.findall(r"^\$ (clipdb (?:query|ablate) .*)$", text, re.MULTILINE)
 
 
 def columns(text: str, start: str) -> set[str]:
@@ -64,7 +64,7 @@ def test_every_command_that_it_prints_prints_what_stands_below_it(
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "120")
     shown = commands(printed)
-    assert len(shown) == 6
+    assert len(shown) == 7
     for command in shown:
         assert done(*shlex.split(command)[1:]) in printed
 
