@@ -196,7 +196,7 @@ def pictured(tmp_path: Path) -> tuple[Path, list[Path]]:
     change(
         index,
         "insert into models values ('one/a', 1, 1, 4, 4, 4, 16, 64, 'tok', 'x', '{}', null, 1, 0, null, null, null, "
-        "null, null)",
+        "null, null, null)",
     )
     return index, files
 

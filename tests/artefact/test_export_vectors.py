@@ -66,7 +66,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
         connection.execute("insert into images by name select * from places")
         connection.execute(
             "insert into models values (?, 1, 2, 4, 8, 8, 16, 64, 'tok', 'class_token', '{}', ?, 100.0, 1e-7, "
-            "null, null, null, null, null)",
+            "null, null, null, null, null, null)",
             [MODEL, "0" * 64],
         )
         for head in range(2):
