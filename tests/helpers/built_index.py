@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from click.testing import Result
 
-from clipdb.schema import catalog, creation, tables
+from clipdb.schema import catalog, creation
 from clipdb.schema.names import head_column
 from clipdb.schema.vectors import images_path, images_schema, texts_path, texts_schema
 
@@ -101,7 +101,8 @@ def build(
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[object, ...]]) -> None:
     """Insert rows in one statement, which takes a tenth of the time of one each; columns past their last are null."""
-    columns = ", ".join(list(tables.metadata.tables[table].columns.keys())[: len(rows[0])])
+    described = connection.execute(f"describe {table}").fetchmany(len(rows[0]))
+    columns = ", ".join(name for name, *_ in described)
     marks = ", ".join(f"({', '.join('?' * len(row))})" for row in rows)
     connection.execute(f"insert into {table} ({columns}) values {marks}", [value for row in rows for value in row])
 

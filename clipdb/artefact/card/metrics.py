@@ -57,8 +57,8 @@ properties few: that is its chance, in brackets where 95 % of such draws lie. As
 of which at least three of the first five descriptions fit the name (higher is better), with Wilson's 95 % interval
 over heads; its chance is what the judge `vote` gives where names are shuffled over heads. Compare what is over chance.
 An empty chance isn't known: the names are from no pool with properties, or the judge was asked about heads' own names
-alone. The `current` name of a head is a person's, else a language model's, else a published one, else that of
-zero-shot, else the vote of its descriptions.
+alone. The `current` name of a head is a person's, else that of evidence (true values or minimal pairs), else a language
+model's, else a published one, else that of zero-shot, else the vote of its descriptions.
 """
 
 
