@@ -15,7 +15,7 @@ from built_index import EMBED, NOW, RUN, Built, sha
 from support import change, done, rows
 
 from clipdb.artefact.export import vector_shards
-from clipdb.artefact.format import SHARD_ROWS
+from clipdb.artefact.format import RELATIONS, SHARD_ROWS
 from clipdb.artefact.manifest import read_manifest
 from clipdb.schema import catalog, creation
 from clipdb.schema.vectors import images_path, images_schema
@@ -128,7 +128,7 @@ def test_same_index_same_bytes(many: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(vector_shards, "_MOST_THREADS", 1)
     done("export", tmp_path / "c", "-i", many)
     first = contents(tmp_path / "a")
-    assert len(first) == 3 + 14 + 2
+    assert len(first) == 3 + len(RELATIONS) + 2
     assert first == contents(tmp_path / "b") == contents(tmp_path / "c")
 
 
