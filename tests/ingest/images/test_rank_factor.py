@@ -132,7 +132,7 @@ def test_through_an_export_and_back(cut: tuple[Path, str], folder: Path, tmp_pat
     )
     assert rows(tmp_path / "theirs", asked) == rows(index, asked)
     verified(tmp_path / "theirs")
-    assert "cut to 16 numbers" in done("info", "-i", tmp_path / "out")
+    assert "cut to 16 numbers" in done("info", "-i", tmp_path / "out", "-f", "csv")
 
 
 def test_what_makes_no_sense_is_refused(
