@@ -103,9 +103,9 @@ def test_what_is_read_first_fits_a_terminal(rated: clipdb.Index, query: str, mon
             "pool",
             "judge",
             "labelled",
+            "a_excess",
             "entanglement",
             "association",
-            "note",
         ]
         assert heading.split()[: len(first)] == first
     else:

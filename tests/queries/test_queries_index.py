@@ -28,6 +28,7 @@ def test_heads_are_listed_with_their_top_spans(built: Built) -> None:
             "head",
             "property",
             "labeller",
+            "tested",
             "share",
             "confidence",
             "spans",
@@ -36,22 +37,22 @@ def test_heads_are_listed_with_their_top_spans(built: Built) -> None:
             "aligner_r2",
         ]
         assert len(db.query.heads(layer=1).fetchall()) == 3
-        assert len(db.query.heads(top=5).fetchall()[0][6]) == 5
+        assert len(db.query.heads(top=5).fetchall()[0][7]) == 5
         assert [row[1] for row in db.query.heads("count").fetchall()] == ["L2.H1"]
     assert [row[1] for row in rows] == ["L1.H0", "L1.H1", "L1.H2", "L2.H0", "L2.H1", "L2.H2"]
     first = rows[0]
-    assert first[2:6] == ("colour", "vote", 0.75, None)
-    assert first[6] == [SPANS[(place + 1) % 5] for place in range(3)]
-    assert math.isclose(first[7], 0.3 + 0.15 + 0.1)
-    assert rows[5][2:6] == (None, None, None, None)
+    assert first[2:7] == ("colour", "vote", None, 0.75, None)
+    assert first[7] == [SPANS[(place + 1) % 5] for place in range(3)]
+    assert math.isclose(first[8], 0.3 + 0.15 + 0.1)
+    assert rows[5][2:7] == (None,) * 5
 
 
 def test_a_card_lists_spans_by_rank(built: Built) -> None:
     with clipdb.open(built.path) as db:
         rows = db.query.head("L2.H2").fetchall()
-        assert [row[5] for row in rows] == [1, 2, 3, 4, 5]
+        assert [row[6] for row in rows] == [1, 2, 3, 4, 5]
         assert rows == db.query.head(head="l2.h2", model="one/a").fetchall()
-        assert rows[-1][8] == pytest.approx(sum(0.3 / rank for rank in range(1, 6)))
+        assert rows[-1][9] == pytest.approx(sum(0.3 / rank for rank in range(1, 6)))
 
 
 @pytest.mark.parametrize("word", ["colour", "color", "COL", "olor", " Colour "])
