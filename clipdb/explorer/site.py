@@ -34,8 +34,8 @@ CONSOLES = 2
 
 HUES = 8
 
-CACHE_BYTES = 64 * 2**20
-"""Of vectors in memory: 5 heads of 51,200 images."""
+CACHE_BYTES = 32 * 2**20
+"""Of vectors in memory: 5 heads of 51,200 images, in float16."""
 
 _MODELS = """
 select model_id, count(*) as heads, models.model_id is not null as has_model
