@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from clipdb.errors import ClipdbError
-from clipdb.queries.functions.base.head_pairs import stored_sample
 from clipdb.queries.index import Index
 
 COMPUTED_IMAGES = 2000
@@ -12,6 +11,8 @@ COMPUTED_IMAGES = 2000
 
 def stored_likeness(index: Index, model: str, other: str | None = None) -> int | None:
     """Return over how many images `clipdb span` compared the heads of a model, or of two; None if nothing is stored."""
+    from clipdb.queries.functions.base.head_pairs import stored_sample  # .4 s, for which no server need wait
+
     try:
         return stored_sample(index.context, model, other or model)
     except ClipdbError:  # a model without vectors, of which the page says so
