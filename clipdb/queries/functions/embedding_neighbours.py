@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clipdb.queries.functions.base.context import Context
-from clipdb.queries.functions.base.similarity import Candidates, check_k, lengths
+from clipdb.queries.functions.base.similarity import check_k, embedding_candidates
 from clipdb.queries.functions.base.table_function import Rows, table_function
 
 
@@ -12,13 +12,10 @@ def embedding_neighbours(context: Context, model: str | None, image: str, k: int
     """Find the images whose embeddings have the largest cosine with an image's."""
     model = context.model(model)
     store, subjects = context.store, context.subjects
-    vectors = store.embeddings(model, "images")
-    # Stored in float16, they have length 1 to about 1e-3 only.
-    sizes = store.keep(("lengths", model, "images", "embedding"), lambda: lengths(vectors))
+    images = embedding_candidates(context, model)
     row = store.position(model, "images", subjects.image_id(model, image))
-    query = vectors[row] if row is not None else subjects.image(model, image)[1].embedding
-    found = Candidates(store.ids(model, "images"), vectors, lengths=sizes).nearest([query], [row], check_k(k))
-    return found[0]
+    query = images.vectors[row] if row is not None else subjects.image(model, image)[1].embedding
+    return images.nearest([query], [row], check_k(k))[0]
 
 
 FUNCTION = embedding_neighbours

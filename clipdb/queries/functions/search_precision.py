@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from clipdb.errors import ClipdbError
+from clipdb.queries.functions.base.ablation import have_vectors
 from clipdb.queries.functions.base.classification import metadata_keys, values_by_image
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.property_search import carriers_of, check_space, similarities
 from clipdb.queries.functions.base.property_weights import normal_property, parse_weights
-from clipdb.queries.functions.base.similarity import check_k, lengths
+from clipdb.queries.functions.base.similarity import check_k, embedding_candidates
 from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.schema.names import Head
 
@@ -97,23 +98,20 @@ def _measure(
     """Return how many images were asked about, the three shares, and the difference with its interval."""
     store = context.store
     values = values_by_image(context, target)
-    truth = np.array([values.get(one.decode(), "") for one in store.ids(model, "images")])
-    usable = np.array([one.decode() in values for one in store.ids(model, "images")])
-    for head in heads:
-        usable &= ~np.isnan(store.head(model, "images", head)[:, 0])
-    rows = np.flatnonzero(usable)
+    ids = store.ids(model, "images").astype(str)
+    truth = np.array([values.get(one, "") for one in ids])
+    rows = np.flatnonzero(have_vectors(context, model, heads) & np.array([one in values for one in ids]))
     if len(rows) <= k:
         raise ClipdbError(
             f"{len(rows)} images of {model} have {target!r} and vectors of these heads: more than {k} are needed"
         )
     truth, asked = truth[rows], range(min(images, len(rows)))
-    embeddings = store.embeddings(model, "images")
-    sizes = store.keep(("lengths", model, "images", "embedding"), lambda: lengths(embeddings))
+    whole = embedding_candidates(context, model)
     shares = np.empty((len(asked), 3))
     for place in asked:
         vectors = [store.head(model, "images", head)[rows[place]] for head in heads]
         by_property = similarities(context, model, vectors, heads, space)[rows]
-        by_embedding = ((embeddings @ embeddings[rows[place]]) / sizes)[rows]
+        by_embedding = whole.scores(whole.vectors[rows[place]][None])[0, rows]
         same = truth == truth[place]
         for column, scores in enumerate((by_property, by_embedding)):
             scores[place] = -np.inf

@@ -158,6 +158,15 @@ def head_candidates(context: Context, model: str, kind: Kind, head: Head, measur
     return Candidates(ids, vectors, mean, store.keep(key, lambda: lengths(vectors, mean)))
 
 
+def embedding_candidates(context: Context, model: str) -> Candidates:
+    """Return all images by their embeddings, which are compared by cosine."""
+    store = context.store
+    vectors = store.embeddings(model, "images")
+    # Stored in float16, they have length 1 to about 1e-3 only.
+    sizes = store.keep(("lengths", model, "images", "embedding"), lambda: lengths(vectors))
+    return Candidates(store.ids(model, "images"), vectors, lengths=sizes)
+
+
 def lengths(vectors: Matrix, mean: np.ndarray | None = None) -> np.ndarray:
     """Return the lengths of vectors ``[n, d]``, after a mean is taken off: float32 ``[n]``."""
     found = np.empty(len(vectors), np.float32)
