@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from clipdb.errors import ClipdbError
-from clipdb.queries.vectors.halves import Halves, Matrix
+from clipdb.queries.vectors.halves import Halves, Matrix, widened
 from clipdb.queries.vectors.lance_tables import Key, Kind, Table, Vectors
 from clipdb.schema.names import Head, head_column, head_name, layer_name
 from clipdb.schema.vectors import head_columns, part_columns
@@ -190,7 +190,7 @@ class VectorStore:
         values = np.take(values, order, axis=0)  # a third of the time of values[order]
         width = sum(field.type.list_size for field in table.schema if pa.types.is_fixed_size_list(field.type))
         if kind == "texts" or 4 * len(order) * width <= self._limit:
-            return values.astype(np.float32, copy=False)
+            return widened(values)
         # Images are stored in float16, even where an artefact gives the same numbers in float32.
         return Halves(values.astype(np.float16, copy=False))
 
