@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipdb._util.apart import apart
+from clipdb._util.notes import note
 from clipdb.errors import ClipdbError, require
 from clipdb.queries.find_image import is_file
 from clipdb.queries.functions.base.ablation import choose_heads
@@ -80,6 +81,9 @@ def segment(
     found = [one.embedding for one in context.subjects.texts(model, texts)]
     sought = found[0] if against is None else found[0] - found[1]
     embedder = context.subjects.embedder
+    if any(layer >= 0 for layer, _ in chosen):
+        for (lacks,) in context.rows("select note from cut_models where model_id = ?", model):
+            note(lacks)
     return apart(lambda: segment_image(embedder, model, data, str(image), sought, chosen))
 
 

@@ -9,6 +9,7 @@
 -- $span integer optional: Along the head's span of this rank, from 1.
 -- $k integer = 10: How many images of either side.
 -- $model model required: The model; may be left out where the index has one.
+-- note: select note from cut_models where model_id = $model
 -- sheet: image_id score side
 
 select side, rank, score, image_id, label, uri

@@ -9,6 +9,7 @@
 -- $by choice(cka|overlap) = cka: What to sort by.
 -- $images integer = 10000: How many images to compare over, a fixed random sample; 0 for all.
 -- $model model required: The model; may be left out where the index has one.
+-- note: select note from cut_models where model_id = $model
 -- needs: heads
 -- limit: 20
 

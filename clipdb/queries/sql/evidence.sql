@@ -11,6 +11,7 @@
 -- $head head optional: Only this head.
 -- $key text optional: Only this key of the metadata, or label.
 -- $model model required: The model; may be left out where the index has one.
+-- note: select note from cut_models where model_id = $model
 -- needs: images
 -- limit: 20
 

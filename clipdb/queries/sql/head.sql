@@ -6,6 +6,7 @@
 --
 -- $head head required: The head, as L11.H3.
 -- $model model required: The model; may be left out where the index has one.
+-- note: select note from cut_models where model_id = $model
 -- needs: heads
 
 select

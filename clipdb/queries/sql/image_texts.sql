@@ -10,6 +10,7 @@
 -- $pool pool optional: Only texts of this pool.
 -- $measure choice(cosine|dot|centred) = cosine: How vectors are compared.
 -- $model model required: The model; may be left out where the index has one.
+-- note: select note from cut_models where model_id = $model
 -- needs: texts
 
 select rank, score, text, text_id

@@ -9,6 +9,7 @@
 -- pooling are the layer -1.
 --
 -- $model model optional: Only layers of this model.
+-- note: select model_id || ': ' || note from cut_models where $model is null or model_id = $model
 -- needs: heads
 
 select

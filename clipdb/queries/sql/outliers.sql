@@ -7,6 +7,7 @@
 -- $head head required: The head, as L11.H3.
 -- $k integer = 10: How many to list.
 -- $model model required: The model; may be left out where the index has one.
+-- note: select note from cut_models where model_id = $model
 -- sheet: image_id distance
 
 select rank, distance, ratio, image_id, label, uri

@@ -8,6 +8,7 @@
 -- $at_most integer = 2: How many of the first spans may fit.
 -- $top integer = 5: How many spans to look at.
 -- $model model optional: Only heads of this model.
+-- note: select model_id || ': ' || note from cut_models where $model is null or model_id = $model
 -- needs: labels, judgements
 -- empty: no head has a clear name, see `clipdb query heads` for the reasons
 

@@ -14,6 +14,7 @@
 -- $space choice(joint|heads) = joint: Where the heads of a property are put together.
 -- $partition choice(pool|trunk) optional: Heads of the pooling or of the trunk, where the index has both.
 -- $model model required: The model; may be left out where the index has one.
+-- note: select note from cut_models where model_id = $model
 -- needs: labels
 -- sheet: image_id score
 -- empty: the image has not been through these heads, or no other has: `clipdb ingest images SRC --model MODEL --layers all` runs them

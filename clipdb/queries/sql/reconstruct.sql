@@ -14,6 +14,7 @@
 -- $groups text optional: A second key: the worst group is then one of the pairs of class and its value.
 -- $partition choice(pool|trunk) optional: Heads of the pooling or of the trunk, where the index has both.
 -- $model model required: The model; may be left out where the index has one.
+-- note: select note from cut_models where model_id = $model
 -- needs: images, spans
 
 select spans, accuracy, worst, whole, whole_worst, variance, images, replaced, note

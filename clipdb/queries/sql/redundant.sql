@@ -10,6 +10,7 @@
 -- $same_property boolean = false: Only where both heads carry the same property.
 -- $images integer = 10000: How many images to compare over, a fixed random sample; 0 for all.
 -- $model model required: The model; may be left out where the index has one.
+-- note: select note from cut_models where model_id = $model
 -- needs: heads
 
 with pairs as (

@@ -12,6 +12,7 @@
 -- $pairs integer = 2: How many pairs of samples of each size are averaged, where there are images enough.
 -- $agree number = 0.95: The share of heads whose names have to agree.
 -- $model model required: The model; may be left out where the index has one.
+-- note: select note from cut_models where model_id = $model
 -- needs: images, spans
 
 select images, pairs, labels, first_span, first_five, subspace, heads, settled

@@ -7,6 +7,7 @@
 -- $head head optional: Only spans of this head.
 -- $model model optional: Only heads of this model.
 -- $pool pool optional: Only spans picked from this pool.
+-- note: select model_id || ': ' || note from cut_models where $model is null or model_id = $model
 -- needs: spans
 -- limit: 50
 

@@ -9,6 +9,7 @@
 --
 -- $head head optional: Only this head, with all attributes.
 -- $model model required: The model; may be left out where the index has one.
+-- note: select note from cut_models where model_id = $model
 -- needs: images
 -- limit: 50
 -- interval: share low high

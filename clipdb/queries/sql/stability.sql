@@ -8,6 +8,7 @@
 -- $by choice(labeller|head) = labeller: What a row is.
 -- $labeller text optional: Only this one, llm:MODEL.
 -- $model model optional: Only this model.
+-- note: select model_id || ': ' || note from cut_models where $model is null or model_id = $model
 -- needs: labels
 -- empty: only LLMs' names are counted, of `clipdb label --labeller llm --repeats 3 --temperature 0.7`
 

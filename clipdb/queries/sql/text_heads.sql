@@ -9,6 +9,7 @@
 -- $text text required: The text.
 -- $by choice(explained|spread) = explained: What to sort by.
 -- $model model required: The model; may be left out where the index has one.
+-- note: select note from cut_models where model_id = $model
 -- needs: heads
 -- limit: 20
 

@@ -9,6 +9,7 @@
 -- $k integer = 10: How many to list.
 -- $measure choice(cosine|dot|centred) = cosine: How vectors are compared.
 -- $model model required: The model; may be left out where the index has one.
+-- note: select note from cut_models where model_id = $model
 -- sheet: image_id score
 
 select rank, score, image_id, label, uri

@@ -115,6 +115,15 @@ def test_every_output_that_stands_on_cut_vectors_says_so(
     change(index, "update images set label = if(image_id < '8', 'ring', 'square')")
     ablated = clipdb("query", "ablate", "--layers", "0", "-i", index)
     assert ablated.exit_code == 0 and note in ablated.stderr, ablated.output
+    for query in (
+        ["outliers", "--head", "L1.H0"],
+        ["layers"],
+        ["neighbours", pictures[0], "--head", "L0.H1"],
+    ):
+        assert note in clipdb("query", *query, "-i", index).stderr, query
+    segment = ("segment", pictures[70], "--text", "a red ring", "-i", index, "--partition")
+    assert note in clipdb(*segment, "trunk").stderr
+    assert note not in clipdb(*segment, "pool").stderr
     q = {(layer, head): np.array(basis).reshape(DIM, SIZE) for layer, head, basis in rows(index, BASES)}
     (own,), text = written_by(read, pictures[70:71]), read.embed_texts(["a red ring"], 1)[0]
     lacking = sum((own[part] - own[part] @ basis @ basis.T) @ text for part, basis in q.items())
