@@ -60,11 +60,11 @@ def room(tower: Adapter) -> list[str]:
     return [f"{2 * (tower.embed_dim + numbers) / 1000:.1f}" for numbers in (pool or trunk, pool + trunk)]
 
 
-def prove(arch: str) -> dict[str, str]:
-    """Measure how far an architecture's parts, added up, are from its own output."""
+def prove(arch: str, depth: int | None = DEPTH) -> dict[str, str]:
+    """Measure how far an architecture's parts, added up, are from its own output; None is its full depth."""
     torch.manual_seed(0)
     kind = OF_TRANSFORMERS.get(arch)
-    visual = unsettle(image_tower(arch, DEPTH) if kind is None else transformers_tower(kind, DEPTH))
+    visual = unsettle(image_tower(arch, depth) if kind is None else transformers_tower(kind, depth or DEPTH))
     tower = adapt(Network(visual), arch)
     images = noise(tower, IMAGES)
     kept = [layers[-1] for layers in partitions(tower).values()]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import open_clip
@@ -55,3 +57,30 @@ def test_what_can_be_read_is_proven_and_what_cannot_has_its_reason(listed: list[
 def test_every_architecture_that_can_be_read_adds_up(list_models, listed: list[dict[str, str]]) -> None:
     for arch in dict.fromkeys(row["arch"] for row in listed if row["family"]):
         assert max(map(float, list_models.prove(arch).values())) < BOUND, arch
+
+
+@pytest.mark.skipif(not MEASURES, reason="CLIPDB_PROVE_ALL is not set")
+@pytest.mark.parametrize(
+    "arch",
+    [
+        "ViT-B-16", "ViT-L-14", "ViT-L-14-CLIPA", "coca_ViT-L-14", "ViT-B-16-SigLIP", "ViT-L-16-SigLIP-256",
+        "PE-Core-B-16", "PE-Core-L-14-336", "EVA02-B-16", "EVA02-L-14", "MobileCLIP-B", "ViTamin-B", "ViTamin-L",
+    ],
+)  # fmt: skip
+def test_base_and_large_add_up_at_full_depth(list_models, arch: str) -> None:
+    assert max(map(float, list_models.prove(arch, None).values())) < BOUND
+
+
+@pytest.mark.skipif(not MEASURES, reason="CLIPDB_PROVE_ALL is not set")
+def test_the_largest_tower_is_proven_within_8_gb() -> None:
+    """With all its layers, in a process of its own, whose memory at its peak is told in kB."""
+    script = """
+import resource, sys
+from tool_scripts import tool
+errors = tool("list_models").prove("ViT-gopt-16-SigLIP2-384", None)
+print(max(map(float, errors.values())), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    error, peak = map(float, ran.stdout.splitlines()[-1].split())
+    print(f"error {error:.1e}, {peak / 1e6:.2f} GB")
+    assert error < BOUND and peak < 8e6
