@@ -62,8 +62,8 @@ def test_drift_is_drawn_from_the_most_changed_down(pair: Path) -> None:
 
 def test_layers_have_a_line_for_each_model(pair: Path) -> None:
     rows, figure = drawn(pair, "layers")
-    assert [axes.get_title() for axes in figure.axes][:2] == ["entanglement", "association"]
-    for axes, column in zip(figure.axes, ("entanglement", "association", "explained"), strict=False):
+    assert [axes.get_title() for axes in figure.axes][:2] == ["entanglement over chance", "association over chance"]
+    for axes, column in zip(figure.axes, ("e_excess", "a_excess", "explained"), strict=False):
         lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
         assert set(lines) == {"one/a", "two/b"}
         for model, values in lines.items():

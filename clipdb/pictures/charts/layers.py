@@ -15,11 +15,18 @@ Row = Mapping[str, Any]
 
 MOST_MODELS = 8
 _COLOURS = (DOWN, UP, "#4c8c5a", "#8a63a8", "#b8892b", "#3f9aa6", GREY, LINE)
-_METRICS = ("entanglement", "association", "explained by spans", "effective rank / size", "share of variance")
+_METRICS = {
+    "entanglement over chance": "e_excess",
+    "association over chance": "a_excess",
+    "explained by spans": "explained",
+    "effective rank / size": "relative_rank",
+    "share of variance": "variance",
+}
+"""The panels, each with its column."""
 
 
 def draw(rows: Sequence[Row], asked: Mapping[str, Any]) -> Figure:
-    """Draw entanglement, association, the variance that spans explain, effective rank and variance against the depth.
+    """Draw entanglement and association over chance, what spans explain, effective rank and variance against the depth.
 
     Parameters
     ----------
@@ -34,7 +41,7 @@ def draw(rows: Sequence[Row], asked: Mapping[str, Any]) -> Figure:
     cut = f"\nthe first {MOST_MODELS} of {len(models)} models" if len(models) > MOST_MODELS else ""
     one_depth = len({row["layers"] for row in rows}) == 1  # their layers can share an axis
     figure, panels = new_figure(WIDTH * 1.7, 3.6, f"Metrics by layer{cut}", panels=len(_METRICS))
-    handles, known = [], set()
+    handles, known, lowest = [], set(), 0.0
     for colour, (model, layers) in zip(_COLOURS, shown.items(), strict=False):
         trunk, pooling = ([row for row in layers if (row["layer"] == POOL) == pool] for pool in (False, True))
         style: dict[str, Any] = {"color": colour, "markersize": 4, "linewidth": 1.4, "label": short(model, 40)}
@@ -43,12 +50,13 @@ def draw(rows: Sequence[Row], asked: Mapping[str, Any]) -> Figure:
             figures = zip(*(_figures(row) for row in part), strict=True)
             for axes, metric, values in zip(panels, _METRICS, figures, strict=False):  # of no rows there are none
                 known |= {metric for value in values if value == value}
+                lowest = min(lowest, *(value for value in values if value == value), 0.0)
                 (line,) = axes.plot(places, values, marker, **style)
         handles.append(line)
     for axes, metric in zip(panels, _METRICS, strict=True):
         axes.set_title(metric, fontsize=9)
         axes.set_xlabel("layer" if one_depth else "depth, (layer + 1) / layers")
-        axes.set_ylim(-0.03, 1.03)
+        axes.set_ylim(lowest - 0.03, 1.03)
         if metric not in known:
             axes.text(0.5, 0.5, "nothing here yet", transform=axes.transAxes, ha="center", fontsize=8, color=GREY)
         axes.grid(alpha=0.25)
@@ -67,5 +75,4 @@ def _place(row: Row, one_depth: bool) -> float:
 
 
 def _figures(row: Row) -> list[float]:
-    values = (row["entanglement"], row["association"], row["explained"], row["relative_rank"], row["variance"])
-    return [float("nan") if value is None else value for value in values]
+    return [float("nan") if row[column] is None else row[column] for column in _METRICS.values()]
