@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -90,12 +90,16 @@ def _right(embedding: torch.Tensor, texts: torch.Tensor, truth: torch.Tensor) ->
 def _direct(context: Context, task: Task, sets: Sequence[Sequence[Head]], mean: bool) -> np.ndarray:
     embeddings = context.store.embeddings(task.model, "images")
     removals = [Removal(context, task, one, mean) for one in sets]
+    heads = sorted({head for one in sets for head in one})
     right = np.zeros((len(sets), len(task.rows)), bool)
-    for part, whole, without in task.chunks():
-        np.matmul(embeddings[task.rows[part]], task.texts.T, out=whole)
+    order = context.store.in_table_order(task.model, task.rows)
+    ordered = task.only(order)
+    for part, whole, without in ordered.chunks():
+        vectors = context.store.block(task.model, heads, ordered.rows[part])
+        np.matmul(embeddings[ordered.rows[part]], task.texts.T, out=whole)
         for place, removal in enumerate(removals):
-            removal.subtract(part, whole, out=without)
-            right[place, part] = without.argmax(axis=1) == task.truth[part]
+            removal.subtract(vectors, whole, out=without)
+            right[place, order[part]] = without.argmax(axis=1) == ordered.truth[part]
     return right
 
 
@@ -119,11 +123,7 @@ def _edits(heads: Sequence[Head], means: dict[int, torch.Tensor], how: Replaceme
 
 
 def _first(task: Task, most: int | None) -> Task:
-    return task if most is None else _only(task, np.arange(min(most, len(task.rows))))
-
-
-def _only(task: Task, places: np.ndarray) -> Task:
-    return replace(task, rows=task.rows[places], truth=task.truth[places], group=task.group[places])
+    return task if most is None else task.only(np.arange(min(most, len(task.rows))))
 
 
 class _Images:
@@ -158,7 +158,7 @@ class _Images:
             raise ClipdbError(
                 f"none of the {len(reasons)} images can be read; of the first: {reasons[0]}", kind="absent"
             )
-        self.task, self.unread = _only(task, np.array(places)), len(reasons)
+        self.task, self.unread = task.only(np.array(places)), len(reasons)
 
     def batches(self) -> Iterator[tuple[slice, torch.Tensor]]:
         """Yield which images, and the network's input."""

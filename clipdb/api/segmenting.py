@@ -83,7 +83,7 @@ def segment(
     embedder = context.subjects.embedder
     if any(layer >= 0 for layer, _ in chosen):
         for (lacks,) in context.rows("select note from cut_models where model_id = ?", model):
-            note(lacks)
+            note(str(lacks))
     return apart(lambda: segment_image(embedder, model, data, str(image), sought, chosen))
 
 

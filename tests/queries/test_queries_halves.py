@@ -87,3 +87,18 @@ def test_answers_stay_the_same(index: Built, function: str, arguments: dict[str,
         assert row.keys() == other.keys()
         for name, value in row.items():
             assert value == (pytest.approx(other[name], abs=1e-5) if isinstance(value, float) else other[name]), name
+
+
+@pytest.mark.parametrize("rows", [[3], [0, -1], list(range(7, 2, -1)), None])
+def test_blocks_that_are_read_are_those_that_are_kept(rows: list[int] | None, index: Built) -> None:
+    heads = [(2, 1), (2, 0)]
+    with clipdb.open(index.path) as db, clipdb.open(index.path) as short:
+        short.cache_bytes = 1
+        kept, read = db.context.store, short.context.store
+        places = np.arange(len(index.ids))[rows] if rows else read.in_table_order("one/a", np.arange(len(index.ids)))
+        expected = {head: kept.head("one/a", "images", head)[places] for head in heads}
+        for store in (kept, read):
+            found = store.block("one/a", heads, places)
+            assert all(np.array_equal(found[head], expected[head]) for head in heads)
+            assert {one.dtype for one in found.values()} == {np.dtype(np.float32)}
+        assert read.kept_bytes == 0

@@ -22,9 +22,10 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
     return build_task(tmp_path_factory.mktemp("task") / "task.clipdb")
 
 
-@pytest.fixture(scope="module")
-def db(task: Task) -> Iterator[clipdb.Index]:
+@pytest.fixture(scope="module", params=[None, 1], ids=["kept", "streamed"])
+def db(task: Task, request: pytest.FixtureRequest) -> Iterator[clipdb.Index]:
     with clipdb.open(task.path) as opened:
+        opened.cache_bytes = request.param or opened.cache_bytes
         yield opened
 
 

@@ -86,6 +86,7 @@ def ablate(
     if mode == "mean":
         require_means(context, model, involved)
     task = read_task(context, model, target, template, groups, have_vectors(context, model, involved))
+    task = task.only(context.store.in_table_order(model, task.rows))
     right = count_right(context, task, [Removal(context, task, one, mode == "mean") for one in sets])
     return [(*row, len(chosen), NOTE) for row in _rows(task, right, groups is not None)]
 
@@ -93,12 +94,15 @@ def ablate(
 def count_right(context: Context, task: Task, removals: Sequence[Removal]) -> np.ndarray:
     """Count the images classified rightly, with all heads and after each removal: ``[1 + removals, groups]``."""
     embeddings = context.store.embeddings(task.model, "images")
+    heads = sorted({head for removal in removals for head in removal.heads})
     right = np.zeros((1 + len(removals), len(task.groups)))
     for part, whole, without in task.chunks():
-        np.matmul(embeddings[task.rows[part]], task.texts.T, out=whole)
+        rows = task.rows[part]
+        vectors = context.store.block(task.model, heads, rows)
+        np.matmul(embeddings[rows], task.texts.T, out=whole)
         right[0] += task.correct(part, whole)
         for place, removal in enumerate(removals, start=1):
-            removal.subtract(part, whole, out=without)
+            removal.subtract(vectors, whole, out=without)
             right[place] += task.correct(part, without)
     return right
 

@@ -79,6 +79,7 @@ def reconstruct(
         raise ClipdbError(f"{len(without)} of these heads have no spans: run `clipdb span`", kind="absent")
     require_means(context, model, chosen)
     task = read_task(context, model, target, template, groups, have_vectors(context, model, chosen))
+    task = task.only(context.store.in_table_order(model, task.rows))
     right = _count_right(context, task, chosen, spans)
     sizes = np.bincount(task.group, minlength=len(task.groups))
     accuracy, worst = right.sum(axis=1) / len(task.rows), (right / sizes).min(axis=1)
@@ -134,7 +135,6 @@ def _count_right(context: Context, task: Task, heads: Sequence[Head], spans: Spa
         bases.append(orthonormal(picked, most).astype(np.float32))
     # Each further span adds, for each head, one coordinate of an image times one of a class.
     by_class = np.stack([u @ (task.texts @ known.bases[head]).T for head, u in zip(heads, bases, strict=True)], axis=1)
-    vectors = [store.head(task.model, "images", head) for head in heads]
     embeddings = store.embeddings(task.model, "images")
     removal = Removal(context, task, heads, mean=True)
     right = np.zeros((2 + most, len(task.groups)))
@@ -142,11 +142,10 @@ def _count_right(context: Context, task: Task, heads: Sequence[Head], spans: Spa
         rows = task.rows[part]
         np.matmul(embeddings[rows], task.texts.T, out=whole)
         right[0] += task.correct(part, whole)
-        removal.subtract(part, whole, out=scores)
+        vectors = store.block(task.model, heads, rows)
+        removal.subtract(vectors, whole, out=scores)
         right[1] += task.correct(part, scores)
-        by_image = np.stack(
-            [(y[rows] - known.means[head]) @ u.T for head, y, u in zip(heads, vectors, bases, strict=True)]
-        )
+        by_image = np.stack([(vectors[head] - known.means[head]) @ u.T for head, u in zip(heads, bases, strict=True)])
         for m in range(most):
             scores += by_image[:, :, m].T @ by_class[m]
             right[2 + m] += task.correct(part, scores)

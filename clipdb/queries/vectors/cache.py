@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
 
 from clipdb.errors import ClipdbError
+from clipdb.queries.vectors.columns import ascending, ascii_ids, dense
 from clipdb.queries.vectors.halves import Halves, Matrix, widened
 from clipdb.queries.vectors.lance_tables import Key, Kind, Table, Vectors
 from clipdb.schema.names import Head, head_column, head_name, layer_name
 from clipdb.schema.vectors import head_columns, part_columns
 
-_SHA256 = 64  # hexadecimal digits
+_SPARSE = 8  # rows of a table that are read for one that is wanted, at most: then each is sought by itself
 
 
 class _Sized(Protocol):
@@ -125,6 +126,38 @@ class VectorStore:
         """Return a head's vectors ``[n, head_dim]``; NaN where a row has none yet."""
         return self._column(model, kind, head_column(*head))
 
+    def present(self, model: str, head: Head) -> np.ndarray:
+        """Return which images have a vector of a head, bool ``[n]``; layers that were added later may have fewer."""
+        return self.keep(("present", model, head), lambda: self._has_vectors(model, head))
+
+    def in_table_order(self, model: str, rows: np.ndarray) -> np.ndarray:
+        """Return the order ``[m]`` of some of the images' rows that `blocks` reads them quickest in."""
+        return np.argsort(self._order(model, "images")[1][rows])
+
+    def block(self, model: str, heads: Sequence[Head], rows: np.ndarray) -> dict[Head, np.ndarray]:
+        """Return some images' vectors of several heads, float32 ``[m, k]`` each.
+
+        Heads that don't fit into the cache together are read from the table and not kept: it goes through all images
+        in the memory of a block, if these come in the order of the table.
+
+        Parameters
+        ----------
+        heads
+            The heads, all of which these images have.
+        rows
+            Their rows ``[m]``.
+        """
+        columns = {head: head_column(*head) for head in heads}
+        if self._fit(model, columns.values()):
+            return {head: self.head(model, "images", head)[rows] for head in heads}
+        table, at = self.table(model, "images"), self._order(model, "images")[1][rows]
+        first, last = int(at.min()), int(at.max())
+        if last - first < _SPARSE * len(at):
+            found = table.to_table(list(columns.values()), offset=first, limit=last - first + 1).take(at - first)
+        else:
+            found = table.take(at.tolist(), list(columns.values()))
+        return {head: widened(dense(found.column(name))) for head, name in columns.items()}
+
     def embeddings(self, model: str, kind: Kind) -> Matrix:
         """Return the unit embeddings ``[n, D]``."""
         return self._column(model, kind, "embedding")
@@ -147,8 +180,8 @@ class VectorStore:
         with self._lock:
             if (model, kind) not in self._ids:
                 key = "image_id" if kind == "images" else "text_id"
-                ids = _ascii(self.table(model, kind).to_table(columns=[key]).column(key))
-                order = _ascending(ids)
+                ids = ascii_ids(self.table(model, kind).to_table(columns=[key]).column(key))
+                order = ascending(ids)
                 self._ids[model, kind] = (ids[order], order)
             return self._ids[model, kind]
 
@@ -180,39 +213,31 @@ class VectorStore:
         return self.keep(("column", model, kind, name), lambda: self._read(model, kind, name))
 
     def _read(self, model: str, kind: Kind, name: str) -> Matrix:
-        table = self.table(model, kind)
-        column = table.to_table(columns=[name]).column(name).combine_chunks()
-        order, values = self._order(model, kind)[1], column.flatten().to_numpy().reshape(-1, column.type.list_size)
-        if column.null_count:
-            whole = np.full((len(column), column.type.list_size), np.nan, values.dtype)
-            whole[np.asarray(column.is_valid())] = values
-            values = whole
-        values = np.take(values, order, axis=0)  # a third of the time of values[order]
-        width = sum(field.type.list_size for field in table.schema if pa.types.is_fixed_size_list(field.type))
-        if kind == "texts" or 4 * len(order) * width <= self._limit:
+        values = dense(self.table(model, kind).to_table(columns=[name]).column(name))
+        values = np.take(values, self._order(model, kind)[1], axis=0)  # a third of the time of values[order]
+        if kind == "texts" or self._all_fit(model):
             return widened(values)
         # Images are stored in float16, even where an artefact gives the same numbers in float32.
         return Halves(values.astype(np.float16, copy=False))
 
+    def _has_vectors(self, model: str, head: Head) -> np.ndarray:
+        if self._all_fit(model):
+            return ~np.isnan(self.head(model, "images", head)[:, 0])
+        name = head_column(*head)
+        column = self.table(model, "images").to_table(columns=[name]).column(name)
+        return np.asarray(column.is_valid())[self._order(model, "images")[1]]
+
+    def _all_fit(self, model: str) -> bool:
+        """Whether all vectors of a model's images fit into the cache in float32."""
+        fields = self.table(model, "images").schema
+        return self._fit(model, [field.name for field in fields if pa.types.is_fixed_size_list(field.type)], 4)
+
+    def _fit(self, model: str, columns: Iterable[str], size: int = 2) -> bool:
+        """Whether columns of a model's images fit into the cache with numbers of so many bytes."""
+        schema = self.table(model, "images").schema
+        width = sum(schema.field(name).type.list_size for name in columns)
+        return size * len(self.ids(model, "images")) * width <= self._limit
+
     def _trim(self) -> None:
         while self.kept_bytes > self._limit and len(self._kept) > 1:
             self._kept.popitem(last=False)
-
-
-def _ascii(ids: pa.ChunkedArray) -> np.ndarray:
-    """Return ids as ASCII bytes ``[n]``."""
-    try:
-        fixed = ids.cast(pa.binary(_SHA256)).combine_chunks()
-    except pa.ArrowInvalid:  # not hashes: an index that clipdb didn't make may name its images otherwise
-        return np.array(ids.to_pylist(), dtype=np.bytes_)
-    return np.frombuffer(fixed.buffers()[1], f"S{_SHA256}", len(fixed), _SHA256 * fixed.offset)
-
-
-def _ascending(ids: np.ndarray) -> np.ndarray:
-    """Return the order of ids: by their first eight bytes as a number, which is quick, if that tells all apart."""
-    if ids.itemsize == _SHA256:
-        starts = ids.view(">u8")[:: _SHA256 // 8].astype(np.uint64)
-        order = np.argsort(starts, kind="stable")
-        if (starts[order[1:]] > starts[order[:-1]]).all():
-            return order
-    return np.argsort(ids, kind="stable")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -130,22 +130,28 @@ class Removal:
         The set.
     mean
         Whether a head's mean over the model's images stays, in place of nothing.
+
+    Attributes
+    ----------
+    heads
+        The set.
     """
 
     def __init__(self, context: Context, task: Task, heads: Sequence[Head], mean: bool) -> None:
         known = context.heads(task.model)
-        self._vectors = [context.store.head(task.model, "images", head) for head in heads]
-        self._rows = task.rows
+        self.heads = heads
         # One matrix over all the heads' numbers: <y, Q^T t> summed over heads is a product with [classes, sum of k].
         self._texts = np.concatenate([task.texts @ known.bases[head] for head in heads], axis=1, dtype=np.float32)
         self._kept: np.ndarray | None = None
         if mean:
             self._kept = np.concatenate([known.means[head] for head in heads]) @ self._texts.T
 
-    def subtract(self, part: slice, scores: np.ndarray, out: np.ndarray) -> None:
-        """Put a chunk's scores ``[len(part), classes]`` less what the heads add into ``out``, not renormalised."""
-        rows = self._rows[part]
-        np.matmul(np.concatenate([vectors[rows] for vectors in self._vectors], axis=1), self._texts.T, out=out)
+    def subtract(self, vectors: Mapping[Head, np.ndarray], scores: np.ndarray, out: np.ndarray) -> None:
+        """Put scores ``[n, classes]`` less what the heads add, whose vectors are ``[n, k]``, into ``out``.
+
+        They aren't renormalised.
+        """
+        np.matmul(np.concatenate([vectors[head] for head in self.heads], axis=1), self._texts.T, out=out)
         np.subtract(scores, out, out=out)
         if self._kept is not None:
             out += self._kept
@@ -155,7 +161,7 @@ def have_vectors(context: Context, model: str, heads: Sequence[Head]) -> np.ndar
     """Return which images have vectors of all these heads; one layer or another may have been added later."""
     usable = np.ones(len(context.store.ids(model, "images")), bool)
     for head in heads:
-        usable &= ~np.isnan(context.store.head(model, "images", head)[:, 0])
+        usable &= context.store.present(model, head)
     return usable
 
 

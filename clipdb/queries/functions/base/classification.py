@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from clipdb.queries.functions.base.context import Context
 
 LABEL = "label"
 _AT_ONCE = 1_000_000  # scores of images by classes held at a time: 4 MB, which a processor's cache may hold
+_MOST_ROWS = 8192  # of a chunk: all heads' vectors of so many images take 100 MB where there are 48 of 64 numbers
 _SHOWN = 8
 _MOST_CLASSES = 20_000  # past that a key is no class but a number or an id of its own for each image
 
@@ -25,7 +26,7 @@ class Task:
     model
         The model.
     rows
-        Rows of the images in the store's order, ascending ``[n]``.
+        Rows of the images in the store's order, ``[n]``.
     classes
         Names of the classes, sorted.
     truth
@@ -46,12 +47,16 @@ class Task:
     group: np.ndarray
     texts: np.ndarray
 
+    def only(self, places: np.ndarray) -> Task:
+        """Return the same task for some of the images, in the order given."""
+        return replace(self, rows=self.rows[places], truth=self.truth[places], group=self.group[places])
+
     def chunks(self) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Cut the images into chunks, each with two matrices for scores ``[len(part), classes]`` to be overwritten.
 
         The matrices are the same memory for all chunks: to allocate it anew costs as much as a product.
         """
-        step = min(len(self.rows), max(1, _AT_ONCE // len(self.classes)))
+        step = min(len(self.rows), _MOST_ROWS, max(1, _AT_ONCE // len(self.classes)))
         scores, others = np.empty((2, step, len(self.classes)), np.float32)
         for start in range(0, len(self.rows), step):
             size = min(step, len(self.rows) - start)
