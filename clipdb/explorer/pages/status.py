@@ -11,7 +11,7 @@ from clipdb.explorer.site import Site, page
 from clipdb.queries.holdings import holdings
 from clipdb.queries.index import Index
 
-_MADE = "select run, command, started_at from runs order by run desc limit 10"
+_MADE = "select command, date_trunc('second', started_at) as started_at, run from runs order by run desc limit 10"
 
 
 @page
@@ -29,7 +29,7 @@ def status(site: Site, index: Index, request: Request) -> Response:
         if site.models.pid
         else "not running: it starts when a text or an image is asked about that the index lacks",
         "Vectors in memory": f"{index.store.kept_bytes / 1e6:.1f} MB",
-        "Small pictures kept": f"{pictures:,}, {size / 1e6:.1f} MB",
+        "Thumbnails, all indexes": f"{pictures:,}, {size / 1e6:.1f} MB",
     }
     old = [note for *_, note in holdings(index).fetchall() if note and "`" in note]
     return site.render(request, "status.html", index, here="status", facts=facts, old=old, runs=runs, columns=columns)
