@@ -86,28 +86,26 @@ def describe(
     writer = Writer(index, "span", arguments, create=new)
     with stopped(lambda: f"{writer.added} texts are embedded" if writer.added else ""), writer:
         with_images = {name for (name,) in writer.read("select model_id from batches where kind = 'images'")}
-        chosen = [model_id] if new and model_id is not None and model_id not in with_images else writer.models(model_id)
+        chosen = [model_id] if new and model_id not in with_images else writer.models(model_id)
+        models = {
+            name: _loading(writer, name, name in with_images, checkpoint, device, progress)
+            for name in chosen
+            if name is not None
+        }
+        if not with_images.issuperset(models):
+            models[next(iter(models))]()  # what can't be loaded leaves nothing behind
         ensure_pool(writer, asked.pool)
         members = pool_members(writer, asked.pool)
         described = {}
-        for name in chosen:
-            load = _loading(writer, name, name in with_images, checkpoint, device, progress)
-            if name in with_images:
-                tables = ModelTables(writer, name)
-                embed_missing(tables, members, lambda _, load=load: load(), progress)
-                texts = text_embeddings(tables.texts, [key for key, _ in members])
-                heads = [head for head in tables.bases() if head[0] >= 0]
-            else:
-                texts = load().embed_texts([text for _, text in members], TEXTS_AT_ONCE).astype(np.float64)
-                adapter = load().adapter
-                heads = [(layer, head) for layer in range(adapter.layers) for head in range(adapter.heads)]
-            if not heads:
-                raise ClipdbError(f"{name} has no heads of its trunk here: ingest images with --layers last4, too")
-            found = _of_weights(load(), heads, asked.count) if asked.source == "weights" else None
-            described[name] = _store(
-                writer, name, asked, heads, found or principal_directions(ModelTables(writer, name), heads, asked.count),
-                members, centred(texts), progress,
-            )  # fmt: skip
+        for name, load in models.items():
+            tables = ModelTables(writer, name)
+            heads, texts = _heads_and_texts(tables, members, load, name in with_images, progress)
+            found = (
+                _of_weights(load(), heads, asked.count)
+                if asked.source == "weights"
+                else principal_directions(tables, heads, asked.count)
+            )
+            described[name] = _store(writer, name, asked, heads, found, members, centred(texts), progress)
         return described
 
 
@@ -127,6 +125,30 @@ def _loading(
         return kept[0]
 
     return load
+
+
+def _heads_and_texts(
+    tables: ModelTables,
+    members: Sequence[tuple[str, str]],
+    load: Callable[[], Model],
+    known: bool,
+    progress: Stages,
+) -> tuple[list[Head], np.ndarray]:
+    """Return the heads of the trunk to describe, and the embeddings of a pool's texts, float64 ``[M, D]``.
+
+    Of a model that has no images in the index, the texts' embeddings aren't stored, as no vectors of it are.
+    """
+    if known:
+        embed_missing(tables, members, lambda _: load(), progress)
+        texts = text_embeddings(tables.texts, [key for key, _ in members])
+        heads = [head for head in tables.bases() if head[0] >= 0]
+    else:
+        texts = load().embed_texts([text for _, text in members], TEXTS_AT_ONCE).astype(np.float64)
+        adapter = load().adapter
+        heads = [(layer, head) for layer in range(adapter.layers) for head in range(adapter.heads)]
+    if not heads:
+        raise ClipdbError(f"{tables.model_id} has no heads of its trunk here: ingest images with --layers last4, too")
+    return heads, texts
 
 
 def _of_weights(model: Model, heads: Sequence[Head], count: int) -> Iterator[Found]:
