@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_SWEEPS, _SAME = 200, 1e-10
+_SWEEPS, _SAME = 200, 1e-8
 
 
 class SparseCode(NamedTuple):

@@ -219,8 +219,8 @@ def span(
         Pool of descriptions to pick from; ``general`` and ``scenes`` ship with clipdb.
     source
         ``images`` finds spans: descriptions along which a head's output varies over the images. ``weights`` takes the
-        singular vectors of each head's map (arXiv 2603.24653), and ``principal`` the principal directions of its vectors
-        over the images; both are written as sums of descriptions, into the relation ``directions``.
+        singular vectors of each head's map (arXiv 2603.24653), and ``principal`` the principal directions of its
+        vectors over the images; both are written as sums of descriptions, into the relation ``directions``.
     model
         Only this model; of ``weights`` also one that has no images in the index, which is made if it doesn't exist.
         Default: all models of the index.

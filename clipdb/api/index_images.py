@@ -49,7 +49,7 @@ class IndexImages:
         known = context.rows("select image_id, coalesce(uri, '') from images")
         self._uris = {str(image_id): str(uri) for image_id, uri in known}
         self._ids = context.store.ids(model, "images").astype(str)
-        keep = len(rows) * 3 * self._embedder.model(model).adapter.image_size**2 <= _MOST_KEPT
+        keep = len(rows) * 3 * self._embedder.model(model).adapter.image_size ** 2 <= _MOST_KEPT
         self._kept: dict[int, np.ndarray] = {}
         places: list[int] = []
         reasons: list[ClipdbError] = []

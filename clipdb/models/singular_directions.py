@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from clipdb.errors import ClipdbError
-from clipdb.models.head_space import require_finite
+from clipdb.models.head_space import NULL_DIRECTION, one_thread, require_finite
 from clipdb.models.tower import Adapter
 from clipdb.schema.names import Head
 
@@ -51,19 +51,23 @@ def singular_directions(
     for layer in layers:
         maps = adapter.output_map(layer)
         require_finite(maps, layer)
-        for head, (written, value) in enumerate(zip(maps, _values(adapter, layer), strict=True)):
+        heads, dim, _ = maps.shape
+        value = _values(adapter, layer)
+        with one_thread():
             # W_V = L Q with orthonormal rows in Q, so B W_V has the left singular vectors and values of B L.
-            lower = np.linalg.qr(value.T, mode="r").T
-            by_pool = written.reshape(len(written), -1, len(lower)) @ lower  # one map a head of the pooling
-            u, strengths, _ = np.linalg.svd(by_pool.reshape(len(written), -1), full_matrices=False)
-            shares = strengths**2 / max((strengths**2).sum(), np.finfo(float).tiny)
-            some = min(count, int((strengths > 1e-6 * strengths[0]).sum()))
-            vectors = u.T[:some]
+            lower = torch.linalg.qr(value.mT, mode="r").R.mT
+            by_pool = torch.from_numpy(maps).view(heads, dim, -1, value.shape[1])  # a map for each head of the pooling
+            factors = torch.linalg.svd(torch.einsum("hdgk,hkj->hdgj", by_pool, lower).flatten(2), full_matrices=False)
+        squares = factors.S.square().numpy()
+        for head, vectors in enumerate(factors.U.mT.numpy()):
+            some = min(count, int((squares[head] > NULL_DIRECTION**2 * squares[head, 0]).sum()))
+            vectors = vectors[:some]
+            shares = squares[head, :some] / max(squares[head].sum(), np.finfo(float).tiny)
             peaks = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
-            yield (layer, head), vectors * np.sign(peaks), shares[:some]
+            yield (layer, head), vectors * np.sign(peaks), shares
 
 
-def _values(adapter: Any, layer: int) -> np.ndarray:
+def _values(adapter: Any, layer: int) -> torch.Tensor:
     """Return ``W_V diag(gamma) (I - 11^T/d)`` of every head, float64 ``[H, k, d]``."""
     block, attention, normalised = _block(adapter, layer)
     if getattr(attention, "gate", None) is not None:
@@ -78,7 +82,7 @@ def _values(adapter: Any, layer: int) -> np.ndarray:
     if normalised and norm is not None:
         value = value if getattr(norm, "weight", None) is None else value * norm.weight.detach().double()
         value = value - value.mean(dim=1, keepdim=True) if isinstance(norm, torch.nn.LayerNorm) else value
-    return value.unflatten(0, (adapter.heads, -1)).cpu().numpy()
+    return value.unflatten(0, (adapter.heads, -1)).cpu()
 
 
 def _block(adapter: Any, layer: int) -> tuple[Any, Any, bool]:

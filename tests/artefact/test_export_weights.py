@@ -55,7 +55,9 @@ def causal(images: torch.Tensor, mode: str, over: torch.Tensor) -> torch.Tensor:
     """Unit embeddings of the model run without the heads, whose means are over some images."""
     adapter = load(demo.MODEL_ID, device="cpu").adapter
     means = begin(adapter, over, HEADS, every_token=True).outputs
-    kept = {layer: z.mean(dim=(0, 1))[None, heads] for (layer, z), heads in zip(means.items(), HEADS.values())}
+    kept = {
+        layer: z.mean(dim=(0, 1))[None, heads] for (layer, z), heads in zip(means.items(), HEADS.values(), strict=True)
+    }
     edits = {layer: Edit(heads, kept[layer] if mode == "mean" else None) for layer, heads in HEADS.items()}
     return torch.nn.functional.normalize(begin(adapter, images, HEADS).without(edits), dim=-1)
 
@@ -86,7 +88,7 @@ def test_a_file_embeds_as_causal_ablation(index: Path, images: torch.Tensor, mod
     assert (counts.added, counts.failed) == (COUNT, 0)
     with package.open(tmp_path / "e.clipdb", device="cpu") as db:
         found = db.sql(
-            "select uri, embedding from vectors.\"clipdb-tiny/edited\".images join images using (image_id) order by uri"
+            'select uri, embedding from vectors."clipdb-tiny/edited".images join images using (image_id) order by uri'
         ).fetchall()
     np.testing.assert_allclose([row[1] for row in found], expected, atol=HALF)
 
@@ -181,9 +183,7 @@ def test_heads_of_a_pooling_are_refused(tmp_path: Path) -> None:
     save("siglip", tmp_path / "tiny")
     demo.write_scenes(tmp_path / "scenes", 2, 1)
     options: dict[str, Any] = {"device": "cpu", "workers": 0, "progress": False}
-    package.ingest_images(
-        tmp_path / "i.clipdb", tmp_path / "scenes", model=f"local-dir:{tmp_path / 'tiny'}", **options
-    )
+    package.ingest_images(tmp_path / "i.clipdb", tmp_path / "scenes", model=f"local-dir:{tmp_path / 'tiny'}", **options)
     given = ("--without", "P.H0", "--device", "cpu", "-i", tmp_path / "i.clipdb")
     line = refused("export", "weights", tmp_path / "o.safetensors", *given)
     assert line.startswith("tiny/local has only heads of its attention pooling here, which can't be taken out of")

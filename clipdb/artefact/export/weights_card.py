@@ -28,7 +28,9 @@ def weights_card(recipe: Mapping[str, Any], load: str) -> str:
     heads = recipe["heads"]
     count = f"{len(heads)} head{'' if len(heads) == 1 else 's'}"
     writes = _WRITES[recipe["mode"]].format(images=recipe["images"] or 0)
-    shown = [[head[name] if head[name] is not None else "" for name in ("head", "property", "labeller")] for head in heads]
+    shown = [
+        [head[name] if head[name] is not None else "" for name in ("head", "property", "labeller")] for head in heads
+    ]
     changed = "".join(f"- `{name}`\n" for name in recipe["changed"])
     return "\n".join(
         [
@@ -55,7 +57,11 @@ def _effect(effect: Mapping[str, Any] | None) -> str:
         return _NO_EFFECT
     rows: list[Sequence[Any]] = [
         ("all heads", f"{effect['before']:.3f}", ""),
-        ("without these heads", f"{effect['causal']:.3f}", f"{effect['causal_low']:.3f} to {effect['causal_high']:.3f}"),
+        (
+            "without these heads",
+            f"{effect['causal']:.3f}",
+            f"{effect['causal_low']:.3f} to {effect['causal_high']:.3f}",
+        ),
     ]
     if effect["control_causal"] is not None:
         between = f"{effect['control_low']:.3f} to {effect['control_high']:.3f}"

@@ -119,9 +119,7 @@ def _loading(
         if not kept:
             progress(LOADING, 0, None)
             here = Named(name, None, checkpoint)
-            kept.append(
-                reload(writer, name, checkpoint, device) if known else load_for(writer, here, device, "fp32")
-            )
+            kept.append(reload(writer, name, checkpoint, device) if known else load_for(writer, here, device, "fp32"))
         return kept[0]
 
     return load

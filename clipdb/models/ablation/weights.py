@@ -23,9 +23,7 @@ class EditedWeights:
     changed: tuple[str, ...]
 
 
-def edit_weights(
-    model: Model, heads: Sequence[Head], means: Mapping[int, torch.Tensor] | None = None
-) -> EditedWeights:
+def edit_weights(model: Model, heads: Sequence[Head], means: Mapping[int, torch.Tensor] | None = None) -> EditedWeights:
     """Take heads of the trunk out of a model's weights.
 
     What attention adds to the residual stream is ``W_O z + b_O``, with z the outputs of the layer's heads side by side.

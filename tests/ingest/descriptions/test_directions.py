@@ -47,7 +47,9 @@ def tower(family: str) -> tuple[Any, list[tuple[Any, torch.Tensor, Any]]]:
         blocks = network.visual.tower.encoder.layers
         return adapt(network, family), [(one, one.self_attn.v_proj.weight, one.layer_norm1) for one in blocks]
     visual = small(family)
-    return adapt(Network(visual), family), [(one, one.attn.qkv.weight[128:192], one.norm1) for one in visual.trunk.blocks]
+    return adapt(Network(visual), family), [
+        (one, one.attn.qkv.weight[128:192], one.norm1) for one in visual.trunk.blocks
+    ]
 
 
 @pytest.mark.parametrize("family", ["open_clip", "timm class token", "clip", "SigLIP"])
@@ -124,8 +126,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_principal_directions_are_those_of_the_vectors(index: Path) -> None:
     stored = rows(
         index,
-        "select direction, share, vector, stability from directions where source = 'principal' and layer = 4 and head = 2 "
-        "order by direction",
+        "select direction, share, vector, stability from directions "
+        "where source = 'principal' and layer = 4 and head = 2 order by direction",
     )
     with clipdb.open(index) as db:
         vectors = np.array(db.sql("select l4h2::double[] from image_vectors order by image_id").fetchall())[:, 0]
@@ -159,11 +161,13 @@ def test_the_query_shows_texts_and_images_at_both_ends(index: Path) -> None:
     assert [row["direction"] for row in found] == [1, 2, 3]
     stored = rows(
         index,
-        "select texts::varchar, vector from directions where (source, layer, head) = ('weights', 4, 4) order by direction",
+        "select texts::varchar, vector from directions "
+        "where source = 'weights' and layer = 4 and head = 4 order by direction",
     )
     with clipdb.open(index) as db:
         uris, vectors = zip(
-            *db.sql("select uri, l4h4::double[] from image_vectors join images using (image_id)").fetchall(), strict=True
+            *db.sql("select uri, l4h4::double[] from image_vectors join images using (image_id)").fetchall(),
+            strict=True,
         )
         basis = np.array(db.sql("select basis from heads where name = 'L4.H4'").fetchone()[0]).reshape(128, -1)
     for row, (texts, vector) in zip(found, stored, strict=True):
@@ -201,7 +205,9 @@ def test_exports_carry_directions(index: Path, tmp_path: Path) -> None:
     asked = ("query", "directions", "L4.H1", "-f", "csv")
     assert done(*asked, "-i", tmp_path / "x") == done(*asked, "-i", index)
     with duckdb.connect() as connection:
-        assert connection.execute(f"select count(*) from '{tmp_path}/x/relations/directions.parquet'").fetchone() == (36,)
+        assert connection.execute(f"select count(*) from '{tmp_path}/x/relations/directions.parquet'").fetchone() == (
+            36,
+        )
 
 
 @pytest.mark.parametrize(
@@ -229,8 +235,8 @@ def test_an_index_without_directions_says_what_to_do(tmp_path: Path) -> None:
     demo.write_scenes(tmp_path / "scenes", 2, 3)
     options: dict[str, Any] = {"device": "cpu", "workers": 0, "progress": False}
     clipdb.ingest_images(tmp_path / "i.clipdb", tmp_path / "scenes", model=demo.MODEL_ID, **options)
-    assert "no directions yet: run `clipdb span --from weights" in refused("query", "directions", "-i", tmp_path / "i.clipdb")
+    assert "no directions yet: run `clipdb span --from weights" in refused(
+        "query", "directions", "-i", tmp_path / "i.clipdb"
+    )
     given = ("span", "--from", "principal", "--pool", "scenes", "-i", tmp_path / "i.clipdb")
     assert "principal directions take 4 images, and clipdb-tiny/scenes has 2" in refused(*given)
-
-
