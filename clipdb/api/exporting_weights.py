@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,33 +12,11 @@ from clipdb.errors import ClipdbError, require
 from clipdb.schema.names import POOL, Head, head_name
 
 if TYPE_CHECKING:
+    from clipdb.artefact.export.weight_files import WrittenWeights
     from clipdb.queries.functions.base.context import Context
     from clipdb.queries.index import Index
 
 MODES = ("zero", "mean")
-
-
-@dataclass(frozen=True)
-class WrittenWeights:
-    """What was written.
-
-    Attributes
-    ----------
-    model
-        Whose weights.
-    heads
-        ``(layer, head)`` of the heads that they are without.
-    changed
-        Names of the tensors that differ from the original's.
-    images, unread
-        Over how many images the heads' mean was taken, and how many images could not be read; 0 without a mean.
-    """
-
-    model: str
-    heads: tuple[Head, ...]
-    changed: tuple[str, ...]
-    images: int
-    unread: int
 
 
 def export_weights(

@@ -9,10 +9,17 @@ from typing import Any
 import numpy as np
 
 from clipdb._util.disk import sync
-from clipdb.api.exporting_weights import WrittenWeights
 from clipdb.api.index_images import IndexImages, head_means
 from clipdb.artefact.export.export_directory import building
-from clipdb.artefact.export.weight_files import FOLDER, SUFFIX, card_of, check_place, write_folder, write_weights
+from clipdb.artefact.export.weight_files import (
+    FOLDER,
+    SUFFIX,
+    WrittenWeights,
+    card_of,
+    check_place,
+    write_folder,
+    write_weights,
+)
 from clipdb.artefact.export.weights_card import weights_card
 from clipdb.errors import ClipdbError
 from clipdb.models.ablation.weights import EditedWeights, edit_weights

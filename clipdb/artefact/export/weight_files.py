@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,36 @@ from clipdb.artefact.export.export_directory import Kind
 from clipdb.artefact.format import CARD
 from clipdb.errors import ClipdbError
 from clipdb.models.ablation.weights import EditedWeights
+from clipdb.schema.names import Head
 
 RECIPE = "clipdb"
 """The key of a safetensors file's metadata under which the recipe is, as JSON."""
 SUFFIX = ".safetensors"
 EDIT = "clipdb_edit.json"
 FOLDER = Kind("folder of edited weights", "a", EDIT, lambda marker, _: set(json.loads(marker)["files"]))
+
+
+@dataclass(frozen=True)
+class WrittenWeights:
+    """What was written.
+
+    Attributes
+    ----------
+    model
+        Whose weights.
+    heads
+        ``(layer, head)`` of the heads that they are without.
+    changed
+        Names of the tensors that differ from the original's.
+    images, unread
+        Over how many images the heads' mean was taken, and how many images could not be read; 0 without a mean.
+    """
+
+    model: str
+    heads: tuple[Head, ...]
+    changed: tuple[str, ...]
+    images: int
+    unread: int
 
 
 def card_of(file: Path) -> Path:
