@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from clipdb.api.aligning import align
     from clipdb.api.describing import ingest_images, ingest_texts, span
     from clipdb.api.exporting_embeddings import export_embeddings
+    from clipdb.api.exporting_weights import export_weights
     from clipdb.api.importing import import_artefact, import_labels, import_reviews, import_spans
     from clipdb.api.naming import judge, label
     from clipdb.api.opening import open
@@ -42,6 +43,7 @@ __all__ = [
     "export_embeddings",
     "export_pages",
     "export_reviews",
+    "export_weights",
     "import_artefact",
     "import_labels",
     "import_reviews",
@@ -70,6 +72,7 @@ _FROM = {
     "align": "clipdb.api.aligning",
     "export_embeddings": "clipdb.api.exporting_embeddings",
     "export_pages": "clipdb.explorer.frozen.exporting",
+    "export_weights": "clipdb.api.exporting_weights",
     "ingest_pairs": "clipdb.api.pairing",
     "open": "clipdb.api.opening",
     "segment": "clipdb.api.segmenting",

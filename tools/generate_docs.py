@@ -73,6 +73,7 @@ PUBLIC = {
         "export_embeddings",
         "export_pages",
         "export_reviews",
+        "export_weights",
         "import_artefact",
         "import_spans",
         "import_labels",

@@ -6,19 +6,21 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from clipdb._util.stages import Counts
 from clipdb.api.progress import Shown, image_progress, stage_progress
-from clipdb.errors import require, require_found
+from clipdb.errors import ClipdbError, require, require_found
 
 if TYPE_CHECKING:
     from clipdb.ingest.descriptions.pool_ingest import PoolCounts
 
+SOURCES = ("images", "weights", "principal")
+
 
 @dataclass(frozen=True)
 class Spanned:
-    """How many ``heads`` of each model got spans from the ``pool``."""
+    """How many ``heads`` of each model got spans, or directions, from the ``pool``."""
 
     pool: str
     heads: dict[str, int]
@@ -198,15 +200,16 @@ def span(
     index: str | Path,
     *,
     pool: str = "general",
+    source: Literal["images", "weights", "principal"] = "images",
     model: str | None = None,
-    count: int = 20,
+    count: int | None = None,
     checkpoint: str | Path | None = None,
     device: str = "auto",
     progress: Shown = True,
 ) -> Spanned:
-    """Find the descriptions that explain each head (TEXTSPAN, arXiv 2310.05916), over all images of an index.
+    """Find the descriptions that explain each head (TEXTSPAN, arXiv 2310.05916), or directions inside heads.
 
-    Earlier spans of the same model and pool are replaced.
+    Earlier spans of the same model and pool are replaced, and so are directions of the same source.
 
     Parameters
     ----------
@@ -214,33 +217,48 @@ def span(
         Directory of the index.
     pool
         Pool of descriptions to pick from; ``general`` and ``scenes`` ship with clipdb.
+    source
+        ``images`` finds spans: descriptions along which a head's output varies over the images. ``weights`` takes the
+        singular vectors of each head's map (arXiv 2603.24653), and ``principal`` the principal directions of its
+        vectors over the images; both are written as sums of descriptions, into the relation ``directions``.
     model
-        Only this model. Default: all models of the index.
+        Only this model; of ``weights`` also one that has no images in the index, which is made if it doesn't exist.
+        Default: all models of the index.
     count
-        Spans per head.
+        Spans per head, by default 20, or directions, by default 5.
     checkpoint, device, progress
         As in `ingest_images`.
 
     Returns
     -------
     Spanned
-        How many heads of each model have spans now.
+        How many heads of each model have spans or directions now.
 
     Raises
     ------
     ClipdbError
-        If the index has no images, or the pool doesn't exist.
+        If the index has no images and needs some, or the pool doesn't exist.
 
     Examples
     --------
     >>> clipdb.span("mine.clipdb", pool="scenes", progress=False).heads
     {'clipdb-tiny/scenes': 24}
+    >>> clipdb.span("mine.clipdb", pool="scenes", source="weights", progress=False).heads
+    {'clipdb-tiny/scenes': 24}
     """
+    if source not in SOURCES:
+        raise ClipdbError(f"source is {source!r}: it is one of {', '.join(SOURCES)}")
     with stage_progress(progress) as told:
         import_torch()
+        if source != "images":
+            from clipdb.ingest.descriptions.directions import Asked
+            from clipdb.ingest.descriptions.directions import describe as describe_directions
+
+            asked = Asked(source, pool, count or 5)
+            return Spanned(pool, describe_directions(Path(index), asked, model, _path(checkpoint), device, told))
         from clipdb.ingest.descriptions.spans import span as describe
 
-        return Spanned(pool, describe(Path(index), pool, model, count, _path(checkpoint), device, told))
+        return Spanned(pool, describe(Path(index), pool, model, count or 20, _path(checkpoint), device, told))
 
 
 def import_torch() -> None:

@@ -9,16 +9,17 @@ from clipdb.cli.export_artefact import artefact
 from clipdb.cli.export_embeddings import embeddings
 from clipdb.cli.export_pages import pages
 from clipdb.cli.export_reviews import reviews
+from clipdb.cli.export_weights import weights
 
 
 @click.group(cls=PathGroup, default="artefact", default_if_no_args=False)
 def command() -> None:
     """Write what others can use: the index as Parquet files, embeddings, the explorer's pages, people's
-    decisions.
+    decisions, weights without some heads.
 
     A word that is no command is a directory to write: `clipdb export heads/` is `clipdb export artefact heads/`.
     """
 
 
-for part in (artefact, embeddings, pages, reviews):
+for part in (artefact, embeddings, pages, reviews, weights):
     command.add_command(part)

@@ -15,19 +15,41 @@ from clipdb.cli.show.messages import say
 
 @click.command()
 @click.option("--pool", default="general", show_default=True, help="Pool of descriptions to pick from.")
-@click.option("--model", help="Only this model [default: all models of the index].")
-@click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Spans per head.")
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(["images", "weights", "principal"]),
+    default="images",
+    show_default=True,
+    help="Spans over the images; or directions: of the weights, or the principal ones over the images.",
+)
+@click.option(
+    "--model", help="Only this model [default: all of the index]; with --from weights, also one without images."
+)
+@click.option("--count", type=click.IntRange(min=1), help="Spans per head [default: 20], or directions [default: 5].")
 @checkpoint_option
 @device_option
 @index_option
-def command(index: Path, pool: str, model: str | None, count: int, checkpoint: Path | None, device: str) -> None:
+def command(
+    index: Path, pool: str, source: str, model: str | None, count: int | None, checkpoint: Path | None, device: str
+) -> None:
     """Find the descriptions that explain each head (TEXTSPAN, arXiv 2310.05916), over all images of the index.
 
     Earlier spans of the same model and pool are replaced. The pools general and scenes ship with clipdb; others come
     with `clipdb ingest texts FILE --pool NAME`.
+
+    --from weights takes the singular vectors of each head's weights instead and writes each as a sum of descriptions
+    (arXiv 2603.24653). It takes no images: with --model it describes a model that the index doesn't have. --from
+    principal does the same for the directions along which each head's vectors vary most. `clipdb query directions`
+    shows both.
+
+    \b
+        clipdb span --pool scenes
+        clipdb span --from weights --model ViT-B-32/openai
     """
     from clipdb.api.describing import span
 
-    spanned = span(index, pool=pool, model=model, count=count, checkpoint=checkpoint, device=device)
+    spanned = span(index, pool=pool, source=source, model=model, count=count, checkpoint=checkpoint, device=device)  # type: ignore[arg-type]
     for model_id, heads in spanned.heads.items():
-        say(f"{model_id}: {counted(heads, 'head')} spanned from the pool {pool}")
+        done = "spanned" if source == "images" else f"described by directions ({source})"
+        say(f"{model_id}: {counted(heads, 'head')} {done} from the pool {pool}")

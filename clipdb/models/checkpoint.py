@@ -71,6 +71,22 @@ def tensors_digest(paths: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
+def read_tensors(paths: Sequence[Path]) -> dict[str, torch.Tensor]:
+    """Read a checkpoint's tensors by name, each of its own type.
+
+    Parameters
+    ----------
+    paths
+        The files that they are spread over, one as a rule.
+
+    Raises
+    ------
+    ClipdbError
+        As `tensor_shapes`.
+    """
+    return dict(_tensors(paths))
+
+
 def _tensors(paths: Sequence[Path]) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield the tensors by name, of safetensors one at a time."""
     found: dict[str, Callable[[], torch.Tensor]] = {}

@@ -18,6 +18,7 @@ _ORTHONORMAL = 1e-3
 
 _REFERENCES = {
     "spans are of known heads": "from spans anti join heads using (model_id, layer, head)",
+    "directions are of known heads": "from directions anti join heads using (model_id, layer, head)",
     "labels are of known heads": "from labels anti join heads using (model_id, layer, head)",
     "judgements are of known heads": "from judgements anti join heads using (model_id, layer, head)",
     # Heads that were only named, by an import, may be of models that were never here.
@@ -43,6 +44,7 @@ _UNIQUE = {
     "pairs": "image_a, image_b, attribute",
     "pool_texts": "pool, text_id",
     "spans": "model_id, layer, head, pool, rank",
+    "directions": "model_id, layer, head, source, pool, direction",
     "runs": "run",
     "head_pairs": "model_id, layer, head, other_model, other_layer, other_head",
 }

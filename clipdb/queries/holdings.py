@@ -62,6 +62,11 @@ with image_runs as (
             then 'older than the images: run `clipdb span --pool ' || pool || '`' end
     from spans left join image_runs using (model_id) left join span_runs using (model_id, pool) group by model_id, pool
     union all
+    select 6.5, model_id, 'directions', source || ', ' || pool, count(*),
+        case when source = 'principal' and max(run) < any_value(image_runs.newest)
+            then 'older than the images: run `clipdb span --from principal --pool ' || pool || '`' end
+    from directions left join image_runs using (model_id) group by model_id, source, pool
+    union all
     select 7, model_id, 'labels', labeller, count(distinct (layer, head, pool)), concat_ws('; ',
         case when count(distinct run) > 1 then count(distinct run) || ' runs' end,
         case when starts_with(labeller, 'import:') then null  -- it stands on nothing here

@@ -7,7 +7,7 @@ rows that are gone. One process writes at a time and compares keys; imports and 
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Double, Integer, Text
+from sqlalchemy import ARRAY, JSON, REAL, BigInteger, Boolean, Double, Integer, Text
 
 from clipdb.schema.columns import error, head, key, layer, may, model, need, prompt, run, run_key
 from clipdb.schema.declared import INSTANT, declare
@@ -86,6 +86,42 @@ spans = declare(
     need("text", Text, "The description itself"),
     may("variance_explained", Double, "Variance of the head that this pick explains, fraction 0..1"),
     may("cumulative_variance", Double, "Variance that the picks up to this one explain, fraction 0..1"),
+    run(),
+    indexed=False,
+)
+
+directions = declare(
+    "directions",
+    "A direction of what a head writes, and the texts of a pool that it is made of. `clipdb span --from weights` takes "
+    "the singular vectors of the head's map (arXiv 2603.24653), `--from principal` the principal directions of its "
+    "vectors over the images.",
+    model(),
+    layer(),
+    head(),
+    key("source", Text, "weights, or principal for those over the images"),
+    key("pool", Text, "Pool whose texts it is made of (pools.pool)"),
+    key("direction", Integer, "Order of the direction by its share, counted from 1"),
+    need(
+        "share",
+        Double,
+        "Fraction 0..1: the squared singular value over the sum of all, or the variance along it over the head's",
+    ),
+    need("vector", ARRAY(REAL), "The direction, a unit vector in the joint space, shape [embed_dim]"),
+    need(
+        "texts",
+        JSON,
+        'Texts whose weighted sum comes close to the direction, as [{"text": ..., "weight": ...}], the largest weight '
+        "first; of each the pool's mean is taken off, and it has unit length",
+    ),
+    need("fit", Double, "Cosine between the direction and that sum, 0..1"),
+    need("opposite", JSON, "Texts of the direction's other end, likewise: a direction has no sign of its own"),
+    need("opposite_fit", Double, "Cosine between the other end and their sum, 0..1"),
+    may(
+        "stability",
+        Double,
+        "How far the directions up to this one are the same over two halves of the images, 0..1: root mean square of "
+        "the cosines between the two subspaces; null of weights",
+    ),
     run(),
     indexed=False,
 )

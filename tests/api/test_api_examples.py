@@ -31,6 +31,7 @@ ORDER = (
     "serve",
     "export",
     "export_embeddings",
+    "export_weights",
     "export_pages",
     "import_artefact",
     "import_spans",

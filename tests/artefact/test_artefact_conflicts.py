@@ -34,6 +34,7 @@ CHANGES: dict[str, tuple[str, object, int, tuple[str, ...]]] = {
     "pools": ("source", "elsewhere", 0, ("pool mine", "(source: elsewhere, not None)")),
     "pool_texts": ("property", "colour", 0, ("pool mine",)),
     "spans": ("variance_explained", 0.5, 0, (MODEL, "layer 1", "head 0", "pool mine")),
+    "directions": ("share", 0.5, 0, (MODEL, "layer 1", "head 0", "source weights", "pool mine")),
     "labels": ("property", "shape\nand size", 0, ("labeller human:Åse", "property: shape\\nand size, not colour")),
     "label_scores": ("share", 0.5, 0, ("property colour", "share: 0.5, not -0.25")),
     "judgements": ("verdict", True, 0, ("judge vote", "verdict: True, not None")),

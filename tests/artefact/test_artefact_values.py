@@ -55,6 +55,13 @@ IMAGES, TEXTS = "vectors/tiny__one.images/00000.parquet", "vectors/tiny__one.tex
     ("spans", "head", 2),
     ("spans", "text", "another text"),
     ("spans", "variance_explained", float("nan")),
+    ("directions", "source", "images"),
+    ("directions", "direction", 0),
+    ("directions", "share", 1.5),
+    ("directions", "fit", float("nan")),
+    ("directions", "vector", [1.0] * EMBED),
+    ("directions", "vector", [None] * EMBED),
+    ("directions", "texts", "[{"),
     ("labels", "status", "fine"),
     ("labels", "confidence", 1.5),
     ("labels", "property", "x" * 1001),
@@ -82,6 +89,7 @@ def test_a_value_that_cannot_be(
 
 GONE: dict[str, tuple[str, str, object]] = {
     "spans are of known heads": ("heads", "spans", "is of a head that doesn't exist"),
+    "directions are of known heads": ("heads", "directions", "is of a head that doesn't exist"),
     "labels are of known heads": ("heads", "labels", "is of a head that doesn't exist"),
     "shares are of known heads": ("heads", "label_scores", "is of a head that doesn't exist"),
     "judgements are of known heads": ("heads", "judgements", "is of a head that doesn't exist"),

@@ -29,7 +29,7 @@ TEXTS = ("a red thing", "ein gelbes Ding, größer", "a line\nand another")
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, datetime.UTC)
 TABLES = (
     *("models", "heads", "aligners", "images", "image_failures", "pairs", "texts", "pools", "pool_texts"),
-    *("spans", "labels", "label_scores", "judgements", "runs"),
+    *("spans", "directions", "labels", "label_scores", "judgements", "runs"),
 )
 
 
@@ -110,6 +110,7 @@ def make(
             put(connection, "pool_texts", [one | {"property": None} for one in members])
             if spans:
                 put(connection, "spans", [span_row(h, rank, writer.run) for h in heads for rank in (1, 2)])
+            put(connection, "directions", [direction_row(h, writer.run) for h in heads])
             put(connection, "labels", [label_row(writer.run) | at])
             put(connection, "label_scores", [score_row(writer.run) | at])
             put(connection, "judgements", [judgement_row(writer.run) | at])
@@ -158,6 +159,17 @@ def span_row(head: tuple[int, int], rank: int, run: str) -> dict[str, Any]:
     place = {"model_id": MODEL, "layer": head[0], "head": head[1], "pool": "mine", "rank": rank}
     shares = {"variance_explained": 0.1 / rank, "cumulative_variance": 0.15}
     return place | {"text_id": sha(text), "text": text} | shares | {"run": run}
+
+
+def direction_row(head: tuple[int, int], run: str) -> dict[str, Any]:
+    place = {"model_id": MODEL, "layer": head[0], "head": head[1], "source": "weights", "pool": "mine", "direction": 1}
+    ends = {
+        "texts": '[{"text": "a \\"red\\" thing", "weight": 0.5}]',
+        "fit": 0.7,
+        "opposite": "[]",
+        "opposite_fit": 0.0,
+    }
+    return place | ends | {"share": 0.25, "vector": unit(head[0]).astype(np.float32), "stability": None, "run": run}
 
 
 def label_row(run: str) -> dict[str, Any]:

@@ -95,7 +95,12 @@ def test_what_is_no_manifest(text: str | bytes, said: str) -> None:
 def test_exports_of_earlier_versions_lack_what_came_later() -> None:
     whole = manifest()
     # The newest first: each lacks all that follow.
-    for tables, version in ((("pairs",), 5), (("components", "aligners"), 4), (("label_scores",), 1)):
+    for tables, version in (
+        (("directions",), 7),
+        (("pairs",), 5),
+        (("components", "aligners"), 4),
+        (("label_scores",), 1),
+    ):
         assert f"has relation {tables[0]}, which does not belong" in refusal(whole | {"schema_version": version})
         lacking = whole | {"files": [file for file in whole["files"] if file["name"] not in tables]}
         assert read_manifest(json.dumps(lacking | {"schema_version": version}), "DIR").schema_version == version
@@ -180,7 +185,7 @@ WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
     "has relation images, which does not belong to vectors": _set("what", value="vectors"),
     "which does not belong to relations": _set("what", value="relations"),
     'where "vectors/ViT-B-32__openai.images/00000.parquet" belongs': lambda c: c["files"].pop(FILES),
-    'files[17].name is "x", and a file of thumbnails has none': _set("files", FILES + 2, "name", value="x"),
+    'files[18].name is "x", and a file of thumbnails has none': _set("files", FILES + 2, "name", value="x"),
 }
 
 

@@ -24,6 +24,7 @@ KEYS = {
     "pools": ["pool"],
     "pool_texts": [],
     "spans": [],
+    "directions": [],
     "labels": ["model_id", "layer", "head", "pool", "labeller", "run"],
     "label_scores": ["model_id", "layer", "head", "pool", "labeller", "run", "property"],
     "judgements": ["model_id", "layer", "head", "text_id", "property", "judge", "run"],

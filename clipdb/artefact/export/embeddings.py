@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
@@ -12,22 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clipdb.artefact.columns import relation_schema
+from clipdb.artefact.export.selectors import select_heads
 from clipdb.artefact.format import GROUP_ROWS
 from clipdb.errors import ClipdbError
-from clipdb.queries.functions.base.ablation import choose_heads, require_means
-from clipdb.queries.functions.base.context import Context
-from clipdb.queries.functions.base.partition import one_partition
+from clipdb.queries.functions.base.ablation import require_means
 from clipdb.queries.index import Index
 from clipdb.queries.vectors.lance_tables import Table
-from clipdb.schema.names import Head, head_column, head_name
+from clipdb.schema.names import head_column, head_name
 from clipdb.schema.vectors import embed_dim
 
 How = Literal["zero", "mean"]
 FACTS = pa.schema([relation_schema("images").field(name).with_nullable(True) for name in ("uri", "label", "split")])
 """What an export says of an image beside its id; null where an artefact has vectors alone."""
 
-# Kinds of selectors, and what `choose_heads` calls each.
-_SELECTORS = {"property": "properties", "layer": "layers", "head": "heads", "labeller": "labeller"}
 _ROWS = GROUP_ROWS  # at once: a row group of an artefact is then read once
 _SYMBOLS = {
     "e": "the model's embedding of the image, of unit length",
@@ -104,7 +101,7 @@ class EditedEmbeddings:
             raise ClipdbError(f"--how {edit.how} says what --without takes away: give --without, too")
         context = index.context
         self.model = context.model(model)
-        self.heads = _select(context, self.model, edit.without or edit.only)
+        self.heads = select_heads(context, self.model, edit.without or edit.only)
         if edit.how == "mean":
             require_means(context, self.model, self.heads)
         self.images = self.left_out = 0
@@ -184,19 +181,6 @@ class EditedEmbeddings:
             lengths = np.linalg.norm(result, axis=1, keepdims=True)
             np.divide(result, lengths, out=result, where=lengths > 0)
         return result
-
-
-def _select(context: Context, model: str, selectors: Sequence[str]) -> list[Head]:
-    """Find the heads that any of the selectors selects."""
-    chosen: set[Head] = set()
-    for selector in selectors:
-        kind, _, value = selector.partition("=")
-        if kind not in _SELECTORS or not value.strip():
-            raise ClipdbError(
-                f"{selector!r} selects no heads: write property=colour, layer=8-11, head=L11.H3 or labeller=vote"
-            )
-        chosen.update(choose_heads(context, model, **{_SELECTORS[kind]: value}))
-    return sorted(one_partition(chosen, None))
 
 
 def _images(index: Index, table: Table) -> pa.Table:

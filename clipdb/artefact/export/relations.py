@@ -14,8 +14,8 @@ from clipdb.artefact.format import File, relation_path
 from clipdb.schema import tables
 
 _GROUP_ROWS = 65_536
-# A row of heads has a basis, half a megabyte in a large model.
-_GROUP_ROWS_OF = {"heads": 64, "components": 64, "aligners": 1}
+# A row of heads has a basis, half a megabyte in a large model, and one of directions a vector.
+_GROUP_ROWS_OF = {"heads": 64, "components": 64, "aligners": 1, "directions": 1024}
 
 _OF_MODEL = "semi join kept_models using (model_id)"
 _OF_LAYER = "semi join kept using (model_id, layer)"
@@ -27,6 +27,7 @@ _CHOSEN = {
     "aligners": _OF_MODEL,
     "components": _OF_LAYER,
     "spans": _OF_LAYER,
+    "directions": _OF_LAYER,
     "labels": _OF_LAYER,
     "label_scores": _OF_LAYER,
     "judgements": _OF_LAYER,

@@ -97,6 +97,7 @@ def make_tables(connection: duckdb.DuckDBPyConnection, choice: Choice, tables: T
             select run from batches semi join kept_models using (model_id)
             union select run from aligners semi join kept_models using (model_id)
             union select run from spans semi join kept using (model_id, layer)
+            union select run from directions semi join kept using (model_id, layer)
             union select run from labels semi join kept using (model_id, layer)
             union select run from label_scores semi join kept using (model_id, layer)
             union select run from judgements semi join kept using (model_id, layer)

@@ -19,7 +19,11 @@ from clipdb.schema import tables
 Prefer = Literal["ours", "theirs"]
 
 # Rows that mean something only together, by the columns that they share: the spans of a head, the texts of a pool.
-_TOGETHER = {"spans": ("model_id", "layer", "head", "pool"), "pool_texts": ("pool",)}
+_TOGETHER = {
+    "spans": ("model_id", "layer", "head", "pool"),
+    "directions": ("model_id", "layer", "head", "source", "pool"),
+    "pool_texts": ("pool",),
+}
 # Models, heads and components are compared by what they are, in `clipdb.artefact.merge.same_models`.
 MERGED = tuple(table for table in RELATIONS if table not in ("models", "heads", "components"))
 

@@ -124,6 +124,18 @@ _RULES: dict[str, dict[str, str]] = {
         "is of a text that doesn't exist": _OF_TEXT,
         "has variances that are not finite": _finite("variance_explained", "cumulative_variance"),
     },
+    "directions": {
+        "is of a head that doesn't exist": _OF_HEAD,
+        "has no source": "source in ('weights', 'principal')",
+        "has no place": "direction >= 1",
+        "has a share, fit or stability that is not between 0 and 1": " and ".join(
+            f"coalesce({name} between -1e-6 and 1 + 1e-6, true)"
+            for name in ("share", "fit", "opposite_fit", "stability")
+        ),
+        "has a vector of no unit length": _numbers("vector", "len(vector)")
+        + " and abs(list_inner_product(vector, vector) - 1) < 1e-3",
+        "has texts that are not JSON": "json_valid(texts::varchar) and json_valid(opposite::varchar)",
+    },
     "labels": {
         "is of a head that doesn't exist": _OF_HEAD,
         "has a property that is too long": _PROPERTY,

@@ -18,7 +18,7 @@ WEIGHTS = "model.safetensors"
 _SHARDS = "model.safetensors.index.json"
 _ADAPTER = "adapter_config.json"
 # What a tokenizer and an image processor may be made of.
-_BESIDE = (
+BESIDE = (
     "preprocessor_config.json",
     "processor_config.json",
     "tokenizer_config.json",
@@ -59,7 +59,7 @@ def fetched(model_id: str, commit: str | None) -> Path:
             raise ClipdbError(f"{model_id} has no {CONFIG}: hf: names models of transformers, hf-hub: open_clip's")
         folder = config.parent
         kind = kind_of_model(config_in(folder), model_id)  # what can't be read need not be downloaded
-        for name in _BESIDE:
+        for name in BESIDE:
             is_there(repository, name, folder.name)
         if not is_there(repository, WEIGHTS, folder.name):
             is_there(repository, _SHARDS, folder.name)
