@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clipdb.schema.tables import (
         batches,
+        effects,
         image_failures,
         images,
         judgements,
@@ -41,6 +42,7 @@ __all__ = [
     "batches",
     "clipdb_schema",
     "components",
+    "effects",
     "head_pairs",
     "head_statistics",
     "heads",

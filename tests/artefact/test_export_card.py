@@ -47,6 +47,7 @@ def test_every_table_loads_with_datasets(two: Built, export: Path, tmp_path: Pat
     assert set(RELATIONS) - set(full) == {
         "aligners",
         "components",
+        "effects",
         "image_failures",
         "pairs",
         "runs",
