@@ -162,6 +162,8 @@ def ablate(
         known = effects.known(None if each else control) if effects else {}
         names = [set_name(unit[0]) for unit in units]
         found = {name: known[name] for name in names if name in known}
+        if writer:
+            writer.skipped = len(found)
         if found:
             what = f"{len(found)} of {len(names)} heads are" if each else "this set is"
             note(f"{what} kept from before", warns=False)
