@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from clipdb._util.notes import note
 from clipdb.errors import ClipdbError, require
 
 if TYPE_CHECKING:
@@ -39,12 +40,15 @@ class Ablation:
         Over how many images.
     unread
         How many images were left out since their files are gone, changed or damaged.
+    known
+        How many of the sets the index had from before, so that they weren't computed again.
     """
 
     model: str
     rows: Sequence[Row]
     images: int
     unread: int
+    known: int = 0
 
     def __repr__(self) -> str:
         return f"Ablation({self.model}: {len(self.rows)} rows, {self.images} images)"
@@ -73,6 +77,10 @@ def ablate(
     The output of a head is its slice of what goes into the output projection, whose bias stays. It is replaced in the
     forward pass, and all that follows is computed anew: the causal effect. The direct effect takes the head's stored
     contribution off the embedding (Gandelsman et al., arXiv 2310.05916, section 3.2), as the query `ablate` does.
+
+    Each set's rows go into the relation ``effects`` as soon as they are computed, in the place of older ones of the
+    same set and task. Where they are there already, of the same images and seed, they are read and not computed again.
+    Of an export, an index that can't be written and one that somebody else writes nothing is kept: a note says so.
 
     Parameters
     ----------
@@ -132,18 +140,39 @@ def ablate(
         raise ClipdbError(f"control is {control}: 0 or more random sets can be drawn")
     if images is not None and images < 1:
         raise ClipdbError(f"images is {images}: at least 1 must be classified")
-    sets = choose_sets(context, model, heads, property, layers, labeller, each, control, seed)
-    involved = sorted({head for one in sets for head in one})
+    units = choose_sets(context, model, heads, property, layers, labeller, each, control, seed)
+    involved = sorted({head for unit in units for one in unit for head in one})
     if mode == "mean":
         require_means(context, model, involved)
     for module in ("torch", "open_clip", "clipdb.models.ablation"):
         require(module, "ingest")
     task = read_task(context, model, target, template, None, have_vectors(context, model, involved))
     from clipdb._util.apart import apart
-    from clipdb.api.ablation_runs import Replacement, measure
-    from clipdb.api.ablation_sets import tabulate
+    from clipdb.api.ablation_runs import Measuring, Replacement
+    from clipdb.api.ablation_sets import set_name, tabulate
+    from clipdb.api.kept_effects import KeptEffects, keeping
 
     how = Replacement(mode == "mean", mean == "token", at == "class-token")
-    found = apart(lambda: measure(context, task, sets, how, images))
-    rows = tabulate(found, sets, 0 if each else control, seed)
-    return Ablation(model, rows, len(found.task.rows), found.unread)
+    way = {"mode": mode, "mean": mean if mode == "mean" else "none", "tokens": at}
+    asked = {"model_id": model, "target": target, "template": template, **way, "property": property, "seed": seed}
+    arguments = asked | {"heads": list(heads), "layers": layers, "labeller": labeller, "each": each, "images": images}
+    with keeping(index, arguments | {"control": control}) as writer:
+        measuring = apart(lambda: Measuring(context, task, how, images))
+        effects = writer and KeptEffects(writer, asked | {"images_sha256": measuring.images_sha256()})
+        known = effects.known(None if each else control) if effects else {}
+        names = [set_name(unit[0]) for unit in units]
+        found = {name: known[name] for name in names if name in known}
+        if writer:
+            writer.skipped = len(found)
+        if found:
+            what = f"{len(found)} of {len(names)} heads are" if each else "this set is"
+            note(f"{what} kept from before", warns=False)
+        lacking = [unit for name, unit in zip(names, units, strict=True) if name not in found]
+        results = measuring.measure(lacking)
+        for unit in lacking:
+            rows = tabulate(apart(lambda: next(results)), unit, seed)
+            if effects:
+                effects.keep(rows, len(unit) - 1)
+            found[set_name(unit[0])] = rows
+    shown = [row for name in names for row in found[name] if not each or row[1] != "class"]
+    return Ablation(model, shown, len(measuring.task.rows), measuring.unread, len(known.keys() & set(names)))

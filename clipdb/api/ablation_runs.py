@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
 
 from clipdb.api.index_images import IndexImages, head_means
 from clipdb.errors import ClipdbError
-from clipdb.models.ablation import Edit, begin
+from clipdb.models.ablation import Edit, Run, begin
 from clipdb.queries.functions.base.ablation import Removal
 from clipdb.queries.functions.base.classification import Task
 from clipdb.queries.functions.base.context import Context
 from clipdb.schema.names import Head
+
+_MOST_KEPT = 1_000_000_000  # bytes of runs to go on from; of more, each is made again
+_Part = tuple[slice, Run]
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,7 @@ class Measured:
     Attributes
     ----------
     task
-        The images that could be read.
-    unread
-        How many could not.
+        The images.
     before
         With all heads: bool ``[images]``.
     direct, causal
@@ -43,41 +46,97 @@ class Measured:
     """
 
     task: Task
-    unread: int
     before: np.ndarray
     direct: np.ndarray
     causal: np.ndarray
 
 
-def measure(
-    context: Context, task: Task, sets: Sequence[Sequence[Head]], how: Replacement, most: int | None
-) -> Measured:
-    """Run the model over a task's images, once for the means and once with all sets.
+class Measuring:
+    """A task's images, read, and the model that is run over them.
+
+    Parameters
+    ----------
+    context
+        The index.
+    task
+        What is classified.
+    how
+        How heads are replaced.
+    most
+        Take the first so many images; all if None.
+
+    Attributes
+    ----------
+    task
+        The images that could be read.
+    unread
+        How many could not.
 
     Raises
     ------
     ClipdbError
         If no image can be read, the weights can't be had, or the tower's heads can't be replaced so.
     """
-    adapter = context.subjects.embedder.model(task.model).adapter
-    if how.class_token and "class token" not in adapter.other_tokens:
-        raise ClipdbError(f"{task.model} has no class token: ablate its heads at all tokens")
-    layers = sorted({layer for one in sets for layer, _ in one})
-    task = _first(task, most)
-    pictures = IndexImages(context, task.model, task.rows)
-    task = task.only(pictures.places)
-    means = head_means(adapter, pictures, layers, how.by_token) if how.mean else {}
-    edits = [_edits(one, means, how) for one in sets]
-    causal = np.zeros((len(sets), len(task.rows)), bool)
-    before = np.zeros(len(task.rows), bool)
-    texts = torch.from_numpy(task.texts)
-    for part, images in pictures.batches():
-        run = begin(adapter, images, layers)
-        truth = torch.from_numpy(task.truth[part])
-        before[part] = _right(run.embedding, texts, truth)
-        for place, one in enumerate(edits):
-            causal[place, part] = _right(run.without(one), texts, truth)
-    return Measured(task, pictures.unread, before, _direct(context, task, sets, how.mean), causal)
+
+    def __init__(self, context: Context, task: Task, how: Replacement, most: int | None) -> None:
+        self._context, self._how = context, how
+        self._adapter = context.subjects.embedder.model(task.model).adapter
+        if how.class_token and "class token" not in self._adapter.other_tokens:
+            raise ClipdbError(f"{task.model} has no class token: ablate its heads at all tokens")
+        first = task if most is None else task.only(np.arange(min(most, len(task.rows))))
+        self._pictures = IndexImages(context, task.model, first.rows)
+        self.task, self.unread = first.only(self._pictures.places), self._pictures.unread
+
+    def images_sha256(self) -> str:
+        """Return what tells these images and their classes from others: hex SHA-256, in order of id."""
+        ids = self._context.store.ids(self.task.model, "images").astype(str)[self.task.rows]
+        classes = (self.task.classes[one] for one in self.task.truth)
+        lines = sorted(f"{image_id} {name}\n" for image_id, name in zip(ids, classes, strict=True))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def measure(self, units: Sequence[Sequence[Sequence[Head]]]) -> Iterator[Measured]:
+        """Yield what comes of each unit, in order: a set of heads and the random sets that it is compared with.
+
+        Units that follow each other in the same layers go on from the same runs of the model. They are kept, so that
+        each unit is there as soon as it can be, or else all of these units are measured in one pass.
+        """
+        layers = sorted({head[0] for unit in units for one in unit for head in one})
+        means = head_means(self._adapter, self._pictures, layers, self._how.by_token) if self._how.mean else {}
+        for some, group in groupby(units, lambda unit: sorted({head[0] for one in unit for head in one})):
+            together = list(group)
+            parts = self._kept(some) if len(together) > 1 else None
+            for batch in [together] if parts is None else [[unit] for unit in together]:
+                yield from self._measured(batch, self._runs(some) if parts is None else parts, means)
+
+    def _runs(self, layers: Sequence[int]) -> Iterator[_Part]:
+        for part, images in self._pictures.batches():
+            yield part, begin(self._adapter, images, layers)
+
+    def _kept(self, layers: Sequence[int]) -> list[_Part] | None:
+        kept: list[_Part] = []
+        for part, run in self._runs(layers):
+            if run.nbytes / (part.stop - part.start) * len(self.task.rows) > _MOST_KEPT:
+                return None
+            kept.append((part, run))
+        return kept
+
+    def _measured(
+        self, units: Sequence[Sequence[Sequence[Head]]], parts: Iterable[_Part], means: Mapping[int, torch.Tensor]
+    ) -> list[Measured]:
+        edits = [[_edits(one, means, self._how) for one in unit] for unit in units]
+        causal = [np.zeros((len(unit), len(self.task.rows)), bool) for unit in units]
+        before = np.zeros(len(self.task.rows), bool)
+        texts = torch.from_numpy(self.task.texts)
+        for part, run in parts:
+            truth = torch.from_numpy(self.task.truth[part])
+            before[part] = _right(run.embedding, texts, truth)
+            for right, of_unit in zip(causal, edits, strict=True):
+                for place, one in enumerate(of_unit):
+                    right[place, part] = _right(run.without(one), texts, truth)
+        return [
+            Measured(self.task, before, _direct(self._context, self.task, unit, self._how.mean), right)
+            for unit, right in zip(units, causal, strict=True)
+        ]
 
 
 def _right(embedding: torch.Tensor, texts: torch.Tensor, truth: torch.Tensor) -> np.ndarray:
@@ -100,13 +159,9 @@ def _direct(context: Context, task: Task, sets: Sequence[Sequence[Head]], mean: 
     return right
 
 
-def _edits(heads: Sequence[Head], means: dict[int, torch.Tensor], how: Replacement) -> dict[int, Edit]:
+def _edits(heads: Sequence[Head], means: Mapping[int, torch.Tensor], how: Replacement) -> dict[int, Edit]:
     edits = {}
     for layer in {layer for layer, _ in heads}:
         some = [head for at, head in heads if at == layer]
         edits[layer] = Edit(some, means[layer][:, some] if how.mean else None, how.class_token)
     return edits
-
-
-def _first(task: Task, most: int | None) -> Task:
-    return task if most is None else task.only(np.arange(min(most, len(task.rows))))

@@ -31,8 +31,8 @@ def choose_sets(
     each: bool,
     control: int,
     seed: int,
-) -> list[list[Head]]:
-    """Choose the set and its random controls, or with ``each`` a set for every head.
+) -> list[list[list[Head]]]:
+    """Choose the set, followed by its random controls; or with ``each`` one set for every head, alone.
 
     Raises
     ------
@@ -45,29 +45,30 @@ def choose_sets(
         context, model, ",".join(heads) if heads else None, property, layers, labeller, partition="trunk"
     )
     if each:
-        return [[head] for head in chosen]
-    return [chosen, *random_sets(context.store.heads(model), chosen, control, seed)]
+        return [[[head]] for head in chosen]
+    return [[chosen, *random_sets(context.store.heads(model), chosen, control, seed)]]
 
 
-def tabulate(found: Measured, sets: Sequence[Sequence[Head]], control: int, seed: int) -> list[Row]:
-    """Make the rows of `clipdb.api.ablating.Ablation`; the last ``control`` sets are the controls of the first."""
-    count = len(sets) - control
+def tabulate(found: Measured, sets: Sequence[Sequence[Head]], seed: int) -> list[Row]:
+    """Make the rows of `clipdb.api.ablating.Ablation` of the first set; the others are its controls."""
     classes = np.unique(found.task.truth)
     members = [("class", found.task.classes[one], found.task.truth == one) for one in classes]
     everything = ("all", None, np.ones(len(found.before), bool))
-    rows: list[Row] = []
-    for place in range(count):
-        heads = ",".join(head_name(*head) for head in sets[place])
-        controls = range(count, len(sets))
-        for part, name, where in (everything, *(members if count == 1 else [])):
-            figures = _figures(found, place, where, seed)
-            rows.append((heads, part, name, int(where.sum()), *figures, *_controls(found, controls, where)))
-        rows.append((heads, *_worst(found, place, members, controls, seed)))
-    return rows
+    heads, controls = set_name(sets[0]), range(1, len(sets))
+    rows: list[Row] = [
+        (heads, part, name, int(where.sum()), *_figures(found, where, seed), *_controls(found, controls, where))
+        for part, name, where in (everything, *members)
+    ]
+    return [*rows, (heads, *_worst(found, members, controls))]
 
 
-def _figures(found: Measured, place: int, where: np.ndarray, seed: int) -> tuple[float, ...]:
-    before, direct, causal = found.before[where], found.direct[place, where], found.causal[place, where]
+def set_name(heads: Sequence[Head]) -> str:
+    """Name a set by its heads: ``L3.H0,L3.H3``."""
+    return ",".join(head_name(*head) for head in heads)
+
+
+def _figures(found: Measured, where: np.ndarray, seed: int) -> tuple[float, ...]:
+    before, direct, causal = found.before[where], found.direct[0, where], found.causal[0, where]
     share = float(causal.mean())
     return (
         float(before.mean()),
@@ -87,20 +88,18 @@ def _controls(found: Measured, controls: range, where: np.ndarray) -> tuple[floa
     return sum(direct) / len(direct), sum(causal) / len(causal), min(causal), max(causal)
 
 
-def _worst(
-    found: Measured, place: int, members: Sequence[tuple[str, str, np.ndarray]], controls: range, seed: int
-) -> Row:
+def _worst(found: Measured, members: Sequence[tuple[str, str, np.ndarray]], controls: range) -> Row:
     """Make the row of the lowest accuracies of a class: each figure is that of its own worst class."""
 
     def lowest(right: np.ndarray) -> tuple[float, int]:
         return min((float(right[where].mean()), at) for at, (_, _, where) in enumerate(members))
 
     before, at_first = lowest(found.before)
-    causal, at = lowest(found.causal[place])
-    direct, _ = lowest(found.direct[place])
+    causal, at = lowest(found.causal[0])
+    direct, _ = lowest(found.direct[0])
     where = members[at][2]
     name = " -> ".join(dict.fromkeys((members[at_first][1], members[at][1])))
-    interval = wilson(int(found.causal[place, where].sum()), int(where.sum()))
+    interval = wilson(int(found.causal[0, where].sum()), int(where.sum()))
     control: tuple[float | None, ...] = (None, None, None, None)
     if controls:
         direct_ones = [lowest(found.direct[one])[0] for one in controls]

@@ -41,10 +41,11 @@ RELATIONS = (
     "labels",
     "label_scores",
     "judgements",
+    "effects",
     "runs",
 )
 # What each schema version added to relations that travel: exports of earlier versions lack it.
-_NEW_RELATIONS = {"label_scores": 2, "components": 5, "aligners": 5, "pairs": 6, "directions": 8}
+_NEW_RELATIONS = {"label_scores": 2, "components": 5, "aligners": 5, "pairs": 6, "effects": 7, "directions": 8}
 _NEW_COLUMNS = {
     "models": {"config": 2, "tensors_sha256": 2, "base": 3, "pool_heads": 4, "logit_bias": 4, "storage_error": 6},
     "heads": {"partition": 4, "size": 4, "tail": 6, "written": 6},

@@ -29,6 +29,8 @@ _REFERENCES = {
     "pairs are of known heads": "from head_pairs anti join heads using (model_id, layer, head)",
     "minimal pairs are of known images": "from (select unnest([image_a, image_b]) as image_id from pairs) "
     "anti join images using (image_id)",
+    "effects are of known heads": "from (select model_id, unnest(string_split(ablated, ',')) as name from effects) "
+    "anti join heads using (model_id, name)",
     "spans are known texts": "from spans anti join texts using (text_id)",
     "judgements are of known texts": "from judgements anti join texts using (text_id)",
     "pools hold known texts": "from pool_texts anti join texts using (text_id)",
@@ -42,6 +44,7 @@ _UNIQUE = {
     "images": "image_id",
     "image_failures": "uri",
     "pairs": "image_a, image_b, attribute",
+    "effects": "model_id, ablated, target, template, mode, mean, tokens, part, class_name",
     "pool_texts": "pool, text_id",
     "spans": "model_id, layer, head, pool, rank",
     "directions": "model_id, layer, head, source, pool, direction",

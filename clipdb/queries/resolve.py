@@ -21,6 +21,7 @@ _FILLED_BY = {
     "spans": "clipdb span",
     "labels": "clipdb label",
     "judgements": "clipdb judge",
+    "effects": "clipdb ablate --each --target KEY",
 }
 
 _NO_CLEAR_NAME = (

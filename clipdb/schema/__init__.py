@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from clipdb.schema.tables import (
         batches,
         directions,
+        effects,
         image_failures,
         images,
         judgements,
@@ -43,6 +44,7 @@ __all__ = [
     "clipdb_schema",
     "components",
     "directions",
+    "effects",
     "head_pairs",
     "head_statistics",
     "heads",

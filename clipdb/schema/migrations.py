@@ -49,7 +49,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     Migration(5, {}),  # components, whose rows are no heads, and aligners
     Migration(6, {}),  # bases.tail, bases.written, models.storage_error, and pairs
-    Migration(7, {}),
+    Migration(7, {}),  # effects
     Migration(8, {}),  # directions
 )
 SCHEMA_VERSION = 1 + len(MIGRATIONS)

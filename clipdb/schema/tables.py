@@ -181,6 +181,40 @@ judgements = declare(
     prompt(),
 )
 
+effects = declare(
+    "effects",
+    "Zero-shot accuracy without a set of heads, as `clipdb ablate` measured it: with the model run again, and by "
+    "what the heads write into the embedding. Asked again, a set's rows take the place of the older ones.",
+    model(),
+    key("ablated", Text, "The set: names of its heads in order, with commas: L3.H0,L3.H3"),
+    key("target", Text, "What is classified: label, or a key of the images' metadata"),
+    key("template", Text, "Text of a class, whose name goes where {} is"),
+    key("mode", Text, "What takes the place of the heads' outputs: mean (their mean over these images) or zero"),
+    key("mean", Text, "Over what the mean is taken: token (for each token's place) or global; none where mode is zero"),
+    key("tokens", Text, "At which tokens outputs are replaced: all or class-token"),
+    key("part", Text, "Which images: all, those of a class, or worst group: those of the class of the lowest accuracy"),
+    key("class_name", Text, "The class; A -> B where the worst one is A with all heads and B without; empty of all"),
+    may("property", Text, "The property that the set was chosen by (--property); null where it was not"),
+    need("images", BigInteger, "How many images; of a worst group those of B"),
+    need("before", Double, "Accuracy with all heads, 0..1"),
+    need("direct", Double, "Accuracy without what the heads write into the embedding, as the query ablate has it"),
+    need("causal", Double, "Accuracy of the model run with the heads' outputs replaced"),
+    need("causal_low", Double, "Low end of its 95 % interval (Wilson, JASA 22, 1927)"),
+    need("causal_high", Double, "High end of it"),
+    need("difference", Double, "causal - direct"),
+    may("difference_low", Double, "Low end of its 95 % interval, a bootstrap over images; null of a worst group"),
+    may("difference_high", Double, "High end of it"),
+    may("control_direct", Double, "Mean of direct over random sets of as many other heads; null where none were drawn"),
+    may("control_causal", Double, "Mean of causal over them"),
+    may("control_low", Double, "Lowest causal among them"),
+    may("control_high", Double, "Highest causal among them"),
+    need("controls", Integer, "How many random sets"),
+    need("seed", BigInteger, "What decided the random sets and the bootstrap"),
+    need("images_sha256", Text, "Hex SHA-256 of the ids and classes of all images that were classified"),
+    run(),
+    indexed=False,
+)
+
 runs = declare(
     "runs",
     "A command that wrote to the index.",

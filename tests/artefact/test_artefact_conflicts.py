@@ -38,6 +38,7 @@ CHANGES: dict[str, tuple[str, object, int, tuple[str, ...]]] = {
     "labels": ("property", "shape\nand size", 0, ("labeller human:Åse", "property: shape\\nand size, not colour")),
     "label_scores": ("share", 0.5, 0, ("property colour", "share: 0.5, not -0.25")),
     "judgements": ("verdict", True, 0, ("judge vote", "verdict: True, not None")),
+    "effects": ("causal", 0.25, 0, (MODEL, "ablated L1.H0", "target label")),
     "runs": ("added", 77, 0, ("added: 77, not 5",)),
 }
 

@@ -48,6 +48,7 @@ def test_every_table_loads_with_datasets(two: Built, export: Path, tmp_path: Pat
         "aligners",
         "components",
         "directions",
+        "effects",
         "image_failures",
         "pairs",
         "runs",

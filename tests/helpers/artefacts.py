@@ -21,6 +21,7 @@ from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.vector_arrays import vector_column
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer
+from clipdb.schema.names import head_name
 from clipdb.schema.vectors import images_schema, texts_schema
 
 MODEL = "tiny/one"
@@ -29,7 +30,7 @@ TEXTS = ("a red thing", "ein gelbes Ding, größer", "a line\nand another")
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, datetime.UTC)
 TABLES = (
     *("models", "heads", "aligners", "images", "image_failures", "pairs", "texts", "pools", "pool_texts"),
-    *("spans", "directions", "labels", "label_scores", "judgements", "runs"),
+    *("spans", "directions", "labels", "label_scores", "judgements", "effects", "runs"),
 )
 
 
@@ -110,6 +111,7 @@ def make(
             put(connection, "pool_texts", [one | {"property": None} for one in members])
             if spans:
                 put(connection, "spans", [span_row(h, rank, writer.run) for h in heads for rank in (1, 2)])
+                put(connection, "effects", [effect_row(writer.run, head_name(*heads[0]))])
             put(connection, "directions", [direction_row(h, writer.run) for h in heads])
             put(connection, "labels", [label_row(writer.run) | at])
             put(connection, "label_scores", [score_row(writer.run) | at])
@@ -186,6 +188,16 @@ def score_row(run: str) -> dict[str, Any]:
 def judgement_row(run: str) -> dict[str, Any]:
     about = {"text_id": sha(TEXTS[0]), "property": "colour", "judge": "vote", "run": run}
     return about | {"verdict": None, "status": "ok", "error": None, "prompt_sha256": None}
+
+
+def effect_row(run: str, head: str) -> dict[str, Any]:
+    task = {"target": "label", "template": "a photo of a {}", "mode": "mean", "mean": "token", "tokens": "all"}
+    found = {"images": 5, "before": 1.0, "direct": 0.5, "causal": 0.75, "causal_low": 0.5, "causal_high": 0.9}
+    differs = {"difference": 0.25, "difference_low": -0.1, "difference_high": 0.5}
+    drawn = dict.fromkeys(("control_direct", "control_causal", "control_low", "control_high"))
+    about = {"model_id": MODEL, "ablated": head, "part": "all", "class_name": "", "property": None}
+    ends = {"controls": 0, "seed": 0, "images_sha256": sha("images"), "run": run}
+    return about | task | found | differs | drawn | ends
 
 
 def export(index: Path, directory: Path, **options: Any) -> Path:

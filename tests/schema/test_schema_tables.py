@@ -20,6 +20,7 @@ KEYS = {
     "images": [],
     "image_failures": [],
     "pairs": [],
+    "effects": [],
     "texts": ["text_id"],
     "pools": ["pool"],
     "pool_texts": [],

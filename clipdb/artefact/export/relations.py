@@ -19,6 +19,10 @@ _GROUP_ROWS_OF = {"heads": 64, "components": 64, "aligners": 1, "directions": 10
 
 _OF_MODEL = "semi join kept_models using (model_id)"
 _OF_LAYER = "semi join kept using (model_id, layer)"
+_OF_SET = (
+    "where list_has_all((select list(name) from heads semi join kept using (model_id, layer) "
+    "where heads.model_id = effects.model_id), string_split(ablated, ','))"
+)
 _OF_RUN = "semi join kept_runs using (run)"
 # Texts and pools belong to no model.
 _CHOSEN = {
@@ -31,6 +35,7 @@ _CHOSEN = {
     "labels": _OF_LAYER,
     "label_scores": _OF_LAYER,
     "judgements": _OF_LAYER,
+    "effects": _OF_SET,
     "runs": _OF_RUN,
     "image_failures": _OF_RUN,
 }

@@ -101,6 +101,7 @@ def make_tables(connection: duckdb.DuckDBPyConnection, choice: Choice, tables: T
             union select run from labels semi join kept using (model_id, layer)
             union select run from label_scores semi join kept using (model_id, layer)
             union select run from judgements semi join kept using (model_id, layer)
+            union select run from effects semi join kept_models using (model_id)
             union select run from pairs semi join kept_images on kept_images.image_id = image_a
         )
         """

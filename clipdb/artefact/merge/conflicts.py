@@ -18,11 +18,13 @@ from clipdb.schema import tables
 
 Prefer = Literal["ours", "theirs"]
 
-# Rows that mean something only together, by the columns that they share: the spans of a head, the texts of a pool.
+# Rows that mean something only together, by the columns that they share: the spans of a head, the texts of a pool, what a
+# set of heads does in a task.
 _TOGETHER = {
     "spans": ("model_id", "layer", "head", "pool"),
     "directions": ("model_id", "layer", "head", "source", "pool"),
     "pool_texts": ("pool",),
+    "effects": ("model_id", "ablated", "target", "template", "mode", "mean", "tokens"),
 }
 # Models, heads and components are compared by what they are, in `clipdb.artefact.merge.same_models`.
 MERGED = tuple(table for table in RELATIONS if table not in ("models", "heads", "components"))

@@ -29,7 +29,15 @@ _PROPERTY = f"coalesce(length(property), 0) <= {MOST_PROPERTY}"
 _OF_HEAD = "(model_id, layer, head) in (select (model_id, layer, head) from their_heads)"
 _OF_TEXT = "text_id in (select text_id from their_texts union all select text_id from texts)"
 _OF_IMAGE = "{} in (select image_id from their_images union all select image_id from images)"
+_OF_SET = (
+    "list_has_all((select list(name) from their_heads h where h.model_id = t.model_id), string_split(ablated, ','))"
+)
 _SIZES = "width, embed_dim, image_size, coalesce(patch_size, 1), coalesce(pool_heads, 1)"
+
+_ACCURACIES = (
+    *("before", "direct", "causal", "causal_low", "causal_high"),
+    *("control_direct", "control_causal", "control_low", "control_high"),
+)
 
 
 def _finite(*columns: str) -> str:
@@ -154,6 +162,24 @@ _RULES: dict[str, dict[str, str]] = {
         "is of a text that doesn't exist": _OF_TEXT,
         "has a property that is too long": _PROPERTY,
         "has no status": _STATUS,
+    },
+    "effects": {
+        "is of a head that doesn't exist": _OF_SET,
+        "is of no way to ablate": "(mode, mean) in (('mean', 'token'), ('mean', 'global'), ('zero', 'none')) "
+        "and tokens in ('all', 'class-token')",
+        "is of no part of the images": "part in ('all', 'class', 'worst group') and (part = 'all') = (class_name = '')",
+        "has text that is empty or too long": " and ".join(
+            f"length({name}) between 1 and {MOST_PROPERTY}" for name in ("target", "template")
+        )
+        + f" and length(class_name) <= {2 * MOST_PROPERTY} and {_PROPERTY}",
+        "has accuracies that are not between 0 and 1": " and ".join(
+            f"coalesce({name} between 0 and 1, true)" for name in _ACCURACIES
+        ),
+        "has differences that are not between -1 and 1": " and ".join(
+            f"coalesce({name} between -1 and 1, true)" for name in ("difference", "difference_low", "difference_high")
+        ),
+        "has counts under 0": "images >= 1 and controls >= 0",
+        "is no SHA-256": _HEX.format("images_sha256"),
     },
     "runs": {
         "has arguments or versions that are not JSON": "coalesce(json_valid(arguments::varchar), true) and "

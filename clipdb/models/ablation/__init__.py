@@ -22,6 +22,7 @@ class Run(Protocol):
 
     outputs: dict[int, torch.Tensor]
     embedding: torch.Tensor
+    nbytes: int
 
     def without(self, edits: Mapping[int, Edit]) -> torch.Tensor:
         """Run the model on from the first edited layer: its embedding, float32 ``[batch, D]``."""

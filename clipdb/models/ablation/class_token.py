@@ -33,6 +33,8 @@ class ClassTokenRun:
         Heads' outputs before the output projection by layer, ``[batch, tokens, H, k]``.
     embedding
         What the model gives with all its heads, float32 ``[batch, D]``.
+    nbytes
+        How much memory it takes to keep this for later, about.
     """
 
     @torch.inference_mode()
@@ -49,6 +51,7 @@ class ClassTokenRun:
                 self._before[layer], self.outputs[layer] = x, z
             x = self._after(block, x, z)
         self.embedding = tower._embed(x[:, 0]).float()
+        self.nbytes = sum(one.nbytes for kept in (self._before, self.outputs) for one in kept.values())
 
     @torch.inference_mode()
     def without(self, edits: Mapping[int, Edit]) -> torch.Tensor:

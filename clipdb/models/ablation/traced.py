@@ -42,6 +42,7 @@ class TracedRun:
                     hook = self._blocks[layer - 1].register_forward_hook(self._keep_given(layer))
                     stack.callback(hook.remove)
             self.embedding = self._run()
+        self.nbytes = images.nbytes + 2 * sum(one.nbytes for one in self.outputs.values())
 
     @torch.inference_mode()
     def without(self, edits: Mapping[int, Edit]) -> torch.Tensor:
