@@ -141,7 +141,7 @@ _RULES: dict[str, dict[str, str]] = {
             for name in ("share", "fit", "opposite_fit", "stability")
         ),
         "has a vector of no unit length": _numbers("vector", "len(vector)")
-        + " and abs(list_inner_product(vector, vector) - 1) < 1e-3",
+        + " and abs(list_sum(list_transform(vector, lambda x: x * x)) - 1) < 1e-3",
         "has texts that are not JSON": "json_valid(texts::varchar) and json_valid(opposite::varchar)",
     },
     "labels": {

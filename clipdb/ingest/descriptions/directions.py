@@ -10,12 +10,19 @@ from typing import Any, Literal
 
 import numpy as np
 
+from clipdb._util.notes import note
 from clipdb._util.sparse_code import SparseCode, centred, sparse_code
 from clipdb._util.stages import LOADING, Stages, untold
 from clipdb.errors import ClipdbError, stopped
 from clipdb.ingest.descriptions.pool_ingest import ensure_pool
 from clipdb.ingest.descriptions.principal_directions import principal_directions
-from clipdb.ingest.descriptions.texts import TEXTS_AT_ONCE, embed_missing, pool_members, text_embeddings
+from clipdb.ingest.descriptions.texts import (
+    TEXTS_AT_ONCE,
+    embed_missing,
+    pool_members,
+    reached_by_texts,
+    text_embeddings,
+)
 from clipdb.ingest.store.known_models import load_for, reload
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
@@ -86,12 +93,11 @@ def describe(
     writer = Writer(index, "span", arguments, create=new)
     with stopped(lambda: f"{writer.added} texts are embedded" if writer.added else ""), writer:
         with_images = {name for (name,) in writer.read("select model_id from batches where kind = 'images'")}
-        chosen = [model_id] if new and model_id not in with_images else writer.models(model_id)
-        models = {
-            name: _loading(writer, name, name in with_images, checkpoint, device, progress)
-            for name in chosen
-            if name is not None
-        }
+        if model_id is not None and new and model_id not in with_images:
+            chosen = [model_id]
+        else:
+            chosen = reached_by_texts(writer, writer.models(model_id), model_id)
+        models = {name: _loading(writer, name, name in with_images, checkpoint, device, progress) for name in chosen}
         if not with_images.issuperset(models):
             models[next(iter(models))]()  # what can't be loaded leaves nothing behind
         ensure_pool(writer, asked.pool)
@@ -99,7 +105,14 @@ def describe(
         described = {}
         for name, load in models.items():
             tables = ModelTables(writer, name)
-            heads, texts = _heads_and_texts(tables, members, load, name in with_images, progress)
+            heads = _trunk_heads(tables, load, name in with_images)
+            if not heads:
+                problem = f"{name} has no heads of its trunk here: ingest images with --layers last4, too"
+                if model_id is not None or len(models) == 1:
+                    raise ClipdbError(problem, kind="absent")
+                note(f"note: {problem}")
+                continue
+            texts = _embeddings(tables, members, load, name in with_images, progress)
             found = (
                 _of_weights(load(), heads, asked.count)
                 if asked.source == "weights"
@@ -125,28 +138,26 @@ def _loading(
     return load
 
 
-def _heads_and_texts(
+def _trunk_heads(tables: ModelTables, load: Callable[[], Model], known: bool) -> list[Head]:
+    """Return the heads of the trunk that the index has, or all of them if it has no images of the model."""
+    if known:
+        return [head for head in tables.bases() if head[0] >= 0]
+    adapter = load().adapter
+    return [(layer, head) for layer in range(adapter.layers) for head in range(adapter.heads)]
+
+
+def _embeddings(
     tables: ModelTables,
     members: Sequence[tuple[str, str]],
     load: Callable[[], Model],
     known: bool,
     progress: Stages,
-) -> tuple[list[Head], np.ndarray]:
-    """Return the heads of the trunk to describe, and the embeddings of a pool's texts, float64 ``[M, D]``.
-
-    Of a model that has no images in the index, the texts' embeddings aren't stored, as no vectors of it are.
-    """
-    if known:
-        embed_missing(tables, members, lambda _: load(), progress)
-        texts = text_embeddings(tables.texts, [key for key, _ in members])
-        heads = [head for head in tables.bases() if head[0] >= 0]
-    else:
-        texts = load().embed_texts([text for _, text in members], TEXTS_AT_ONCE).astype(np.float64)
-        adapter = load().adapter
-        heads = [(layer, head) for layer in range(adapter.layers) for head in range(adapter.heads)]
-    if not heads:
-        raise ClipdbError(f"{tables.model_id} has no heads of its trunk here: ingest images with --layers last4, too")
-    return heads, texts
+) -> np.ndarray:
+    """Return the embeddings of a pool's texts, float64 ``[M, D]``; they aren't stored if the model has no images."""
+    if not known:
+        return load().embed_texts([text for _, text in members], TEXTS_AT_ONCE).astype(np.float64)
+    embed_missing(tables, members, lambda _: load(), progress)
+    return text_embeddings(tables.texts, [key for key, _ in members])
 
 
 def _of_weights(model: Model, heads: Sequence[Head], count: int) -> Iterator[Found]:
