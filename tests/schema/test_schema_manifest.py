@@ -95,7 +95,12 @@ def test_what_is_no_manifest(text: str | bytes, said: str) -> None:
 def test_exports_of_earlier_versions_lack_what_came_later() -> None:
     whole = manifest()
     # The newest first: each lacks all that follow.
-    for tables, version in ((("effects",), 6), (("pairs",), 5), (("components", "aligners"), 4), (("label_scores",), 1)):
+    for tables, version in (
+        (("effects",), 6),
+        (("pairs",), 5),
+        (("components", "aligners"), 4),
+        (("label_scores",), 1),
+    ):
         assert f"has relation {tables[0]}, which does not belong" in refusal(whole | {"schema_version": version})
         lacking = whole | {"files": [file for file in whole["files"] if file["name"] not in tables]}
         assert read_manifest(json.dumps(lacking | {"schema_version": version}), "DIR").schema_version == version
