@@ -1,4 +1,4 @@
-"""A head: its name and who gave it, its spans with verdicts, what the model loses without it, the images that move it, the heads like it."""
+"""A head: its name and who gave it, its spans, what the model loses without it, its images, the heads like it."""
 
 from __future__ import annotations
 
