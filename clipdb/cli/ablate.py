@@ -79,6 +79,9 @@ def command(
     Wilson's, that of the difference a bootstrap over images, both of 95 %. control is the mean of random sets of as
     many other heads.
 
+    What it finds is kept in the index as soon as each set is done: `clipdb query effects` lists it, and the same
+    command goes on where it was stopped. Of an export, or while somebody else writes the index, nothing is kept.
+
     \b
         clipdb ablate --property background --target background
         clipdb ablate --each --target colour --images 300 -o effects.csv

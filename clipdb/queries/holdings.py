@@ -96,7 +96,8 @@ with image_runs as (
             || any_value(' --pool ' || pool) || '`')
     from judgements left join unjudged using (model_id, judge) where status = 'ok' group by model_id, judge
     union all
-    select 9, model_id, 'effects', target, count(*), 'sets of heads' from effects where part = 'all' group by model_id, target
+    select 9, model_id, 'effects', target, count(*), 'sets of heads'
+    from effects where part = 'all' group by model_id, target
 )
 select model_id, what, name, number, nullif(note, '') as note
 from holdings order by model_id nulls first, place, name

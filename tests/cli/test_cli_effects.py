@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from page_parts import client_of
 from support import change, clipdb, done, refused, rows, verified
 
 import clipdb as package
 from clipdb import demo
 from clipdb.api import kept_effects
+from clipdb.explorer.site import Site
 from clipdb.ingest.store.lock import writer_lock
 
 COUNT = 12
@@ -156,6 +158,9 @@ def test_the_queries_show_what_is_kept(swept: tuple[Path, list[dict[str, Any]]],
     assert card["target"] == "background" and card["causal_drop"] == pytest.approx(
         whole["L3.H2"]["before"] - whole["L3.H2"]["causal"], abs=1e-9
     )
+    with client_of(Site(index, thumbnails=tmp_path / "thumbnails.db")) as client:
+        page = client.settled(f"/models/{demo.MODEL_ID}/heads/L3.H2").text
+    assert "Accuracy lost without L3.H2" in page and f"{card['causal_drop']:.3f} <span" in page
     one = json.loads(done("query", "effects", "--head", "L3.H2", "--target", "background", "-i", index, "-f", "json"))
     assert [row["head"] for row in one] == ["L3.H2"]
     assert json.loads(done("query", "effects", "--mode", "mean", "-i", index, "-f", "json")) == []

@@ -18,8 +18,8 @@ from clipdb.schema import tables
 
 Prefer = Literal["ours", "theirs"]
 
-# Rows that mean something only together, by the columns that they share: the spans of a head, the texts of a pool, what a
-# set of heads does in a task.
+# Rows that mean something only together, by the columns that they share: the spans of a head, the texts of a pool, the
+# effects of a set of heads in a task.
 _TOGETHER = {
     "spans": ("model_id", "layer", "head", "pool"),
     "directions": ("model_id", "layer", "head", "source", "pool"),

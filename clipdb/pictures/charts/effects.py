@@ -40,9 +40,18 @@ def draw(rows: Sequence[Row], asked: Mapping[str, Any]) -> Figure:
     span = [min(*direct, *causal, 0), max(*direct, *causal, 0)]
     axes.plot(span, span, "--", color=LINE, linewidth=1, label="direct = causal")
     axes.errorbar(
-        direct, causal, yerr=ends, fmt="o", color=DOWN, ecolor=GREY, elinewidth=0.7, markersize=5, label="95 % interval"
+        direct,
+        causal,
+        yerr=ends,
+        fmt="o",
+        color=DOWN,
+        ecolor=GREY,
+        elinewidth=0.7,
+        markersize=5,
+        label="95 % interval of causal",
     )
-    largest = sorted(rows, key=lambda row: -max(abs(row["direct_drop"]), abs(row["causal_drop"])))
+    moving = [row for row in rows if row["direct_drop"] or row["causal_drop"]]  # names at 0, 0 would hide each other
+    largest = sorted(moving, key=lambda row: -max(abs(row["direct_drop"]), abs(row["causal_drop"])))
     for row in largest[:NAMED]:
         name = f"{row['head']} {row['name']}" if row["name"] else str(row["head"])
         at = (row["direct_drop"], row["causal_drop"])
