@@ -110,7 +110,7 @@ def make(
             put(connection, "pool_texts", [one | {"property": None} for one in members])
             if spans:
                 put(connection, "spans", [span_row(h, rank, writer.run) for h in heads for rank in (1, 2)])
-            put(connection, "directions", [direction_row(h, writer.run) for h in heads])
+                put(connection, "directions", [direction_row(h, writer.run) for h in heads])
             put(connection, "labels", [label_row(writer.run) | at])
             put(connection, "label_scores", [score_row(writer.run) | at])
             put(connection, "judgements", [judgement_row(writer.run) | at])
