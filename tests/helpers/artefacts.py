@@ -112,7 +112,7 @@ def make(
             if spans:
                 put(connection, "spans", [span_row(h, rank, writer.run) for h in heads for rank in (1, 2)])
                 put(connection, "effects", [effect_row(writer.run, head_name(*heads[0]))])
-            put(connection, "directions", [direction_row(h, writer.run) for h in heads])
+                put(connection, "directions", [direction_row(h, writer.run) for h in heads])
             put(connection, "labels", [label_row(writer.run) | at])
             put(connection, "label_scores", [score_row(writer.run) | at])
             put(connection, "judgements", [judgement_row(writer.run) | at])
