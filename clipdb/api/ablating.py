@@ -7,17 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from clipdb._util.notes import note
+from clipdb.api.ablation_sets import COLUMNS as COLUMNS
 from clipdb.errors import ClipdbError, require
 
 if TYPE_CHECKING:
     from clipdb.api.ablation_sets import Row
     from clipdb.queries.index import Index
-
-COLUMNS = (
-    "heads", "part", "name", "images", "before", "direct", "causal", "causal_low", "causal_high", "difference",
-    "difference_low", "difference_high", "control_direct", "control_causal", "control_low", "control_high",
-)  # fmt: skip
-"""The columns of `Ablation.rows`."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
