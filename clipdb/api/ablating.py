@@ -7,17 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from clipdb._util.notes import note
+from clipdb.api.ablation_sets import COLUMNS as COLUMNS
 from clipdb.errors import ClipdbError, require
 
 if TYPE_CHECKING:
     from clipdb.api.ablation_sets import Row
     from clipdb.queries.index import Index
-
-COLUMNS = (
-    "heads", "part", "name", "images", "before", "direct", "causal", "causal_low", "causal_high", "difference",
-    "difference_low", "difference_high", "control_direct", "control_causal", "control_low", "control_high",
-)  # fmt: skip
-"""The columns of `Ablation.rows`."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -159,9 +154,9 @@ def ablate(
     with keeping(index, arguments | {"control": control}) as writer:
         measuring = apart(lambda: Measuring(context, task, how, images))
         effects = writer and KeptEffects(writer, asked | {"images_sha256": measuring.images_sha256()})
-        known = effects.known(None if each else control) if effects else {}
+        before = effects.known(None if each else control) if effects else {}
         names = [set_name(unit[0]) for unit in units]
-        found = {name: known[name] for name in names if name in known}
+        found = {name: before[name] for name in names if name in before}
         if writer:
             writer.skipped = len(found)
         if found:
@@ -175,4 +170,4 @@ def ablate(
                 effects.keep(rows, len(unit) - 1)
             found[set_name(unit[0])] = rows
     shown = [row for name in names for row in found[name] if not each or row[1] != "class"]
-    return Ablation(model, shown, len(measuring.task.rows), measuring.unread, len(known.keys() & set(names)))
+    return Ablation(model, shown, len(measuring.task.rows), measuring.unread, len(before.keys() & set(names)))

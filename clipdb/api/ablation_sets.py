@@ -15,6 +15,12 @@ from clipdb.schema.names import Head, head_name
 if TYPE_CHECKING:
     from clipdb.api.ablation_runs import Measured
 
+COLUMNS = (
+    "heads", "part", "name", "images", "before", "direct", "causal", "causal_low", "causal_high", "difference",
+    "difference_low", "difference_high", "control_direct", "control_causal", "control_low", "control_high",
+)  # fmt: skip
+"""The columns of `clipdb.api.ablating.Ablation.rows`."""
+
 Row = tuple[str | int | float | None, ...]
 
 _DRAWS = 2000

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipdb._util.notes import note
-from clipdb.api.ablating import COLUMNS
+from clipdb.api.ablation_sets import COLUMNS
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Writer
