@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Literal
 
+from clipdb._util.installing import pip_install
 from clipdb._util.text import without_login
 
 Kind = Literal["missing", "absent", "invalid", "busy", "newer"]
@@ -47,7 +48,7 @@ class MissingExtra(ClipdbError):
     """A command needs a part of clipdb that was not installed."""
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f'{module} is not installed: run pip install "clipdb[{extra}]"', kind="missing")
+        super().__init__(f"{module} is not installed: run {pip_install(extra)}", kind="missing")
 
 
 class Stopped(KeyboardInterrupt):

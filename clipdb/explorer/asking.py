@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
@@ -57,6 +57,10 @@ class Answer:
     files: Mapping[str, str] = field(default_factory=dict)
     console: bool = True
 
+    def noted(self, notes: Sequence[str]) -> Answer:
+        """Return it with more to say of its rows."""
+        return replace(self, notes=(*self.notes, *notes))
+
     @property
     def command(self) -> str:
         """The command that prints the same rows."""
@@ -76,9 +80,14 @@ class Answer:
     def for_console(self) -> bool:
         """Whether the console runs its SQL.
 
-        It refuses views that read whatever relation they are given a name of, and has no model to trace a text in.
+        It refuses views that read whatever relation they are given a name of, has no model to trace a text in, and
+        doesn't see files that were brought.
         """
-        return self.console and not any(word in self.query.sql for word in ("names_in :=", "text_contributions("))
+        return (
+            self.console
+            and not self.files
+            and not any(word in self.query.sql for word in ("names_in :=", "text_contributions("))
+        )
 
     @property
     def parameters(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from io import BytesIO
@@ -23,6 +24,8 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     options = connection.recv()
     index: Index | None = None
+    said = _Said()
+    logging.getLogger("clipdb").addHandler(said)
     while True:
         try:
             operation, arguments = connection.recv()
@@ -32,9 +35,26 @@ def main() -> None:
             if index is None:
                 index = open_index(**options)
             index.refresh()
-            connection.send((_OPERATIONS[operation](index, *arguments), None))
+            connection.send((_OPERATIONS[operation](index, *arguments), None, said.taken()))
         except ClipdbError as error:
-            connection.send((None, (str(error), error.kind)))
+            connection.send((None, (str(error), error.kind), said.taken()))
+
+
+class _Said(logging.Handler):
+    """Collects what clipdb says beside its results, for the page that asked."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._notes: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a note."""
+        self._notes.append(record.getMessage().removeprefix("note: "))
+
+    def taken(self) -> list[str]:
+        """Return the notes since the last call."""
+        notes, self._notes = self._notes, []
+        return notes
 
 
 def _image(index: Index, model: str, data: bytes, name: str) -> Any:

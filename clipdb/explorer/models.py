@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
@@ -27,6 +27,7 @@ IDLE_SECONDS = 600.0
 """Without a question, after which the process is stopped."""
 
 _MOST_KEPT = 256  # answers
+_TEXTS_AT = {"image": slice(0), "texts": slice(1, 2), "split": slice(1, 2), "segment": slice(2, 4)}  # of the arguments
 
 Chosen = tuple[tuple[str, ...], str | None]
 """Names of heads, or none and the property that heads carry."""
@@ -56,6 +57,7 @@ class Models:
         self._idle_seconds = idle_seconds
         self._one = ThreadPoolExecutor(1, thread_name_prefix="clipdb-models")
         self._asked: OrderedDict[Hashable, Future[Any]] = OrderedDict()
+        self._said: OrderedDict[str, list[str]] = OrderedDict()
         self._lock = threading.Lock()
         self._starting = threading.Lock()
         self._closed = False
@@ -137,6 +139,11 @@ class Models:
             self._begun(("segment", *one), "segment", one)
         return [self._answer(("segment", *one), model_id, "segment", *one) for one in asked]
 
+    def said(self, texts: Iterable[str]) -> list[str]:
+        """Return what was said beside the results when these texts went through a model."""
+        with self._lock:
+            return list(dict.fromkeys(note for text in texts for note in self._said.get(text, ())))
+
     def close(self) -> None:
         """Stop the process."""
         with self._lock:
@@ -179,14 +186,24 @@ class Models:
                     self._start()
             assert self._connection is not None
             self._connection.send((operation, arguments))
-            answer, problem = self._connection.recv()
+            answer, problem, notes = self._connection.recv()
         except (EOFError, OSError) as error:
             self._stop()
             raise ClipdbError("the process that runs the models ended: is there enough memory?") from error
         self._stop_later()
+        if notes:
+            self._note(notes, arguments[_TEXTS_AT[operation]])
         if problem is not None:
             raise ClipdbError(problem[0], kind=problem[1])
         return answer
+
+    def _note(self, notes: list[str], texts: Sequence[Any]) -> None:
+        with self._lock:
+            for one in texts:
+                for text in one if isinstance(one, list) else [one]:
+                    self._said[text] = notes
+            while len(self._said) > _MOST_KEPT:
+                self._said.popitem(last=False)
 
     def _start(self) -> None:
         self._stop()

@@ -178,7 +178,7 @@ class Site:
         return replace(answer, given={**answer.given, **ids}, values={**answer.values, **shown}, files=names)
 
     def _asked(self, index: Index, name: str, limit: int, offset: int, values: Mapping[str, Any]) -> Answer:
-        answer = ask(index, name, limit, offset, **values)
+        answer = ask(index, name, limit, offset, **values).noted(self.models.said(map(str, values.values())))
         if not self.access.public:
             return answer
         rows = [{column: _without_folder(row, column) for column in row} for row in answer.rows]
@@ -266,7 +266,8 @@ def page(function: Callable[[Site, Index, Request], Response]) -> Callable[[Requ
 
     def endpoint(request: Request) -> Response:
         site: Site = request.app.state.site
-        with site.reading(request.path_params.get("image"), request.query_params.get("image_b")) as index:
+        named = {**request.query_params, **request.path_params}
+        with site.reading(named.get("image"), named.get("image_b")) as index:
             return function(site, index, request)
 
     return endpoint

@@ -54,7 +54,9 @@ class Uploads:
         try:
             decode_whole(data)
         except Undecodable as error:
-            raise ClipdbError(f"{shown} can't be read as an image: {error}") from error
+            raise ClipdbError(
+                f"{shown} can't be read as an image: choose a JPEG, PNG, WebP or another picture"
+            ) from error
         image_id = hashlib.sha256(data).hexdigest()
         with self._lock:
             self._file(image_id).write_bytes(data)

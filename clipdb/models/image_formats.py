@@ -6,6 +6,8 @@ import re
 
 from PIL import Image
 
+from clipdb._util.installing import pip_install
+
 try:
     import pillow_heif
 except ModuleNotFoundError:  # an extra
@@ -22,10 +24,12 @@ FORMATS = tuple(
 )
 """Formats that are tried, by Pillow's names; some others start programs (EPS) or lack a signature (TGA)."""
 
-HEIC_HINT = '`pip install "clipdb[heic]"` reads HEIC'
-"""What to do about pictures as phones take them, where ``HEIF`` is not among `FORMATS`."""
-
 _HEIC = re.compile(rb".{4}ftyp(hei|hev|mif1|msf1)", re.DOTALL)
+
+
+def heic_hint() -> str:
+    """Return what to do about pictures as phones take them, where ``HEIF`` is not among `FORMATS`."""
+    return f"`{pip_install('heic')}` reads HEIC"
 
 
 def is_heic(data: bytes) -> bool:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from clipdb.errors import ClipdbError
 from clipdb.models.file_check import problem_of
-from clipdb.models.image_formats import FORMATS, HEIC_HINT, is_heic
+from clipdb.models.image_formats import FORMATS, heic_hint, is_heic
 from clipdb.models.patches import patch_grid, to_patches
 from clipdb.models.pixels import eight_bits, on_white, upright
 
@@ -214,7 +214,7 @@ def _finished(data: bytes, finish: Callable[[Image.Image, str], _T]) -> _T:
             return finish(upright(image, eight_bits(image)), image.format or "unknown")
     except Image.UnidentifiedImageError:
         if "HEIF" not in FORMATS and is_heic(data):
-            raise Undecodable(f"a HEIC image: {HEIC_HINT}") from None
+            raise Undecodable(f"a HEIC image: {heic_hint()}") from None
         raise Undecodable(f"not an image that can be read: it begins with {data[:12]!r}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Undecodable(f"a decompression bomb? {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -96,7 +97,7 @@ def test_no_address(index: Path, url: str) -> None:
 def test_without_the_extra_it_is_named(index: Path, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     problem = refused(*LLM, "-i", index, "--base-url", "http://localhost:1/v1")
-    assert problem == f'{module} is not installed: run pip install "clipdb[llm]"'
+    assert re.fullmatch(rf'{module} is not installed: run pip install (-e )?"\S+\[llm\]( @ \S+)?"', problem)
 
 
 def test_no_index(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from support import random_weights
 
+from clipdb._util.installing import pip_install
+
 EXTRAS = ("torch", "torchvision", "open_clip", "safetensors", "PIL", "matplotlib", "pandas", "polars")
 EXTRAS += ("openai", "pydantic", "httpx2")
 RUN = """
@@ -29,7 +31,7 @@ for arguments in json.loads(sys.argv[2]):
     told = result.stderr if isinstance(result.exception, SystemExit | None) else repr(result.exception)
     print(json.dumps([result.exit_code, told, "torch" in sys.modules]))
 """
-INGEST, PLOT, LLM = (f'{{}} is not installed: run pip install "clipdb[{one}]"' for one in ("ingest", "plot", "llm"))
+INGEST, PLOT, LLM = (f"{{}} is not installed: run {pip_install(one)}" for one in ("ingest", "plot", "llm"))
 
 
 def outcomes(commands: list[list[str]], missing: tuple[str, ...] = EXTRAS) -> list[tuple[int, str, bool]]:

@@ -145,7 +145,7 @@ def test_without_the_extra_one_line_says_what_to_install(shown_index: Path) -> N
     code = "import sys; sys.modules['mcp'] = None; from clipdb.__main__ import main; main()"
     command = [sys.executable, "-c", code, "mcp", "-i", str(shown_index)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    assert done.returncode == 1 and re.fullmatch(r'Error: mcp is not installed: .*"clipdb\[mcp\]"\n', done.stderr)
+    assert done.returncode == 1 and re.fullmatch(r'Error: mcp is not installed: .*\[mcp\]"\n', done.stderr)
 
 
 @pytest.mark.parametrize("place", ["nowhere.clipdb", "/dev/null"])

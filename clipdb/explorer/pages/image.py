@@ -35,7 +35,7 @@ def image(site: Site, index: Index, request: Request) -> Response:
     """Show an image of the index, or one that was brought."""
     model = site.model_of(index, request)
     about = described(site, index, request.path_params["image"])
-    given = asked(request, "text", "text_b", "image_b", "like", "unlike", "partition", "words")
+    given = asked(request, "text", "text_b", "image_b", "like", "unlike", "through", "partition", "words")
     partitions = [one for (one,) in index.execute(_PARTITIONS, {"model": model}).fetchall()]
     if len(partitions) > 1:  # each splits the cosine in its own way: one has to be chosen
         given = {"partition": partitions[0], **given}
@@ -48,13 +48,18 @@ def image(site: Site, index: Index, request: Request) -> Response:
     if given.keys() & {"like", "unlike"}:
         sides = {side: given.get(side) for side in ("like", "unlike")}
         chosen, not_chosen = tried(lambda: _neighbours(site, index, "property_neighbours", model, about, **sides))
+    through, not_through = None, None
+    if "through" in given:
+        through, not_through = tried(
+            lambda: _neighbours(site, index, "neighbours", model, about, head=given["through"])
+        )
     whole, problem = tried(lambda: _neighbours(site, index, "embedding_neighbours", model, about))
     strips = []
     for name, property, key in index.execute(SUREST, {"model": model}).fetchall() if whole else ():
         seen, unseen = tried(lambda name=name: _neighbours(site, index, "neighbours", model, about, head=name))  # type: ignore[misc]
         hue = site.frame(index).palette.get(key)
         strips.append({"head": name, "property": property, "hue": hue, "seen": seen, "unseen": unseen})
-    answers = [*shares.values(), words, chosen, whole, *(strip["seen"] for strip in strips)]
+    answers = [*shares.values(), words, through, chosen, whole, *(strip["seen"] for strip in strips)]
     return site.render(
         request,
         "image.html",
@@ -72,6 +77,8 @@ def image(site: Site, index: Index, request: Request) -> Response:
         wordless=wordless,
         chosen=chosen,
         not_chosen=not_chosen,
+        through=through,
+        not_through=not_through,
         whole=whole,
         strips=strips,
         problem=problem,

@@ -44,6 +44,11 @@ def property(site: Site, index: Index, request: Request) -> Response:
         name=name,
         hue=site.frame(index).palette.get(key),
         rows=found.rows,
+        columns=[
+            one
+            for one in found.columns
+            if any(row[one] is not None and str(row[one]).strip().lower() != key for row in found.rows)
+        ],
         here="properties",
         answers=[found],
     )

@@ -38,6 +38,7 @@ def segment(site: Site, index: Index, request: Request) -> Response:
         about=about,
         given=given,
         maps=maps,
+        said=site.models.said([given[one] for one in ("text", "against") if one in given]),
         commands=[_command(site, about, model, given, heads) for heads, _ in wanted.values()],
     )
 

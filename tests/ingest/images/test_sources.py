@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from clipdb._util import notes
+from clipdb._util.installing import pip_install
 from clipdb.errors import ClipdbError
 from clipdb.ingest.images.sources import SourceItem, item, open_sources
 
@@ -256,7 +257,7 @@ def test_without_its_extra_heic_is_counted_and_the_extra_named(here: Path) -> No
     write(here, "p/b.jpg", "p/c.HEIC", "p/d.mov")
     (here / "p/a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
     ran = subprocess.run([sys.executable, "-c", WITHOUT_HEIF], capture_output=True, text=True, check=True)
-    hint = '`pip install "clipdb[heic]"` reads HEIC'
+    hint = f"`{pip_install('heic')}` reads HEIC"
     assert ran.stdout.splitlines() == [
         "['b.jpg']",
         f"{here / 'p/a.heic'} is a HEIC image: {hint}",

@@ -16,7 +16,7 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.images.sources.expand import expand
 from clipdb.ingest.images.sources.item import HEIC, SourceItem, reason
 from clipdb.ingest.images.sources.source import Source, Sources
-from clipdb.models.image_formats import HEIC_HINT
+from clipdb.models.image_formats import heic_hint
 
 __all__ = ["Source", "SourceItem", "Sources", "open_source", "open_sources", "source_kinds"]
 
@@ -70,5 +70,5 @@ def open_source(path: str) -> Source:
     except Exception as error:  # damaged archives raise nearly anything
         raise ClipdbError(f"{path} cannot be read: {reason(error)}") from error
     if path.lower().endswith(HEIC):
-        raise ClipdbError(f"{path} is a HEIC image: {HEIC_HINT}", kind="missing")
+        raise ClipdbError(f"{path} is a HEIC image: {heic_hint()}", kind="missing")
     raise ClipdbError(f"{path} is of no known kind: give images, a folder, .tar, .parquet or a text file")

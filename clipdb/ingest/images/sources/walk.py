@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from clipdb.ingest.images.sources.item import HEIC, UNREAD
-from clipdb.models.image_formats import HEIC_HINT
+from clipdb.models.image_formats import heic_hint
 
 
 def unread_kind(path: str) -> list[str]:
@@ -20,7 +20,7 @@ def unread_kind(path: str) -> list[str]:
 def unread_kinds(unread: Counter[str]) -> str:
     """Return how many files of which kinds are not read, and what to do about them."""
     counts = ", ".join(f"{number:,} {suffix}" for suffix, number in unread.most_common())
-    advice = [HEIC_HINT] if any(suffix in HEIC for suffix in unread) else []
+    advice = [heic_hint()] if any(suffix in HEIC for suffix in unread) else []
     if any(suffix not in HEIC for suffix in unread):
         advice.append("save pictures of kinds that clipdb doesn't read as JPEG or PNG")
     return f"{counts} ({'; '.join(advice)})"
