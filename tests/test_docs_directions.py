@@ -20,6 +20,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     outputs: dict[str, str] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("page"))
+        patch.setenv("COLUMNS", "120")
         for line in re.findall(r"^\$ (.+)$", PAGE, re.MULTILINE):
             program, *arguments = shlex.split(line)
             if program == "export":

@@ -18,11 +18,16 @@ import clipdb
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("ask", "segment", "pools", "compare", "explorer")))
+PAGES = (
+    ROOT / "README.md",
+    *(DOCS / f"{name}.md" for name in ("ask", "segment", "pools", "compare", "explorer", "meaning")),
+)
 # Each has a test_docs_*.py of its own, but the demo's page, whose test is with the demo's.
 ELSEWHERE = {
     "artefacts.md",
     "demo.md",
+    "directions.md",
+    "edited-weights.md",
     "extending.md",
     "labels.md",
     "own-data.md",
@@ -43,6 +48,7 @@ INSTEAD = {
 # it is stopped.
 INSTEAD_OF_LINES = {
     "clipdb span": "clipdb span --pool scenes",
+    "clipdb ablate --each --target texture --images 64 --limit 4": "clipdb ablate --each --target texture --images 12",
     "clipdb demo": "clipdb demo --scenes 100",
     "clipdb mcp": "clipdb mcp --help",
     "clipdb serve --open": "clipdb serve --help",
