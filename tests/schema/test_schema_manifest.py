@@ -186,7 +186,7 @@ WRONG: dict[str, Callable[[dict[str, Any]], Any]] = {
     "has relation images, which does not belong to vectors": _set("what", value="vectors"),
     "which does not belong to relations": _set("what", value="relations"),
     'where "vectors/ViT-B-32__openai.images/00000.parquet" belongs': lambda c: c["files"].pop(FILES),
-    'files[18].name is "x", and a file of thumbnails has none': _set("files", FILES + 2, "name", value="x"),
+    'files[19].name is "x", and a file of thumbnails has none': _set("files", FILES + 2, "name", value="x"),
 }
 
 
