@@ -26,6 +26,8 @@ _TOGETHER = {
     "pool_texts": ("pool",),
     "effects": ("model_id", "ablated", "target", "template", "mode", "mean", "tokens"),
 }
+# What is found over a model's images, and differs where these do.
+_OF_IMAGES = ("spans", "directions", "effects")
 # Models, heads and components are compared by what they are, in `clipdb.artefact.merge.same_models`.
 MERGED = tuple(table for table in RELATIONS if table not in ("models", "heads", "components"))
 
@@ -93,7 +95,7 @@ def find_conflicts(
     moved = left_out = 0
     if prefer is None:
         moved = _images_elsewhere(connection)
-        left_out = _spans_of_other_images(connection, other)
+        left_out, *_ = [_of_other_images(connection, table, other) for table in _OF_IMAGES]
     for table in MERGED:
         _find(connection, table)
         row = connection.execute(f"from differing_{table} order by all limit 1").fetchone()
@@ -227,10 +229,12 @@ def _within(part: str | None, whole: str | None) -> bool:
     return all(name in other and other[name] == value for name, value in one.items())
 
 
-def _spans_of_other_images(connection: duckdb.DuckDBPyConnection, other: Collection[str]) -> int:
-    """Leave out spans that were found over other images than the index's own spans of a head; say of how many heads."""
-    _find(connection, "spans")
-    keys = ", ".join(_keys("spans"))
-    connection.execute("delete from differing_spans where model_id not in (select unnest(?::text[]))", [sorted(other)])
-    connection.execute(f"delete from their_spans where ({keys}) in (from differing_spans)")
-    return _one(connection, "select count(*) from differing_spans")[0]
+def _of_other_images(connection: duckdb.DuckDBPyConnection, table: str, other: Collection[str]) -> int:
+    """Leave out what was found over other images than what the index has of the same; say of how much."""
+    _find(connection, table)
+    keys = ", ".join(_keys(table))
+    connection.execute(
+        f"delete from differing_{table} where model_id not in (select unnest(?::text[]))", [sorted(other)]
+    )
+    connection.execute(f"delete from their_{table} where ({keys}) in (from differing_{table})")
+    return _one(connection, f"select count(*) from differing_{table}")[0]
