@@ -43,6 +43,14 @@ def odd(two: Built, tmp_path: Path) -> Path:
             *(ONE, f"property {share}", share, chance),
         )
     change(index, "insert into pairs select min(image_id), max(image_id), 'colour', ' ', 'é', 'run-0' from images")
+    ends = """'[{"text": "é \\"", "weight": 5e-324}]', -0.0, '[]', 0.0, null, 'run-0'"""
+    change(
+        index,
+        f"insert into directions values (?, 2, 2, 'weights', 'general', 1, 0.1, [-0.0, 'nan'::float], {ends})",
+        ONE,
+    )
+    effect = "'label', 'a {}', 'zero', 'none', 'all', 'class', ' ', 'é', 5, 1, 0.1, -0.0, 0, 5e-324, -1, null, null"
+    change(index, f"insert into effects values (?, 'L2.H2', {effect}, null, null, null, null, 0, -1, '', 'run-0')", ONE)
     mapped = "insert into aligners values (?, ?, [-0.0, 1e-45, 'nan', 'inf'], 0.1, 1e-6, 40, 'run-0')"
     change(index, mapped, TWO, ONE)
     change(index, "update head_statistics set mean = [-0.0, 1e-45, 'nan', 'inf'] where model_id = ?", ONE)

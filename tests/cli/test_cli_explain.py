@@ -223,7 +223,7 @@ def test_queries_draw_their_charts(index: Path, tmp_path: Path) -> None:
 
 def test_a_query_without_a_chart_says_which_have_one(index: Path, tmp_path: Path) -> None:
     result = clipdb("query", "heads", "--plot", tmp_path / "x.png", "-i", index)
-    charted = "ablate, compare, contributions, drift, image-contributions, layers, reconstruct, scoreboard"
+    charted = "ablate, compare, contributions, drift, effects, image-contributions, layers, reconstruct, scoreboard"
     assert result.exit_code == 2 and result.stderr.splitlines()[-1] == f"Error: heads has no chart: {charted} have one"
     assert "--plot" not in done("query", "heads", "--help") and "--plot" in done("query", "ablate", "--help")
 
