@@ -9,9 +9,7 @@ with Q_X an orthonormal basis of X's columns. The second is adjusted for the num
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +22,6 @@ SAMPLE = 10_000
 VECTOR_BYTES = 3 * 2**29
 """What the vectors take that are compared at one time, at most (one head of each side if that is more)."""
 
-_THREADS = 4  # that centre heads; numpy's loops run on one
 _MOST_HEADS = 64  # of a block: their cross-covariances are small beside their vectors
 _NULL_VARIANCE = 1e-6  # of a head's largest: below, float32 sums hold rounding only
 
@@ -188,16 +185,9 @@ class _Centred:
     def of(cls, side: Side, heads: Sequence[Head], rows: np.ndarray) -> _Centred:
         places = _places(side, heads)
         vectors = np.empty((len(rows), places[-1].stop), np.float32)
-
-        def centre(part: tuple[slice, np.ndarray]) -> None:
-            at, own = part
+        for at, own in zip(places, side.read(heads, rows), strict=True):
             # Centred before they are multiplied: a head's mean is often far larger than what varies about it.
             np.subtract(own, own.mean(axis=0, dtype=np.float64).astype(np.float32), out=vectors[:, at])
-
-        parts = zip(places, side.read(heads, rows), strict=True)
-        with ThreadPoolExecutor(_THREADS) as pool:
-            while some := list(islice(parts, _THREADS)):  # few, since each takes as much room as in `vectors`
-                list(pool.map(centre, some))
         covariances = [(vectors[:, at].T @ vectors[:, at]).astype(np.float64) / len(rows) for at in places]
         return cls(
             vectors,
