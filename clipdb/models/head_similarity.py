@@ -8,12 +8,15 @@ with Q_X an orthonormal basis of X's columns. The second is adjusted for the num
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from clipdb._util.half_floats import blocks, widened
 from clipdb.schema.names import Head
 
 SAMPLE = 10_000
@@ -64,12 +67,12 @@ class Side:
     bases
         Q, ``[D, k]`` by head.
     read
-        Reads the vectors of heads for rows of these images, float32 ``[rows, k]`` of one head after the other.
+        Reads the vectors of a head for rows of these images, float16 or float32 ``[rows, k]``; several threads ask.
     """
 
     present: Mapping[Head, np.ndarray]
     bases: Mapping[Head, np.ndarray]
-    read: Callable[[Sequence[Head], np.ndarray], Iterable[np.ndarray]]
+    read: Callable[[Head, np.ndarray], np.ndarray]
 
     @property
     def heads(self) -> list[Head]:
@@ -140,7 +143,7 @@ def _compare_blocks(
         return found
     x = recent.centred(left, rows)
     y = x if one is other and left == right else _Centred.of(other, right, rows)
-    number, cross = len(rows), (x.vectors.T @ y.vectors).astype(np.float64) / len(rows)
+    number, cross = len(rows), _covariance(x.vectors, y.vectors, x.means, y.means)
     with np.errstate(invalid="ignore", divide="ignore"):
         by_other = np.stack(
             [
@@ -171,11 +174,12 @@ def _compare_blocks(
 class _Centred:
     """Heads over the same images.
 
-    ``vectors`` are centred ``[n, sum of k]``, each head's at its ``places``; ``whitening`` ``[k, rank]`` makes them
-    white, ``norms`` are ||X^T X||_F and ``totals`` ||X||_F^2, both over n.
+    ``vectors`` are nearly centred ``[n, sum of k]``, each head's at its ``places``, and ``means`` are what they lack to
+    be; ``whitening`` ``[k, rank]`` makes them white, ``norms`` are ||X^T X||_F and ``totals`` ||X||_F^2, both over n.
     """
 
     vectors: np.ndarray
+    means: np.ndarray
     places: list[slice]
     whitening: list[np.ndarray]
     norms: np.ndarray
@@ -185,12 +189,13 @@ class _Centred:
     def of(cls, side: Side, heads: Sequence[Head], rows: np.ndarray) -> _Centred:
         places = _places(side, heads)
         vectors = np.empty((len(rows), places[-1].stop), np.float32)
-        for at, own in zip(places, side.read(heads, rows), strict=True):
-            # Centred before they are multiplied: a head's mean is often far larger than what varies about it.
-            np.subtract(own, own.mean(axis=0, dtype=np.float64).astype(np.float32), out=vectors[:, at])
-        covariances = [(vectors[:, at].T @ vectors[:, at]).astype(np.float64) / len(rows) for at in places]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda head, at: _put_centred(side.read(head, rows), vectors[:, at]), heads, places))
+        means = np.ones(len(rows), np.float32) @ vectors / len(rows)
+        covariances = [_covariance(vectors[:, at], vectors[:, at], means[at], means[at]) for at in places]
         return cls(
             vectors,
+            means,
             places,
             [_whitening(covariance) for covariance in covariances],
             np.array([np.linalg.norm(covariance) for covariance in covariances]),
@@ -220,6 +225,24 @@ class _Recent:
             self._read = None  # before the next takes room
             self._key, self._read = key, _Centred.of(self.side, heads, rows)
         return self._read
+
+
+def _put_centred(own: np.ndarray, into: np.ndarray) -> None:
+    """Copy a head's vectors, less the mean of the first of them.
+
+    That is enough: what is left of the mean is small, so taking it off the covariances loses nothing, which taking off
+    a whole mean would, as it is often far larger than what varies about it.
+    """
+    middle: np.ndarray | None = None
+    for some in blocks(own):
+        values = widened(own[some])
+        # Of what is the same everywhere, nothing may be left: float64 sums that exactly.
+        middle = values.mean(axis=0, dtype=np.float64).astype(np.float32) if middle is None else middle
+        np.subtract(values, middle, out=into[some])
+
+
+def _covariance(x: np.ndarray, y: np.ndarray, x_mean: np.ndarray, y_mean: np.ndarray) -> np.ndarray:
+    return (x.T @ y).astype(np.float64) / len(x) - np.outer(x_mean, y_mean)
 
 
 def _whitening(covariance: np.ndarray) -> np.ndarray:

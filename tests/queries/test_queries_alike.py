@@ -74,7 +74,7 @@ def test_pairs_of_a_model_come_once_and_in_order(built: Built, by: str) -> None:
 
 
 def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    sides = [Side({(0, 0): np.ones(1, bool)}, {(0, 0): basis}, lambda *_: [np.zeros((1, 1))]) for basis in (one, other)]
+    sides = [Side({(0, 0): np.ones(1, bool)}, {(0, 0): basis}, lambda *_: np.zeros((1, 1))) for basis in (one, other)]
     return float(compare(*sides).overlap[0, 0])
 
 

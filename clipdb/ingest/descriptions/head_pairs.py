@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import product
 
@@ -109,10 +109,6 @@ def _side(tables: ModelTables, rows: np.ndarray) -> Side:
     return Side({head: present[head[0]] for head in heads}, bases, partial(_read, dataset, rows))
 
 
-def _read(
-    dataset: lance.LanceDataset, rows: np.ndarray, heads: Sequence[Head], some: np.ndarray
-) -> Iterator[np.ndarray]:
-    names = [head_column(*head) for head in heads]
-    taken = dataset.take(rows[some], columns=names)
-    for name in names:
-        yield vector_matrix(taken.column(name)).astype(np.float32)
+def _read(dataset: lance.LanceDataset, rows: np.ndarray, head: Head, some: np.ndarray) -> np.ndarray:
+    name = head_column(*head)
+    return vector_matrix(dataset.take(rows[some], columns=[name]).column(name))

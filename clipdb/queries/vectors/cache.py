@@ -10,9 +10,10 @@ from typing import Protocol, TypeVar, cast
 import numpy as np
 import pyarrow as pa
 
+from clipdb._util.half_floats import widened
 from clipdb.errors import ClipdbError
 from clipdb.queries.vectors.columns import ascending, ascii_ids, dense
-from clipdb.queries.vectors.halves import Halves, Matrix, widened
+from clipdb.queries.vectors.halves import Halves, Matrix
 from clipdb.queries.vectors.lance_tables import Key, Kind, Table, Vectors
 from clipdb.schema.names import Head, head_column, head_name, layer_name
 from clipdb.schema.vectors import head_columns, part_columns
@@ -26,6 +27,7 @@ class _Sized(Protocol):
 
 
 _Kept = TypeVar("_Kept", bound=_Sized)
+_Made = TypeVar("_Made")
 
 
 class VectorStore:
@@ -70,15 +72,10 @@ class VectorStore:
             If the index has no such vectors.
         """
         key = (model, kind)
-        with self._lock:
-            if key not in self._keys:
-                verb = (
-                    "clipdb ingest images SRC --model" if kind == "images" else "clipdb ingest texts FILE --pool NAME"
-                )
-                raise ClipdbError(f"{model} has no {kind} in this index: run `{verb}`", kind="absent")
-            if key not in self._tables:
-                self._tables[key] = self._vectors.open(model, kind)
-            return self._tables[key]
+        if key not in self._keys:
+            verb = "clipdb ingest images SRC --model" if kind == "images" else "clipdb ingest texts FILE --pool NAME"
+            raise ClipdbError(f"{model} has no {kind} in this index: run `{verb}`", kind="absent")
+        return self._once(self._tables, key, lambda: self._vectors.open(model, kind))
 
     def heads(self, model: str, kind: Kind = "images") -> list[Head]:
         """List the heads that have vectors, in order of layer, then head."""
@@ -147,16 +144,28 @@ class VectorStore:
         rows
             Their rows ``[m]``.
         """
-        columns = {head: head_column(*head) for head in heads}
-        if self._fit(model, columns.values()):
+        if self._fit(model, [head_column(*head) for head in heads]):
             return {head: self.head(model, "images", head)[rows] for head in heads}
+        return {head: widened(values) for head, values in self.stored(model, heads, rows).items()}
+
+    def stored(self, model: str, heads: Sequence[Head], rows: np.ndarray) -> dict[Head, np.ndarray]:
+        """Read some images' vectors of several heads from the table, as they are stored ``[m, k]``, and keep nothing.
+
+        Parameters
+        ----------
+        heads
+            The heads.
+        rows
+            The images' rows ``[m]``.
+        """
+        columns = {head: head_column(*head) for head in heads}
         table, at = self.table(model, "images"), self._order(model, "images")[1][rows]
         first, last = int(at.min()), int(at.max())
-        if last - first < _SPARSE * len(at):
-            found = table.to_table(list(columns.values()), offset=first, limit=last - first + 1).take(at - first)
-        else:
+        if last - first >= _SPARSE * len(at):
             found = table.take(at.tolist(), list(columns.values()))
-        return {head: widened(dense(found.column(name))) for head, name in columns.items()}
+            return {head: dense(found.column(name)) for head, name in columns.items()}
+        found = table.to_table(list(columns.values()), offset=first, limit=last - first + 1)
+        return {head: dense(found.column(name)).take(at - first, axis=0) for head, name in columns.items()}
 
     def embeddings(self, model: str, kind: Kind) -> Matrix:
         """Return the unit embeddings ``[n, D]``."""
@@ -177,13 +186,22 @@ class VectorStore:
 
     def _order(self, model: str, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
         """Return the ids ascending, and each one's row in the table."""
-        with self._lock:
-            if (model, kind) not in self._ids:
-                key = "image_id" if kind == "images" else "text_id"
-                ids = ascii_ids(self.table(model, kind).to_table(columns=[key]).column(key))
-                order = ascending(ids)
-                self._ids[model, kind] = (ids[order], order)
-            return self._ids[model, kind]
+
+        def read() -> tuple[np.ndarray, np.ndarray]:
+            key = "image_id" if kind == "images" else "text_id"
+            ids = ascii_ids(self.table(model, kind).to_table(columns=[key]).column(key))
+            order = ascending(ids)
+            return ids[order], order
+
+        return self._once(self._ids, (model, kind), read)
+
+    def _once(self, made: dict[Key, _Made], key: Key, make: Callable[[], _Made]) -> _Made:
+        """Return what is made when it is first asked for; then without the lock, which `keep` holds while it makes."""
+        if key not in made:
+            with self._lock:
+                if key not in made:
+                    made[key] = make()
+        return made[key]
 
     def keep(self, key: Hashable, make: Callable[[], _Kept]) -> _Kept:
         """Return what was kept under a key, made when it is first asked for or was dropped since.

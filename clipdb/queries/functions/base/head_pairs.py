@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -12,6 +12,7 @@ import numpy as np
 from clipdb.errors import ClipdbError
 from clipdb.models.head_similarity import Side, Similarity, compare
 from clipdb.queries.functions.base.context import Context
+from clipdb.queries.vectors.cache import VectorStore
 from clipdb.schema.model_pairs import MODELS, MODELS_ALONE, Standing, standing
 from clipdb.schema.names import Head, head_name
 
@@ -134,18 +135,15 @@ def _sides(context: Context, one: str, other: str, chosen: Sequence[Head]) -> tu
 
 
 def _side(context: Context, model: str, rows: np.ndarray, heads: Sequence[Head]) -> Side:
-    store = context.store
-    present = {head: ~np.isnan(store.head(model, "images", head)[rows, 0]) for head in heads}
-    return Side(present, context.heads(model).bases, partial(_read, context, model, rows))
+    first = {layer: (layer, head) for layer, head in reversed(heads)}
+    # An image has been through all heads of a layer or through none.
+    present = {layer: context.store.present(model, head)[rows] for layer, head in first.items()}
+    read = partial(_read, context.store, model, rows)
+    return Side({head: present[head[0]] for head in heads}, context.heads(model).bases, read)
 
 
-def _read(
-    context: Context, model: str, rows: np.ndarray, heads: Sequence[Head], some: np.ndarray
-) -> Iterator[np.ndarray]:
-    for head in heads:
-        vectors = context.store.head(model, "images", head)
-        # Rows are in order and come once: as many as there are are all of them.
-        yield vectors[:] if len(some) == len(vectors) else vectors[rows[some]]
+def _read(store: VectorStore, model: str, rows: np.ndarray, head: Head, some: np.ndarray) -> np.ndarray:
+    return store.stored(model, [head], rows[some])[head]
 
 
 def pair_rows(pairs: Pairs, columns: Sequence[str]) -> list[tuple[Any, ...]]:
