@@ -48,13 +48,12 @@ def compare_heads(context: Context, a: str | None, b: str | None, by: str = "aut
     if by == "assignment":
         require_shared(context, one, other, pairs.found.images)
     places = _by_position(pairs) if by == "position" else _by_assignment(pairs)
-    every = pair_rows(pairs, Similarity._fields)
     nothing = (None,) * len(Similarity._fields)
     paired, taken = {at for at, _ in places}, {to for _, to in places}
     lone = [(head_name(*head), None) for at, head in enumerate(pairs.heads) if at not in paired]
     lone_others = [(None, head_name(*head)) for to, head in enumerate(pairs.others) if to not in taken]
     return [
-        *((one, other, *every[at * len(pairs.others) + to], by) for at, to in places),
+        *((one, other, *row, by) for row in pair_rows(pairs, Similarity._fields, places)),
         *((one, other, *names, *nothing, by) for names in (*lone, *lone_others)),
     ]
 

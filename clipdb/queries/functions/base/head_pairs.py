@@ -146,15 +146,28 @@ def _read(store: VectorStore, model: str, rows: np.ndarray, head: Head, some: np
     return store.stored(model, [head], rows[some])[head]
 
 
-def pair_rows(pairs: Pairs, columns: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Return a row ``(head, other, ...)`` for each pair, with some of what was found, null where it is NaN."""
-    values = [getattr(pairs.found, name).ravel().tolist() for name in columns]
-    names = [(head_name(*head), head_name(*other)) for head in pairs.heads for other in pairs.others]
-    whole = [name == "images" for name in columns]
-    return [
-        (
-            *pair,
-            *(int(one) if is_count else None if one != one else one for one, is_count in zip(row, whole, strict=True)),
-        )
-        for pair, *row in zip(names, *values, strict=True)
-    ]
+def pair_rows(
+    pairs: Pairs, columns: Sequence[str], places: Sequence[tuple[int, int]] | None = None
+) -> list[tuple[Any, ...]]:
+    """Return a row ``(head, other, ...)`` for each pair, with some of what was found, null where it is NaN.
+
+    Parameters
+    ----------
+    pairs
+        What was compared.
+    columns
+        Fields of `Similarity`.
+    places
+        The pairs, by the numbers of their heads; None for all.
+    """
+    every = np.indices((len(pairs.heads), len(pairs.others))).reshape(2, -1)
+    at, to = every if places is None else np.array(places, int).reshape(-1, 2).T
+    names, others = ([head_name(*head) for head in heads] for heads in (pairs.heads, pairs.others))
+    found: list[list[Any]] = [[names[place] for place in at], [others[place] for place in to]]
+    for column in columns:
+        values = getattr(pairs.found, column)[at, to]
+        if column == "images":
+            found.append(values.astype(int).tolist())
+        else:
+            found.append([None if value != value else value for value in values.tolist()])
+    return list(zip(*found, strict=True))
