@@ -26,11 +26,14 @@ class Truth:
         How many different ones there are.
     members
         Number of each image's value, from 0, in the store's order ``[n]``; -1 where it has none.
+    names
+        The values, by number.
     """
 
     key: str
     values: int
     members: np.ndarray
+    names: Sequence[str] = ()
 
 
 def read_truths(context: Context, model: str, key: str | None, usable: np.ndarray) -> list[Truth]:
@@ -75,7 +78,7 @@ def _truth(context: Context, key: str, ids: Sequence[str], usable: np.ndarray) -
     )
     members = np.full(len(ids), -1, np.int32)
     members[known] = numbers
-    return Truth(key, len(found), members)
+    return Truth(key, len(found), members, found.tolist())
 
 
 def _problem(truth: Truth) -> str | None:
