@@ -142,4 +142,4 @@ def test_without_spans(tmp_path: Path) -> None:
     bare = build(tmp_path / "bare.clipdb", images=12)
     with catalog.changing(bare.path) as connection:
         connection.execute("delete from spans")
-    assert "run `clipdb span`" in refused("query", "span-evidence", "-i", bare.path)
+    assert "has no spans yet: run `clipdb span" in refused("query", "span-evidence", "-i", bare.path)
