@@ -65,7 +65,8 @@ def lock_files(index: Index) -> None:
     if is_url(index.path):
         connection.execute("select count(*) from duckdb_secrets()").fetchall()  # which reads those that are stored
     if not catalog.exists(Path(index.path)):
-        connection.execute("set allowed_directories = [?]", [str(index.path).rstrip("/") + "/"])
+        folder = str(index.path).rstrip("/").replace("'", "''")
+        connection.execute(f"set allowed_directories = ['{folder}/']")  # bound, DuckDB would import pandas to look at it
     connection.execute("set enable_external_access = false")
 
 

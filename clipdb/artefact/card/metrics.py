@@ -74,7 +74,7 @@ def metrics(root: Path) -> str:
         connection.execute("set threads = 1")  # so that sums of floats come out the same
         for statement in ddl():
             connection.execute(statement)
-        views.create(connection, comments=False, only="scoreboard")
+        views.create(connection, comments=False, only=["scoreboard"])
         connection.execute(_BRACKETS)
         for name in _FROM:
             held, columns = ("head_statistics", "model_id, layer, head") if name == "heads" else (name, "*")
