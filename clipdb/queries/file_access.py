@@ -66,7 +66,8 @@ def lock_files(index: Index) -> None:
         connection.execute("select count(*) from duckdb_secrets()").fetchall()  # which reads those that are stored
     if not catalog.exists(Path(index.path)):
         folder = str(index.path).rstrip("/").replace("'", "''")
-        connection.execute(f"set allowed_directories = ['{folder}/']")  # bound, DuckDB would import pandas to look at it
+        # Not bound: to look at a list, DuckDB imports pandas.
+        connection.execute(f"set allowed_directories = ['{folder}/']")
     connection.execute("set enable_external_access = false")
 
 

@@ -18,7 +18,9 @@ _ALL_VIEWS = re.compile(
     rf"{_LISTING}|\b(show|describe|pragma|export|begin|start)\b|\b(duckdb|pg|sqlite)_|^\s*desc\b|;\s*\S",
     re.IGNORECASE,
 )
-_UNREAD = re.compile(r"""'[^']*'|--[^\n]*|/\*.*?\*/|("[^"]*")""", re.DOTALL)  # texts and comments; names in quotes are read
+_UNREAD = re.compile(
+    r"""'[^']*'|--[^\n]*|/\*.*?\*/|("[^"]*")""", re.DOTALL
+)  # texts and comments; names in quotes are read
 
 _SHOW_TABLES = re.compile(r"\s*show\s+tables\s*;?\s*", re.IGNORECASE)
 _ALL_TABLES = (

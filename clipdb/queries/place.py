@@ -14,7 +14,7 @@ from clipdb.schema import catalog, snapshots
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from clipdb.queries.vectors.lance_tables import Vectors
+    from clipdb.queries.vectors.tables import Vectors
 
 
 class Place(Protocol):
