@@ -7,7 +7,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -145,13 +146,20 @@ def until(condition: Callable[[], Any], seconds: float = 60, every: float = 0.00
 
 
 def rows(index: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
-    """Query the catalog with nothing but DuckDB: attached, which takes an eighth of the time that opening it does."""
+    """Query the catalog with nothing but DuckDB."""
+    with asking(index) as connection:
+        return connection.execute(sql, list(values)).fetchall()
+
+
+@contextmanager
+def asking(index: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Attach the catalog to DuckDB alone, which takes an eighth of the time that opening it does."""
     file = str(index / "catalog.duckdb").replace("'", "''")
     with _duckdb().cursor() as connection:
         connection.execute(f"attach '{file}' as asked (read_only)")
         try:
             connection.execute("use asked")
-            return connection.execute(sql, list(values)).fetchall()
+            yield connection
         finally:
             connection.execute("use memory")
             connection.execute("detach asked")

@@ -195,7 +195,7 @@ class Artefact:
         if lacking := [name for name in RELATIONS if name not in files]:
             from clipdb.schema.ddl import ddl
 
-            for statement in ddl(lacking, plain=True):
+            for statement in ddl(lacking, plain=True, comments=False):
                 self.connection.execute(statement)
         for name in RELATIONS:
             if name in files:
