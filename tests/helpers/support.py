@@ -210,18 +210,25 @@ def table(index: Path, kind: str = "images", model: str = MODEL) -> Table:
     return Table([ids[row] for row in order], columns)
 
 
+_FACTS = (
+    "select image_id, width, height, format, split, label, metadata from images order by all",
+    "select uri, error from image_failures order by all",
+    "select * exclude reconstruction_error from models order by all",
+    "select model_id, layer, head, name, basis from heads order by all",
+)
+_STATISTICS = "select mean, total_variance, effective_rank from heads order by model_id, layer, head"
+
+
 def assert_same(one: Path, other: Path) -> None:
     """Check that two indexes hold the same images, vectors, heads, failures and texts."""
-    for facts in (
-        "select image_id, width, height, format, split, label, metadata from images order by all",
-        "select uri, error from image_failures order by all",
-        "select * exclude reconstruction_error from models order by all",
-        "select model_id, layer, head, name, basis from heads order by all",
-    ):
-        assert rows(one, facts) == rows(other, facts), facts
+    found = []
+    for index in (one, other):
+        with asking(index) as connection:
+            found.append([connection.execute(query).fetchall() for query in (*_FACTS, _STATISTICS)])
+    for facts, left, right in zip(_FACTS, *found, strict=False):
+        assert left == right, facts
     assert_same_vectors(table(one), table(other))
-    statistics = "select mean, total_variance, effective_rank from heads order by model_id, layer, head"
-    for left, right in zip(rows(one, statistics), rows(other, statistics), strict=True):
+    for left, right in zip(found[0][-1], found[1][-1], strict=True):
         for ours, theirs in zip(left, right, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
 
