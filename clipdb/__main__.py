@@ -8,12 +8,14 @@ import sys
 from contextlib import suppress
 
 from clipdb._util.interrupts import stop_at_once
+from clipdb._util.pandas_unseen import leave_pandas_unseen
 
 
 def main() -> None:
     """Run the command line."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell has background jobs ignore it
         signal.signal(signal.SIGINT, stop_at_once)
+    leave_pandas_unseen()
     from clipdb.cli import main as command
 
     try:

@@ -225,10 +225,10 @@ def _own_cosines(opened: Index, model: str, image: str, texts: list[str], check:
 def _logit(opened: Index, model: str) -> tuple[float, float] | None:
     """Return the scale and bias of a model's logits, if its score is their sigmoid."""
     query = "select logit_scale, logit_bias from models where model_id = ? and logit_scale + logit_bias is not null"
-    return opened.bare_connection.execute(query, [model]).fetchone()
+    return opened.ask(query, [model]).fetchone()
 
 
 def _name(opened: Index, image: str) -> str:
     """Name an image by its file."""
-    found = opened.bare_connection.execute("select uri from images where image_id = ?", [image]).fetchone()
+    found = opened.ask("select uri from images where image_id = ?", [image]).fetchone()
     return Path(str(found[0]) if found and found[0] else image).name

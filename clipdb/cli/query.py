@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +123,7 @@ def _named(query: NamedQuery) -> click.Command:
             raise click.UsageError(f"{query.command} has no chart: {', '.join(charted())} have one")
         if sheet is not None and query.sheet is None:
             raise click.UsageError(f"{query.command} lists no images, so there is nothing to show on a sheet")
-        with (
-            _pandas_unseen(query.sql),
-            open_index(index, checkpoint=checkpoint) as opened,
-            files_as_allowed(opened, query.sql, files),
-        ):
+        with open_index(index, checkpoint=checkpoint) as opened, files_as_allowed(opened, query.sql, files):
             bound = opened.bind(query, given)
             if sheet is not None:
                 from clipdb.pictures.query_sheet import draw_sheet
@@ -198,19 +191,6 @@ def _sheet_options(shown: bool) -> list[click.Parameter]:
         ["--sheet-columns"], type=click.IntRange(1, 20), default=5, show_default=True, help="Pictures side by side."
     )
     return [sheet, size, columns]
-
-
-@contextmanager
-def _pandas_unseen(sql: str) -> Iterator[None]:
-    """Keep DuckDB from importing pandas, 0.3 s, to see whether the first value that is bound is one of its kind."""
-    if "pandas" in sys.modules or reads_vectors(sql):  # pyarrow, too, looks for pandas, and remembers
-        yield
-        return
-    sys.modules["pandas"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules["pandas"]
 
 
 def _help(parameter: Parameter) -> str:

@@ -111,10 +111,10 @@ def _question(index: Index, query: NamedQuery, values: Mapping[str, Any]) -> str
         if name == "span":
             spans = "select text from head_spans where (model_id, layer, head, rank) = (?, ?, ?, ?)"
             which = [values["model"], *parse_head(values["head"]), value]
-            value = index.bare_connection.execute(spans, which).fetchall()[0][0]
+            value = index.ask(spans, which).fetchall()[0][0]
         plainly = name in ("head", "text", "property", "span")
         said.append(printable(str(value) if plainly else f"{name.replace('_', ' ')} {value}"))
-    if len(index.bare_connection.execute("select model_id from models limit 2").fetchall()) > 1:
+    if len(index.ask("select model_id from models limit 2").fetchall()) > 1:
         said.append(str(values["model"]))
     return " · ".join(said)
 

@@ -65,7 +65,9 @@ def lock_files(index: Index) -> None:
     if is_url(index.path):
         connection.execute("select count(*) from duckdb_secrets()").fetchall()  # which reads those that are stored
     if not catalog.exists(Path(index.path)):
-        connection.execute("set allowed_directories = [?]", [str(index.path).rstrip("/") + "/"])
+        folder = str(index.path).rstrip("/").replace("'", "''")
+        # Not bound: to look at a list, DuckDB imports pandas.
+        connection.execute(f"set allowed_directories = ['{folder}/']")
     connection.execute("set enable_external_access = false")
 
 

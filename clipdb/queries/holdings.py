@@ -118,4 +118,4 @@ def holdings(index: Index) -> duckdb.DuckDBPyConnection:
     run("create or replace temp table vector_rows (model_id text, kind text, number bigint, newest text)")
     for (model, kind), held in index.vectors.held().items():
         run("insert into vector_rows values (?, ?, ?, ?)", [model, kind, held.rows, held.newest])
-    return index.execute(_HOLDINGS)
+    return index.ask(_HOLDINGS)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
@@ -16,7 +16,9 @@ from clipdb.queries.opened import OpenIndex
 if TYPE_CHECKING:
     from lancedb.table import LanceTable
 
-    from clipdb.queries.vectors.lance_tables import Kind
+    from clipdb.queries.vectors.tables import Kind
+
+_T = TypeVar("_T")
 
 
 class Index(OpenIndex):
@@ -79,15 +81,23 @@ class Index(OpenIndex):
         ClipdbError
             If the SQL reads vectors that are not as the catalog says.
         """
-        self.prepare(query, params)
         statement = with_vectors_listed(query)
-        return self.explained(lambda: self.bare_connection.sql(statement, params=params or None))
+        return self._with_views(lambda: self.bare_connection.sql(statement, params=params or None), query, params)
 
     def execute(self, query: str, params: Mapping[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
         """Run SQL as `sql` does and return the connection, to fetch rows from as they come."""
+        statement, values = with_vectors_listed(query), dict(params) if params else None
+        return self._with_views(lambda: self.bare_connection.execute(statement, values), query, params)
+
+    def _with_views(self, run: Callable[[], _T], query: str, params: Mapping[str, Any] | None) -> _T:
+        """Run a statement, again with all views if it reads one by a name that it puts together, or a misspelt one."""
         self.prepare(query, params)
-        statement = with_vectors_listed(query)
-        return self.explained(lambda: self.bare_connection.execute(statement, dict(params) if params else None))
+        try:
+            return self.explained(run)
+        except duckdb.CatalogException:
+            if not self._place.make_views(None):
+                raise
+            return self.explained(run)
 
     def rows(self, function: str, **arguments: Any) -> list[dict[str, Any]]:
         """Call a table function without SQL: the quickest way to ask a question again and again.
@@ -121,12 +131,13 @@ class Index(OpenIndex):
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """DuckDB's own connection, with vectors and table functions from the start.
+        """DuckDB's own connection, with views, vectors and table functions from the start.
 
         Its ``sql`` finds data frames by the names of your variables: ``db.connection.sql("from mine join heads ...")``.
         """
         from clipdb.queries.functions import functions
 
+        self._place.make_views(None)
         self._let_call(functions())
         self._show_vectors()
         return self.bare_connection
@@ -147,6 +158,7 @@ class Index(OpenIndex):
             If the catalog has a table or view of that name.
         """
         taken = "select 1 from (show all tables) where name = ? and not temporary"
+        self._place.make_views(name)
         if self.bare_connection.execute(taken, [name]).fetchone():
             raise ClipdbError(f"the catalog has {name!r} already: choose another name")
         self.bare_connection.register(name, data)
@@ -190,4 +202,4 @@ class Index(OpenIndex):
         """Work out the value of each of a named query's parameters: see `clipdb.queries.named.binding.bind`."""
         from clipdb.queries.named.binding import bind
 
-        return bind(self.bare_connection, query, given, self._model, self.files)
+        return bind(self.ask, query, given, self._model, self.files)

@@ -12,7 +12,15 @@ _LISTING = r"\bshow\s+(all\s+)?tables\b|\bduckdb_(tables|views|columns|functions
 _LISTS = re.compile(_LISTING, re.IGNORECASE)
 _TABLES = re.compile(f"vectors|{_LISTING}", re.IGNORECASE)
 _ONE_MODEL = re.compile(r"\b(image|text)_vectors\b", re.IGNORECASE)
-
+# SQL that may read views without naming them: it lists what there is, begins a transaction, which sees no view that
+# is made later, or is several statements.
+_ALL_VIEWS = re.compile(
+    rf"{_LISTING}|\b(show|describe|pragma|export|begin|start)\b|\b(duckdb|pg|sqlite)_|^\s*desc\b|;\s*\S",
+    re.IGNORECASE,
+)
+_UNREAD = re.compile(
+    r"""'[^']*'|--[^\n]*|/\*.*?\*/|("[^"]*")""", re.DOTALL
+)  # texts and comments; names in quotes are read
 
 _SHOW_TABLES = re.compile(r"\s*show\s+tables\s*;?\s*", re.IGNORECASE)
 _ALL_TABLES = (
@@ -24,6 +32,11 @@ _ALL_TABLES = (
 def with_vectors_listed(sql: str) -> str:
     """Let ``show tables`` list the vectors too: they are temporary views, which DuckDB leaves out there."""
     return _ALL_TABLES if _SHOW_TABLES.fullmatch(sql) else sql
+
+
+def reads_all_views(sql: str) -> bool:
+    """Return whether a statement may read views that it doesn't name."""
+    return _ALL_VIEWS.search(_UNREAD.sub(r"\1", sql)) is not None
 
 
 def reads_vectors(sql: str) -> bool:

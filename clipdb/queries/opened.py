@@ -13,19 +13,20 @@ from clipdb._util.text import without_login
 from clipdb.errors import ClipdbError
 from clipdb.queries.error_causes import reason
 from clipdb.queries.named.parameters import require_utf8
-from clipdb.queries.needs import functions_named, reads_one_model, reads_vector_tables, reads_vectors
+from clipdb.queries.needs import functions_named, reads_all_views, reads_one_model, reads_vector_tables, reads_vectors
 from clipdb.queries.place import OnDisk, Place
 from clipdb.queries.resolve import SAME_SPELLING
 from clipdb.schema.connections import settle
 from clipdb.schema.names import is_url
 
 if TYPE_CHECKING:
+    import duckdb
     from sqlalchemy import Engine
 
     from clipdb.models.embedder import Embedder
     from clipdb.queries.functions.base.context import Context
     from clipdb.queries.vectors.cache import VectorStore
-    from clipdb.queries.vectors.lance_tables import Vectors
+    from clipdb.queries.vectors.tables import Vectors
 
 _T = TypeVar("_T")
 
@@ -155,9 +156,15 @@ class OpenIndex:
             self._engine = self._place.engine()
         return self._engine
 
+    def ask(self, query: str, values: object = None) -> duckdb.DuckDBPyConnection:
+        """Run SQL of clipdb's own, which reads relations and views alone."""
+        self._place.make_views(query)
+        return self.explained(lambda: self.bare_connection.execute(query, values))
+
     def prepare(self, query: str, params: Mapping[str, Any] | None = None) -> None:
-        """Open the vectors before the first statement that may read them: Lance is slow to import."""
+        """Make the views that a statement may read, and open the vectors before the first that may read those."""
         require_utf8((query, *(params or {}).values()))
+        self._place.make_views(None if reads_all_views(query) else query)
         if not reads_vectors(query):
             return
         self.context.begin()
@@ -177,7 +184,7 @@ class OpenIndex:
     def _show_vectors(self) -> None:
         """Let SQL see the vectors as tables."""
         if not self._shown:
-            from clipdb.queries.vectors.lance_tables import register_vectors
+            from clipdb.queries.vectors.tables import register_vectors
 
             register_vectors(self.bare_connection, self.vectors, self._model)
             self._shown = True
@@ -186,7 +193,7 @@ class OpenIndex:
         from clipdb.queries.functions.base.context import Context
 
         embedder = partial(self._embedder, self)
-        context = Context(self.bare_connection, self.store, embedder, self._place.unreadable, self.files)
+        context = Context(self._place, self.store, embedder, self.files)
         if self._model is not None or len(context.store.models("images")) == 1:
             self._model = context.model(self._model)
         return context

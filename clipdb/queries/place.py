@@ -14,7 +14,7 @@ from clipdb.schema import catalog, snapshots
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from clipdb.queries.vectors.lance_tables import Vectors
+    from clipdb.queries.vectors.tables import Vectors
 
 
 class Place(Protocol):
@@ -27,6 +27,9 @@ class Place(Protocol):
     @property
     def stale(self) -> bool:
         """Whether there is a newer state of it."""
+
+    def make_views(self, statement: str | None) -> bool:
+        """Make the views that a statement may read, or all of them; return whether any were lacking."""
 
     def again(self) -> Self:
         """Return the same state with a connection of its own."""
@@ -75,6 +78,10 @@ class OnDisk:
     def stale(self) -> bool:
         """Whether a writer has published a newer snapshot."""
         return snapshots.newest(self._path) != self._snapshot
+
+    def make_views(self, statement: str | None) -> bool:
+        """Return False: a catalog on disk has its views."""
+        return False
 
     def again(self) -> OnDisk:
         """Return the same snapshot with a connection of its own."""

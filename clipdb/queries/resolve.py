@@ -12,6 +12,9 @@ from clipdb.errors import ClipdbError
 from clipdb.queries.find_image import FIND, is_file, one_image, written
 from clipdb.schema.names import layer_name, parse_head
 
+Ask = Callable[..., duckdb.DuckDBPyConnection]
+"""Runs SQL with values, and returns where the rows are fetched."""
+
 _SHOWN = 8  # how many properties a message lists
 _FILLED_BY = {
     "models": "clipdb ingest images SRC --model ARCH/PRETRAINED",
@@ -36,7 +39,7 @@ create or replace temp macro same_spelling(text) as
 """
 
 
-def require_rows(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> None:
+def require_rows(ask: Ask, tables: Sequence[str]) -> None:
     """Check that tables have rows.
 
     Raises
@@ -47,7 +50,7 @@ def require_rows(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -
     for table in tables:
         if table not in _FILLED_BY:
             raise ClipdbError(f"`needs: {table}` is not one of {', '.join(_FILLED_BY)}")
-        if not _column(connection, f"select 1 from {table} limit 1"):
+        if not _column(ask, f"select 1 from {table} limit 1"):
             what = "names of heads" if table == "labels" else table  # images have labels, too: their classes
             raise ClipdbError(f"this index has no {what} yet: run `{_FILLED_BY[table]}`", kind="absent")
 
@@ -115,13 +118,13 @@ def unknown_property(wanted: str, known: Sequence[str], whose: str = "") -> Clip
     )
 
 
-def resolve(connection: duckdb.DuckDBPyConnection, kind: str, value: Any, model: str | None, files: bool) -> Any:
+def resolve(ask: Ask, kind: str, value: Any, model: str | None, files: bool) -> Any:
     """Find a parameter's value in the index, as the index spells it.
 
     Parameters
     ----------
-    connection
-        An open catalog.
+    ask
+        Runs SQL on the index.
     kind
         The parameter's type; types that name nothing in an index pass unchanged.
     value
@@ -137,28 +140,28 @@ def resolve(connection: duckdb.DuckDBPyConnection, kind: str, value: Any, model:
         If there is no such thing, or several could be meant: the message lists candidates.
     """
     if kind == "image" and files and is_file(value):
-        return _image_of_file(connection, value)
+        return _image_of_file(ask, value)
     if kind == "image":
-        return one_image(value, connection.execute(FIND, [written(value)]).fetchall(), files)
+        return one_image(value, ask(FIND, [written(value)]).fetchall(), files)
     finder = _FINDERS.get(kind)
-    return value if finder is None else finder(connection, value, model)
+    return value if finder is None else finder(ask, value, model)
 
 
-def _model(connection: duckdb.DuckDBPyConnection, value: str | None, _: str | None) -> str:
-    known = _column(connection, "select model_id from models order by model_id")
+def _model(ask: Ask, value: str | None, _: str | None) -> str:
+    known = _column(ask, "select model_id from models order by model_id")
     if value is not None or not known:  # models whose heads were only named don't make a question ambiguous
-        known = _column(connection, "select model_id from models union select model_id from heads order by model_id")
+        known = _column(ask, "select model_id from models union select model_id from heads order by model_id")
     return one_model(known, value)
 
 
-def _head(connection: duckdb.DuckDBPyConnection, value: str, model: str | None) -> str:
+def _head(ask: Ask, value: str, model: str | None) -> str:
     of_model = "($model is null or model_id = $model)"
     layer, head = parse_head(value)
     query = f"select name from heads where layer = $layer and head = $head and {of_model}"
-    if found := _column(connection, query, layer=layer, head=head, model=model):
+    if found := _column(ask, query, layer=layer, head=head, model=model):
         return str(found[0])
-    layers = _column(connection, f"select distinct layer from heads where {of_model} order by layer", model=model)
-    heads = _column(connection, f"select max(head) + 1 from heads where {of_model}", model=model)[0]
+    layers = _column(ask, f"select distinct layer from heads where {of_model} order by layer", model=model)
+    heads = _column(ask, f"select max(head) + 1 from heads where {of_model}", model=model)[0]
     if not layers:
         raise ClipdbError(f"this index has no heads yet: run `{_FILLED_BY['heads']}`", kind="absent")
     raise ClipdbError(
@@ -167,7 +170,7 @@ def _head(connection: duckdb.DuckDBPyConnection, value: str, model: str | None) 
     )
 
 
-def _image_of_file(connection: duckdb.DuckDBPyConnection, path: str) -> str:
+def _image_of_file(ask: Ask, path: str) -> str:
     """Return the id of the image that a file is; its path if the index lacks it, so that the model runs on it."""
     import hashlib
 
@@ -176,21 +179,21 @@ def _image_of_file(connection: duckdb.DuckDBPyConnection, path: str) -> str:
             image_id = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ClipdbError(f"{path} can't be read: {error.strerror}") from error
-    known = _column(connection, "select 1 from images where image_id = $image", image=image_id)
+    known = _column(ask, "select 1 from images where image_id = $image", image=image_id)
     return image_id if known else path
 
 
-def _pool(connection: duckdb.DuckDBPyConnection, value: str, _: str | None) -> str:
-    known = _column(connection, "select pool from pools union select pool from spans order by pool")
+def _pool(ask: Ask, value: str, _: str | None) -> str:
+    known = _column(ask, "select pool from pools union select pool from spans order by pool")
     if value not in known:
         raise ClipdbError(f"no pool {value!r} in this index: it has {', '.join(known) or 'none'}", kind="absent")
     return value
 
 
-def _property(connection: duckdb.DuckDBPyConnection, value: str, model: str | None) -> str:
+def _property(ask: Ask, value: str, model: str | None) -> str:
     of_model = "($model is null or model_id = $model)"
     query = f"select distinct property from head_properties where property is not null and {of_model} order by property"
-    known = _column(connection, query, model=model)
+    known = _column(ask, query, model=model)
     if not any(spelled(value) in spelled(one) for one in known):
         raise unknown_property(value, known)
     return value
@@ -201,11 +204,11 @@ def spelled(text: str) -> str:
     return text.strip().lower().replace("our", "or").replace("grey", "gray")
 
 
-def _column(connection: duckdb.DuckDBPyConnection, query: str, **values: Any) -> list[Any]:
-    return [row[0] for row in connection.execute(query, values or None).fetchall()]
+def _column(ask: Ask, query: str, **values: Any) -> list[Any]:
+    return [row[0] for row in ask(query, values or None).fetchall()]
 
 
-_FINDERS: dict[str, Callable[[duckdb.DuckDBPyConnection, Any, str | None], Any]] = {
+_FINDERS: dict[str, Callable[[Ask, Any, str | None], Any]] = {
     "model": _model,
     "head": _head,
     "pool": _pool,

@@ -18,9 +18,11 @@ def main() -> None:
     os.environ.update(_ENVIRONMENT)
     with os.fdopen(os.dup(1), "w", encoding="ascii") as answers:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what libraries print is no answer
+        from clipdb._util.pandas_unseen import leave_pandas_unseen
         from clipdb.errors import ClipdbError
         from clipdb.sandbox.locked_index import LockedIndex
 
+        leave_pandas_unseen()
         try:
             index = LockedIndex(**json.loads(sys.stdin.readline()))
         except ClipdbError as error:

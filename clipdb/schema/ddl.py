@@ -11,7 +11,7 @@ from sqlalchemy.schema import CreateTable, DDLElement, SetColumnComment, SetTabl
 from clipdb.schema import tables
 
 
-def ddl(names: Collection[str] = tables.metadata.tables, plain: bool = False) -> list[str]:
+def ddl(names: Collection[str] = tables.metadata.tables, plain: bool = False, comments: bool = True) -> list[str]:
     """Return the statements that make every relation, or some of them, in an empty catalog.
 
     Parameters
@@ -20,11 +20,13 @@ def ddl(names: Collection[str] = tables.metadata.tables, plain: bool = False) ->
         The relations.
     plain
         Whether those that are views of others become tables, which stand alone.
+    comments
+        Whether to say what they and their columns mean, which is most of the statements.
     """
-    return [statement for name in names for statement in _statements(tables.metadata.tables[name], plain)]
+    return [statement for name in names for statement in _statements(tables.metadata.tables[name], plain, comments)]
 
 
-def _statements(relation: Table, plain: bool) -> list[str]:
+def _statements(relation: Table, plain: bool, comments: bool) -> list[str]:
     view = None if plain else relation.info["view"]
     if view is None:
         made = _sql(CreateTable(relation if relation.info["indexed"] else _without_index(relation)))
@@ -32,6 +34,8 @@ def _statements(relation: Table, plain: bool) -> list[str]:
     else:
         made = f"create view {relation.name} as {view}"
         commented = _sql(SetTableComment(relation)).replace("ON TABLE", "ON VIEW", 1)
+    if not comments:
+        return [made]
     return [made, commented, *(_sql(SetColumnComment(column)) for column in relation.columns)]
 
 

@@ -16,7 +16,7 @@ hash of today's views, whoever opens the catalog for writing makes them anew, an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
@@ -97,9 +97,9 @@ def _used(view: View) -> set[str]:
     return {name for found in _USED.findall(f"{view.body} {view.signature}") for name in found} - {view.name}
 
 
-def _and_below(top: str) -> Iterator[View]:
-    """Go through a view and those that it stands on, each before what stands on it."""
-    wanted = {top}
+def _and_below(tops: Iterable[str]) -> Iterator[View]:
+    """Go through views and those that they stand on, each before what stands on it."""
+    wanted = set(tops)
     for view in reversed(load()):
         if view.name in wanted:
             wanted |= _used(view)
@@ -150,8 +150,12 @@ def parse(name: str, source: str) -> View:
 
 
 def create(
-    connection: duckdb.DuckDBPyConnection, comments: bool = True, temporary: bool = False, only: str | None = None
-) -> None:
+    connection: duckdb.DuckDBPyConnection,
+    comments: bool = True,
+    temporary: bool = False,
+    only: Collection[str] | None = None,
+    there: Collection[str] = (),
+) -> set[str]:
     """Make every view and macro in a catalog, or make them anew.
 
     Parameters
@@ -163,9 +167,17 @@ def create(
     temporary
         Whether only this connection gets them: the catalog may be open for reading.
     only
-        A view that is made alone, with those that it stands on. Default: all are made.
+        Views that are made alone, with those that they stand on. Default: all are made.
+    there
+        Those that are left as they are.
+
+    Returns
+    -------
+    set
+        The names of those that were made.
     """
-    for view in _and_below(only) if only else load():
+    made = [view for view in (load() if only is None else _and_below(only)) if view.name not in there]
+    for view in made:
         try:
             for statement in view.statements(temporary) + (view.comments() if comments else []):
                 connection.execute(statement)
@@ -173,9 +185,10 @@ def create(
             if (_FOLDER / f"{view.name}.sql").exists():  # clipdb's own: then something is wrong with the tables
                 raise
             raise ClipdbError(f"the view {view.name} can't be made, {first_line(error)}: correct its file") from error
-    if not temporary and not only:
+    if not temporary and only is None:
         connection.execute(f"create or replace macro views_sha256() as '{digest()}'")
         connection.execute("comment on macro views_sha256 is 'SHA-256 of the views and macros that this catalog has'")
+    return {view.name for view in made}
 
 
 def are_current(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -242,6 +242,19 @@ def test_an_image_found_elsewhere_stays_where_the_index_knows_it(own: Path, thei
     assert refused("import", theirs, "-i", own).startswith("images: image_id ")
 
 
+@pytest.fixture(scope="module")
+def found_over(tmp_path_factory: pytest.TempPathFactory) -> dict[object, Path]:
+    """Exports of spans over some images, and an index of five that is older than those, and one that is newer."""
+    folder = tmp_path_factory.mktemp("spans")
+    made: dict[object, Path] = {"older": make(folder / "older.clipdb", range(5))}
+    for numbers in (range(9), range(3), range(3, 8)):
+        index = make(folder / f"{numbers}.clipdb", numbers)
+        change(index, "update spans set variance_explained = variance_explained / 2")
+        change(index, "delete from image_failures")
+        made[numbers] = export(index, folder / f"{numbers}")
+    return made | {"newer": make(folder / "newer.clipdb", range(5))}
+
+
 @pytest.mark.parametrize("theirs_first", [False, True])
 @pytest.mark.parametrize(
     ("numbers", "prefer", "stale"),
@@ -256,16 +269,17 @@ def test_an_image_found_elsewhere_stays_where_the_index_knows_it(own: Path, thei
     ],
 )
 def test_what_is_said_of_spans_is_true(
-    numbers: range, prefer: str | None, stale: bool, theirs_first: bool, tmp_path: Path
+    numbers: range,
+    prefer: str | None,
+    stale: bool,
+    theirs_first: bool,
+    found_over: dict[object, Path],
+    tmp_path: Path,
 ) -> None:
-    made: dict[str, Path] = {}
-    for name in ("theirs", "own") if theirs_first else ("own", "theirs"):
-        made[name] = make(tmp_path / f"{name}.clipdb", numbers if name == "theirs" else range(5))
-    change(made["theirs"], "update spans set variance_explained = variance_explained / 2")
-    change(made["theirs"], "delete from image_failures")
+    own = shutil.copytree(found_over["newer" if theirs_first else "older"], tmp_path / "own.clipdb")
     options = ["--prefer", prefer] if prefer else []
-    result = clipdb("import", export(made["theirs"], tmp_path / "theirs"), *options, "-i", made["own"])
+    result = clipdb("import", found_over[numbers], *options, "-i", own)
     assert result.exit_code == 0, result.output
     assert ("run `clipdb span -i " in result.stderr) == stale, result.stderr
-    if stale and len(rows(made["own"], "from images")) > 5:
-        assert "older than the images" in done("info", "-i", made["own"])
+    if stale and len(rows(own, "from images")) > 5:
+        assert "older than the images" in done("info", "-i", own)

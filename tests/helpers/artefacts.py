@@ -14,7 +14,7 @@ import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from support import rows
+from support import asking
 
 from clipdb.artefact.export import Options, export_index
 from clipdb.ingest.store.rows import put
@@ -208,15 +208,16 @@ def export(index: Path, directory: Path, **options: Any) -> Path:
 def contents(index: Path) -> dict[str, Any]:
     """Read all that an index says, by DuckDB and Lance alone, but for what an import notes of itself."""
     held: dict[str, Any] = {}
-    for name in TABLES:
-        where = "where command <> 'import artefact'" if name == "runs" else ""
-        held[name] = rows(index, f"from {name} {where} order by all")
-    held["comments"] = rows(
-        index,
-        "select table_name, column_name, data_type, comment from duckdb_columns() "
-        "where database_name = current_database() order by all",
-    )
-    tables = rows(index, "select model_id, kind, max(lance_version) from batches group by all order by all")
+    with asking(index) as connection:
+        for name in TABLES:
+            where = "where command <> 'import artefact'" if name == "runs" else ""
+            held[name] = connection.execute(f"from {name} {where} order by all").fetchall()
+        held["comments"] = connection.execute(
+            "select table_name, column_name, data_type, comment from duckdb_columns() "
+            "where database_name = current_database() order by all"
+        ).fetchall()
+        versions = "select model_id, kind, max(lance_version) from batches group by all order by all"
+        tables = connection.execute(versions).fetchall()
     for model, kind, version in tables:
         path = index / "vectors" / f"{model.replace('/', '__')}.{kind}.lance"
         stored = lance.dataset(str(path), version=version).to_table()

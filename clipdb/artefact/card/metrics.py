@@ -72,9 +72,9 @@ def metrics(root: Path) -> str:
     """
     with catalog.in_memory() as connection:
         connection.execute("set threads = 1")  # so that sums of floats come out the same
-        for statement in ddl():
+        for statement in ddl(comments=False):
             connection.execute(statement)
-        views.create(connection, comments=False, only="scoreboard")
+        views.create(connection, comments=False, only=["scoreboard"])
         connection.execute(_BRACKETS)
         for name in _FROM:
             held, columns = ("head_statistics", "model_id, layer, head") if name == "heads" else (name, "*")

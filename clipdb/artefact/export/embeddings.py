@@ -17,7 +17,7 @@ from clipdb.artefact.format import GROUP_ROWS
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.ablation import require_means
 from clipdb.queries.index import Index
-from clipdb.queries.vectors.lance_tables import Table
+from clipdb.queries.vectors.tables import Table
 from clipdb.schema.names import head_column, head_name
 from clipdb.schema.vectors import embed_dim
 

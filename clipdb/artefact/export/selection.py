@@ -10,7 +10,8 @@ import duckdb
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.resolve import one_model
-from clipdb.queries.vectors.lance_tables import Kind, VectorTable
+from clipdb.queries.vectors.lance_tables import VectorTable
+from clipdb.queries.vectors.tables import Kind
 from clipdb.schema.layers import parse_layers
 from clipdb.schema.names import POOL, TRUNK, layer_name
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from clipdb.artefact.columns import group_rows, vectors_schema
 from clipdb.artefact.export.parquet_writer import HashedFile, regroup, write_parquet
 from clipdb.artefact.format import SHARD_ROWS, File, vectors_path
-from clipdb.queries.vectors.lance_tables import Kind
+from clipdb.queries.vectors.tables import Kind
 from clipdb.schema import vectors
 from clipdb.schema.names import TRUNK
 

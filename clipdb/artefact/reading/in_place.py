@@ -15,7 +15,8 @@ from clipdb.artefact.manifest import MOST_BYTES, check_size, read_manifest
 from clipdb.artefact.reading.parquet_sql import listed, parquet
 from clipdb.artefact.reading.remote import better_address, load_httpfs
 from clipdb.errors import ClipdbError, kind_of
-from clipdb.schema import catalog, views
+from clipdb.schema import catalog
+from clipdb.schema.named_views import NamedViews
 from clipdb.schema.names import MANIFEST, is_url
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class Artefact:
     where
         The place as messages and paths begin.
     connection
-        A catalog in memory: a view a relation of the artefact, an empty table for each that it lacks, and the views
-        that every catalog has. The caller closes it.
+        A catalog in memory: a view a relation of the artefact, and an empty table for each that it lacks. Of the views
+        that every catalog has, those that `make_views` made. The caller closes it.
     manifest
         What it says of itself.
 
@@ -58,6 +59,7 @@ class Artefact:
     def __init__(self, place: str | Path) -> None:
         self.where = str(place).rstrip("/")
         self.connection = catalog.in_memory()
+        self._views = NamedViews()
         try:
             if is_url(self.where):
                 load_httpfs(self.connection, self.where)
@@ -83,6 +85,19 @@ class Artefact:
         """Return False: nobody writes to an artefact."""
         return False
 
+    def make_views(self, statement: str | None) -> bool:
+        """Make the views that a statement may read, or all of them; return whether any were lacking.
+
+        Raises
+        ------
+        ClipdbError
+            If the relations are not as the views take them.
+        """
+        try:
+            return self._views.make(self.connection, statement)
+        except duckdb.Error as error:
+            raise self.unreadable(error) from error
+
     def again(self) -> Artefact:
         """Return the artefact with a connection of its own."""
         other = copy(self)
@@ -100,9 +115,10 @@ class Artefact:
         return ParquetVectors(self)
 
     def engine(self) -> Engine:
-        """Make a SQLAlchemy engine over its relations."""
+        """Make a SQLAlchemy engine over its relations and views."""
         from clipdb.schema.engine import engine_on
 
+        self.make_views(None)
         return engine_on(self.connection.cursor)
 
     def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
@@ -179,7 +195,7 @@ class Artefact:
         if lacking := [name for name in RELATIONS if name not in files]:
             from clipdb.schema.ddl import ddl
 
-            for statement in ddl(lacking, plain=True):
+            for statement in ddl(lacking, plain=True, comments=False):
                 self.connection.execute(statement)
         for name in RELATIONS:
             if name in files:
@@ -188,4 +204,3 @@ class Artefact:
                 for column in columns_since(name, self.manifest.schema_version):
                     columns += f", {derived(name, column)} as {column}"
                 self.connection.execute(f"create view {name} as select {columns} from {source} as {name}")
-        views.create(self.connection, comments=False)  # nobody keeps this catalog

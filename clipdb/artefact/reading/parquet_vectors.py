@@ -14,7 +14,7 @@ import pyarrow as pa
 from clipdb.artefact.format import File, Manifest
 from clipdb.artefact.reading.parquet_sql import parquet
 from clipdb.errors import ClipdbError
-from clipdb.queries.vectors.lance_tables import Held, Key, Kind
+from clipdb.queries.vectors.tables import Held, Key, Kind
 from clipdb.schema.vectors import embed_dim, images_schema, part_dims, texts_schema
 
 # DuckDB allocates an Arrow batch before it fills it: by default one of a million rows, gigabytes of wide columns.
@@ -143,18 +143,18 @@ class ParquetVectors:
 
     @property
     def keys(self) -> Sequence[Key]:
-        """See `clipdb.queries.vectors.lance_tables.Vectors`."""
+        """See `clipdb.queries.vectors.tables.Vectors`."""
         return sorted(self._files)
 
     def open(self, model_id: str, kind: Kind) -> ParquetTable:
-        """See `clipdb.queries.vectors.lance_tables.Vectors`."""
+        """See `clipdb.queries.vectors.tables.Vectors`."""
         key = (model_id, kind)
         if key not in self._tables:
             self._tables[key] = ParquetTable(self._artefact, kind, self._files[key])
         return self._tables[key]
 
     def show(self, connection: duckdb.DuckDBPyConnection, name: str, model_id: str, kind: Kind) -> None:
-        """See `clipdb.queries.vectors.lance_tables.Vectors`."""
+        """See `clipdb.queries.vectors.tables.Vectors`."""
         connection.execute(f"create or replace temp view {name} as {self.open(model_id, kind).sql}")
 
     def lancedb(self, model_id: str, kind: Kind) -> NoReturn:
@@ -171,7 +171,7 @@ class ParquetVectors:
         )
 
     def held(self) -> dict[Key, Held]:
-        """See `clipdb.queries.vectors.lance_tables.Vectors`; an artefact doesn't tell which run wrote them."""
+        """See `clipdb.queries.vectors.tables.Vectors`; an artefact doesn't tell which run wrote them."""
         return {key: Held(sum(file.rows for file in files), None) for key, files in self._files.items()}
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import duckdb
-
 from clipdb.errors import ClipdbError
 from clipdb.queries.named.parameters import convert, require_utf8
 from clipdb.queries.named.sql_files import NamedQuery
-from clipdb.queries.resolve import require_rows, resolve
+from clipdb.queries.resolve import Ask, require_rows, resolve
 
 
 def bind(
-    connection: duckdb.DuckDBPyConnection,
+    ask: Ask,
     query: NamedQuery,
     given: Mapping[str, Any],
     model: str | None,
@@ -24,8 +22,8 @@ def bind(
 
     Parameters
     ----------
-    connection
-        An open catalog.
+    ask
+        Runs SQL on the index.
     query
         The query.
     given
@@ -50,10 +48,10 @@ def bind(
         if values[parameter.name] is None and parameter.required and parameter.type != "model":
             raise ClipdbError(f"{query.command} needs {parameter.option}: {parameter.help}")
     require_utf8(values.values())
-    require_rows(connection, query.needs)
+    require_rows(ask, query.needs)
     # The model comes first: heads and properties are looked up in it.
     for parameter in sorted(query.parameters, key=lambda parameter: parameter.type != "model"):
         value = values[parameter.name]
         if value is not None or parameter.required:
-            values[parameter.name] = resolve(connection, parameter.type, value, values.get("model"), files)
+            values[parameter.name] = resolve(ask, parameter.type, value, values.get("model"), files)
     return values

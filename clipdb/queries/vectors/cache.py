@@ -14,7 +14,7 @@ from clipdb._util.half_floats import widened
 from clipdb.errors import ClipdbError
 from clipdb.queries.vectors.columns import ascending, ascii_ids, dense
 from clipdb.queries.vectors.halves import Halves, Matrix
-from clipdb.queries.vectors.lance_tables import Key, Kind, Table, Vectors
+from clipdb.queries.vectors.tables import Key, Kind, Table, Vectors
 from clipdb.schema.names import Head, head_column, head_name, layer_name
 from clipdb.schema.vectors import head_columns, part_columns
 

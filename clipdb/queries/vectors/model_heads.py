@@ -10,6 +10,12 @@ import numpy as np
 from clipdb.schema.aligned_texts import STORED, Aligner, stored_aligner
 from clipdb.schema.names import PARTS, Head
 
+HEADS = (
+    "select h.layer, h.head, h.basis, h.mean, m.embed_dim, p.property "
+    f"from {PARTS} h join models m using (model_id) left join head_properties p using (model_id, layer, head) "
+    "where model_id = ? and h.size is not null order by h.layer, h.head"
+)
+
 
 @dataclass(frozen=True)
 class ModelHeads:
@@ -35,12 +41,7 @@ class ModelHeads:
 
 def read_model_heads(connection: duckdb.DuckDBPyConnection, model_id: str) -> ModelHeads:
     """Read them from the catalog; heads that were imported without vectors are left out."""
-    rows = connection.execute(
-        "select h.layer, h.head, h.basis, h.mean, m.embed_dim, p.property "
-        f"from {PARTS} h join models m using (model_id) left join head_properties p using (model_id, layer, head) "
-        "where model_id = ? and h.size is not null order by h.layer, h.head",
-        [model_id],
-    ).fetchnumpy()
+    rows = connection.execute(HEADS, [model_id]).fetchnumpy()
     bases, means, properties = {}, {}, {}
     eye: np.ndarray | None = None  # of all heads whose basis it is
     for layer, head, basis, mean, dim, name in zip(*(rows[column] for column in rows), strict=True):

@@ -15,11 +15,12 @@ from clipdb.queries.find_image import FIND, written
 from clipdb.queries.functions.base.subjects import Subjects
 from clipdb.queries.resolve import one_model
 from clipdb.queries.vectors.cache import VectorStore
-from clipdb.queries.vectors.model_heads import ModelHeads, read_model_heads
+from clipdb.queries.vectors.model_heads import HEADS, ModelHeads, read_model_heads
 from clipdb.schema.connections import was_interrupted
 
 if TYPE_CHECKING:
     from clipdb.models.embedder import Embedder
+    from clipdb.queries.place import Place
 
 _STOPPED_SECONDS = 10.0  # from planning to running a statement, on a busy machine
 
@@ -29,14 +30,12 @@ class Context:
 
     Parameters
     ----------
-    connection
-        An open catalog. Functions run inside its statements, so what they read comes from a cursor of their own.
+    place
+        The relations. Functions run inside statements of its connection, so they read by a cursor of their own.
     store
         The vectors of the index.
     embedder
         Makes the embedder of new images and texts.
-    unreadable
-        Says in one line why DuckDB could not read the catalog, which in an artefact anybody may have written.
     files
         Whether an image may be a file.
 
@@ -50,18 +49,17 @@ class Context:
 
     def __init__(
         self,
-        connection: duckdb.DuckDBPyConnection,
+        place: Place,
         store: VectorStore,
         embedder: Callable[[], Embedder],
-        unreadable: Callable[[Exception], ClipdbError],
         files: bool,
     ) -> None:
         self.store = store
         self.subjects = Subjects(self.store, self.heads, self._images_named, embedder, files)
         self.error: ClipdbError | KeyboardInterrupt | None = None
         self._stopped_at: float | None = None
-        self._cursor = connection.cursor()
-        self._unreadable = unreadable
+        self._place = place
+        self._cursor = place.connection.cursor()
         self._lock = threading.RLock()  # DuckDB calls a function from several threads, and a cursor holds one result
         self._heads: dict[str, ModelHeads] = {}
 
@@ -106,12 +104,14 @@ class Context:
         """Return a model's heads, read once."""
         with self._reading() as cursor:
             if model not in self._heads:
+                self._place.make_views(HEADS)
                 self._heads[model] = read_model_heads(cursor, model)
             return self._heads[model]
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
         """Run SQL on the catalog."""
         with self._reading() as cursor:
+            self._place.make_views(sql)
             return cursor.execute(sql, list(parameters)).fetchall()
 
     def _images_named(self, name: str) -> list[tuple[str, str | None]]:
@@ -123,7 +123,7 @@ class Context:
             try:
                 yield self._cursor
             except duckdb.Error as error:
-                raise self._unreadable(error) from error
+                raise self._place.unreadable(error) from error  # anybody may have written an artefact
             except RuntimeError as error:
                 if was_interrupted(error):  # else DuckDB would pass Ctrl-C on in words to the statement outside
                     raise KeyboardInterrupt from error
