@@ -9,6 +9,7 @@
 -- property stands out, by 1.3 times the next; not tested where `clipdb label --labeller evidence` hasn't compared it.
 --
 -- $holds choice(yes|no|unclear|not tested) optional: Only names of which this is so.
+-- $head head optional: Only this head.
 -- $model model optional: Only heads of this model.
 -- needs: heads
 -- limit: 200
@@ -52,5 +53,5 @@ select
     round(before - causal_high, 12) as causal_low, round(before - causal_low, 12) as causal_high,
     follows, specificity, holds, before, images, mode
 from held
-where ($model is null or model_id = $model) and ($holds is null or holds = $holds)
+where ($model is null or model_id = $model) and ($head is null or head_name = $head) and ($holds is null or holds = $holds)
 order by model_id, layer, held.head
