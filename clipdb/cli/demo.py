@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SEED = 2026
 NAME_PAIRS = 10
-EFFECT_IMAGES = 100
+EFFECT_IMAGES = 4  # effects are measured over one of so many scenes
 SHEET = "neighbours.png"
 
 _HEADS = """
@@ -100,7 +100,7 @@ def command(folder: Path, scenes: int, pairs: int, names: bool) -> None:
         _show(index, "ablate", *heads, "--mode", "zero", "--control", "0")
     if names:
         click.echo(_NAMES)
-        tested = test_names(folder, drawn, NAME_PAIRS, EFFECT_IMAGES)
+        tested = test_names(folder, drawn, NAME_PAIRS, len(drawn) // EFFECT_IMAGES)
         for model in (demo.PLAIN_ID, demo.MODEL_ID):
             _ask(tested, "tested-names", "--model", model)
     click.echo("Ask more in SQL, for example:\n")

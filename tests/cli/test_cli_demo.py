@@ -64,7 +64,7 @@ def test_every_command_that_it_prints_prints_what_stands_below_it(
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "120")
     shown = commands(printed)
-    assert len(shown) == 7
+    assert len(shown) == 9
     for command in shown:
         assert done(*shlex.split(command)[1:]) in printed
 
@@ -92,10 +92,10 @@ def test_again_it_computes_nothing(folder: Path, index: Path, monkeypatch: pytes
 
 
 def test_a_smaller_one_later_takes_nothing_away(tmp_path: Path) -> None:
-    first = done("demo", tmp_path, "--scenes", 30)
+    first = done("demo", tmp_path, "--scenes", 30, "--no-names")
     truth = (tmp_path / "scenes" / "scenes.csv").read_bytes()
     assert truth.count(b"\n") == 31 and "30 scenes indexed" in first
-    assert "30 scenes are there" in done("demo", tmp_path, "--scenes", 20)
+    assert "30 scenes are there" in done("demo", tmp_path, "--scenes", 20, "--no-names")
     assert (tmp_path / "scenes" / "scenes.csv").read_bytes() == truth
 
 
