@@ -23,9 +23,9 @@ _COLUMNS = (
     ("labeller", 0.235, "left"),
     ("direct", 0.43, "right"),
     ("causal", 0.53, "right"),
-    ("moved most by", 0.575, "left"),
-    ("specificity", 0.845, "right"),
-    ("holds", 0.895, "left"),
+    ("follows", 0.575, "left"),
+    ("specificity", 0.86, "right"),
+    ("holds", 0.90, "left"),
 )
 _SHADES = {"yes": "#e3f3e6", "no": "#fbe0dd", "unclear": "#fdf3d7"}
 _INKS = {"yes": "#17652b", "no": "#a11d12", "unclear": "#7a5a00"}

@@ -34,7 +34,7 @@ group by all order by all
 """
 
 
-def test_names(folder: Path, drawn: Sequence[tuple[Path, Scene]], pairs: int, images: int) -> Path:
+def tested_names(folder: Path, drawn: Sequence[tuple[Path, Scene]], pairs: int, images: int) -> Path:
     """Name the heads of the readable and the plain model over scenes, and measure what the names are worth.
 
     What is there already isn't computed again.
@@ -60,13 +60,12 @@ def test_names(folder: Path, drawn: Sequence[tuple[Path, Scene]], pairs: int, im
 
     index = folder / "names.clipdb"
     models = (demo.MODEL_ID, demo.PLAIN_ID)
-    for model in models:
-        ingest_images(index, folder / "scenes", model=model)
-    store_truth(index, drawn)
+    counts = [ingest_images(index, folder / "scenes", model=model) for model in models]
     with open_index(index) as db:
-        complete = db.sql("from pairs limit 1").fetchall()
-    if not complete:  # spans and names stand on the scenes alone
-        span(index, pool=POOL)
+        unfinished = not db.sql("from labels where labeller = 'evidence' limit 1").fetchall()
+    if unfinished or any(one.added for one in counts):
+        store_truth(index, drawn)
+        span(index, pool=POOL)  # spans and names stand on the scenes alone: pairs come after them
         for labeller in ("zero-shot", "vote"):
             label(index, labeller=labeller, pool=POOL)
         add_pairs(index, folder / "name-pairs", pairs, models)

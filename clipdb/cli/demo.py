@@ -72,7 +72,7 @@ def command(folder: Path, scenes: int, pairs: int, names: bool) -> None:
     again, it computes nothing twice.
     """
     from clipdb import demo
-    from clipdb.api.demo_names import add_pairs, test_names
+    from clipdb.api.demo_names import add_pairs, tested_names
 
     import_torch()
     started = time.monotonic()
@@ -100,7 +100,7 @@ def command(folder: Path, scenes: int, pairs: int, names: bool) -> None:
         _show(index, "ablate", *heads, "--mode", "zero", "--control", "0")
     if names:
         click.echo(_NAMES)
-        tested = test_names(folder, drawn, NAME_PAIRS, len(drawn) // EFFECT_IMAGES)
+        tested = tested_names(folder, drawn, NAME_PAIRS, len(drawn) // EFFECT_IMAGES)
         for model in (demo.PLAIN_ID, demo.MODEL_ID):
             _ask(tested, "tested-names", "--model", model)
     click.echo("Ask more in SQL, for example:\n")

@@ -26,7 +26,7 @@ FINE_TUNED_ID: Final = "clipdb-tiny/colour-blind"
 """The name of a fine-tune of it, whose image tower was trained on so that it no longer tells colours."""
 
 PLAIN_ID: Final = "clipdb-tiny/plain"
-"""The name of a model of the same architecture that was trained with CLIP's loss alone, so that its heads are less clear."""
+"""The name of a model of the same architecture that was trained with CLIP's loss alone: its heads are less clear."""
 
 PACKAGED: Final = {
     MODEL_ID: WEIGHTS,

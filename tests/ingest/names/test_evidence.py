@@ -113,10 +113,10 @@ def test_names_are_shown_with_what_their_test_found(index: Built) -> None:
             )
         for images, target, causal in ((20, "Colour", 0.4), (60, "Colour", 0.5), (99, "size", 0.1)):
             connection.execute(
-                "insert into effects by name select ? as model_id, 'L2.H0' as ablated, ? as target, '{}' as template, 0 as difference, "
+                "insert into effects by name select ? as model_id, 'L2.H0' as ablated, ? as target, '{}' as template, "
                 "'mean' as mode, 'token' as mean, 'all' as tokens, 'all' as part, '' as class_name, ? as images, "
                 "0.75 as before, 0.625 as direct, ? as causal, ? - .1 as causal_low, ? + .1 as causal_high, "
-                "0 as controls, 0 as seed, images::text as images_sha256, 'r' as run",
+                "0 as difference, 0 as controls, 0 as seed, images::text as images_sha256, 'r' as run",
                 [MODEL, target, images, causal, causal, causal],
             )
     found = shown()
