@@ -65,7 +65,7 @@ class Page:
             self.printed[line] = self._shell(["bash", "-ec", line])
             return
         arguments = [str(hub) if one == HUB else one for one in arguments]
-        self.printed[line] = done(*arguments, *(["--scenes", SCENES] if arguments == ["demo"] else []))
+        self.printed[line] = done(*arguments, *(["--scenes", SCENES, "--no-names"] if arguments == ["demo"] else []))
 
     def _shell(self, command: list[str], text: str | None = None) -> str:
         environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}

@@ -11,7 +11,7 @@ import pytest
 from support import done, rows
 
 PAGE = (Path(__file__).parents[1] / "docs" / "directions.md").read_text(encoding="utf-8")
-SMALLER = {"demo": ["--scenes", "30"]}
+SMALLER = {"demo": ["--scenes", "30", "--no-names"]}
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from support import done, rows
 
 PAGE = (Path(__file__).parents[1] / "docs" / "edited-weights.md").read_text(encoding="utf-8")
-SMALLER = {"demo": ["--scenes", "40"], "ablate": ["--images", "20"]}
+SMALLER = {"demo": ["--scenes", "40", "--no-names"], "ablate": ["--images", "20"]}
 
 
 @pytest.fixture(scope="module")

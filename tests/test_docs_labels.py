@@ -43,7 +43,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
                 continue
             assert program == "clipdb", line
             arguments = [server.url if one == SERVER else one for one in arguments]
-            arguments += ["--scenes", "60"] if arguments == ["demo"] else []
+            arguments += ["--scenes", "60", "--no-names"] if arguments == ["demo"] else []
             result = CliRunner().invoke(main, arguments, input=TYPED)
             assert result.exit_code == 0, (line, result.output, result.exception)
             outputs[line] = result.output

@@ -49,7 +49,7 @@ INSTEAD = {
 INSTEAD_OF_LINES = {
     "clipdb span": "clipdb span --pool scenes",
     "clipdb ablate --each --target texture --images 64 --limit 4": "clipdb ablate --each --target texture --images 12",
-    "clipdb demo": "clipdb demo --scenes 100",
+    "clipdb demo": "clipdb demo --scenes 100 --no-names",
     "clipdb mcp": "clipdb mcp --help",
     "clipdb serve --open": "clipdb serve --help",
     "clipdb serve -i clipdb-demo/demo.clipdb --open": "clipdb serve --help",

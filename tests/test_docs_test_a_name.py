@@ -11,7 +11,11 @@ import pytest
 from support import done, rows
 
 PAGE = (Path(__file__).parents[1] / "docs" / "test-a-name.md").read_text(encoding="utf-8")
-SMALLER = {"clipdb demo": ["--scenes", "40"], "clipdb demo --pairs 20": ["--scenes", "40"]}
+SMALLER = {
+    "clipdb demo": ["--scenes", "40"],
+    "clipdb demo --pairs 20": ["--scenes", "40", "--no-names"],
+    "clipdb ablate --each --property texture --target texture --images 100": ["--images", "20"],
+}
 
 
 @pytest.fixture(scope="module")

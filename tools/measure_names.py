@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import clipdb
-from clipdb.cli.demo import store_truth
+from clipdb.api.demo_names import store_truth
 from clipdb.demo import MODEL_CONFIG, PACKAGED, PAIRS, write_pairs, write_scenes
 
 SCENES_SEED, PAIRS_SEED = 551234, 551235

@@ -1,6 +1,7 @@
 """Train the demo model from a seed, and evaluate it.
 
     python tools/train_demo_model.py --out DIR             # trains, writes DIR/scenes.safetensors, evaluates
+    python tools/train_demo_model.py --plain --out DIR     # with CLIP's loss alone, writes DIR/plain.safetensors
     python tools/train_demo_model.py --evaluate WEIGHTS    # only evaluates
 
 Runs on one CPU core. Everything is driven by the number of steps, so the same seed gives the same weights on the
@@ -57,6 +58,13 @@ class Trainer:
             fused=True,
         )
 
+    def _contrastive(self, patches: Tensor, captions: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            images, _, _ = image_features(self.model.visual, patches)
+            texts = text_features(self.model, self.embedding, captions)
+        images, texts = (functional.normalize(x.float(), dim=-1) for x in (images, texts))
+        return (losses.contrastive(images, texts, self.model.logit_scale.exp()),)
+
     def _losses(self, patches: Tensor, captions: Tensor, phrases: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             images, pooled, heads = image_features(self.model.visual, patches)
@@ -75,13 +83,13 @@ class Trainer:
         )
 
     def step(self, progress: float, batch: tuple[Tensor, Tensor, Tensor, Tensor], rate: float) -> list[float]:
-        """Take one step; returns the five losses."""
+        """Take one step; returns the five losses, or CLIP's alone."""
         ramp = min(max((progress - CLARITY_FROM) / (CLARITY_FULL - CLARITY_FROM), 0), 1)
         weights = (1.0, 2.0, 2.0, self.arguments.clarity * ramp, 2 * self.arguments.clarity * ramp)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        parts = self._losses(*batch)
-        total = sum((w * part for w, part in zip(weights, parts, strict=True)), torch.zeros(()))
+        parts = self._contrastive(*batch) if self.arguments.plain else self._losses(*batch)
+        total = sum((w * part for w, part in zip(weights, parts, strict=False)), torch.zeros(()))
         self.optimizer.zero_grad()
         total.backward()
         nn.utils.clip_grad_norm_(self.trained, 1.0)
@@ -131,7 +139,7 @@ def train(arguments: argparse.Namespace) -> Path:
             print(f"step {step} {time.time() - began:.0f} s: {shown}", flush=True)
         if step and step % 1000 == 0:
             save(trainer.model, trainer.embedding, vocabulary, arguments.out / f"step-{step:06d}.safetensors")
-    path = arguments.out / "scenes.safetensors"
+    path: Path = arguments.out / ("plain.safetensors" if arguments.plain else "scenes.safetensors")
     save(trainer.model, trainer.embedding, vocabulary, path)
     return path
 
@@ -146,6 +154,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--scenes", type=int, default=100_000, help="training scenes, and a quarter as many easy ones")
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--plain", action="store_true", help="train with CLIP's contrastive loss alone")
     parser.add_argument("--clarity", type=float, default=0.2, help="weight of the head regulariser; 0 for none")
     arguments = parser.parse_args()
     path = arguments.evaluate or train(arguments)

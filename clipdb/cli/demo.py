@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +16,9 @@ from clipdb.errors import ClipdbError
 if TYPE_CHECKING:
     from clipdb.demo.scenes import Scene
 
-POOL = "scenes"
 SEED = 2026
-PAIRS_SEED = 2027
+NAME_PAIRS = 10
+EFFECT_IMAGES = 4  # effects are measured over one of so many scenes
 SHEET = "neighbours.png"
 
 _HEADS = """
@@ -38,11 +36,11 @@ after their contributions are taken away, and after those of as many random head
 _CAUSAL = """\
 And when the model really runs without these heads (causal)? Later layers make up for part of the loss.
 """
-
-_SET_TRUTH = """
-update images set metadata = truth.metadata
-from (select unnest(?::varchar[]) as image_id, unnest(?::varchar[]) as metadata) as truth
-where truth.image_id = images.image_id
+_NAMES = """\
+Which names hold? One row per head, of this model and of a second one that was trained without any help to have
+clear heads: accuracy in telling the name's values apart that is lost without the head (direct, causal), what moves
+the head most in minimal pairs, two scenes that differ in one property (follows, specificity), and whether that is
+its name (holds).
 """
 
 
@@ -60,17 +58,27 @@ where truth.image_id = images.image_id
     show_default=True,
     help="How many minimal pairs of each property to draw, too, and test the heads' names by.",
 )
-def command(folder: Path, scenes: int, pairs: int) -> None:
+@click.option(
+    "--names/--no-names",
+    default=True,
+    show_default=True,
+    help="Whether to test the names of this model and of a plainly trained one, in names.clipdb.",
+)
+def command(folder: Path, scenes: int, pairs: int, names: bool) -> None:
     """Draw scenes, index them with the packaged model, and show what its heads' outputs vary with.
 
     It needs no network. DIR (default: clipdb-demo) gets scenes/ with their true properties in scenes.csv, the index
-    demo.clipdb, and a contact sheet of one head's nearest neighbours. Run again, it computes nothing twice.
+    demo.clipdb, a contact sheet of one head's nearest neighbours, and names.clipdb, where heads' names are tested. Run
+    again, it computes nothing twice.
     """
+    from clipdb import demo
+    from clipdb.api.demo_names import add_pairs, tested_names
+
     import_torch()
     started = time.monotonic()
-    index, added = _build(folder, scenes)
+    drawn, index, added = _build(folder, scenes)
     if pairs:
-        _test_names(folder, index, pairs)
+        add_pairs(index, folder / "pairs", pairs, [demo.MODEL_ID])
     with clipdb.open(index) as db:
         count = db.sql("select count(*) from images where split is distinct from 'pairs'").fetchall()[0][0]
     click.echo(
@@ -90,6 +98,11 @@ def command(folder: Path, scenes: int, pairs: int) -> None:
         _ask(index, "ablate", *heads)
         click.echo(_CAUSAL)
         _show(index, "ablate", *heads, "--mode", "zero", "--control", "0")
+    if names:
+        click.echo(_NAMES)
+        tested = tested_names(folder, drawn, NAME_PAIRS, len(drawn) // EFFECT_IMAGES)
+        for model in (demo.PLAIN_ID, demo.MODEL_ID):
+            _ask(tested, "tested-names", "--model", model)
     click.echo("Ask more in SQL, for example:\n")
     _ask(
         index,
@@ -100,9 +113,10 @@ def command(folder: Path, scenes: int, pairs: int) -> None:
     click.echo(f"$ export CLIPDB_INDEX={shlex.quote(str(index.absolute()))}")
 
 
-def _build(folder: Path, count: int) -> tuple[Path, bool]:
+def _build(folder: Path, count: int) -> tuple[list[tuple[Path, Scene]], Path, bool]:
     """Draw the scenes and take them through every step of the main job; tell whether anything was missing."""
     from clipdb import demo
+    from clipdb.api.demo_names import POOL, store_truth
 
     try:  # scenes that are there already stay, with what is true of them
         drawn = demo.write_scenes(folder / "scenes", max(count, len([*folder.glob("scenes/scene-*.png")])), SEED)
@@ -118,32 +132,7 @@ def _build(folder: Path, count: int) -> tuple[Path, bool]:
         clipdb.span(index, pool=POOL)
         clipdb.label(index, pool=POOL)
         clipdb.judge(index, pool=POOL)
-    return index, missing
-
-
-def _test_names(folder: Path, index: Path, count: int) -> None:
-    """Draw minimal pairs into an index that is complete, so that its spans and names stand on the scenes alone."""
-    from clipdb import demo
-
-    drawn = demo.write_pairs(folder / "pairs", count, PAIRS_SEED)
-    clipdb.ingest_images(index, folder / "pairs", model=demo.MODEL_ID, split="pairs")
-    store_truth(index, drawn)
-    clipdb.ingest_pairs(index, folder / "pairs" / demo.PAIRS)
-    clipdb.label(index, labeller="evidence")
-
-
-def store_truth(index: Path, drawn: list[tuple[Path, Scene]]) -> None:
-    """Keep what each scene shows in ``images.metadata``, so that a person can check the heads in SQL."""
-    import hashlib
-
-    from clipdb.ingest.store.writer import Writer
-
-    truth = [
-        [hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in drawn],
-        [json.dumps(asdict(scene)) for _, scene in drawn],
-    ]
-    with Writer(index, "demo", {"scenes": len(drawn)}) as writer, writer.transaction() as connection:
-        connection.execute(_SET_TRUTH, truth)
+    return drawn, index, missing
 
 
 def _ask(index: Path, *arguments: str) -> None:

@@ -25,7 +25,14 @@ WEIGHTS: Final = Path(__file__).parent / "model" / "scenes.safetensors"
 FINE_TUNED_ID: Final = "clipdb-tiny/colour-blind"
 """The name of a fine-tune of it, whose image tower was trained on so that it no longer tells colours."""
 
-PACKAGED: Final = {MODEL_ID: WEIGHTS, FINE_TUNED_ID: WEIGHTS.with_name("colour-blind.safetensors")}
+PLAIN_ID: Final = "clipdb-tiny/plain"
+"""The name of a model of the same architecture that was trained with CLIP's loss alone: its heads are less clear."""
+
+PACKAGED: Final = {
+    MODEL_ID: WEIGHTS,
+    FINE_TUNED_ID: WEIGHTS.with_name("colour-blind.safetensors"),
+    PLAIN_ID: WEIGHTS.with_name("plain.safetensors"),
+}
 """The weights of each packaged model, of one architecture."""
 
 GROUND_TRUTH: Final = "scenes.csv"

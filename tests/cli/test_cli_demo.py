@@ -64,7 +64,7 @@ def test_every_command_that_it_prints_prints_what_stands_below_it(
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "120")
     shown = commands(printed)
-    assert len(shown) == 7
+    assert len(shown) == 9
     for command in shown:
         assert done(*shlex.split(command)[1:]) in printed
 
@@ -72,7 +72,7 @@ def test_every_command_that_it_prints_prints_what_stands_below_it(
 def test_the_page_shows_this_output(printed: str) -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert commands(printed) == commands(page)
-    for table in ("head property", "rank score", "part "):
+    for table in ("head property", "head name", "rank score", "part "):
         headers = columns(printed, table)
         assert headers and headers <= columns(page, table)
     now, then = properties(printed), properties(page)
@@ -92,10 +92,10 @@ def test_again_it_computes_nothing(folder: Path, index: Path, monkeypatch: pytes
 
 
 def test_a_smaller_one_later_takes_nothing_away(tmp_path: Path) -> None:
-    first = done("demo", tmp_path, "--scenes", 30)
+    first = done("demo", tmp_path, "--scenes", 30, "--no-names")
     truth = (tmp_path / "scenes" / "scenes.csv").read_bytes()
     assert truth.count(b"\n") == 31 and "30 scenes indexed" in first
-    assert "30 scenes are there" in done("demo", tmp_path, "--scenes", 20)
+    assert "30 scenes are there" in done("demo", tmp_path, "--scenes", 20, "--no-names")
     assert (tmp_path / "scenes" / "scenes.csv").read_bytes() == truth
 
 
@@ -133,3 +133,22 @@ def test_heads_named_for_colour_find_scenes_of_the_same_colour(index: Path) -> N
     assert all(len(hits) == K * SCENES for hits in same.values())
     assert np.mean(list(precision.values())) > chance + COLOUR_MARGIN, precision
     assert max(precision.values()) > chance + BEST_COLOUR_MARGIN, precision
+
+
+def test_names_of_the_readable_model_hold_and_not_all_of_the_plain_one_do(folder: Path, printed: str) -> None:
+    columns = "head, holds, direct, causal, images, name, follows, labeller"
+    with clipdb.open(folder / "clipdb-demo" / "names.clipdb") as db:
+        models = ("clipdb-tiny/scenes", "clipdb-tiny/plain")
+        tables = [db.query.tested_names(model=model).project(columns).fetchall() for model in models]
+        pairs = db.sql("select attribute, count(*) from pairs group by all").fetchall()
+    readable, plain = ([row[1] for row in rows] for rows in tables)
+    assert len(pairs) == 8 and {number for _, number in pairs} == {10}
+    assert len(readable) == len(plain) == 24
+    assert readable.count("yes") >= 24 - HEADS_THAT_MAY_DIFFER
+    assert plain.count("no") >= 1 and plain.count("yes") >= 6
+    for head, holds, direct, causal, images, name, follows, labeller in (row for rows in tables for row in rows):
+        assert (name is None) == (holds is None) == (direct is None), head
+        if name is not None:
+            assert images == SCENES // 4 and -1 <= direct <= 1 and -1 <= causal <= 1
+            assert labeller in ("zero-shot", "vote")  # not the labeller that tests names
+            assert holds == "unclear" or (name == follows) == (holds == "yes")

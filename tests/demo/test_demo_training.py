@@ -78,7 +78,7 @@ def test_heads_of_one_property_each_are_clear_and_equal_heads_cover_little(tools
 def test_a_seed_decides_the_weights(tools: SimpleNamespace, tmp_path: Path):
     written = []
     for name, seed in (("first", 5), ("again", 5), ("other", 6)):
-        settings = {"seed": seed, "steps": 3, "batch": 16, "scenes": 64, "lr": 1e-3, "clarity": 0.2}
+        settings = {"plain": False, "seed": seed, "steps": 3, "batch": 16, "scenes": 64, "lr": 1e-3, "clarity": 0.2}
         path = tools.train.train(argparse.Namespace(out=tmp_path / name, **settings))
         assert path.stat().st_mode & 0o777 == 0o644
         written.append(path.read_bytes())

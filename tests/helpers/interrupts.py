@@ -46,7 +46,7 @@ VERBS: Mapping[str, Verb] = {
     "span": Verb(("span", "--pool", "general"), writes=True),
     "ingest images": Verb(("ingest", "images", "{more}", "--model", "clipdb-tiny/scenes"), writes=True),
     "ingest texts": Verb(("ingest", "texts", "--pool", "general"), writes=True),
-    "demo": Verb(("demo", "{folder}", "--scenes", "40"), writes=True),
+    "demo": Verb(("demo", "{folder}", "--scenes", "40", "--no-names"), writes=True),
 }
 
 
@@ -71,7 +71,7 @@ def prepare(folder: Path) -> None:
 
     from clipdb.demo import write_scenes
 
-    done("demo", folder / "demo", "--scenes", 20)
+    done("demo", folder / "demo", "--scenes", 20, "--no-names")
     write_scenes(folder / "more", 40, seed=99)
 
 

@@ -36,6 +36,7 @@ def head(site: Site, index: Index, request: Request) -> Response:
         else (None, None)
     )
     effects, _ = tried(lambda: site.ask(index, "effects", model=model, head=name))
+    tested = site.ask(index, "tested_names", model=model, head=name)
     names = [row[0] for row in index.execute(_NAMES, {"model": model}).fetchall()]
     place = names.index(name)
     span = next((row for row in card.rows if str(row["rank"]) == given.get("span")), None)
@@ -55,13 +56,14 @@ def head(site: Site, index: Index, request: Request) -> Response:
         images=images.rows if images else [],
         near=near.rows if near else [],
         no_images=no_images,
+        test=tested.rows[0] if tested.rows else None,
         effects=effects.rows if effects else [],
         statistics=index.execute(_STATISTICS, {"model": model, "head": name}).fetchone(),
         before=names[place - 1] if place else None,
         after=names[place + 1] if place + 1 < len(names) else None,
         compares_itself=site.frame(index).images <= COMPARED_UNASKED or stored_likeness(index, model) is not None,
         shown=SPANS if "all" not in request.query_params else len(card.rows),
-        answers=[one for one in (images, near, card, sources, verdicts, effects) if one is not None],
+        answers=[one for one in (images, near, card, sources, verdicts, tested, effects) if one is not None],
     )
 
 

@@ -20,6 +20,7 @@ COLOURS = {
     "variance": "Variance explained",
     "confidence": "Share",
     "effect": "Effect",
+    "holds": "Names that hold",
 }
 
 _FITS = """
@@ -64,9 +65,15 @@ def model(site: Site, index: Index, request: Request) -> Response:
         if no_effects and target is None and targets:
             no_effects = f"Choose what is told apart, such as {targets[0]!r}: {no_effects}"
     values = effects if colour == "effect" and lit is None else _values(index, name, colour, rows, lit)
+    tested = None
+    if colour == "holds" and lit is None:
+        tested, _ = tried(lambda: site.ask(index, "tested_names", model=name))
+        held = {row["head"]: row for row in tested.rows} if tested else {}
+        rows = [row | {"test": held.get(row["head"])} for row in rows]
+        values = {head: row["specificity"] for head, row in held.items()}
     cells = {parse_head(row["head"]): row | {"value": values.get(row["head"])} for row in rows}
     width = 1 + max((head for _, head in cells), default=0)
-    answers = [one for one in (lit, taken_off, heads, shared, fits) if one is not None]
+    answers = [one for one in (lit, taken_off, tested, heads, shared, fits) if one is not None]
     return site.render(
         request,
         "model.html",

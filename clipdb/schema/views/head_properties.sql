@@ -2,6 +2,7 @@
 -- first, then one by evidence, an LLM's, an import's, zero-shot's, the vote's; among equals the newest counts. A property that a
 -- person rejected for the head is struck, whoever gave it, until a person gives it again; what is next then counts.
 -- param only_pool = null: only names from this pool's spans or descriptions; all where null
+-- param left_out = null: a labeller whose names don't count: 'evidence' for the names that it puts to the test
 -- column model_id: Model with weights
 -- column layer: Layer, counted from 0
 -- column head: Head within its layer, counted from 0
@@ -26,7 +27,7 @@ with struck as (
 ),
 named as (
     from head_labels anti join struck using (model_id, layer, head, property_key)
-    where only_pool is null or pool = only_pool
+    where (only_pool is null or pool = only_pool) and labeller is distinct from left_out
 ),
 chosen as (
     select unnest(arg_max(named, (-labeller_rank(labeller), created_at, run, labeller, pool)))

@@ -87,3 +87,41 @@ def test_nothing_to_compare_is_one_line(tmp_path: Path) -> None:
     assert said.startswith("images of one/a have fewer than two keys of metadata that group them")
     with pytest.raises(ClipdbError, match="no images of model two/b"):
         clipdb.label(bare.path, labeller="evidence", model="two/b")
+
+
+def test_names_are_shown_with_what_their_test_found(index: Built) -> None:
+    def shown(**given: str) -> dict[str, tuple[object, ...]]:
+        with clipdb.open(index.path) as db:
+            found = db.query.tested_names(**given)
+            names = [column[0] for column in found.description]
+            wanted = [names.index(one) for one in ("name", "labeller", "direct", "causal", "follows", "holds", "head")]
+            return {row[wanted[-1]]: tuple(row[one] for one in wanted[:-1]) for row in found.fetchall()}
+
+    by_vote = dict(rows(index.path, "select name, property from head_labels where labeller = 'vote'"))
+    assert len(by_vote) > 3
+    untested = {head: (by_vote[head], "vote", None, None, None, "not tested") for head in by_vote}
+    assert {head: row for head, row in shown().items() if row[0]} == untested
+    assert len(shown()) == 6  # those without a name, too
+
+    clipdb.label(index.path, labeller="evidence")
+    with catalog.changing(index.path) as connection:
+        for head, name in ((0, "colour."), (1, "Colour")):
+            connection.execute(
+                "insert into labels by name select * replace ('human:ann' as labeller, 'human' as run, ? as property) "
+                "from labels where labeller = 'evidence' and layer = 2 and head = ?",
+                [name, head],
+            )
+        for images, target, causal in ((20, "Colour", 0.4), (60, "Colour", 0.5), (99, "size", 0.1)):
+            connection.execute(
+                "insert into effects by name select ? as model_id, 'L2.H0' as ablated, ? as target, '{}' as template, "
+                "'mean' as mode, 'token' as mean, 'all' as tokens, 'all' as part, '' as class_name, ? as images, "
+                "0.75 as before, 0.625 as direct, ? as causal, ? - .1 as causal_low, ? + .1 as causal_high, "
+                "0 as difference, 0 as controls, 0 as seed, images::text as images_sha256, 'r' as run",
+                [MODEL, target, images, causal, causal, causal],
+            )
+    found = shown()
+    assert found["L2.H0"] == ("colour.", "human:ann", 0.125, 0.25, "Colour", "yes")
+    assert found["L2.H1"] == ("Colour", "human:ann", None, None, "size", "no")
+    assert found["L1.H2"][1:2] + found["L1.H2"][5:] == ("vote", "not tested")  # shape, which is no key
+    assert shown(holds="no").keys() == {head for head, row in found.items() if row[5] == "no"}
+    assert shown(head="L2.H0") == {"L2.H0": found["L2.H0"]}

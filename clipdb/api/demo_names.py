@@ -1,0 +1,102 @@
+"""The index in which `clipdb demo` puts the names of two models' heads to the test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from clipdb.api.ablating import ablate
+from clipdb.api.describing import ingest_images, span
+from clipdb.api.naming import label
+from clipdb.api.opening import open as open_index
+from clipdb.api.pairing import ingest_pairs
+
+if TYPE_CHECKING:
+    from clipdb.demo.scenes import Scene
+
+POOL: Final = "scenes"
+PAIRS_SEED: Final = 2027
+
+_SET_TRUTH = """
+update images set metadata = truth.metadata
+from (select unnest(?::varchar[]) as image_id, unnest(?::varchar[]) as metadata) as truth
+where truth.image_id = images.image_id
+"""
+_UNMEASURED = """
+select model_id, property_key, list(name order by layer, head)
+from head_properties(left_out := 'evidence')
+where labeller in ('zero-shot', 'vote')
+    and (model_id, name, property_key) not in (select (model_id, ablated, target) from effects)
+group by all order by all
+"""
+
+
+def tested_names(folder: Path, drawn: Sequence[tuple[Path, Scene]], pairs: int, images: int) -> Path:
+    """Name the heads of the readable and the plain model over scenes, and measure what the names are worth.
+
+    What is there already isn't computed again.
+
+    Parameters
+    ----------
+    folder
+        Of the demo: its scenes are in ``scenes``; it gets ``name-pairs`` and ``names.clipdb``.
+    drawn
+        The scenes, as `clipdb.demo.write_scenes` gives them.
+    pairs
+        How many minimal pairs of each property to draw.
+    images
+        Over how many of the scenes and pictures of pairs effects are measured.
+
+    Returns
+    -------
+    pathlib.Path
+        The index.
+    """
+    from clipdb import demo
+    from clipdb.demo.captions import PHRASES
+
+    index = folder / "names.clipdb"
+    models = (demo.MODEL_ID, demo.PLAIN_ID)
+    counts = [ingest_images(index, folder / "scenes", model=model) for model in models]
+    with open_index(index) as db:
+        unfinished = not db.sql("from labels where labeller = 'evidence' limit 1").fetchall()
+    if unfinished or any(one.added for one in counts):
+        store_truth(index, drawn)
+        span(index, pool=POOL)  # spans and names stand on the scenes alone: pairs come after them
+        for labeller in ("zero-shot", "vote"):
+            label(index, labeller=labeller, pool=POOL)
+        add_pairs(index, folder / "name-pairs", pairs, models)
+    with open_index(index) as db:
+        for model, name, heads in db.sql(_UNMEASURED).fetchall():
+            template = PHRASES[name][0].format(v="{}", n="objects")  # as in the cards of the models
+            ablate(db, heads=heads, each=True, target=name, template=template, images=images, model=model)
+    return index
+
+
+def add_pairs(index: Path, folder: Path, count: int, models: Sequence[str]) -> None:
+    """Draw minimal pairs of each property into an index, and let the labeller evidence name its heads by them."""
+    from clipdb import demo
+
+    drawn = demo.write_pairs(folder, count, PAIRS_SEED)
+    for model in models:
+        ingest_images(index, folder, model=model, split="pairs")
+    store_truth(index, drawn)
+    ingest_pairs(index, folder / demo.PAIRS)
+    label(index, labeller="evidence")
+
+
+def store_truth(index: Path, drawn: Sequence[tuple[Path, Scene]]) -> None:
+    """Keep what each scene shows in ``images.metadata``, so that a person can check the heads in SQL."""
+    import hashlib
+
+    from clipdb.ingest.store.writer import Writer
+
+    truth = [
+        [hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in drawn],
+        [json.dumps(asdict(scene)) for _, scene in drawn],
+    ]
+    with Writer(index, "demo", {"scenes": len(drawn)}) as writer, writer.transaction() as connection:
+        connection.execute(_SET_TRUTH, truth)
