@@ -10,6 +10,7 @@ import duckdb
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.find_image import FIND, is_file, one_image, written
+from clipdb.queries.templates import read_templates
 from clipdb.schema.names import layer_name, parse_head
 
 _SHOWN = 8  # how many properties a message lists
@@ -140,6 +141,8 @@ def resolve(connection: duckdb.DuckDBPyConnection, kind: str, value: Any, model:
         return _image_of_file(connection, value)
     if kind == "image":
         return one_image(value, connection.execute(FIND, [written(value)]).fetchall(), files)
+    if kind == "templates":
+        return None if value is None else read_templates(value, files)
     finder = _FINDERS.get(kind)
     return value if finder is None else finder(connection, value, model)
 
