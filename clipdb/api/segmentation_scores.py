@@ -16,10 +16,14 @@ from clipdb.queries.index import Index
 from clipdb.queries.templates import read_templates
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from clipdb.queries.functions.base.context import Context
 
 COLUMNS = ("part", "name", "images", "pixel_accuracy", "mean_iou", "average_precision")
 """The columns of `SegmentationScores.rows`."""
+
+Row = tuple[str, str | None, int, float, float, float]
 
 _T = TypeVar("_T")
 _MASKS = (".png", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".webp")  # formats that keep every pixel as it was drawn
@@ -42,7 +46,7 @@ class SegmentationScores:
     """
 
     model: str
-    rows: Sequence[tuple[str, str | None, int, float, float, float]]
+    rows: Sequence[Row]
     images: int
     unread: int
 
@@ -128,7 +132,7 @@ def segmentation_scores(
     if not by_class:
         raise unread[0]
     whole = sum(by_class.values(), MapScores())
-    rows = [("all", None, whole.images, *whole.figures())]
+    rows: list[Row] = [("all", None, whole.images, *whole.figures())]
     rows += [("class", task.classes[one], by_class[one].images, *by_class[one].figures()) for one in sorted(by_class)]
     return SegmentationScores(model, rows, whole.images, len(unread))
 
@@ -143,7 +147,7 @@ def _masks(folder: Path) -> dict[str, Path]:
 
 
 def _pairs(
-    context: Context, model: str, rows: Sequence[int], truths: Sequence[int], masks: dict[str, Path]
+    context: Context, model: str, rows: np.ndarray, truths: np.ndarray, masks: dict[str, Path]
 ) -> list[tuple[str, str, int, Path]]:
     ids = context.store.ids(model, "images").astype(str)
     uris = {str(one): str(uri) for one, uri in context.rows("select image_id, coalesce(uri, '') from images")}

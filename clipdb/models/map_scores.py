@@ -1,7 +1,7 @@
 """How well maps agree with masks: pixel accuracy, mean intersection over union, mean average precision.
 
-The measures of Chefer, Gur and Wolf, "Transformer Interpretability Beyond Attention Visualization" (CVPR 2021), section
-4, as they are used in zero-shot segmentation with heads of CLIP (Gandelsman et al., arXiv 2310.05916, section 5). A
+The measures of Chefer, Gur and Wolf, "Transformer Interpretability Beyond Attention Visualization" (CVPR 2021),
+as they are used in zero-shot segmentation with heads of CLIP (Gandelsman et al., arXiv 2310.05916, section 5). A
 pixel counts as the class where the map is over its own mean over the image.
 """
 
@@ -111,7 +111,7 @@ def mask_of_pixels(file: Path, found: Segmentation, patch: int) -> tuple[np.ndar
 
     try:
         with Image.open(file) as picture:
-            values = np.asarray(picture)
+            values: np.ndarray = np.asarray(picture)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ClipdbError(f"{file} can't be read as a picture: {error}") from error
     if values.ndim == 3:

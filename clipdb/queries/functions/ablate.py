@@ -123,7 +123,7 @@ def count_right(
     Where a remainder is given, the removals are made with it replaced.
     """
     embeddings = context.store.embeddings(task.model, "images")
-    heads = sorted({head for removal in (*removals, *filter(None, [remainder])) for head in removal.heads})
+    heads = sorted({head for removal in removals for head in removal.heads} | set(remainder.heads if remainder else ()))
     right = np.zeros((1 + len(removals), len(task.groups)))
     for part, whole, without in task.chunks():
         rows = task.rows[part]
