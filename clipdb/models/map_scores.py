@@ -115,7 +115,7 @@ def mask_of_pixels(file: Path, found: Segmentation, patch: int) -> tuple[np.ndar
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ClipdbError(f"{file} can't be read as a picture: {error}") from error
     if values.ndim == 3:
-        values = values[..., : {2: 1, 4: 3}.get(values.shape[2], values.shape[2])].any(axis=2)  # without alpha
+        values = values[..., : {2: 1, 4: 3}.get(values.shape[2], values.shape[2])].max(axis=2)  # without alpha
     if values.shape != (found.height, found.width):
         raise ClipdbError(
             f"the mask {file} has {values.shape[1]} x {values.shape[0]} pixels and its image "
