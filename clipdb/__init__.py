@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from clipdb.api.opening import open
     from clipdb.api.pairing import ingest_pairs
     from clipdb.api.reviewing import export_reviews, review, review_cards
+    from clipdb.api.segmentation_scores import segmentation_scores
     from clipdb.api.segmenting import segment
     from clipdb.api.sharing import export, upgrade, verify
     from clipdb.errors import ClipdbError
@@ -58,6 +59,7 @@ __all__ = [
     "review_cards",
     "schema",
     "segment",
+    "segmentation_scores",
     "serve",
     "span",
     "upgrade",
@@ -76,6 +78,7 @@ _FROM = {
     "ingest_pairs": "clipdb.api.pairing",
     "open": "clipdb.api.opening",
     "segment": "clipdb.api.segmenting",
+    "segmentation_scores": "clipdb.api.segmentation_scores",
     "serve": "clipdb.explorer.serving",
     **dict.fromkeys(("ingest_images", "ingest_texts", "span"), "clipdb.api.describing"),
     **dict.fromkeys(("judge", "label"), "clipdb.api.naming"),

@@ -65,7 +65,7 @@ PUBLIC = {
     "Open an index": ("open", "Index"),
     "Fill an index": ("ingest_images", "ingest_texts", "ingest_pairs", "align", "span"),
     "Name heads": ("label", "judge", "review_cards", "review", "Server"),
-    "See where in a picture": ("segment",),
+    "See where in a picture": ("segment", "segmentation_scores"),
     "Run a model without heads": ("ablate",),
     "Look at it all": ("serve",),
     "Share": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from clipdb._util.notes import note
@@ -24,8 +25,9 @@ class Ablation:
     model
         The model.
     rows
-        One row per set of heads and part of the images; its columns are `COLUMNS`. ``part`` is ``all``, ``class`` or
-        ``worst group``, the class of the lowest accuracy (``A -> B`` where it is another one without the heads).
+        One row per set of heads and part of the images; its columns are `COLUMNS`. ``part`` is ``all``, ``class``,
+        ``group`` where groups are asked for, or ``worst group``, the group or else the class of the lowest accuracy
+        (``A -> B`` where it is another one without the heads).
         ``before`` is the accuracy with all heads, ``direct`` without the heads' own contributions, ``causal`` of the
         model run without the heads, and ``difference`` causal less direct. ``causal_low`` and ``causal_high`` are the
         95 % Wilson interval; those of the difference are a 95 % percentile bootstrap over images, which have both.
@@ -62,6 +64,10 @@ def ablate(
     at: Literal["all", "class-token"] = "all",
     target: str = "label",
     template: str = "a photo of a {}",
+    templates: str | Path | None = None,
+    groups: str | None = None,
+    ccs: str | None = None,
+    judge: str | None = None,
     images: int | None = None,
     control: int = 5,
     seed: int = 0,
@@ -83,6 +89,8 @@ def ablate(
         What `clipdb.open` gives.
     heads, property, layers, labeller
         The set: heads that meet all the conditions given, of the trunk.
+    ccs, judge
+        More of them: heads of ``high``, ``moderate`` or ``low`` CCS (arXiv 2503.11103), by whose verdicts.
     each
         Take these heads, or all of the trunk, one by one. Each has the others to compare with, so no random heads
         are drawn.
@@ -94,6 +102,10 @@ def ablate(
         ``all`` tokens, or the ``class-token``.
     target, template
         What is classified: ``label`` or a key of the images' metadata; and the text of a class.
+    templates
+        In its place a file with a template a line, or ``openai``: a class is then the mean of its texts.
+    groups
+        More keys, with commas: groups are combinations of class and their values. Images that lack one are left out.
     images
         Take the first so many images by id, which is a random order; all if None.
     control
@@ -120,10 +132,12 @@ def ablate(
     """
     from clipdb.api.ablation_sets import choose_sets
     from clipdb.queries.functions.base.ablation import have_vectors, require_means
-    from clipdb.queries.functions.base.classification import read_task
+    from clipdb.queries.functions.base.classification import group_keys, read_task
+    from clipdb.queries.templates import read_templates
 
     context = index.context
     model = context.model(model)
+    template = template if templates is None else read_templates(str(templates))
     for name, value, known in (
         ("mode", mode, ("mean", "zero")),
         ("mean", mean, ("token", "global")),
@@ -135,13 +149,14 @@ def ablate(
         raise ClipdbError(f"control is {control}: 0 or more random sets can be drawn")
     if images is not None and images < 1:
         raise ClipdbError(f"images is {images}: at least 1 must be classified")
-    units = choose_sets(context, model, heads, property, layers, labeller, each, control, seed)
+    conditions = {"properties": property, "layers": layers, "labeller": labeller, "ccs": ccs, "judge": judge}
+    units = choose_sets(context, model, heads, conditions, each, control, seed)
     involved = sorted({head for unit in units for one in unit for head in one})
     if mode == "mean":
         require_means(context, model, involved)
     for module in ("torch", "open_clip", "clipdb.models.ablation"):
         require(module, "ingest")
-    task = read_task(context, model, target, template, None, have_vectors(context, model, involved))
+    task = read_task(context, model, target, template, groups, have_vectors(context, model, involved))
     from clipdb._util.apart import apart
     from clipdb.api.ablation_runs import Measuring, Replacement
     from clipdb.api.ablation_sets import set_name, tabulate
@@ -149,8 +164,10 @@ def ablate(
 
     how = Replacement(mode == "mean", mean == "token", at == "class-token")
     way = {"mode": mode, "mean": mean if mode == "mean" else "none", "tokens": at}
-    asked = {"model_id": model, "target": target, "template": template, **way, "property": property, "seed": seed}
+    what = " x ".join([target, *group_keys(groups)])
+    asked = {"model_id": model, "target": what, "template": template, **way, "property": property, "seed": seed}
     arguments = asked | {"heads": list(heads), "layers": layers, "labeller": labeller, "each": each, "images": images}
+    arguments |= {"ccs": ccs, "judge": judge}
     with keeping(index, arguments | {"control": control}) as writer:
         measuring = apart(lambda: Measuring(context, task, how, images))
         effects = writer and KeptEffects(writer, asked | {"images_sha256": measuring.images_sha256()})
@@ -160,14 +177,14 @@ def ablate(
         if writer:
             writer.skipped = len(found)
         if found:
-            what = f"{len(found)} of {len(names)} heads are" if each else "this set is"
-            note(f"{what} kept from before", warns=False)
+            kept = f"{len(found)} of {len(names)} heads are" if each else "this set is"
+            note(f"{kept} kept from before", warns=False)
         lacking = [unit for name, unit in zip(names, units, strict=True) if name not in found]
         results = measuring.measure(lacking)
         for unit in lacking:
-            rows = tabulate(apart(lambda: next(results)), unit, seed)
+            rows = tabulate(apart(lambda: next(results)), unit, seed, groups is not None)
             if effects:
                 effects.keep(rows, len(unit) - 1)
             found[set_name(unit[0])] = rows
-    shown = [row for name in names for row in found[name] if not each or row[1] != "class"]
+    shown = [row for name in names for row in found[name] if not each or row[1] not in ("class", "group")]
     return Ablation(model, shown, len(measuring.task.rows), measuring.unread, len(before.keys() & set(names)))

@@ -88,10 +88,10 @@ class Measuring:
         self.task, self.unread = first.only(self._pictures.places), self._pictures.unread
 
     def images_sha256(self) -> str:
-        """Return what tells these images and their classes from others: hex SHA-256, in order of id."""
+        """Return what tells these images and their classes or groups from others: hex SHA-256, in order of id."""
         ids = self._context.store.ids(self.task.model, "images").astype(str)[self.task.rows]
-        classes = (self.task.classes[one] for one in self.task.truth)
-        lines = sorted(f"{image_id} {name}\n" for image_id, name in zip(ids, classes, strict=True))
+        groups = (self.task.groups[one] for one in self.task.group)  # which are the classes where nothing is grouped
+        lines = sorted(f"{image_id} {name}\n" for image_id, name in zip(ids, groups, strict=True))
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def measure(self, units: Sequence[Sequence[Sequence[Head]]]) -> Iterator[Measured]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,41 +31,43 @@ def choose_sets(
     context: Context,
     model: str,
     heads: Sequence[str],
-    property: str | None,
-    layers: str | None,
-    labeller: str | None,
+    conditions: Mapping[str, str | None],
     each: bool,
     control: int,
     seed: int,
 ) -> list[list[list[Head]]]:
     """Choose the set, followed by its random controls; or with ``each`` one set for every head, alone.
 
+    The conditions are arguments of `clipdb.queries.functions.base.ablation.choose_heads`.
+
     Raises
     ------
     ClipdbError
         If nothing is chosen, or something asked for isn't there.
     """
-    if not each and not heads and property is None and layers is None and labeller is None:
-        raise ClipdbError("no heads to ablate: choose them by heads, property, layers or labeller, or take each")
-    chosen = choose_heads(
-        context, model, ",".join(heads) if heads else None, property, layers, labeller, partition="trunk"
-    )
+    if not each and not heads and all(one is None for one in conditions.values()):
+        raise ClipdbError("no heads to ablate: choose them by heads, property, layers, labeller or ccs, or take each")
+    chosen = choose_heads(context, model, ",".join(heads) if heads else None, **conditions, partition="trunk")
     if each:
         return [[[head]] for head in chosen]
     return [[chosen, *random_sets(context.store.heads(model), chosen, control, seed)]]
 
 
-def tabulate(found: Measured, sets: Sequence[Sequence[Head]], seed: int) -> list[Row]:
-    """Make the rows of `clipdb.api.ablating.Ablation` of the first set; the others are its controls."""
-    classes = np.unique(found.task.truth)
-    members = [("class", found.task.classes[one], found.task.truth == one) for one in classes]
+def tabulate(found: Measured, sets: Sequence[Sequence[Head]], seed: int, grouped: bool) -> list[Row]:
+    """Make the rows of `clipdb.api.ablating.Ablation` of the first set; the others are its controls.
+
+    The worst group is one of the task's groups where images are grouped, or else of its classes.
+    """
+    task = found.task
+    classes = [("class", task.classes[one], task.truth == one) for one in np.unique(task.truth)]
+    groups = [("group", task.groups[one], task.group == one) for one in np.unique(task.group)] if grouped else []
     everything = ("all", None, np.ones(len(found.before), bool))
     heads, controls = set_name(sets[0]), range(1, len(sets))
     rows: list[Row] = [
         (heads, part, name, int(where.sum()), *_figures(found, where, seed), *_controls(found, controls, where))
-        for part, name, where in (everything, *members)
+        for part, name, where in (everything, *classes, *groups)
     ]
-    return [*rows, (heads, *_worst(found, members, controls))]
+    return [*rows, (heads, *_worst(found, groups or classes, controls))]
 
 
 def set_name(heads: Sequence[Head]) -> str:
@@ -95,7 +97,7 @@ def _controls(found: Measured, controls: range, where: np.ndarray) -> tuple[floa
 
 
 def _worst(found: Measured, members: Sequence[tuple[str, str, np.ndarray]], controls: range) -> Row:
-    """Make the row of the lowest accuracies of a class: each figure is that of its own worst class."""
+    """Make the row of the lowest accuracies of a class or group: each figure is that of its own worst one."""
 
     def lowest(right: np.ndarray) -> tuple[float, int]:
         return min((float(right[where].mean()), at) for at, (_, _, where) in enumerate(members))
@@ -111,7 +113,7 @@ def _worst(found: Measured, members: Sequence[tuple[str, str, np.ndarray]], cont
         direct_ones = [lowest(found.direct[one])[0] for one in controls]
         ones = [lowest(found.causal[one])[0] for one in controls]
         control = sum(direct_ones) / len(ones), sum(ones) / len(ones), min(ones), max(ones)
-    # Of two classes the images aren't the same, so the difference has no paired interval.
+    # Of two classes or groups the images aren't the same, so the difference has no paired interval.
     return (
         "worst group",
         name,

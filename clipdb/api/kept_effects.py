@@ -28,7 +28,7 @@ select {", ".join(_COLUMNS)} from effects
 where ({", ".join(_TASK)}, seed, images_sha256) = ({", ".join("?" * (len(_TASK) + 2))})
     and controls = coalesce(?, controls)
     and run > (select coalesce(max(run), '') from batches where kind = 'images' and batches.model_id = effects.model_id)
-order by ablated, list_position(['all', 'class', 'worst group'], part), class_name
+order by ablated, list_position(['all', 'class', 'group', 'worst group'], part), class_name
 """
 _REPLACED = f"delete from effects where ablated = ? and ({', '.join(_TASK)}) = ({', '.join('?' * len(_TASK))})"
 

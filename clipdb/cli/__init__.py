@@ -30,6 +30,7 @@ VERBS = {
     "mcp": "Let an assistant ask, over the Model Context Protocol.",
     "explain": "Say which heads make an image and a text match.",
     "segment": "Show where in a picture heads find a text.",
+    "segment-scores": "Compare where heads find classes with masks.",
     "ablate": "Run a model without heads, and see what it gets wrong.",
     "import": "Bring in artefacts, published spans and names.",
     "export": "Write the index as Parquet files that any tool reads.",
@@ -51,7 +52,7 @@ class Verbs(Group):
         """Import a verb."""
         if name not in VERBS:
             return None
-        module = f"{name}_" if keyword.iskeyword(name) else name
+        module = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
         command: click.Command = importlib.import_module(f"clipdb.cli.{module}").command
         return command
 

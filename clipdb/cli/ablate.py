@@ -25,6 +25,8 @@ INTERVALS = (
 @click.option("--property", metavar="PROPERTY", help="Heads that carry this property; several with commas.")
 @click.option("--layers", help="Heads of these layers: 3-4, 0,2 or last2.")
 @click.option("--labeller", help="Heads by the labels of this labeller, as vote, not by their current ones.")
+@click.option("--ccs", type=click.Choice(["high", "moderate", "low"]), help="Heads whose CCS is so (query ccs).")
+@click.option("--judge", help="Whose verdicts make the CCS, where there are several judges and no majority.")
 @click.option("--each", is_flag=True, help="One head after the other: all of the trunk, or of those chosen.")
 @click.option(
     "--mode",
@@ -52,6 +54,10 @@ INTERVALS = (
 )
 @click.option(
     "--template", default="a photo of a {}", show_default=True, help="The text of a class; its name goes where {} is."
+)
+@click.option("--templates", metavar="FILE|openai", help="A template a line: a class is the mean of its texts.")
+@click.option(
+    "--groups", metavar="KEYS", help="More keys, with commas: the worst group is one of class and their values."
 )
 @click.option("--images", type=click.IntRange(min=1), help="Classify at most this many images [default: all].")
 @click.option(
@@ -85,6 +91,7 @@ def command(
     \b
         clipdb ablate --property background --target background
         clipdb ablate --each --target colour --images 300 -o effects.csv
+        clipdb ablate --ccs high --templates openai --groups background
     """
     from clipdb.api.ablating import COLUMNS, ablate
     from clipdb.api.opening import open as open_index

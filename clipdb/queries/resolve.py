@@ -10,6 +10,7 @@ import duckdb
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.find_image import FIND, is_file, one_image, written
+from clipdb.queries.templates import read_templates
 from clipdb.schema.names import layer_name, parse_head
 
 Ask = Callable[..., duckdb.DuckDBPyConnection]
@@ -143,6 +144,8 @@ def resolve(ask: Ask, kind: str, value: Any, model: str | None, files: bool) -> 
         return _image_of_file(ask, value)
     if kind == "image":
         return one_image(value, ask(FIND, [written(value)]).fetchall(), files)
+    if kind == "templates":
+        return None if value is None else read_templates(value, files)
     finder = _FINDERS.get(kind)
     return value if finder is None else finder(ask, value, model)
 

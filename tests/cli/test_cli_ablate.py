@@ -137,7 +137,7 @@ def test_intervals_are_those_of_the_books() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ([], "no heads to ablate: choose them by heads, property, layers or labeller, or take each"),
+        ([], "no heads to ablate: choose them by heads, property, layers, labeller or ccs, or take each"),
         (["--heads", "L0.H1"], "L0.H1"),
         (["--layers", "0"], "has no vectors of layer 0"),
         (["--heads", "L4.H1", "--target", "one"], "images have only 'same' as 'one'"),
@@ -175,3 +175,73 @@ def test_files_that_are_gone_or_others_are_left_out_and_counted(index: Path, tmp
 def test_other_weights_than_the_indexs_are_refused(index: Path, weights: Path) -> None:
     given = ("--heads", "L4.H1", "--target", "background", "--checkpoint", weights, "--device", "cpu", "-i", index)
     assert "weights" in refused("ablate", *given)
+
+
+def test_groups_and_templates_equal_a_plain_run(index: Path, tmp_path: Path) -> None:
+    for path in (tmp_path / "file.txt", tmp_path / "same.txt"):
+        path.write_text("a photo of a {}\n\n  the background is {c} \n", "utf-8-sig" if path.stem == "file" else None)
+    with package.open(index) as db:
+        found = db.sql("select uri, metadata->>'background' from images order by image_id").fetchall()
+    change(index, "update images set metadata = json_merge_patch(metadata, {half: len(uri) % 2, cut: uri[-5]}::json)")
+    model = load(demo.MODEL_ID, None, "cpu", "fp32", None)
+    names = sorted({name for _, name in found})
+    texts = np.stack(
+        [model.embed_texts([f"a photo of a {name}", f"the background is {name}"], 64).mean(axis=0) for name in names]
+    )
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    pixels = np.stack([decode(Path(uri).read_bytes(), model.preprocess).pixels for uri, _ in found])
+    with torch.inference_mode():
+        images = model.network.encode_image(model.pixels_to_input(torch.from_numpy(pixels))).numpy()
+    right = [names[place] == name for place, (_, name) in zip((images @ texts.T).argmax(axis=1), found, strict=True)]
+    groups: dict[str, list[bool]] = {}
+    for good, (uri, name) in zip(right, found, strict=True):
+        groups.setdefault(f"{name}, {uri[-5]}, {len(uri) % 2}", []).append(good)
+    given = ("--heads", NAMES, "--control", 0, "--groups", "cut,half", "--templates", tmp_path / "file.txt")
+    rows = ask(index, *given)
+    assert rows[0]["before"] == pytest.approx(sum(right) / COUNT)
+    by_group = {row["name"]: row for row in rows if row["part"] == "group"}
+    assert {name: (row["images"], row["before"]) for name, row in by_group.items()} == {
+        name: (len(good), pytest.approx(sum(good) / len(good))) for name, good in groups.items()
+    }
+    assert rows[-1]["causal"] == min(row["causal"] for row in by_group.values())
+    assert rows[-1]["before"] == pytest.approx(min(sum(good) / len(good) for good in groups.values()))
+    again = clipdb("ablate", "--target", "background", "--device", "cpu", "-i", index, "-f", "json", *given)
+    assert "kept from before" in again.stderr and json.loads(again.stdout) == rows
+    asked = ("query", "ablate", *given[:4], "--target", "background", "-i", index, "-f", "json")
+    direct = json.loads(done(*asked, "--mode", "mean", *given[4:6], "--templates", tmp_path / "same.txt"))
+    assert {row["name"]: row["after"] for row in direct if row["part"] == "group"} == {
+        name: pytest.approx(row["direct"]) for name, row in by_group.items()
+    }
+    kept = json.loads(done("query", "effects", "--target", "background x cut x half", "-i", index, "-f", "json"))
+    assert [row["head"] for row in kept] == [NAMES]
+
+
+def test_the_published_templates_are_open_clips(index: Path) -> None:
+    from open_clip import OPENAI_IMAGENET_TEMPLATES
+
+    with package.open(index, device="cpu") as db:
+        one = db.query.ablate(heads=NAMES, target="background", templates="openai", control=0).fetchall()
+        lines = "\n".join(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
+        assert db.query.ablate(heads=NAMES, target="background", template=lines, control=0).fetchall() == one
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "has no templates: write one a line"),
+        (b"\n \n", "has no templates: write one a line"),
+        (b"a photo of a {}\na photo\n", "the template 'a photo' has no {}"),
+        (b"{} here\n {c} here", "the template '{} here' comes twice"),
+        (b"\xff\xfe{}", "is not text in UTF-8"),
+        (None, "can't be read: Is a directory"),
+    ],
+)
+def test_a_file_of_templates_that_is_none_is_refused(
+    index: Path, tmp_path: Path, content: bytes | None, problem: str
+) -> None:
+    file = tmp_path if content is None else tmp_path / "templates.txt"
+    if content is not None:
+        file.write_bytes(content)
+    for verb in (("ablate",), ("query", "ablate")):
+        said = refused(*verb, "--heads", NAMES, "--target", "background", "--templates", file, "-i", index)
+        assert problem in said and str(file) in said

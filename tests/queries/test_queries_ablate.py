@@ -84,6 +84,67 @@ def test_the_worst_group_is_the_worst_class_or_pair(db: clipdb.Index, task: Task
         assert listed == (pytest.approx(after) if groups else {})
 
 
+def test_groups_are_combinations_of_all_keys(db: clipdb.Index, task: Task) -> None:
+    rows = ask(db, heads="L2.H0", control=0, groups="colour, size.cm")
+    parts = [f"{task.classes[row]}, {task.colours[row]}, {row % 2}" for row in ALL]
+    before, after = task.accuracies({}, ALL, parts), task.accuracies(without(task, [(2, 0)], "zero"), ALL, parts)
+    found = {row["name"]: row for row in rows if row["part"] == "group"}
+    assert {name: row["before"] for name, row in found.items()} == pytest.approx(before)
+    assert {name: row["after"] for name, row in found.items()} == pytest.approx(after)
+    assert {name: row["images"] for name, row in found.items()} == {name: parts.count(name) for name in parts}
+    assert (rows[-1]["before"], rows[-1]["after"]) == pytest.approx((min(before.values()), min(after.values())))
+
+
+@pytest.mark.parametrize("mode", ["zero", "mean"])
+@pytest.mark.parametrize("heads", [[], [(1, 0), (2, 2)]])
+def test_the_remainder_is_replaced_by_its_mean(db: clipdb.Index, task: Task, heads: list[Head], mode: str) -> None:
+    named = ",".join(f"L{layer}.H{head}" for layer, head in heads) or None
+    rows = ask(db, heads=named, mode=mode, remainder="mean", control=2, seed=3)
+    written = {head: task.y(head) @ task.bases[head].T for head in HEADS}
+    whole = range(58)  # images that have vectors of all heads, with a label or not
+    mean = task.images[whole].mean(axis=0) - sum(task.bases[head] @ task.means[head] for head in HEADS)
+    texts = np.stack([task.texts[name] for name in CLASSES])
+
+    def accuracy(dropped: list[Head]) -> float:
+        right = 0
+        for row in WITH_LAYER_1:
+            kept = sum(written[head][row] for head in HEADS if head not in dropped) + mean
+            if mode == "mean":
+                kept = kept + sum(task.bases[head] @ task.means[head] for head in dropped)
+            right += CLASSES[int(np.argmax(texts @ kept))] == task.classes[row]
+        return right / len(WITH_LAYER_1)
+
+    assert rows[0]["before"] == pytest.approx(task.accuracies({}, WITH_LAYER_1, [None] * 55)[None])
+    assert (rows[0]["after"], rows[0]["removed"]) == (pytest.approx(accuracy(heads)), len(heads))
+    control = [accuracy(one) for one in random_sets(HEADS, heads, 2, 3)]
+    assert rows[0]["control"] == (pytest.approx(sum(control) / 2) if heads else None)
+
+
+def test_heads_are_chosen_by_their_ccs(tmp_path: Path) -> None:
+    task = build_task(tmp_path / "own.clipdb")
+    fitting = {"L1.H0": 5, "L1.H1": 1, "L2.H0": 0, "L2.H1": 3}
+    with catalog.changing(task.path) as connection:
+        connection.execute(
+            "create temp table told as select distinct on (layer, head, rank) columns(j.*), rank from spans s "
+            "join judgements j using (model_id, layer, head, text_id)"
+        )
+        count = connection.execute("select count(*), max(rank) from told group by layer, head").fetchall()
+        assert set(count) == {(5, 5)}, count
+        connection.execute("delete from judgements")
+        for name, fits in fitting.items():
+            connection.execute(
+                "insert into judgements select * exclude (rank) replace (rank <= ? as verdict) from told "
+                "where concat('L', layer, '.H', head) = ?",
+                [fits, name],
+            )
+    with clipdb.open(task.path) as db:
+        for ccs, names in (("high", "L1.H0"), ("moderate", "L2.H1"), ("low", "L1.H1,L2.H0")):
+            assert ask(db, ccs=ccs, judge="vote", seed=4) == ask(db, heads=names, seed=4)
+        assert ask(db, ccs="low", layers="2") == ask(db, heads="L2.H0")
+        with pytest.raises(ClipdbError, match="no head meets all of these conditions"):
+            ask(db, ccs="high", layers="2")
+
+
 def test_a_key_of_the_metadata_is_a_target(tmp_path: Path) -> None:
     task = build_task(tmp_path / "own.clipdb")
     with catalog.changing(task.path) as connection:
@@ -156,7 +217,15 @@ def test_chunks_change_nothing(db: clipdb.Index, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({}, "no heads to drop: choose them by heads, property, layers or labeller"),
+        ({}, "no heads to drop: choose them by heads, property, layers, labeller or ccs"),
+        ({"heads": "L2.H0", "groups": "colour,,"}, "groups is 'colour,,': give one key, or different ones with commas"),
+        ({"heads": "L2.H0", "groups": "colour, colour"}, "groups is 'colour, colour'"),
+        ({"heads": "L2.H0", "groups": "colour,age"}, "no image has 'age' in its metadata"),
+        ({"heads": "L2.H0", "judge": "vote"}, "a judge is given and no ccs"),
+        ({"ccs": "high", "judge": "you"}, "'you' has judged no head of one/a: judges here are"),
+        ({"heads": "L2.H0", "templates": "/no/file.txt"}, "/no/file.txt can't be read: No such file"),
+        ({"heads": "L2.H0", "templates": "{}\n{c}"}, "the template '{}' comes twice"),
+        ({"heads": "L2.H0", "remainder": "zero"}, "--remainder takes keep, mean, not 'zero'"),
         ({"heads": "L2.H9"}, "no vectors of head L2.H9: its layers here are 1, 2, with 3 heads each"),
         ({"heads": "third"}, "'third' is not a head"),
         ({"heads": " , "}, "the set of heads is empty"),

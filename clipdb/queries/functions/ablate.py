@@ -7,12 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from clipdb.errors import ClipdbError
-from clipdb.queries.functions.base.ablation import NOTE, Removal, choose_heads, have_vectors, random_sets, require_means
+from clipdb.queries.functions.base.ablation import (
+    NOTE,
+    Remainder,
+    Removal,
+    choose_heads,
+    have_vectors,
+    random_sets,
+    require_means,
+)
 from clipdb.queries.functions.base.classification import LABEL, Task, read_task
 from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.partition import in_partition_of
 from clipdb.queries.functions.base.table_function import Rows, table_function
 
 MODES = ("zero", "mean")
+REMAINDERS = ("keep", "mean")
 ALL, CLASS, GROUP, WORST = "all", "class", "group", "worst group"
 
 
@@ -42,6 +52,9 @@ def ablate(
     control: int = 5,
     seed: int = 0,
     partition: str | None = None,
+    ccs: str | None = None,
+    judge: str | None = None,
+    remainder: str = "keep",
 ) -> Rows:
     """Classify images with all contributions, less those of some heads, and less those of random sets of as many.
 
@@ -51,10 +64,13 @@ def ablate(
 
     Parameters
     ----------
-    heads, property, layers, labeller, partition
+    heads, property, layers, labeller, partition, ccs, judge
         The set: see `clipdb.queries.functions.base.ablation.choose_heads`.
     mode
         ``zero`` or ``mean``.
+    remainder
+        ``keep`` all that isn't a head with vectors, or replace it by its ``mean``, here and in the random sets: see
+        `clipdb.queries.functions.base.ablation.Remainder`. Then the set may be empty.
     target, template, groups
         The task: see `clipdb.queries.functions.base.classification.read_task`.
     control
@@ -78,29 +94,44 @@ def ablate(
         raise ClipdbError(f"mode is {mode!r}: it is one of {', '.join(MODES)}")
     if control < 0:
         raise ClipdbError(f"control is {control}: 0 or more random sets can be drawn")
-    if heads is None and property is None and layers is None and labeller is None:
-        raise ClipdbError("no heads to drop: choose them by heads, property, layers or labeller")
-    chosen = choose_heads(context, model, heads, property, layers, labeller, partition)
-    sets = [chosen, *random_sets(context.store.heads(model), chosen, control, seed)]
-    involved = sorted({head for one in sets for head in one})
-    if mode == "mean":
+    if remainder not in REMAINDERS:
+        raise ClipdbError(f"remainder is {remainder!r}: it is one of {', '.join(REMAINDERS)}")
+    replaced = remainder == "mean"
+    if any(one is not None for one in (heads, property, layers, labeller, ccs)):
+        chosen = choose_heads(context, model, heads, property, layers, labeller, partition, ccs, judge)
+        every = in_partition_of(context.store.heads(model), chosen)
+    elif replaced:
+        chosen, every = [], choose_heads(context, model, partition=partition)
+    else:
+        raise ClipdbError("no heads to drop: choose them by heads, property, layers, labeller or ccs")
+    sets = [chosen, *random_sets(every, chosen, control, seed)]
+    involved = sorted({head for one in sets for head in one} | set(every if replaced else ()))
+    if mode == "mean" or replaced:
         require_means(context, model, involved)
     task = read_task(context, model, target, template, groups, have_vectors(context, model, involved))
     task = task.only(context.store.in_table_order(model, task.rows))
-    right = count_right(context, task, [Removal(context, task, one, mode == "mean") for one in sets])
+    removals = [Removal(context, task, one, mode == "mean") for one in sets]
+    right = count_right(context, task, removals, Remainder(context, task, every) if replaced else None)
     return [(*row, len(chosen), NOTE) for row in _rows(task, right, groups is not None)]
 
 
-def count_right(context: Context, task: Task, removals: Sequence[Removal]) -> np.ndarray:
-    """Count the images classified rightly, with all heads and after each removal: ``[1 + removals, groups]``."""
+def count_right(
+    context: Context, task: Task, removals: Sequence[Removal], remainder: Remainder | None = None
+) -> np.ndarray:
+    """Count the images classified rightly, as they are and after each removal: ``[1 + removals, groups]``.
+
+    Where a remainder is given, the removals are made with it replaced.
+    """
     embeddings = context.store.embeddings(task.model, "images")
-    heads = sorted({head for removal in removals for head in removal.heads})
+    heads = sorted({head for removal in removals for head in removal.heads} | set(remainder.heads if remainder else ()))
     right = np.zeros((1 + len(removals), len(task.groups)))
     for part, whole, without in task.chunks():
         rows = task.rows[part]
         vectors = context.store.block(task.model, heads, rows)
         np.matmul(embeddings[rows], task.texts.T, out=whole)
         right[0] += task.correct(part, whole)
+        if remainder is not None:
+            whole = remainder.scores(vectors)
         for place, removal in enumerate(removals, start=1):
             removal.subtract(vectors, whole, out=without)
             right[place] += task.correct(part, without)

@@ -20,8 +20,9 @@ TYPES = {
     "model": "MODEL",
     "pool": "POOL",
     "property": "PROPERTY",
+    "templates": "FILE|openai",
 }
-"""Type of a parameter -> how it is written in a usage line. ``choice(a|b)`` is the tenth."""
+"""Type of a parameter -> how it is written in a usage line. ``choice(a|b)`` is another."""
 
 _LARGEST = 2**63 - 1  # a BIGINT
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

@@ -16,10 +16,14 @@
 -- $property text optional: Heads that carry this property; several with commas.
 -- $layers text optional: Heads of these layers: 3-4, 0,2, last2 or pool.
 -- $labeller text optional: Heads by the labels of this labeller, as vote, not by their current ones.
+-- $ccs choice(high|moderate|low) optional: Heads of which all, some or at most one of the first 5 spans fit the property.
+-- $judge text optional: Whose verdicts make the ccs, where there are several judges and no majority.
 -- $mode choice(zero|mean) = zero: Take away all that a head adds, or all but the mean of it over the images.
 -- $target text = label: What is classified: label, or a key of the images' metadata.
 -- $template text = a photo of a {}: The text of a class; its name goes where {} is.
--- $groups text optional: A second key: the worst group is then one of the pairs of class and its value.
+-- $templates templates optional: A file with a template a line, or openai: a class is the mean of its texts.
+-- $groups text optional: More keys, with commas: the worst group is then one of class and their values together.
+-- $remainder choice(keep|mean) = keep: Keep all that isn't a head of the index, or replace it by its mean, too.
 -- $control integer = 5: How many random sets to draw.
 -- $seed integer = 0: Decides the random sets.
 -- $partition choice(pool|trunk) optional: Heads of the pooling or of the trunk, where the index has both.
@@ -28,15 +32,16 @@
 -- interval: control control_low control_high
 -- note: select count(*) filter (value is null) || ' of ' || count(*) || ' images have no ' || $target ||
 --     coalesce(' or no ' || $groups, '') || ' and are left out' from (
---     select case when $target = 'label' then label else json_extract_string(metadata, '$."' || $target || '"') end ||
---     case when $groups is null then '' when $groups = 'label' then label
---     else json_extract_string(metadata, '$."' || $groups || '"') end as value from images
+--     select if(bool_or(one is null), null, '') as value from (
+--     select image_id, if(key = 'label', label, json_extract_string(metadata, '$."' || key || '"')) as one
+--     from images, unnest([$target] || coalesce(string_split($groups, ','), [])) as keys (untrimmed),
+--     (select trim(untrimmed) as key)) group by image_id
 --     ) having count(*) filter (value is null) > 0
 --     union all select note from cut_models where model_id = $model
 
 select part, name, images, before, after, control, control_low, control_high, removed, note
 from ablate(
     $model, heads := $heads, property := $property, layers := $layers, labeller := $labeller, mode := $mode,
-    target := $target, template := $template, groups := $groups, control := $control, seed := $seed,
-    partition := $partition
+    target := $target, template := coalesce($templates, $template), groups := $groups, control := $control,
+    seed := $seed, partition := $partition, ccs := $ccs, judge := $judge, remainder := $remainder
 )

@@ -11,7 +11,8 @@
 -- $labeller text optional: Heads by the labels of this labeller, as vote, not by their current ones.
 -- $pool pool optional: The pool whose spans are used; may be left out where the model has spans of one.
 -- $template text = a photo of a {}: The text of a class; its name goes where {} is.
--- $groups text optional: A second key: the worst group is then one of the pairs of class and its value.
+-- $templates templates optional: A file with a template a line, or openai: a class is the mean of its texts.
+-- $groups text optional: More keys, with commas: the worst group is then one of class and their values together.
 -- $partition choice(pool|trunk) optional: Heads of the pooling or of the trunk, where the index has both.
 -- $model model required: The model; may be left out where the index has one.
 -- note: select note from cut_models where model_id = $model
@@ -20,5 +21,5 @@
 select spans, accuracy, worst, whole, whole_worst, variance, images, replaced, note
 from reconstruct(
     $model, heads := $heads, property := $property, layers := $layers, labeller := $labeller, pool := $pool,
-    target := $target, template := $template, groups := $groups, partition := $partition
+    target := $target, template := coalesce($templates, $template), groups := $groups, partition := $partition
 )

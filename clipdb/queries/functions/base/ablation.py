@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from clipdb.errors import ClipdbError
+from clipdb.queries.functions.base.ccs_heads import heads_of_ccs
 from clipdb.queries.functions.base.classification import Task
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.partition import in_partition_of, one_partition
@@ -26,6 +27,8 @@ def choose_heads(
     layers: str | None = None,
     labeller: str | None = None,
     partition: str | None = None,
+    ccs: str | None = None,
+    judge: str | None = None,
 ) -> list[Head]:
     """Choose the heads that meet all the conditions given, all of one partition of the embedding.
 
@@ -46,6 +49,9 @@ def choose_heads(
         it has named.
     partition
         ``pool`` or ``trunk``; needed where the heads are of both.
+    ccs, judge
+        ``high``, ``moderate`` or ``low``, and by whose verdicts: see
+        `clipdb.queries.functions.base.ccs_heads.heads_of_ccs`.
 
     Returns
     -------
@@ -79,10 +85,14 @@ def choose_heads(
         chosen = {head for head in chosen if head[0] in wanted}
     if properties is not None or labeller is not None:
         chosen &= _labelled(context, model, properties, labeller)
+    if ccs is not None:
+        chosen &= heads_of_ccs(context, model, ccs, judge)
+    elif judge is not None:
+        raise ClipdbError("a judge is given and no ccs: say which heads by ccs, as high or low")
     if not one_partition(chosen, partition):
         raise ClipdbError(
-            "no head meets all of these conditions and has vectors: give fewer of heads, property, layers, labeller "
-            "and partition",
+            "no head meets all of these conditions and has vectors: give fewer of heads, property, layers, labeller, "
+            "ccs and partition",
             kind="absent",
         )
     return sorted(one_partition(chosen, partition))
@@ -140,9 +150,11 @@ class Removal:
     def __init__(self, context: Context, task: Task, heads: Sequence[Head], mean: bool) -> None:
         known = context.heads(task.model)
         self.heads = heads
+        self._kept: np.ndarray | None = None
+        if not heads:
+            return
         # One matrix over all the heads' numbers: <y, Q^T t> summed over heads is a product with [classes, sum of k].
         self._texts = np.concatenate([task.texts @ known.bases[head] for head in heads], axis=1, dtype=np.float32)
-        self._kept: np.ndarray | None = None
         if mean:
             self._kept = np.concatenate([known.means[head] for head in heads]) @ self._texts.T
 
@@ -151,10 +163,50 @@ class Removal:
 
         They aren't renormalised.
         """
+        if not self.heads:
+            np.copyto(out, scores)
+            return
         np.matmul(np.concatenate([vectors[head] for head in self.heads], axis=1), self._texts.T, out=out)
         np.subtract(scores, out, out=out)
         if self._kept is not None:
             out += self._kept
+
+
+class Remainder:
+    """The scores that images have where all that isn't a head with vectors is replaced by its mean.
+
+    What a score holds beside its heads' shares is ``<e, t> - sum <y, Q^T t>``. Of it the mean over the model's images
+    that have vectors of all these heads takes its place, as in the mean ablation of Gandelsman et al., arXiv
+    2310.05916, section 3.2: MLPs, biases and the heads of layers that aren't stored.
+
+    Parameters
+    ----------
+    context
+        The index.
+    task
+        Images and classes.
+    heads
+        All heads of the partition; none of them is replaced.
+
+    Attributes
+    ----------
+    heads
+        These heads.
+    """
+
+    def __init__(self, context: Context, task: Task, heads: Sequence[Head]) -> None:
+        known = context.heads(task.model)
+        self.heads = heads
+        self._texts = np.concatenate([task.texts @ known.bases[head] for head in heads], axis=1, dtype=np.float32)
+        embeddings = context.store.embeddings(task.model, "images")[have_vectors(context, task.model, heads)]
+        shares = np.concatenate([known.means[head] for head in heads]) @ self._texts.T
+        self._mean = embeddings.mean(axis=0, dtype=np.float64) @ task.texts.T - shares
+
+    def scores(self, vectors: Mapping[Head, np.ndarray]) -> np.ndarray:
+        """Return the scores ``[n, classes]`` of images whose vectors are ``[n, k]``."""
+        shares: np.ndarray = np.concatenate([vectors[head] for head in self.heads], axis=1) @ self._texts.T
+        shares += self._mean
+        return shares
 
 
 def have_vectors(context: Context, model: str, heads: Sequence[Head]) -> np.ndarray:
@@ -193,6 +245,8 @@ def random_sets(heads: Sequence[Head], chosen: Sequence[Head], count: int, seed:
     seed
         Decides them.
     """
+    if not chosen:
+        return []
     same = in_partition_of(heads, chosen)
     others = [head for head in same if head not in set(chosen)]
     pool = others if len(others) >= len(chosen) else same

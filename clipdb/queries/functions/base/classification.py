@@ -9,11 +9,13 @@ import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
+from clipdb.queries.templates import written_templates
 
 LABEL = "label"
 _AT_ONCE = 1_000_000  # scores of images by classes held at a time: 4 MB, which a processor's cache may hold
 _MOST_ROWS = 8192  # of a chunk: all heads' vectors of so many images take 100 MB where there are 48 of 64 numbers
 _SHOWN = 8
+_TEXTS_AT_ONCE = 8192
 _MOST_CLASSES = 20_000  # past that a key is no class but a number or an id of its own for each image
 
 
@@ -32,7 +34,7 @@ class Task:
     truth
         Each image's class, ``[n]``.
     groups
-        Names of the groups of which the worst counts: the classes, or their pairs with a second key's values.
+        Names of the groups of which the worst counts: the classes, or their combinations with other keys' values.
     group
         Each image's group, ``[n]``.
     texts
@@ -68,7 +70,9 @@ class Task:
         return np.bincount(self.group[part], weights=right, minlength=len(self.groups))
 
 
-def read_task(context: Context, model: str, target: str, template: str, group: str | None, usable: np.ndarray) -> Task:
+def read_task(
+    context: Context, model: str, target: str, template: str, grouped_by: str | None, usable: np.ndarray
+) -> Task:
     """Find the images that have a class, and embed the classes.
 
     Parameters
@@ -80,21 +84,22 @@ def read_task(context: Context, model: str, target: str, template: str, group: s
     target
         ``label`` for ``images.label``, else a key of ``images.metadata``.
     template
-        Text of a class, with ``{}`` where its name goes.
-    group
-        A second key: groups are then pairs of class and its value. Images without a value are left out.
+        Text of a class, with ``{}`` where its name goes; of several, one a line, or of ``openai``, class_texts takes
+        the mean.
+    grouped_by
+        More keys, with commas: groups are then combinations of class and their values. Images that lack one are left
+        out.
     usable
         Which of the store's images may be used, bool.
 
     Raises
     ------
     ClipdbError
-        If no image has such a class, there are fewer than two classes, or the template has no place for a name.
+        If no image has such a class, there are fewer than two classes, or a template has no place for a name.
     """
-    if "{}" not in template:
-        raise ClipdbError(f"the template {template!r} has no {{}}: write it where the class goes, 'a photo of a {{}}'")
+    templates = written_templates(template)
     ids = context.store.ids(model, "images").astype(str).tolist()
-    keys = [target] if group is None else [target, group]
+    keys = [target, *group_keys(grouped_by)]
     columns = [[values.get(one) for one in ids] for values in (values_by_image(context, key) for key in keys)]
     pairs = [pair if None not in pair else None for pair in zip(*columns, strict=True)]
     rows = np.flatnonzero(usable & np.array([pair is not None for pair in pairs]))
@@ -111,7 +116,7 @@ def read_task(context: Context, model: str, target: str, template: str, group: s
         raise ClipdbError(
             f"images have {listed} as {target!r}: classification takes from 2 to {_MOST_CLASSES:,} classes"
         )
-    texts = text_embeddings(context, model, [template.replace("{}", name) for name in known])
+    texts = class_texts(context, model, known, templates)
     number = {name: place for place, name in enumerate(known)}
     group_number = {pair: place for place, pair in enumerate(groups)}
     return Task(
@@ -123,6 +128,42 @@ def read_task(context: Context, model: str, target: str, template: str, group: s
         group=np.array([group_number[pair] for pair in used]),
         texts=texts,
     )
+
+
+def group_keys(grouped_by: str | None) -> list[str]:
+    """Split the keys that make groups at commas.
+
+    Raises
+    ------
+    ClipdbError
+        If a key is empty, or comes twice.
+    """
+    if grouped_by is None:
+        return []
+    keys = [one.strip() for one in grouped_by.split(",")]
+    if not all(keys) or len(set(keys)) < len(keys):
+        raise ClipdbError(f"groups is {grouped_by!r}: give one key, or different ones with commas")
+    return keys
+
+
+def class_texts(context: Context, model: str, names: Sequence[str], templates: Sequence[str]) -> np.ndarray:
+    """Embed classes, float32 ``[classes, D]``: each the mean over templates, made as long as these are on average.
+
+    Where texts have unit length that is the mean of them, normalised again: the ensemble of prompts of Radford et al.,
+    arXiv 2103.00020, section 3.1.4.
+    """
+    if len(templates) == 1:
+        return text_embeddings(context, model, [templates[0].replace("{}", name) for name in names])
+    found = []
+    step = max(1, _TEXTS_AT_ONCE // len(templates))
+    for start in range(0, len(names), step):
+        some = names[start : start + step]
+        texts = [template.replace("{}", name) for name in some for template in templates]
+        embeddings = text_embeddings(context, model, texts).reshape(len(some), len(templates), -1).astype(np.float64)
+        means = embeddings.mean(axis=1)
+        lengths = np.linalg.norm(embeddings, axis=2).mean(axis=1)
+        found.append(means * (lengths / np.linalg.norm(means, axis=1))[:, None])
+    return np.concatenate(found, dtype=np.float32)
 
 
 def text_embeddings(context: Context, model: str, texts: Sequence[str]) -> np.ndarray:

@@ -1,0 +1,41 @@
+"""What the scripts share: fetching, and measured figures beside printed ones."""
+
+from __future__ import annotations
+
+import argparse
+import tarfile
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """Make a parser with the options that all scripts have."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, help="Folder of the data; fetched where it isn't there.")
+    parser.add_argument("--index", type=Path, required=True, help="The index; made where it isn't there.")
+    parser.add_argument("--model", default="ViT-L-14/laion2b_s32b_b82k", help="The model, as open_clip names it.")
+    parser.add_argument("--layers", default="last4", help="Layers whose heads are kept.")
+    parser.add_argument("--templates", default="openai", help="openai, or a file with a template a line.")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--printed", type=float, nargs="*", default=[], help="The table's figures, in percent.")
+    return parser
+
+
+def fetch_tar(url: str, folder: Path) -> Path:
+    """Download and unpack an archive whose only folder has this name, unless that is there."""
+    if not folder.is_dir():
+        print(f"fetching {url}")
+        archive, _ = urllib.request.urlretrieve(url)
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder.parent, filter="data")
+    return folder
+
+
+def compare(figures: Sequence[tuple[str, float]], printed: Sequence[float]) -> None:
+    """Print each figure in percent, and beside it what the paper's table has, in the same order."""
+    if printed and len(printed) != len(figures):
+        raise SystemExit(f"--printed takes {len(figures)} figures: {', '.join(name for name, _ in figures)}")
+    for place, (name, figure) in enumerate(figures):
+        other = f"  printed {printed[place]:5.1f}  {100 * figure - printed[place]:+5.1f}" if printed else ""
+        print(f"{name:32} {100 * figure:5.1f}{other}")
