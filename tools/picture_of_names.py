@@ -47,8 +47,8 @@ def draw(rows: list[dict[str, object]], file: Path) -> None:
         cells = (row["head"], row["name"], row["labeller"], row["direct"], row["causal"], row["follows"])
         for (_, x, side), value in zip(_COLUMNS, (*cells, row["specificity"], holds), strict=True):
             said = f"{value + 0.0:.2f}" if isinstance(value, float) else "" if value is None else str(value)
-            strong = {"color": _INKS.get(holds, "#555555"), "fontweight": "bold"} if value is holds else {}
-            axes.text(x, place + 1.4, said, ha=side, va="center", fontsize=9, **strong)
+            ink, weight = (_INKS.get(holds, "#555555"), "bold") if value is holds else ("black", "normal")
+            axes.text(x, place + 1.4, said, ha=side, va="center", fontsize=9, color=ink, fontweight=weight)
     drawn = BytesIO()
     figure.savefig(drawn, format="png")
     Image.open(drawn).convert("RGB").save(file, "WEBP", quality=90, method=6)

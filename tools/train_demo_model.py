@@ -62,8 +62,8 @@ class Trainer:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             images, _, _ = image_features(self.model.visual, patches)
             texts = text_features(self.model, self.embedding, captions)
-        images, texts = (functional.normalize(x.float(), dim=-1) for x in (images, texts))
-        return (losses.contrastive(images, texts, self.model.logit_scale.exp()),)
+        one, other = (functional.normalize(x.float(), dim=-1) for x in (images, texts))
+        return (losses.contrastive(one, other, self.model.logit_scale.exp()),)
 
     def _losses(self, patches: Tensor, captions: Tensor, phrases: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
         with torch.autocast("cpu", dtype=torch.bfloat16):
