@@ -50,6 +50,16 @@ def test_shares_equal_plain_inner_products(built: Built, image: int, text: int) 
     assert rows[-1][:4] == (None, None, "not stored", None)
 
 
+def test_a_partition_that_the_image_has_no_vectors_of(built: Built) -> None:
+    question = {"image": built.ids[0], "text": SPANS[0], "partition": "pool"}
+    with (
+        clipdb.open(built.path) as db,
+        pytest.raises(ClipdbError, match="has no vectors of the pooling's heads") as told,
+    ):
+        db.rows("contributions", **question)
+    assert told.value.kind == "absent"
+
+
 def test_a_head_that_the_image_has_not_been_through_counts_in_the_rest(built: Built) -> None:
     with clipdb.open(built.path) as db:
         rows = db.sql(ROWS, model=None, image=built.ids[-1], text=SPANS[0]).fetchall()

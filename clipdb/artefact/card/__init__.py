@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -51,6 +52,7 @@ def card(manifest: Manifest, root: Path, scores: str) -> str:
         ),
         _models(manifest, layers),
         _aligners(root),
+        _cut(root),
         scores,
         usage(configs),
         dictionary(configs),
@@ -76,6 +78,19 @@ def _aligners(root: Path) -> str:
         f"Spans and names of {row['model_id']} come from texts of {row['target']}, through an aligner fitted over "
         f"{row['images']:,} images: R² {row['r2']:.2f} over those held out (`relations/aligners.parquet`).\n"
         for row in rows
+    )
+
+
+def _cut(root: Path) -> str:
+    """Say of each model what its vectors lack, where heads are stored with fewer numbers than they have."""
+    heads = pq.read_table(root / relation_path("heads"), columns=["model_id", "tail"]).to_pylist()
+    cut = Counter(row["model_id"] for row in heads if row["tail"] is not None)
+    lacking = pq.read_table(root / relation_path("models"), columns=["model_id", "storage_error"]).to_pylist()
+    return "".join(
+        f"Vectors of {cut[row['model_id']]} heads of {row['model_id']} are cut (`--rank-factor`): together they lack "
+        f"up to {row['storage_error']:.2g} of an image's embedding, each its `tail` in `relations/heads.parquet`.\n"
+        for row in lacking
+        if cut[row["model_id"]]
     )
 
 

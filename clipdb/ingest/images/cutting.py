@@ -44,7 +44,10 @@ def rank_cut(
     if asked is None and before is None:
         return RankCut(decomposer.bases, {})
     if not tower.pool_heads or not tower.layers:
-        raise ClipdbError(f"--rank-factor: the heads of {model.model_id} take no more room than they have numbers")
+        raise ClipdbError(
+            f"--rank-factor: {model.model_id} has no heads in front of an attention pooling, and only those can be "
+            "cut: leave it out"
+        )
     if stored.keys() - known.keys():
         raise ClipdbError(f"{tables.writer.index} has exact vectors of these heads: leave --rank-factor out")
     if asked not in (None, before) and before is not None:
@@ -95,8 +98,8 @@ def _chosen(
                 break
     if count < size:
         raise ClipdbError(
-            f"--rank-factor: {size} numbers a head need as many images to choose them from, and {count} can be read: "
-            "leave it out, or give more images"
+            f"--rank-factor {size // decomposer.adapter.head_dim} takes at least {size} images to choose from, and "
+            f"{count} can be read: give more images or a smaller number, or leave it out"
         )
     joined = {layer: np.concatenate(vectors.pop(layer)) for layer in layers}
     return choose_bases(decomposer.bases, (((layer, head), joined[layer][:, head]) for layer, head in heads), size)

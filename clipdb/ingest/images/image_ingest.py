@@ -135,4 +135,7 @@ def _say_room(decomposer: Decomposer, cut: RankCut) -> None:
         lossy = sum(trunk.values()) * 2 / 1000 < whole
         note(f"note: {len(trunk)} heads of the trunk take {room}" + (f", cut: all would take {whole:.1f} kB" * lossy))
     elif tower.pool_heads and tower.layers:
-        note("note: the heads of the pooling are kept; --layers last4 adds those of the last layers, which take more")
+        note(
+            "note: the heads of the pooling are kept; --layers last4 adds the trunk's of the last four layers, which "
+            "take much more room"
+        )

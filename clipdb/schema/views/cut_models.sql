@@ -9,9 +9,9 @@
 select
     model_id, count(*) as heads, max(size) as size, max(tail) as tail, arg_max(name, tail) as worst, storage_error,
     format(
-        'vectors of {} heads of the trunk are cut to {} numbers (--rank-factor {}): they lack up to {:.2g} of what a '
-        || 'head writes ({}, squared norm), and up to {:.2g} of an image''s embedding',
-        count(*), max(size), max(size) // any_value(head_dim), max(tail), arg_max(name, tail), storage_error
+        'up to {:.2g} of an image''s embedding is lacking: vectors of {} heads of the trunk are cut to {} numbers '
+        || '(--rank-factor {}), which loses up to {:.2g} of the squared norm of what a head writes ({})',
+        storage_error, count(*), max(size), max(size) // any_value(head_dim), max(tail), arg_max(name, tail)
     ) as note
 from (select model_id, name, size, tail from heads where tail is not null)
 join models using (model_id)

@@ -102,8 +102,8 @@ def test_every_output_that_stands_on_cut_vectors_says_so(
     index, _ = cut
     ((note, error),) = rows(index, "select note, storage_error from cut_models")
     ((tail,),) = rows(index, "select max(tail) from heads")
-    assert f"6 heads of the trunk are cut to 16 numbers (--rank-factor 1): they lack up to {tail:.2g} of what" in note
-    assert note.endswith(f"squared norm), and up to {error:.2g} of an image's embedding")
+    assert note.startswith(f"up to {error:.2g} of an image's embedding is lacking: vectors of 6 heads of the trunk")
+    assert f"cut to 16 numbers (--rank-factor 1), which loses up to {tail:.2g} of the squared norm of what" in note
     assert note in done("info", "-f", "csv", "-i", index).replace('""', '"')
     assert note in clipdb("query", "heads", "-i", index).stderr
     done("ingest", "texts", "--pool", "scenes", "--device", "cpu", "-i", index)
@@ -142,6 +142,9 @@ def test_through_an_export_and_back(cut: tuple[Path, str], folder: Path, tmp_pat
     assert rows(tmp_path / "theirs", asked) == rows(index, asked)
     verified(tmp_path / "theirs")
     assert "cut to 16 numbers" in done("info", "-i", tmp_path / "out", "-f", "csv")
+    ((error,),) = rows(index, "select storage_error from models")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"are cut (`--rank-factor`): together they lack up to {error:.2g} of an image's embedding" in card
 
 
 def test_what_makes_no_sense_is_refused(
@@ -154,13 +157,13 @@ def test_what_makes_no_sense_is_refused(
     assert "has these heads with --rank-factor 1: give that" in refused(*ingest, "--rank-factor", 2, "-i", index)
     assert (rows(index, "from bases"), rows(index, "select storage_error from models")) == before
     new = tmp_path / "new"
-    assert "32 numbers a head need as many images to choose them from, and 10" in refused(
+    assert "--rank-factor 2 takes at least 32 images to choose from, and 10" in refused(
         *ingest, "--rank-factor", 2, "-i", new
     )
     assert "keeps 48 numbers a head, and 48 hold all: leave it out" in refused(*ingest, "--rank-factor", 3, "-i", new)
     pooled = ("ingest", "images", few, *own, "--workers", 0, "-i", new, "--rank-factor", 1)
     assert "choose layers, too: --layers last4" in refused(*pooled)
-    assert "take no more room than they have numbers" in refused(
+    assert "has no heads in front of an attention pooling" in refused(
         "ingest", "images", few, *model, "--workers", 0, "--rank-factor", 2, "-i", new
     )
     assert not new.exists()

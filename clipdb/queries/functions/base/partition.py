@@ -37,8 +37,19 @@ def of_partition(by_part: Mapping[Head, _Of], asked: str | None) -> dict[Head, _
     """Keep what is of the heads of one partition, and of the other components that add up with them.
 
     See `one_partition`.
+
+    Raises
+    ------
+    ClipdbError
+        If none is of the partition that is asked for, too: an image may have come before they were kept.
     """
     kept = one_partition([part for part in by_part if part[1] >= 0], asked)
+    if asked is not None and not kept:
+        raise ClipdbError(
+            f"the image has no vectors of the {'pooling' if asked == 'pool' else 'trunk'}'s heads: ingest it again "
+            "with --layers, or leave --partition out",
+            kind="absent",
+        )
     pool = asked == "pool" or any(partition_of(layer) == "pool" for layer, _ in kept)
     return {part: value for part, value in by_part.items() if belongs_to(part, "pool" if pool else "trunk")}
 
