@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import done, rows
+from docs_page import ran, text_of
+from support import rows
 
-PAGE = (Path(__file__).parents[1] / "docs" / "directions.md").read_text(encoding="utf-8")
-SMALLER = {"demo": ["--scenes", "30", "--no-names"]}
+
+def smaller(arguments: list[str]) -> list[str]:
+    return [*arguments, "--scenes", "30", "--no-names"] if arguments[0] == "demo" else arguments
 
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What each command of the page printed, over fewer scenes."""
-    outputs: dict[str, str] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("page"))
-        patch.setenv("COLUMNS", "120")
-        for line in re.findall(r"^\$ (.+)$", PAGE, re.MULTILINE):
-            program, *arguments = shlex.split(line)
-            if program == "export":
-                patch.setenv(*arguments[0].split("=", 1))
-                continue
-            assert program == "clipdb", line
-            outputs[line] = done(*arguments, *SMALLER.get(arguments[0], []))
+    with ran("directions.md", tmp_path_factory.mktemp("page"), smaller) as outputs:
         yield outputs
 
 
@@ -39,6 +30,6 @@ def test_weights_alone_tell_what_a_head_of_the_demo_is_for(printed: dict[str, st
 
 
 def test_the_sql_of_the_page_runs(printed: dict[str, str]) -> None:
-    (block,) = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+    (block,) = re.findall(r"```sql\n(.*?)```", text_of("directions.md"), re.DOTALL)
     found = rows(Path("clipdb-demo/demo.clipdb"), block)
     assert len(found) == 10 and all(row[5] > 0.8 for row in found)

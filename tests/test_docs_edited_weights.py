@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import done, rows
+from docs_page import ran, text_of
+from support import rows
 
-PAGE = (Path(__file__).parents[1] / "docs" / "edited-weights.md").read_text(encoding="utf-8")
-SMALLER = {"demo": ["--scenes", "40", "--no-names"], "ablate": ["--images", "20"]}
+
+def smaller(arguments: list[str]) -> list[str]:
+    if arguments[0] == "demo":
+        return [*arguments, "--scenes", "40", "--no-names"]
+    measures = arguments[0] == "ablate" or (arguments[0] == "export" and "--target" in arguments)
+    return [*arguments, "--images", "20"] if measures else arguments
 
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What each command of the page printed, over fewer scenes."""
-    outputs: dict[str, str] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("page"))
-        patch.setenv("COLUMNS", "120")
-        for line in re.findall(r"^\$ (.+)$", PAGE, re.MULTILINE):
-            program, *arguments = shlex.split(line)
-            if program == "export":
-                patch.setenv(*arguments[0].split("=", 1))
-                continue
-            assert program == "clipdb", line
-            fewer = ["--images", "20"] if "--target" in arguments and arguments[0] == "export" else []
-            outputs[line] = done(*arguments, *SMALLER.get(arguments[0], []), *fewer)
+    with ran("edited-weights.md", tmp_path_factory.mktemp("page"), smaller) as outputs:
         yield outputs
 
 
@@ -47,6 +40,6 @@ def test_heads_that_were_taken_out_write_nothing(printed: dict[str, str]) -> Non
 
 
 def test_the_python_of_the_page_runs(printed: dict[str, str]) -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (block,) = re.findall(r"```python\n(.*?)```", text_of("edited-weights.md"), re.DOTALL)
     exec(block, {})
     assert Path("shape.safetensors").is_file()

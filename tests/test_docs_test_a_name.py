@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import done, rows
+from docs_page import ran
+from support import rows
 
-PAGE = (Path(__file__).parents[1] / "docs" / "test-a-name.md").read_text(encoding="utf-8")
-SMALLER = {
-    "clipdb demo": ["--scenes", "40"],
-    "clipdb demo --pairs 20": ["--scenes", "40", "--no-names"],
-    "clipdb ablate --each --property texture --target texture --images 100": ["--images", "20"],
-}
+
+def smaller(arguments: list[str]) -> list[str]:
+    if arguments[0] == "demo":
+        drawn = ["--pairs", "4", "--no-names"] if "--pairs" in arguments else []
+        return ["demo", "--scenes", "40", *drawn]
+    if arguments[0] == "ablate":
+        return [*arguments, "--images", "20"]
+    return arguments
 
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """What each command of the page printed, over fewer scenes and pairs."""
-    outputs: dict[str, str] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("page"))
-        for line in re.findall(r"^\$ (.+)$", PAGE, re.MULTILINE):
-            program, *arguments = shlex.split(line)
-            if program == "export":
-                patch.setenv(*arguments[0].split("=", 1))
-                continue
-            assert program == "clipdb", line
-            arguments = ["4" if one == "20" else one for one in arguments]
-            outputs[line] = done(*arguments, *SMALLER.get(line, []))
+    """What each command of the page printed, over fewer scenes."""
+    with ran("test-a-name.md", tmp_path_factory.mktemp("page"), smaller) as outputs:
         yield outputs
 
 
