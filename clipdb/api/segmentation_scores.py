@@ -99,10 +99,12 @@ def segmentation_scores(
 
     Examples
     --------
+    Images need a class to be looked for, a label or a key of their metadata. The pictures may be their own masks here:
+
     >>> with clipdb.open("mine.clipdb") as db:
-    ...     found = clipdb.segmentation_scores(db, "masks", target="background")
-    >>> found.rows[0][0]
-    'all'
+    ...     clipdb.segmentation_scores(db, scenes)
+    Traceback (most recent call last):
+    clipdb.errors.ClipdbError: no image has a class label: run ...
     """
     context = index.context
     model = context.model(model)

@@ -27,6 +27,7 @@ ORDER = (
     "Index",
     "ClipdbError",
     "segment",
+    "segmentation_scores",
     "ablate",
     "serve",
     "export",
