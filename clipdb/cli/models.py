@@ -41,7 +41,8 @@ def command(word: str | None, index: Path | str, output: Output) -> None:
         rows[str(row[0])] = (*row[:-2], *rows.get(str(row[0]), (None,) * len(_COLUMNS))[-4:-2], *row[-2:])
     wanted = [(*row, held.get(name)) for name, row in rows.items() if word is None or word.lower() in name.lower()]
     if word is not None and not wanted:
-        raise ClipdbError(f"no model has {word!r} in its name: `clipdb models` lists all", kind="absent")
+        of_hub = "; of the Hub's it lists classes: `clipdb models hf:`" if ":" in word or "/" in word else ""
+        raise ClipdbError(f"no model has {word!r} in its name: `clipdb models` lists all{of_hub}", kind="absent")
     wanted.sort(key=lambda row: (row[-1] is None, row[-2] is not None))
     places = [(*_COLUMNS, "images").index(name) for name in _SHOWN]
     write_rows(_SHOWN, [tuple(row[place] for place in places) for row in wanted], output)

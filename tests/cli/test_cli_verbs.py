@@ -90,6 +90,8 @@ def test_models_lists_the_catalogue_and_the_index(run: Run, tmp_path: Path) -> N
     assert "one/a" not in run("models", index=tmp_path / "none.clipdb").stdout
     failed = run("models", "zzzz")
     assert failed.exit_code == 1 and "no model has 'zzzz' in its name" in failed.stderr
+    of_hub = run("models", "hf:ada/mine")
+    assert of_hub.exit_code == 1 and "of the Hub's it lists classes: `clipdb models hf:`" in of_hub.stderr
 
 
 def test_verify_passes_a_whole_index(run: Run, two: Built) -> None:

@@ -111,6 +111,8 @@ def test_the_query_shows_one_key_a_span_or_the_one_asked_for(db: clipdb.Index) -
     for row in shown:
         of_span = {one["key"]: one["lift"] - one["chance"] for one in every if one["rank"] == row["rank"]}
         assert row["key"] == max(of_span, key=lambda key: of_span[key]) and row["property"] == "colour"
+        (alone,) = [one["p"] for one in every if (one["rank"], one["key"]) == (row["rank"], row["key"])]
+        assert row["p"] == pytest.approx(min(1, 3 * alone)), "the row was chosen from three keys"
     assert {row[3] for row in db.query.span_evidence(key="size", spans=1).fetchall()} == {"size"}
 
 

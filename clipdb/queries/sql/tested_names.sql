@@ -11,6 +11,8 @@
 -- $holds choice(yes|no|unclear|not tested) optional: Only names of which this is so.
 -- $head head optional: Only this head.
 -- $model model optional: Only heads of this model.
+-- note: select 'no name was tested: run `clipdb label --labeller evidence`, which needs pairs or metadata of images'
+--     where not exists (from label_scores where labeller = 'evidence' and ($model is null or model_id = $model))
 -- needs: heads
 -- limit: 200
 -- interval: causal causal_low causal_high

@@ -31,7 +31,7 @@ def two_models(context: Context, a: str | None, b: str | None) -> tuple[str, str
         chosen = [name or left.pop(0) for name in chosen]
     one, other = (str(name) for name in chosen)
     if one == other:
-        raise ClipdbError(f"both models are {one}: choose two different ones, --a MODEL --b MODEL")
+        raise ClipdbError(f"both models are {one}: choose two different ones")
     return one, other
 
 
