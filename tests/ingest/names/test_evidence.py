@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from built_index import Built, build
+from support import clipdb as command
 from support import done, refused, rows
 
 import clipdb
@@ -102,8 +103,11 @@ def test_names_are_shown_with_what_their_test_found(index: Built) -> None:
     untested = {head: (by_vote[head], "vote", None, None, None, "not tested") for head in by_vote}
     assert {head: row for head, row in shown().items() if row[0]} == untested
     assert len(shown()) == 6  # those without a name, too
+    unsaid = "no name was tested: run `clipdb label --labeller evidence"
+    assert unsaid in command("query", "tested-names", "-i", index.path).stderr
 
     clipdb.label(index.path, labeller="evidence")
+    assert unsaid not in command("query", "tested-names", "-i", index.path).stderr
     with catalog.changing(index.path) as connection:
         for head, name in ((0, "colour."), (1, "Colour")):
             connection.execute(
