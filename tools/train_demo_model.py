@@ -58,9 +58,9 @@ class Trainer:
             fused=True,
         )
 
-    def _contrastive(self, patches: Tensor, captions: Tensor, *_: Tensor) -> tuple[Tensor, ...]:
+    def _contrastive(self, patches: Tensor, captions: Tensor, *_rest: Tensor) -> tuple[Tensor, ...]:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            images, _, _ = image_features(self.model.visual, patches)
+            images = image_features(self.model.visual, patches)[0]
             texts = text_features(self.model, self.embedding, captions)
         one, other = (functional.normalize(x.float(), dim=-1) for x in (images, texts))
         return (losses.contrastive(one, other, self.model.logit_scale.exp()),)

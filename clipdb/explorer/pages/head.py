@@ -36,7 +36,8 @@ def head(site: Site, index: Index, request: Request) -> Response:
         else (None, None)
     )
     effects, _ = tried(lambda: site.ask(index, "effects", model=model, head=name))
-    tested = site.ask(index, "tested_names", model=model, head=name)
+    was_tested = index.execute(_WAS_TESTED, {"model": model}).fetchone() is not None
+    tested = site.ask(index, "tested_names", model=model, head=name) if was_tested else None
     names = [row[0] for row in index.execute(_NAMES, {"model": model}).fetchall()]
     place = names.index(name)
     span = next((row for row in card.rows if str(row["rank"]) == given.get("span")), None)
@@ -56,7 +57,7 @@ def head(site: Site, index: Index, request: Request) -> Response:
         images=images.rows if images else [],
         near=near.rows if near else [],
         no_images=no_images,
-        test=tested.rows[0] if tested.rows else None,
+        test=tested.rows[0] if tested and tested.rows else None,
         effects=effects.rows if effects else [],
         statistics=index.execute(_STATISTICS, {"model": model, "head": name}).fetchone(),
         before=names[place - 1] if place else None,
@@ -87,6 +88,7 @@ def alike(site: Site, index: Index, request: Request) -> Response:
 
 
 _NAMES = "select name from heads where model_id = $model order by layer, head"
+_WAS_TESTED = "select 1 from label_scores where model_id = $model and labeller = 'evidence' limit 1"
 _STATISTICS = """
 select total_variance, heads.effective_rank, head_dim
 from heads left join models using (model_id) where model_id = $model and name = $head
