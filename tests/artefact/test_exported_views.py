@@ -59,13 +59,16 @@ def test_only_what_a_statement_names_is_made(opened: Index) -> None:
     ],
 )
 def test_a_view_answers_however_it_is_named(opened: Index, sql: str) -> None:
+    assert not made(opened) & RELATIONS
     opened.execute(sql).fetchall()
+    assert made(opened) & RELATIONS or "wilson_low" in sql  # of which no relation is needed
 
 
 def test_a_name_that_is_put_together_is_found(opened: Index) -> None:
     opened.execute("create temp table n as select 1; from query_table('head_' || 'properties')").fetchall()
     with clipdb.open(opened.path) as again:
-        again.execute("from query_table('head_' || 'properties')").fetchall()
+        found = again.execute("from query_table('head_' || 'properties')").fetchall()
+        assert found == again.execute("from head_properties").fetchall() and found
 
 
 LISTING = [
@@ -114,9 +117,9 @@ def test_a_misspelt_name_is_told_the_right_one(opened: Index, shards: Path) -> N
 def test_a_transaction_sees_all_views_and_loses_none(opened: Index) -> None:
     opened.execute("begin")
     opened.execute("from heads").fetchall()
-    opened.execute("from scoreboard").fetchall()
+    inside = opened.execute("from scoreboard").fetchall()
     opened.execute("rollback")
-    opened.execute("from scoreboard").fetchall()
+    assert opened.execute("from scoreboard").fetchall() == inside and inside
 
 
 def test_a_question_goes_on_while_a_view_is_made(opened: Index) -> None:

@@ -56,4 +56,5 @@ assert "pandas" in sys.modules
 
 def test_pandas_is_as_ever_where_other_packages_add_to_clipdb() -> None:
     pytest.importorskip("pandas")
-    subprocess.run([sys.executable, "-c", PLUGIN], check=True)
+    result = subprocess.run([sys.executable, "-c", PLUGIN], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

@@ -67,8 +67,7 @@ def evidence(context: Context, model: str | None, head: str | None = None, key: 
         store.require_head(model, wanted)
         heads = [wanted]
     ids = store.ids(model, "images")
-    in_pairs = {one for row in context.rows("select image_a, image_b from pairs") for one in row}
-    truths = read_truths(context, model, key, np.array([one.decode() not in in_pairs for one in ids]))
+    truths = read_truths(context, model, key)
     train, test, split = _split(context, ids)
     groups = together(truths)
     rows = []

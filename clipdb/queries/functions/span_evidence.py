@@ -79,9 +79,7 @@ def span_evidence(
     picked = [one for one in picked if one[0] in known]
     if not picked:
         raise ClipdbError(f"{head or model} has no spans yet: run `clipdb span`", kind="absent")
-    in_pairs = {one for row in context.rows("select image_a, image_b from pairs") for one in row}
-    usable = np.array([one.decode() not in in_pairs for one in store.ids(model, "images")])
-    truths = read_truths(context, model, key, usable)
+    truths = read_truths(context, model, key)
     chances: dict[tuple[str, bytes], np.ndarray] = {}
     rows = []
     for this, rank, text in picked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pytest
 from built_index import Built, build
 from support import clipdb as command
@@ -47,15 +48,20 @@ def test_metadata_names_heads_that_go_with_a_key_and_no_others(index: Built) -> 
     assert clipdb.label(index.path, labeller="evidence").same == 6
 
 
+def rename(connection: duckdb.DuckDBPyConnection) -> None:
+    """Have a person name L2.H0 for the colour that it goes with, and L2.H1, which goes with the size, too."""
+    for head, name in ((0, "colour."), (1, "Colour")):
+        connection.execute(
+            "insert into labels by name select * replace ('human:ann' as labeller, 'human' as run, ? as property) "
+            "from labels where labeller = 'evidence' and layer = 2 and head = ?",
+            [name, head],
+        )
+
+
 def test_a_persons_name_is_shown_as_tested(index: Built) -> None:
     clipdb.label(index.path, labeller="evidence")
     with catalog.changing(index.path) as connection:
-        for head, name in ((0, "colour."), (1, "Colour")):
-            connection.execute(
-                "insert into labels by name select * replace ('human:ann' as labeller, 'human' as run, ? as property) "
-                "from labels where labeller = 'evidence' and layer = 2 and head = ?",
-                [name, head],
-            )
+        rename(connection)
     assert current(index)["L2.H0"] == ("colour.", "human:ann", True)
     assert current(index)["L2.H1"] == ("Colour", "human:ann", False)
     with clipdb.open(index.path) as db:
@@ -109,12 +115,7 @@ def test_names_are_shown_with_what_their_test_found(index: Built) -> None:
     clipdb.label(index.path, labeller="evidence")
     assert unsaid not in command("query", "tested-names", "-i", index.path).stderr
     with catalog.changing(index.path) as connection:
-        for head, name in ((0, "colour."), (1, "Colour")):
-            connection.execute(
-                "insert into labels by name select * replace ('human:ann' as labeller, 'human' as run, ? as property) "
-                "from labels where labeller = 'evidence' and layer = 2 and head = ?",
-                [name, head],
-            )
+        rename(connection)
         for images, target, causal in ((20, "Colour", 0.4), (60, "Colour", 0.5), (99, "size", 0.1)):
             connection.execute(
                 "insert into effects by name select ? as model_id, 'L2.H0' as ablated, ? as target, '{}' as template, "

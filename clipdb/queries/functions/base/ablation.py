@@ -127,6 +127,28 @@ def _labelled(context: Context, model: str, properties: str | None, labeller: st
     return chosen
 
 
+class _Shares:
+    """What heads add to the scores of images and classes: <y, Q^T t> summed over them."""
+
+    def __init__(self, context: Context, task: Task, heads: Sequence[Head]) -> None:
+        self._known = context.heads(task.model)
+        self._heads = heads
+        # One matrix over all the heads' numbers, so that the sum is a product with [classes, sum of k].
+        texts = [task.texts @ self._known.bases[head] for head in heads]
+        self._texts = np.concatenate(texts, axis=1, dtype=np.float32)
+
+    def mean(self) -> np.ndarray:
+        """Return the mean over the model's images ``[classes]``."""
+        shares: np.ndarray = np.concatenate([self._known.means[head] for head in self._heads]) @ self._texts.T
+        return shares
+
+    def of(self, vectors: Mapping[Head, np.ndarray], out: np.ndarray | None = None) -> np.ndarray:
+        """Return those of images whose vectors are ``[n, k]``: ``[n, classes]``."""
+        own = np.concatenate([vectors[head] for head in self._heads], axis=1)
+        shares: np.ndarray = np.matmul(own, self._texts.T, out=out)
+        return shares
+
+
 class Removal:
     """What the scores of images and classes lose without a set of heads.
 
@@ -148,15 +170,13 @@ class Removal:
     """
 
     def __init__(self, context: Context, task: Task, heads: Sequence[Head], mean: bool) -> None:
-        known = context.heads(task.model)
         self.heads = heads
         self._kept: np.ndarray | None = None
         if not heads:
             return
-        # One matrix over all the heads' numbers: <y, Q^T t> summed over heads is a product with [classes, sum of k].
-        self._texts = np.concatenate([task.texts @ known.bases[head] for head in heads], axis=1, dtype=np.float32)
+        self._shares = _Shares(context, task, heads)
         if mean:
-            self._kept = np.concatenate([known.means[head] for head in heads]) @ self._texts.T
+            self._kept = self._shares.mean()
 
     def subtract(self, vectors: Mapping[Head, np.ndarray], scores: np.ndarray, out: np.ndarray) -> None:
         """Put scores ``[n, classes]`` less what the heads add, whose vectors are ``[n, k]``, into ``out``.
@@ -166,7 +186,7 @@ class Removal:
         if not self.heads:
             np.copyto(out, scores)
             return
-        np.matmul(np.concatenate([vectors[head] for head in self.heads], axis=1), self._texts.T, out=out)
+        self._shares.of(vectors, out)
         np.subtract(scores, out, out=out)
         if self._kept is not None:
             out += self._kept
@@ -195,16 +215,14 @@ class Remainder:
     """
 
     def __init__(self, context: Context, task: Task, heads: Sequence[Head]) -> None:
-        known = context.heads(task.model)
         self.heads = heads
-        self._texts = np.concatenate([task.texts @ known.bases[head] for head in heads], axis=1, dtype=np.float32)
+        self._shares = _Shares(context, task, heads)
         embeddings = context.store.embeddings(task.model, "images")[have_vectors(context, task.model, heads)]
-        shares = np.concatenate([known.means[head] for head in heads]) @ self._texts.T
-        self._mean = embeddings.mean(axis=0, dtype=np.float64) @ task.texts.T - shares
+        self._mean = embeddings.mean(axis=0, dtype=np.float64) @ task.texts.T - self._shares.mean()
 
     def scores(self, vectors: Mapping[Head, np.ndarray]) -> np.ndarray:
         """Return the scores ``[n, classes]`` of images whose vectors are ``[n, k]``."""
-        shares: np.ndarray = np.concatenate([vectors[head] for head in self.heads], axis=1) @ self._texts.T
+        shares = self._shares.of(vectors)
         shares += self._mean
         return shares
 

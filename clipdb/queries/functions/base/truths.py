@@ -36,13 +36,10 @@ class Truth:
     names: Sequence[str] = ()
 
 
-def read_truths(context: Context, model: str, key: str | None, usable: np.ndarray) -> list[Truth]:
+def read_truths(context: Context, model: str, key: str | None) -> list[Truth]:
     """Read a key, or every key that groups images: one with two values or more, and twice as many images.
 
-    Parameters
-    ----------
-    usable
-        Which of the store's images count, bool.
+    Images of minimal pairs have no value here: what is measured by truths and by pairs shall be independent.
 
     Raises
     ------
@@ -50,6 +47,8 @@ def read_truths(context: Context, model: str, key: str | None, usable: np.ndarra
         If images have no such key, or it doesn't group them; if no key does.
     """
     ids = [one.decode() for one in context.store.ids(model, "images")]
+    in_pairs = {one for row in context.rows("select image_a, image_b from pairs") for one in row}
+    usable = np.array([one not in in_pairs for one in ids])
     if key is not None:
         truth = _truth(context, key, ids, usable)
         if problem := _problem(truth):
