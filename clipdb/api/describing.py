@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from clipdb.ingest.descriptions.pool_ingest import PoolCounts
 
 SOURCES = ("images", "weights", "principal")
+CONVENTIONS = ("clipdb", "released")
 
 
 @dataclass(frozen=True)
@@ -201,6 +203,7 @@ def span(
     *,
     pool: str = "general",
     source: Literal["images", "weights", "principal"] = "images",
+    convention: Literal["clipdb", "released"] = "clipdb",
     model: str | None = None,
     count: int | None = None,
     checkpoint: str | Path | None = None,
@@ -221,6 +224,11 @@ def span(
         ``images`` finds spans: descriptions along which a head's output varies over the images. ``weights`` takes the
         singular vectors of each head's map (arXiv 2603.24653), and ``principal`` the principal directions of its
         vectors over the images; both are written as sums of descriptions, into the relation ``directions``.
+    convention
+        ``clipdb`` spans the stored vectors: what each head itself writes. ``released`` gives the spans of the code
+        released with the paper, which shares biases and the final LayerNorm's mean out over heads and cuts an
+        uncentred SVD at the head's size. It runs the model over the images again, and reads open_clip's vision
+        transformers with a class token.
     model
         Only this model; of ``weights`` also one that has no images in the index, which is made if it doesn't exist.
         Default: all models of the index.
@@ -248,6 +256,10 @@ def span(
     """
     if source not in SOURCES:
         raise ClipdbError(f"source is {source!r}: it is one of {', '.join(SOURCES)}")
+    if convention not in CONVENTIONS:
+        raise ClipdbError(f"convention is {convention!r}: it is one of {', '.join(CONVENTIONS)}")
+    if source != "images" and convention != "clipdb":
+        raise ClipdbError("the released code finds spans over images: directions have no --convention released")
     with stage_progress(progress) as told:
         import_torch()
         if source != "images":
@@ -258,7 +270,12 @@ def span(
             return Spanned(pool, describe_directions(Path(index), asked, model, _path(checkpoint), device, told))
         from clipdb.ingest.descriptions.spans import span as describe
 
-        return Spanned(pool, describe(Path(index), pool, model, count or 20, _path(checkpoint), device, told))
+        released = None
+        if convention == "released":
+            from clipdb.api.released_moments import released_moments
+
+            released = partial(released_moments, index, device, checkpoint)
+        return Spanned(pool, describe(Path(index), pool, model, count or 20, _path(checkpoint), device, told, released))
 
 
 def import_torch() -> None:

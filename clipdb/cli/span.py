@@ -24,6 +24,13 @@ from clipdb.cli.show.messages import say
     help="Spans over the images; or directions: of the weights, or the principal ones over the images.",
 )
 @click.option(
+    "--convention",
+    type=click.Choice(["clipdb", "released"]),
+    default="clipdb",
+    show_default=True,
+    help="Of contributions and their space: clipdb's, or that of the code released with the paper, for its spans.",
+)
+@click.option(
     "--model", help="Only this model [default: all of the index]; with --from weights, also one without images."
 )
 @click.option("--count", type=click.IntRange(min=1), help="Spans per head [default: 20], or directions [default: 5].")
@@ -31,7 +38,14 @@ from clipdb.cli.show.messages import say
 @device_option
 @index_option
 def command(
-    index: Path, pool: str, source: str, model: str | None, count: int | None, checkpoint: Path | None, device: str
+    index: Path,
+    pool: str,
+    source: str,
+    convention: str,
+    model: str | None,
+    count: int | None,
+    checkpoint: Path | None,
+    device: str,
 ) -> None:
     """Find the descriptions that explain each head (TEXTSPAN, arXiv 2310.05916), over all images of the index.
 
@@ -43,13 +57,18 @@ def command(
     principal does the same for the directions along which each head's vectors vary most. `clipdb query directions`
     shows both.
 
+    --convention released spans as the code released with arXiv 2310.05916 does, which runs the model over the images
+    again: biases and the last LayerNorm's mean are shared out over heads, and the pool is projected onto the first
+    singular vectors of contributions that are not centred. The run that spans belong to records the convention.
+
     \b
         clipdb span --pool scenes
         clipdb span --from weights --model ViT-B-32/openai
     """
     from clipdb.api.describing import span
 
-    spanned = span(index, pool=pool, source=source, model=model, count=count, checkpoint=checkpoint, device=device)  # type: ignore[arg-type]
+    options = {"model": model, "count": count, "checkpoint": checkpoint, "device": device}
+    spanned = span(index, pool=pool, source=source, convention=convention, **options)  # type: ignore[arg-type]
     for model_id, heads in spanned.heads.items():
         done = "spanned" if source == "images" else f"described by directions ({source})"
         say(f"{model_id}: {counted(heads, 'head')} {done} from the pool {pool}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +20,29 @@ from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Writer
 from clipdb.models.model import Model
 from clipdb.schema.basis_matrix import in_head_space
+from clipdb.schema.names import Head
 
 _SAID = ("layer", "head", "rank", "text_id", "variance_explained", "cumulative_variance")
 _STORED = f"select {', '.join(_SAID)} from spans where model_id = ? and pool = ?"
+
+
+class Spannable(NamedTuple):
+    """What TEXTSPAN takes of a head.
+
+    Attributes
+    ----------
+    covariance
+        Of its contributions over the images, in the basis: ``[k, k]``.
+    basis
+        The space that the pool is projected onto, ``[D, k]``.
+    variance
+        Trace of the covariance of its contributions, of which spans explain shares: more than the covariance's own
+        where they have a part outside the basis.
+    """
+
+    covariance: np.ndarray
+    basis: np.ndarray
+    variance: float
 
 
 def span(
@@ -33,6 +53,7 @@ def span(
     checkpoint: Path | None = None,
     device: str = "auto",
     progress: Stages = untold,
+    released: Callable[[str], Mapping[Head, Spannable]] | None = None,
 ) -> dict[str, int]:
     """Span the heads of one model, or of all models of an index, over all their images, and compare them in pairs.
 
@@ -53,6 +74,8 @@ def span(
         Where the text tower's weights are and where it runs, if it is needed.
     progress
         Is told of texts that are embedded and heads that are spanned.
+    released
+        Finds a model's heads as the code released with arXiv 2310.05916 has them; if None the stored vectors are used.
 
     Returns
     -------
@@ -67,7 +90,8 @@ def span(
     Stopped
         On Ctrl-C, which keeps the texts that were embedded and the models that were spanned.
     """
-    writer = Writer(index, "span", {"pool": pool, "model": model_id, "count": count})
+    convention = {} if released is None else {"convention": "released"}
+    writer = Writer(index, "span", {"pool": pool, "model": model_id, "count": count} | convention)
     with stopped(lambda: f"{writer.added} texts are embedded" if writer.added else ""), writer:
         chosen = writer.models(model_id)
         spannable = reached_by_texts(writer, chosen, model_id)
@@ -82,6 +106,7 @@ def span(
                 count,
                 lambda name: reload(writer, name, checkpoint, device),
                 progress,
+                released,
             )
             for name in spannable
         }
@@ -111,17 +136,20 @@ def _span_model(
     count: int,
     load: Callable[[str], Model],
     progress: Stages,
+    released: Callable[[str], Mapping[Head, Spannable]] | None,
 ) -> int:
     writer, model_id = tables.writer, tables.model_id
     embed_missing(tables, members, load, progress)
     embeddings = text_embeddings(tables.texts, [key for key, _ in members])
     moments, bases = tables.refresh_statistics(), tables.bases()
+    stored = {head: Spannable(m.covariance, bases[head], m.total_variance) for head, m in moments.items()}
+    heads = stored if released is None else released(model_id)
     rows: list[dict[str, Any]] = []
-    for done, ((layer, head), m) in enumerate(moments.items()):
-        progress("heads", done, len(moments))
-        picks = textspan(m.covariance, in_head_space(embeddings, bases[layer, head]), count)
-        cumulative = np.cumsum(picks.variance_explained)
-        for rank, (row, explained, so_far) in enumerate(zip(*picks, cumulative, strict=True), start=1):
+    for done, ((layer, head), one) in enumerate(heads.items()):
+        progress("heads", done, len(heads))
+        picks = textspan(one.covariance, in_head_space(embeddings, one.basis), count)
+        shares = picks.variance_explained * (np.trace(one.covariance) / one.variance if one.variance else 0.0)
+        for rank, (row, explained, so_far) in enumerate(zip(picks.rows, shares, np.cumsum(shares), strict=True), 1):
             rows.append(
                 {
                     "model_id": model_id,
@@ -136,10 +164,9 @@ def _span_model(
                     "run": writer.run,
                 }
             )
-    stored = writer.read(_STORED, model_id, pool)
-    if sorted(stored) == sorted(tuple(row[name] for name in _SAID) for row in rows):
-        return len(moments)  # what stands on the spans is not older than they are
+    if sorted(writer.read(_STORED, model_id, pool)) == sorted(tuple(row[name] for name in _SAID) for row in rows):
+        return len(heads)  # what stands on the spans is not older than they are
     with writer.transaction() as connection:
         connection.execute("delete from spans where model_id = ? and pool = ?", [model_id, pool])
         put(connection, "spans", rows)
-    return len(moments)
+    return len(heads)
