@@ -108,7 +108,7 @@ def test_a_table_gives_its_width_to_texts(run: Run, monkeypatch: pytest.MonkeyPa
     lines = run("query", "heads").stdout.splitlines()
     assert lines[0].split() == ["head", "property", "labeller", "share", "spans", "variance"]
     assert max(map(len, lines)) <= 80 and "two apples; a red, round thing; a b…" in lines[2 + 5]
-    empty = "empty: tested, confidence, note, aligner_r2; -f csv has all)"
+    empty = "empty: tested, probability, confidence, note, aligner_r2; -f csv has all)"
     assert " ".join(lines[-2:]) == f"(in all rows: model_id one/a; {empty}"
     of_layer = run("query", "heads", "--layer", "1").stdout.splitlines()
     assert " ".join(of_layer[-2:]) == f"(in all rows: model_id one/a, labeller vote; {empty}"

@@ -30,6 +30,7 @@ def test_heads_are_listed_with_their_top_spans(built: Built) -> None:
             "labeller",
             "tested",
             "share",
+            "probability",
             "confidence",
             "spans",
             "variance",
@@ -37,13 +38,13 @@ def test_heads_are_listed_with_their_top_spans(built: Built) -> None:
             "aligner_r2",
         ]
         assert len(db.query.heads(layer=1).fetchall()) == 3
-        assert len(db.query.heads(top=5).fetchall()[0][7]) == 5
+        assert len(db.query.heads(top=5).fetchall()[0][8]) == 5
         assert [row[1] for row in db.query.heads("count").fetchall()] == ["L2.H1"]
     assert [row[1] for row in rows] == ["L1.H0", "L1.H1", "L1.H2", "L2.H0", "L2.H1", "L2.H2"]
     first = rows[0]
-    assert first[2:7] == ("colour", "vote", None, 0.75, None)
-    assert first[7] == [SPANS[(place + 1) % 5] for place in range(3)]
-    assert math.isclose(first[8], 0.3 + 0.15 + 0.1)
+    assert first[2:8] == ("colour", "vote", None, 0.75, None, None)
+    assert first[8] == [SPANS[(place + 1) % 5] for place in range(3)]
+    assert math.isclose(first[9], 0.3 + 0.15 + 0.1)
     assert rows[5][2:7] == (None,) * 5
 
 

@@ -1,7 +1,7 @@
 -- One head's card
 --
 -- What the head is called and by whom, and its spans in the order in which TEXTSPAN picked them, each with the share
--- of the head's variance that it explains. tested, share, confidence, note and aligner_r2 are as in the query
+-- of the head's variance that it explains. tested, share, probability, confidence, note and aligner_r2 are as in the query
 -- heads. direct_drop and causal_drop are what the query effects has of the head, of the last task that `clipdb ablate`
 -- measured it in: target.
 --
@@ -11,7 +11,7 @@
 -- needs: heads
 
 select
-    name as head, property, labeller, tested, share, confidence, rank, text as span,
+    name as head, property, labeller, tested, share, probability, confidence, rank, text as span,
     head_spans.variance_explained as variance, head_spans.cumulative_variance as cumulative, head_spans.pool, note,
     aligners.r2 as aligner_r2, lost.target, direct_drop, causal_drop
 from head_cards(top_n := 1) as cards

@@ -8,7 +8,7 @@
 -- empty: no head has a clear name, see `clipdb query heads` for the reasons
 
 select
-    model_id, name as head, property, labeller, share, confidence, spans, cumulative_variance as variance
+    model_id, name as head, property, labeller, share, probability, confidence, spans, cumulative_variance as variance
 from head_cards(top_n := 3) as cards
 where contains(same_spelling(property), same_spelling($property))
     and ($model is null or model_id = $model)

@@ -11,6 +11,7 @@
 -- column confidence: How sure a person, a language model or a published name is, 0..1, where it says
 -- column share: For the labellers evidence, zero-shot and vote, the share that they measured: no probability
 -- column tested: Whether the labeller evidence says the same (head_properties)
+-- column probability: How likely such a name by the labeller is right, by the heads that have evidence (name_probabilities)
 -- column note: What a labeller says that goes before this one (labeller_rank) and found no name for the head
 -- column pool: Pool that the spans are from
 -- column spans: Texts of the first spans, in order
@@ -50,11 +51,14 @@ select
     heads.model_id, heads.layer, heads.head, heads.name,
     names.property, names.labeller, names.confidence,
     names.share,
-    names.tested,
+    names.tested, likely.probability,
     if(first_silent.rank < coalesce(labeller_rank(names.labeller), first_silent.rank + 1), note, null) as note,
     coalesce(top_spans.pool, names.pool) as pool,
     top_spans.spans, top_spans.variance_explained, top_spans.cumulative_variance
 from heads
 left join names using (model_id, layer, head)
+left join name_probabilities as likely
+    on (names.model_id, names.layer, names.head, names.labeller, names.pool)
+    = (likely.model_id, likely.layer, likely.head, likely.labeller, likely.pool)
 left join first_silent using (model_id, layer, head)
 left join top_spans using (model_id, layer, head)

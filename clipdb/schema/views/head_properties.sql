@@ -33,17 +33,9 @@ chosen as (
     select unnest(arg_max(named, (-labeller_rank(labeller), created_at, run, labeller, pool)))
     from named
     group by model_id, layer, head
-),
-measured as (
-    select model_id, layer, head, normal_property(labels.property) as found, list(normal_property(scores.property)) as compared
-    from (
-        from labels where labeller = 'evidence' and status = 'ok'
-        qualify row_number() over (partition by model_id, layer, head order by created_at desc, run desc) = 1
-    ) as labels join label_scores as scores using (model_id, layer, head, pool, labeller, run)
-    group by all
 )
 select
     model_id, layer, head, name, property, property_key, pool, labeller, confidence, share,
     if(list_contains(compared, property_key), found = property_key, null) as tested,
     rationale, created_at, run
-from chosen left join measured using (model_id, layer, head)
+from chosen left join measured_names using (model_id, layer, head)
