@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import NoReturn, Protocol
 
@@ -91,6 +91,14 @@ class ParquetTable:
                 these = f"file_row_number between {first - start} and {first + limit - start - 1}"
                 found.append(self._run(f"select {self._columns(columns)} from {source} where {these}"))
         return pa.concat_tables(found)
+
+    def to_batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Read some columns of all rows, some rows at a time, in the files' order."""
+        sql = f"select {self._columns(columns)} from {parquet(self._paths)}"
+        try:
+            yield from self._artefact.connection.cursor().execute(sql).to_arrow_reader(_ROWS)
+        except duckdb.Error as error:
+            raise self._artefact.unreadable(error) from error
 
     def take(self, indices: list[int], columns: list[str]) -> pa.Table:
         """Read some columns of some rows: of each, these columns of its row group are read."""

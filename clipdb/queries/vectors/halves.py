@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from clipdb._util.half_floats import blocks, finite, widened_finite
+from clipdb._util.half_floats import blocks_of, finite, widened_finite
+from clipdb._util.row_threads import on_threads
 
 
 class Halves:
@@ -34,9 +36,15 @@ class Halves:
     def __matmul__(self, other: np.ndarray) -> np.ndarray:
         """Multiply it with ``[k]`` or ``[k, m]``, float32."""
         found = np.empty((len(self), *other.shape[1:]), np.float32)
-        for some in blocks(self._values):
-            np.matmul(self[some], other, out=found[some])
+        each_block([self], lambda some, values: np.matmul(values[0], other, out=found[some]))
         return found
+
+    def put(self, rows: slice, out: np.ndarray) -> None:
+        """Put some rows in float32 into a matrix ``[len(rows), k]``."""
+        if self._finite:
+            widened_finite(self._values[rows], out)
+        else:
+            out[...] = self._values[rows]
 
     def _widen(self, values: np.ndarray) -> np.ndarray:
         return widened_finite(values) if self._finite else np.asarray(values, np.float32)
@@ -44,3 +52,35 @@ class Halves:
 
 Matrix = np.ndarray | Halves
 """Vectors of all images or texts, which count as float32 ``[n, k]``."""
+
+
+def each_block(matrices: Sequence[Matrix], work: Callable[[slice, list[np.ndarray]], object]) -> None:
+    """Call a function with a block of rows after the other, on several threads where there are many rows.
+
+    Nothing is widened but the block at hand, and into memory that each thread uses again and again: to have new memory
+    for every block takes longer than a product with it.
+
+    Parameters
+    ----------
+    matrices
+        Of the same n rows.
+    work
+        Takes which rows, and these of each matrix in float32, which it may not keep.
+    """
+
+    def some_blocks(rows: slice) -> None:
+        room: dict[int, np.ndarray] = {}
+        for some in blocks_of(rows):
+            count = some.stop - some.start
+            values = []
+            for place, matrix in enumerate(matrices):
+                if isinstance(matrix, Halves):
+                    if place not in room:  # the first block is the largest
+                        room[place] = np.empty((count, matrix.shape[1]), np.float32)
+                    matrix.put(some, room[place][:count])
+                    values.append(room[place][:count])
+                else:
+                    values.append(matrix[some])
+            work(some, values)
+
+    on_threads(len(matrices[0]), some_blocks)

@@ -154,7 +154,7 @@ class Subjects:
         """
         row = self._store.position(model, "images", self.image_id(model, image))
         if row is not None:
-            vectors = [self._store.head(model, "images", head)[row] for head in heads]
+            vectors = [vector[0] for vector in self._store.block(model, heads, np.array([row])).values()]
         else:
             computed = self.image(model, image)[1].heads
             vectors = [computed[head] for head in heads]
