@@ -80,7 +80,7 @@ def outliers(context: Context, model: str | None, head: str, k: int = 10) -> Row
     def put(rows: slice, blocks: list[np.ndarray]) -> None:
         distances[rows] = np.linalg.norm((blocks[0] - centre) @ whitening, axis=1)
 
-    each_block([vectors], put)
+    each_block([vectors], put, threads=False)
     distances = distances[present]
     median = float(np.median(distances))
     found = best(context.store.ids(name, "images")[present], distances, k)

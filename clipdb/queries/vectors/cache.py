@@ -137,7 +137,11 @@ class VectorStore:
             return [self.keep(key, partial(found.__getitem__, head)) for head, key in keys.items()]
 
     def each_block(
-        self, model: str, heads: Sequence[Head], work: Callable[[slice | np.ndarray, list[np.ndarray]], object]
+        self,
+        model: str,
+        heads: Sequence[Head],
+        work: Callable[[slice | np.ndarray, list[np.ndarray]], object],
+        threads: bool = True,
     ) -> None:
         """Call a function with all images' vectors of several heads, some images at a time.
 
@@ -150,10 +154,12 @@ class VectorStore:
         work
             Takes the rows, and their vectors of each head, float32 ``[len(rows), k]``, which it may neither keep nor
             change. Several threads call it.
+        threads
+            Say False for products of two matrices: BLAS has threads of its own.
         """
         names = [head_column(*head) for head in heads]
         if self._fit(model, names):
-            each_block(self.together(model, heads), work)
+            each_block(self.together(model, heads), work, threads)
             return
         order, start = self._order(model, "images"), 0
         for batch in self.table(model, "images").to_batches(columns=names):

@@ -36,7 +36,10 @@ class Halves:
     def __matmul__(self, other: np.ndarray) -> np.ndarray:
         """Multiply it with ``[k]`` or ``[k, m]``, float32."""
         found = np.empty((len(self), *other.shape[1:]), np.float32)
-        each_block([self], lambda some, values: np.matmul(values[0], other, out=found[some]))
+        if other.ndim == 1:
+            each_block([self], lambda some, values: product(values[0], other, found[some]))
+        else:
+            each_block([self], lambda some, values: np.matmul(values[0], other, out=found[some]), threads=False)
         return found
 
     def put(self, rows: slice, out: np.ndarray) -> None:
@@ -54,7 +57,14 @@ Matrix = np.ndarray | Halves
 """Vectors of all images or texts, which count as float32 ``[n, k]``."""
 
 
-def each_block(matrices: Sequence[Matrix], work: Callable[[slice, list[np.ndarray]], object]) -> None:
+def product(values: np.ndarray, other: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Multiply ``[n, k]`` with ``[k]`` without BLAS, whose threads would wait for each other in threads of our own."""
+    return np.einsum("nk,k->n", values, other, out=out)
+
+
+def each_block(
+    matrices: Sequence[Matrix], work: Callable[[slice, list[np.ndarray]], object], threads: bool = True
+) -> None:
     """Call a function with a block of rows after the other, on several threads where there are many rows.
 
     Nothing is widened but the block at hand, and into memory that each thread uses again and again: to have new memory
@@ -65,7 +75,9 @@ def each_block(matrices: Sequence[Matrix], work: Callable[[slice, list[np.ndarra
     matrices
         Of the same n rows.
     work
-        Takes which rows, and these of each matrix in float32, which it may not keep.
+        Takes which rows, and these of each matrix in float32, which it may neither keep nor change.
+    threads
+        Say False for products of two matrices: BLAS has threads of its own.
     """
 
     def some_blocks(rows: slice) -> None:
@@ -83,4 +95,7 @@ def each_block(matrices: Sequence[Matrix], work: Callable[[slice, list[np.ndarra
                     values.append(matrix[some])
             work(some, values)
 
-    on_threads(len(matrices[0]), some_blocks)
+    if threads:
+        on_threads(len(matrices[0]), some_blocks)
+    else:
+        some_blocks(slice(0, len(matrices[0])))

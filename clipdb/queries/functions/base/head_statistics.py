@@ -46,15 +46,13 @@ class Moments:
         def square(_rows: slice, blocks: list[np.ndarray]) -> None:
             nonlocal outer
             centred = without_nan(blocks[0]) - middle
-            products = (centred.T @ centred).astype(np.float64)
-            with adding:
-                outer += products
+            outer += centred.T @ centred
 
         each_block([vectors], add)
         mean = total / max(count, 1)
         # Centred before they are squared: a head's mean is often far larger than what varies about it.
         middle = mean.astype(np.float32)
-        each_block([vectors], square)
+        each_block([vectors], square, threads=False)
         return cls(count, mean, outer / max(count, 1))
 
 

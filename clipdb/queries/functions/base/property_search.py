@@ -17,6 +17,7 @@ from clipdb.queries.functions.base.partition import one_partition
 from clipdb.queries.functions.base.property_weights import normal_property
 from clipdb.queries.functions.base.similarity import mean_of
 from clipdb.queries.resolve import no_names
+from clipdb.queries.vectors.halves import product
 from clipdb.schema.names import Head
 
 SPACES = ("joint", "heads")
@@ -83,7 +84,7 @@ def similarities(
     scores = np.empty(len(store.ids(model, "images")), np.float32)
 
     def add(rows: slice | np.ndarray, vectors: list[np.ndarray]) -> None:
-        scores[rows] = sum(some @ part for some, part in zip(vectors, parts, strict=True))
+        scores[rows] = sum(product(some, part) for some, part in zip(vectors, parts, strict=True))
 
     store.each_block(model, heads, add)
     scores -= np.float32(sum(mean @ part for mean, part in zip(means, parts, strict=True)))
@@ -108,7 +109,7 @@ def _lengths(
             together = np.concatenate([some - mean for some, mean in zip(vectors, means, strict=True)], axis=1)
             lengths[rows] = np.linalg.norm(together if joint is None else together @ joint, axis=1)
 
-        context.store.each_block(model, heads, put)
+        context.store.each_block(model, heads, put, threads=joint is None)
         return lengths
 
     return context.store.keep(("lengths", model, tuple(heads), space), make)
