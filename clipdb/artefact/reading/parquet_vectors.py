@@ -15,6 +15,8 @@ from clipdb.artefact.format import File, Manifest
 from clipdb.artefact.reading.parquet_sql import parquet
 from clipdb.errors import ClipdbError
 from clipdb.queries.vectors.tables import Held, Key, Kind
+from clipdb.schema.names import Head
+from clipdb.schema.vector_indexes import VectorIndex
 from clipdb.schema.vectors import embed_dim, images_schema, part_dims, texts_schema
 
 # DuckDB allocates an Arrow batch before it fills it: by default one of a million rows, gigabytes of wide columns.
@@ -177,6 +179,10 @@ class ParquetVectors:
             f"the vectors of {self._artefact.where} are Parquet files, which LanceDB doesn't open: "
             f"`clipdb import {self._artefact.where} -i INDEX` makes an index of them"
         )
+
+    def indexes(self, model_id: str) -> dict[Head, tuple[VectorIndex, int]]:
+        """See `clipdb.queries.vectors.tables.Vectors`; an artefact has none."""
+        return {}
 
     def held(self) -> dict[Key, Held]:
         """See `clipdb.queries.vectors.tables.Vectors`; an artefact doesn't tell which run wrote them."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from clipdb.queries.functions.base.context import Context
@@ -77,8 +79,8 @@ def outliers(context: Context, model: str | None, head: str, k: int = 10) -> Row
     whitening = (directions[:, kept] / np.sqrt(values[kept])).astype(np.float32)
     distances = np.empty(len(vectors), np.float32)
 
-    def put(rows: slice, blocks: list[np.ndarray]) -> None:
-        distances[rows] = np.linalg.norm((blocks[0] - centre) @ whitening, axis=1)
+    def put(rows: slice, blocks: Iterator[np.ndarray]) -> None:
+        distances[rows] = np.linalg.norm((next(blocks) - centre) @ whitening, axis=1)
 
     each_block([vectors], put, threads=False)
     distances = distances[present]

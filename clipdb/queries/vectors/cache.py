@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Protocol, TypeVar, cast
 
@@ -18,6 +18,7 @@ from clipdb.queries.vectors.halves import Halves, Matrix, each_block
 from clipdb.queries.vectors.row_order import RowOrder
 from clipdb.queries.vectors.tables import Key, Kind, Table, Vectors
 from clipdb.schema.names import Head, head_column, head_name, layer_name
+from clipdb.schema.vector_indexes import VectorIndex
 from clipdb.schema.vectors import head_columns, part_columns
 
 _SPARSE = 8  # rows of a table that are read for one that is wanted, at most: then each is sought by itself
@@ -53,6 +54,7 @@ class VectorStore:
         self._limit = cache_bytes
         self._tables: dict[Key, Table] = {}
         self._heads: dict[Key, list[Head]] = {}
+        self._indexes: dict[str, dict[Head, tuple[VectorIndex, int]]] = {}
         self._orders: dict[Key, RowOrder] = {}
         self._kept: OrderedDict[Hashable, _Sized] = OrderedDict()
         self._lock = threading.RLock()
@@ -125,6 +127,20 @@ class VectorStore:
         """Return a head's vectors ``[n, head_dim]``; NaN where a row has none yet."""
         return self._column(model, kind, head_column(*head))
 
+    def vector_index(self, model: str, head: Head) -> VectorIndex | None:
+        """Return the vector index over a head's images, where it has one."""
+        if model not in self._indexes:
+            self._indexes[model] = self._vectors.indexes(model)
+        return self._indexes[model].get(head, (None, 0))[0]
+
+    def of_row(self, model: str, heads: Sequence[Head], row: int) -> list[np.ndarray]:
+        """Return an image's vectors of some heads, float32 ``[k]`` each, without reading those of the others."""
+        with self._lock:
+            keys = [("column", model, "images", head_column(*head)) for head in heads]
+            if all(key in self._kept for key in keys):
+                return [cast(Matrix, self._kept[key])[row] for key in keys]
+        return [widened(values)[0] for values in self.stored(model, heads, np.array([row])).values()]
+
     def together(self, model: str, heads: Sequence[Head]) -> list[Matrix]:
         """Return the images' vectors of several heads, each as `head` does; what isn't kept is read in one pass."""
         keys = {head: ("column", model, "images", head_column(*head)) for head in heads}
@@ -140,7 +156,7 @@ class VectorStore:
         self,
         model: str,
         heads: Sequence[Head],
-        work: Callable[[slice | np.ndarray, list[np.ndarray]], object],
+        work: Callable[[slice | np.ndarray, Iterator[np.ndarray]], object],
         threads: bool = True,
     ) -> None:
         """Call a function with all images' vectors of several heads, some images at a time.
@@ -152,8 +168,8 @@ class VectorStore:
         heads
             The heads.
         work
-            Takes the rows, and their vectors of each head, float32 ``[len(rows), k]``, which it may neither keep nor
-            change. Several threads call it.
+            Takes the rows, and their vectors of one head after the other, float32 ``[len(rows), k]``: each is there
+            until the next one is asked for, and may not be changed. Several threads call it.
         threads
             Say False for products of two matrices: BLAS has threads of its own.
         """
@@ -165,7 +181,7 @@ class VectorStore:
         for batch in self.table(model, "images").to_batches(columns=names):
             rows = order.by_table[start : start + len(batch)]
             start += len(batch)
-            work(rows, [widened(dense(batch.column(name))) for name in names])
+            work(rows, (widened(dense(column)) for column in batch.columns))
 
     def present(self, model: str, head: Head) -> np.ndarray:
         """Return which images have a vector of a head, bool ``[n]``; layers that were added later may have fewer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,9 +37,9 @@ class Halves:
         """Multiply it with ``[k]`` or ``[k, m]``, float32."""
         found = np.empty((len(self), *other.shape[1:]), np.float32)
         if other.ndim == 1:
-            each_block([self], lambda some, values: product(values[0], other, found[some]))
+            each_block([self], lambda some, values: product(next(values), other, found[some]))
         else:
-            each_block([self], lambda some, values: np.matmul(values[0], other, out=found[some]), threads=False)
+            each_block([self], lambda some, values: np.matmul(next(values), other, out=found[some]), threads=False)
         return found
 
     def put(self, rows: slice, out: np.ndarray) -> None:
@@ -63,7 +63,7 @@ def product(values: np.ndarray, other: np.ndarray, out: np.ndarray | None = None
 
 
 def each_block(
-    matrices: Sequence[Matrix], work: Callable[[slice, list[np.ndarray]], object], threads: bool = True
+    matrices: Sequence[Matrix], work: Callable[[slice, Iterator[np.ndarray]], object], threads: bool = True
 ) -> None:
     """Call a function with a block of rows after the other, on several threads where there are many rows.
 
@@ -75,27 +75,30 @@ def each_block(
     matrices
         Of the same n rows.
     work
-        Takes which rows, and these of each matrix in float32, which it may neither keep nor change.
+        Takes which rows, and these of one matrix after the other in float32: each is there until the next one is
+        asked for, and may not be changed.
     threads
         Say False for products of two matrices: BLAS has threads of its own.
     """
 
     def some_blocks(rows: slice) -> None:
-        room: dict[int, np.ndarray] = {}
+        rooms: dict[int, np.ndarray] = {}
         for some in blocks_of(rows):
-            count = some.stop - some.start
-            values = []
-            for place, matrix in enumerate(matrices):
-                if isinstance(matrix, Halves):
-                    if place not in room:  # the first block is the largest
-                        room[place] = np.empty((count, matrix.shape[1]), np.float32)
-                    matrix.put(some, room[place][:count])
-                    values.append(room[place][:count])
-                else:
-                    values.append(matrix[some])
-            work(some, values)
+            work(some, (_wide(matrix, some, rooms) for matrix in matrices))
 
     if threads:
         on_threads(len(matrices[0]), some_blocks)
     else:
         some_blocks(slice(0, len(matrices[0])))
+
+
+def _wide(matrix: Matrix, rows: slice, rooms: dict[int, np.ndarray]) -> np.ndarray:
+    """Return some rows in float32: in a room for matrices of this width, which a processor's cache holds."""
+    if not isinstance(matrix, Halves):
+        return matrix[rows]
+    count, width = rows.stop - rows.start, matrix.shape[1]
+    if width not in rooms:  # the first block is the largest
+        rooms[width] = np.empty((count, width), np.float32)
+    room = rooms[width][:count]
+    matrix.put(rows, room)
+    return room

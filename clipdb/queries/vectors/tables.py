@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from lancedb.table import LanceTable
 
+    from clipdb.schema.names import Head
+    from clipdb.schema.vector_indexes import VectorIndex
+
 Kind = Literal["images", "texts"]
 Key = tuple[str, Kind]
 
@@ -84,6 +87,15 @@ class Vectors(Protocol):
         ------
         ClipdbError
             If they are no Lance tables, or lancedb is not installed.
+        """
+
+    def indexes(self, model_id: str) -> dict[Head, tuple[VectorIndex, int]]:
+        """Find the vector indexes over a model's images, with how many rows each covers, by head.
+
+        Raises
+        ------
+        ClipdbError
+            If the vectors are not as the index says.
         """
 
     def held(self) -> dict[Key, Held]:

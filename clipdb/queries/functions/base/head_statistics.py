@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
 
@@ -35,17 +36,17 @@ class Moments:
         count, total, outer = 0, np.zeros(size), np.zeros((size, size))
         adding = Lock()
 
-        def add(_rows: slice, blocks: list[np.ndarray]) -> None:
+        def add(_rows: slice, blocks: Iterator[np.ndarray]) -> None:
             nonlocal count, total
-            some = without_nan(blocks[0])
+            some = without_nan(next(blocks))
             sums = some.sum(axis=0, dtype=np.float64)
             with adding:
                 count += len(some)
                 total += sums
 
-        def square(_rows: slice, blocks: list[np.ndarray]) -> None:
+        def square(_rows: slice, blocks: Iterator[np.ndarray]) -> None:
             nonlocal outer
-            centred = without_nan(blocks[0]) - middle
+            centred = without_nan(next(blocks)) - middle
             outer += centred.T @ centred
 
         each_block([vectors], add)

@@ -7,7 +7,7 @@ Both are sums over heads of one product of a matrix and a vector, so that a prop
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def similarities(
         size = float(np.sqrt(sum(part @ part for part in parts)))
     scores = np.empty(len(store.ids(model, "images")), np.float32)
 
-    def add(rows: slice | np.ndarray, vectors: list[np.ndarray]) -> None:
+    def add(rows: slice | np.ndarray, vectors: Iterator[np.ndarray]) -> None:
         scores[rows] = sum(product(some, part) for some, part in zip(vectors, parts, strict=True))
 
     store.each_block(model, heads, add)
@@ -105,7 +105,7 @@ def _lengths(
     def make() -> np.ndarray:
         lengths = np.empty(len(context.store.ids(model, "images")), np.float32)
 
-        def put(rows: slice | np.ndarray, vectors: list[np.ndarray]) -> None:
+        def put(rows: slice | np.ndarray, vectors: Iterator[np.ndarray]) -> None:
             together = np.concatenate([some - mean for some, mean in zip(vectors, means, strict=True)], axis=1)
             lengths[rows] = np.linalg.norm(together if joint is None else together @ joint, axis=1)
 

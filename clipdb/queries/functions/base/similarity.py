@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,9 +170,9 @@ def lengths(vectors: Matrix, mean: np.ndarray | None = None) -> np.ndarray:
     """Return the lengths of vectors ``[n, d]``, after a mean is taken off: float32 ``[n]``."""
     found = np.empty(len(vectors), np.float32)
 
-    def put(rows: slice, blocks: list[np.ndarray]) -> None:
-        some = blocks[0] if mean is None else blocks[0] - mean
-        found[rows] = np.linalg.norm(some, axis=1)
+    def put(rows: slice, blocks: Iterator[np.ndarray]) -> None:
+        some = next(blocks)
+        found[rows] = np.linalg.norm(some if mean is None else some - mean, axis=1)
 
     each_block([vectors], put)
     return found
