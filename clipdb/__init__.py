@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clipdb.api.exporting_embeddings import export_embeddings
     from clipdb.api.exporting_weights import export_weights
     from clipdb.api.importing import import_artefact, import_labels, import_reviews, import_spans
+    from clipdb.api.indexing import drop_vector_indexes, index_vectors
     from clipdb.api.naming import judge, label
     from clipdb.api.opening import open
     from clipdb.api.pairing import ingest_pairs
@@ -40,6 +41,7 @@ __all__ = [
     "__version__",
     "ablate",
     "align",
+    "drop_vector_indexes",
     "export",
     "export_embeddings",
     "export_pages",
@@ -49,6 +51,7 @@ __all__ = [
     "import_labels",
     "import_reviews",
     "import_spans",
+    "index_vectors",
     "ingest_images",
     "ingest_pairs",
     "ingest_texts",
@@ -81,6 +84,7 @@ _FROM = {
     "segmentation_scores": "clipdb.api.segmentation_scores",
     "serve": "clipdb.explorer.serving",
     **dict.fromkeys(("ingest_images", "ingest_texts", "span"), "clipdb.api.describing"),
+    **dict.fromkeys(("drop_vector_indexes", "index_vectors"), "clipdb.api.indexing"),
     **dict.fromkeys(("judge", "label"), "clipdb.api.naming"),
     **dict.fromkeys(("export_reviews", "review", "review_cards"), "clipdb.api.reviewing"),
     **dict.fromkeys(("import_artefact", "import_labels", "import_reviews", "import_spans"), "clipdb.api.importing"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 
 import numpy as np
 
@@ -17,9 +17,9 @@ def widened(values: np.ndarray) -> np.ndarray:
     return widened_finite(values) if values.dtype == np.float16 and finite(values) else np.asarray(values, np.float32)
 
 
-def widened_finite(values: np.ndarray) -> np.ndarray:
-    """Convert float16 of which every number is finite, by moving bits."""
-    found = np.empty(values.shape, np.float32)
+def widened_finite(values: np.ndarray, found: np.ndarray | None = None) -> np.ndarray:
+    """Convert float16 of which every number is finite, by moving bits; into ``found``, where that is given."""
+    found = np.empty(values.shape, np.float32) if found is None else found
     for some in blocks(values):
         bits = found[some].view(np.int32)
         bits[...] = values[some].view(np.int16)
@@ -35,6 +35,12 @@ def finite(values: np.ndarray) -> bool:
     return not any(((part & _EXPONENT) == _EXPONENT).any() for part in parts)
 
 
-def blocks(values: np.ndarray) -> Iterator[slice]:
+def blocks(values: Sized) -> Iterator[slice]:
     """Split the rows of a matrix into blocks that fit into a processor's cache."""
-    return (slice(start, start + _ROWS_AT_ONCE) for start in range(0, len(values), _ROWS_AT_ONCE))
+    return blocks_of(slice(0, len(values)))
+
+
+def blocks_of(rows: slice) -> Iterator[slice]:
+    """Split some rows likewise."""
+    starts = range(rows.start, rows.stop, _ROWS_AT_ONCE)
+    return (slice(start, min(start + _ROWS_AT_ONCE, rows.stop)) for start in starts)

@@ -21,6 +21,7 @@ VERBS = {
     "ingest": "Put images and texts into an index.",
     "align": "Let a CLIP model's texts reach a model without a text tower.",
     "span": "Find the descriptions that explain each head.",
+    "index": "Index heads' vectors, for neighbours among millions of images.",
     "label": "Name the heads.",
     "judge": "Judge how well spans fit the names.",
     "review": "Decide on names of heads yourself, one at a time.",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import duckdb
 
 from clipdb.queries.index import Index
+from clipdb.schema.names import head_name
+from clipdb.schema.vector_indexes import AT, VectorIndex
 
 # Run ids sort by time, so what was made from something newer than itself is found by comparing runs.
 _HOLDINGS = """
@@ -47,6 +49,8 @@ with image_runs as (
             list(distinct layer order by layer), lambda one: if(one < 0, 'pool', one::text)), 'string_agg', ', '),
         case when count(size) < count(*) then count(*) - count(size) || ' without vectors' end, any_value(note))
     from heads left join (select model_id, note from cut_models) using (model_id) group by model_id
+    union all
+    select 4.2, model_id, 'vector index', name, number, note from vector_index_rows
     union all
     select 4.5, model_id, 'components', null, count(*), concat_ws('; ',
         'MLPs of layers ' || string_agg(if(layer < 0, 'pool', layer::text), ', ' order by layer) filter (head = -1),
@@ -118,4 +122,19 @@ def holdings(index: Index) -> duckdb.DuckDBPyConnection:
     run("create or replace temp table vector_rows (model_id text, kind text, number bigint, newest text)")
     for (model, kind), held in index.vectors.held().items():
         run("insert into vector_rows values (?, ?, ?, ?)", [model, kind, held.rows, held.newest])
+    run("create or replace temp table vector_index_rows (model_id text, name text, number bigint, note text)")
+    for (model, kind), held in index.vectors.held().items():
+        for head, (made, covered) in (index.vectors.indexes(model) if kind == "images" else {}).items():
+            row = [model, head_name(*head), covered, _described(made, held.rows - covered)]
+            run("insert into vector_index_rows values (?, ?, ?, ?)", row)
     return index.ask(_HOLDINGS)
+
+
+def _described(made: VectorIndex, newer: int) -> str:
+    """Say how good a vector index is, and how many images it doesn't cover."""
+    said = [f"{made.type}, recall@{AT} {made.recall:.3f} in {made.nprobes} of {made.partitions} partitions"]
+    if made.text_recall is not None:
+        said.append(f"of texts {made.text_recall:.3f} in {made.text_nprobes}")
+    if newer:
+        said.append(f"{newer:,} images beside it are searched one by one")
+    return "; ".join(said)

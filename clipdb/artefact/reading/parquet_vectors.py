@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import NoReturn, Protocol
 
@@ -15,6 +15,8 @@ from clipdb.artefact.format import File, Manifest
 from clipdb.artefact.reading.parquet_sql import parquet
 from clipdb.errors import ClipdbError
 from clipdb.queries.vectors.tables import Held, Key, Kind
+from clipdb.schema.names import Head
+from clipdb.schema.vector_indexes import VectorIndex
 from clipdb.schema.vectors import embed_dim, images_schema, part_dims, texts_schema
 
 # DuckDB allocates an Arrow batch before it fills it: by default one of a million rows, gigabytes of wide columns.
@@ -91,6 +93,14 @@ class ParquetTable:
                 these = f"file_row_number between {first - start} and {first + limit - start - 1}"
                 found.append(self._run(f"select {self._columns(columns)} from {source} where {these}"))
         return pa.concat_tables(found)
+
+    def to_batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Read some columns of all rows, some rows at a time, in the files' order."""
+        sql = f"select {self._columns(columns)} from {parquet(self._paths)}"
+        try:
+            yield from self._artefact.connection.cursor().execute(sql).to_arrow_reader(_ROWS)
+        except duckdb.Error as error:
+            raise self._artefact.unreadable(error) from error
 
     def take(self, indices: list[int], columns: list[str]) -> pa.Table:
         """Read some columns of some rows: of each, these columns of its row group are read."""
@@ -169,6 +179,10 @@ class ParquetVectors:
             f"the vectors of {self._artefact.where} are Parquet files, which LanceDB doesn't open: "
             f"`clipdb import {self._artefact.where} -i INDEX` makes an index of them"
         )
+
+    def indexes(self, model_id: str) -> dict[Head, tuple[VectorIndex, int]]:
+        """See `clipdb.queries.vectors.tables.Vectors`; an artefact has none."""
+        return {}
 
     def held(self) -> dict[Key, Held]:
         """See `clipdb.queries.vectors.tables.Vectors`; an artefact doesn't tell which run wrote them."""

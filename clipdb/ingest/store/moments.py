@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from clipdb._util.half_floats import widened
 from clipdb.ingest.store.vector_arrays import vector_matrix
 
 ROWS_AT_ONCE = 8192
@@ -34,7 +37,7 @@ class Moments:
     @classmethod
     def of(cls, vectors: np.ndarray) -> Moments:
         """Take the moments of vectors ``[n, k]``."""
-        wide = vectors.astype(np.float64)
+        wide = widened(vectors).astype(np.float64)  # by way of float32, which is much quicker
         return cls(len(wide), wide.sum(axis=0), wide.T @ wide)
 
     def __add__(self, other: Moments) -> Moments:
@@ -77,8 +80,9 @@ def head_moments(dataset: Any, columns: Iterable[str]) -> Mapping[str, Moments]:
     """
     names = list(columns)
     sums: dict[str, Moments] = {}
-    for batch in dataset.to_batches(columns=names, batch_size=ROWS_AT_ONCE):
-        for name in names:
-            moments = Moments.of(vector_matrix(batch.column(name)))
-            sums[name] = sums[name] + moments if name in sums else moments
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for batch in dataset.to_batches(columns=names, batch_size=ROWS_AT_ONCE):
+            vectors = (vector_matrix(batch.column(name)) for name in names)
+            for name, moments in zip(names, pool.map(Moments.of, vectors), strict=True):
+                sums[name] = sums[name] + moments if name in sums else moments
     return sums

@@ -23,6 +23,8 @@ from clipdb.ingest.store.durable import Durable
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Writer, disk_errors
 from clipdb.schema import vectors
+from clipdb.schema.names import head_column
+from clipdb.schema.vector_indexes import index_name, vector_indexes
 
 COMPACT_EVERY = 64
 
@@ -140,12 +142,25 @@ class VectorTable:
             self.dataset = lance.dataset(str(self.path))
             self.dataset.create_scalar_index(self.key, "BTREE", replace=True)
             self.dataset = lance.dataset(str(self.path))
+            if covered := [index_name(head_column(*head)) for head in vector_indexes(self.dataset)]:
+                self.dataset.optimize.optimize_indices(index_names=covered)  # they take in the rows that are new
+                self.dataset = lance.dataset(str(self.path))
         if self._batch:
             self._move_version(self.dataset.version)
         else:  # this run finishes what another began
             with self.writer.transaction() as connection:
                 self._record_version(connection, 0)
         self._since_compaction = 0
+
+    def reopened(self) -> lance.LanceDataset:
+        """Open the newest version, which this writer made."""
+        with self._handle:
+            self.dataset = lance.dataset(str(self.path))
+        return self.dataset
+
+    def move(self) -> None:
+        """Commit the newest version, which has the same rows as the one before."""
+        self._move_version(self.reopened().version)
 
     def _stamped(self, rows: pa.Table) -> pa.Table:
         stamped = rows.append_column("_run", pa.array([self.run] * len(rows)))

@@ -11,10 +11,20 @@ from clipdb.queries.functions.base.table_function import Rows, table_function
 
 @table_function(image_id="VARCHAR", score="FLOAT", rank="INTEGER")
 def neighbours(
-    context: Context, model: str | None, head: str, image: Sequence[str], k: int = 10, measure: str = "cosine"
+    context: Context,
+    model: str | None,
+    head: str,
+    image: Sequence[str],
+    k: int = 10,
+    measure: str = "cosine",
+    exact: bool = False,
 ) -> list[Rows]:
-    """Find the images nearest to an image in what a head writes, itself left out."""
-    return search(context, model, head, image, k, measure, subject="images", target="images")
+    """Find the images nearest to an image in what a head writes, itself left out.
+
+    A vector index of the head is used where there is one, for cosines, unless `exact` is true: then every image is
+    compared. Scores are exact either way.
+    """
+    return search(context, model, head, image, k, measure, exact=exact, subject="images", target="images")
 
 
 FUNCTION = neighbours

@@ -8,12 +8,13 @@
 -- $head head required: The head, as L11.H3.
 -- $k integer = 10: How many to list.
 -- $measure choice(cosine|dot|centred) = cosine: How vectors are compared.
+-- $exact boolean = false: Compare every image, even where the head has a vector index.
 -- $model model required: The model; may be left out where the index has one.
 -- note: select note from cut_models where model_id = $model
 -- sheet: image_id score
 -- empty: the image has not been through this head, or no other has: `clipdb ingest images SRC --model MODEL --layers all` runs them
 
 select rank, score, image_id, label, uri
-from neighbours($model, $head, $image, $k, $measure)
+from neighbours($model, $head, $image, $k, $measure, $exact)
 left join images using (image_id)
 order by rank

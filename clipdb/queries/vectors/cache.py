@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Protocol, TypeVar, cast
 
 import numpy as np
@@ -12,10 +13,12 @@ import pyarrow as pa
 
 from clipdb._util.half_floats import widened
 from clipdb.errors import ClipdbError
-from clipdb.queries.vectors.columns import ascending, ascii_ids, dense
-from clipdb.queries.vectors.halves import Halves, Matrix
+from clipdb.queries.vectors.columns import dense
+from clipdb.queries.vectors.halves import Halves, Matrix, each_block
+from clipdb.queries.vectors.row_order import RowOrder
 from clipdb.queries.vectors.tables import Key, Kind, Table, Vectors
 from clipdb.schema.names import Head, head_column, head_name, layer_name
+from clipdb.schema.vector_indexes import VectorIndex
 from clipdb.schema.vectors import head_columns, part_columns
 
 _SPARSE = 8  # rows of a table that are read for one that is wanted, at most: then each is sought by itself
@@ -51,7 +54,8 @@ class VectorStore:
         self._limit = cache_bytes
         self._tables: dict[Key, Table] = {}
         self._heads: dict[Key, list[Head]] = {}
-        self._ids: dict[Key, tuple[np.ndarray, np.ndarray]] = {}
+        self._indexes: dict[str, dict[Head, tuple[VectorIndex, int]]] = {}
+        self._orders: dict[Key, RowOrder] = {}
         self._kept: OrderedDict[Hashable, _Sized] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -103,7 +107,7 @@ class VectorStore:
 
     def ids(self, model: str, kind: Kind) -> np.ndarray:
         """Return the ids of a table's rows, ascending, as ASCII bytes ``[n]``."""
-        return self._order(model, kind)[0]
+        return self._order(model, kind).ids
 
     def position(self, model: str, kind: Kind, whole_id: str) -> int | None:
         """Find an id's row; None where it has none."""
@@ -123,13 +127,69 @@ class VectorStore:
         """Return a head's vectors ``[n, head_dim]``; NaN where a row has none yet."""
         return self._column(model, kind, head_column(*head))
 
+    def vector_index(self, model: str, head: Head) -> VectorIndex | None:
+        """Return the vector index over a head's images, where it has one."""
+        if model not in self._indexes:
+            self._indexes[model] = self._vectors.indexes(model)
+        return self._indexes[model].get(head, (None, 0))[0]
+
+    def of_row(self, model: str, heads: Sequence[Head], row: int) -> list[np.ndarray]:
+        """Return an image's vectors of some heads, float32 ``[k]`` each, without reading those of the others."""
+        with self._lock:
+            keys = [("column", model, "images", head_column(*head)) for head in heads]
+            if all(key in self._kept for key in keys):
+                return [cast(Matrix, self._kept[key])[row] for key in keys]
+        return [widened(values)[0] for values in self.stored(model, heads, np.array([row])).values()]
+
+    def together(self, model: str, heads: Sequence[Head]) -> list[Matrix]:
+        """Return the images' vectors of several heads, each as `head` does; what isn't kept is read in one pass."""
+        keys = {head: ("column", model, "images", head_column(*head)) for head in heads}
+        with self._lock:
+            found = {head: cast(Matrix, self._kept[key]) for head, key in keys.items() if key in self._kept}
+            missing = [head for head in keys if head not in found]
+            if missing:
+                read = self._read(model, "images", [head_column(*head) for head in missing])
+                found |= zip(missing, read, strict=True)
+            return [self.keep(key, partial(found.__getitem__, head)) for head, key in keys.items()]
+
+    def each_block(
+        self,
+        model: str,
+        heads: Sequence[Head],
+        work: Callable[[slice | np.ndarray, Iterator[np.ndarray]], object],
+        threads: bool = True,
+    ) -> None:
+        """Call a function with all images' vectors of several heads, some images at a time.
+
+        Heads that don't fit into the cache together are read from the table and not kept.
+
+        Parameters
+        ----------
+        heads
+            The heads.
+        work
+            Takes the rows, and their vectors of one head after the other, float32 ``[len(rows), k]``: each is there
+            until the next one is asked for, and may not be changed. Several threads call it.
+        threads
+            Say False for products of two matrices: BLAS has threads of its own.
+        """
+        names = [head_column(*head) for head in heads]
+        if self._fit(model, names):
+            each_block(self.together(model, heads), work, threads)
+            return
+        order, start = self._order(model, "images"), 0
+        for batch in self.table(model, "images").to_batches(columns=names):
+            rows = order.by_table[start : start + len(batch)]
+            start += len(batch)
+            work(rows, (widened(dense(column)) for column in batch.columns))
+
     def present(self, model: str, head: Head) -> np.ndarray:
         """Return which images have a vector of a head, bool ``[n]``; layers that were added later may have fewer."""
         return self.keep(("present", model, head), lambda: self._has_vectors(model, head))
 
     def in_table_order(self, model: str, rows: np.ndarray) -> np.ndarray:
         """Return the order ``[m]`` of some of the images' rows that `blocks` reads them quickest in."""
-        return np.argsort(self._order(model, "images")[1][rows])
+        return np.argsort(self._order(model, "images").in_table[rows])
 
     def block(self, model: str, heads: Sequence[Head], rows: np.ndarray) -> dict[Head, np.ndarray]:
         """Return some images' vectors of several heads, float32 ``[m, k]`` each.
@@ -145,7 +205,7 @@ class VectorStore:
             Their rows ``[m]``.
         """
         if self._fit(model, [head_column(*head) for head in heads]):
-            return {head: self.head(model, "images", head)[rows] for head in heads}
+            return {head: one[rows] for head, one in zip(heads, self.together(model, heads), strict=True)}
         return {head: widened(values) for head, values in self.stored(model, heads, rows).items()}
 
     def stored(self, model: str, heads: Sequence[Head], rows: np.ndarray) -> dict[Head, np.ndarray]:
@@ -159,7 +219,7 @@ class VectorStore:
             The images' rows ``[m]``.
         """
         columns = {head: head_column(*head) for head in heads}
-        table, at = self.table(model, "images"), self._order(model, "images")[1][rows]
+        table, at = self.table(model, "images"), self._order(model, "images").in_table[rows]
         first, last = int(at.min()), int(at.max())
         if last - first >= _SPARSE * len(at):
             found = table.take(at.tolist(), list(columns.values()))
@@ -173,7 +233,7 @@ class VectorStore:
 
     def row(self, model: str, kind: Kind, position: int) -> tuple[np.ndarray, dict[Head, np.ndarray]]:
         """Read one row: its unit embedding ``[D]``, and the vectors ``[r]`` of heads and other components it has."""
-        row_of_table = int(self._order(model, kind)[1][position])
+        row_of_table = int(self._order(model, kind).in_table[position])
         table = self.table(model, kind)
         columns = part_columns(table.schema)
         row = table.take([row_of_table], columns=["embedding", *columns.values()])
@@ -184,16 +244,9 @@ class VectorStore:
         }
         return row.column("embedding").combine_chunks().flatten().to_numpy().astype(np.float32), vectors
 
-    def _order(self, model: str, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ids ascending, and each one's row in the table."""
-
-        def read() -> tuple[np.ndarray, np.ndarray]:
-            key = "image_id" if kind == "images" else "text_id"
-            ids = ascii_ids(self.table(model, kind).to_table(columns=[key]).column(key))
-            order = ascending(ids)
-            return ids[order], order
-
-        return self._once(self._ids, (model, kind), read)
+    def _order(self, model: str, kind: Kind) -> RowOrder:
+        key = "image_id" if kind == "images" else "text_id"
+        return self._once(self._orders, (model, kind), lambda: RowOrder.of(self.table(model, kind), key))
 
     def _once(self, made: dict[Key, _Made], key: Key, make: Callable[[], _Made]) -> _Made:
         """Return what is made when it is first asked for; then without the lock, which `keep` holds while it makes."""
@@ -228,22 +281,21 @@ class VectorStore:
             return sum(matrix.nbytes for matrix in self._kept.values())
 
     def _column(self, model: str, kind: Kind, name: str) -> Matrix:
-        return self.keep(("column", model, kind, name), lambda: self._read(model, kind, name))
+        return self.keep(("column", model, kind, name), lambda: self._read(model, kind, [name])[0])
 
-    def _read(self, model: str, kind: Kind, name: str) -> Matrix:
-        values = dense(self.table(model, kind).to_table(columns=[name]).column(name))
-        values = np.take(values, self._order(model, kind)[1], axis=0)  # a third of the time of values[order]
+    def _read(self, model: str, kind: Kind, names: list[str]) -> list[Matrix]:
+        order, table = self._order(model, kind), self.table(model, kind)
         if kind == "texts" or self._all_fit(model):
-            return widened(values)
+            return list(order.read(table, names, np.float32))
         # Images are stored in float16, even where an artefact gives the same numbers in float32.
-        return Halves(values.astype(np.float16, copy=False))
+        return [Halves(values) for values in order.read(table, names, np.float16)]
 
     def _has_vectors(self, model: str, head: Head) -> np.ndarray:
         if self._all_fit(model):
             return ~np.isnan(self.head(model, "images", head)[:, 0])
-        name = head_column(*head)
-        column = self.table(model, "images").to_table(columns=[name]).column(name)
-        return np.asarray(column.is_valid())[self._order(model, "images")[1]]
+        name, order = head_column(*head), self._order(model, "images")
+        batches = self.table(model, "images").to_batches(columns=[name])
+        return np.concatenate([np.asarray(batch.column(name).is_valid()) for batch in batches])[order.in_table]
 
     def _all_fit(self, model: str) -> bool:
         """Whether all vectors of a model's images fit into the cache in float32."""

@@ -8,9 +8,9 @@ import pyarrow as pa
 _SHA256 = 64  # hexadecimal digits
 
 
-def dense(column: pa.ChunkedArray) -> np.ndarray:
+def dense(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     """Return a column of vectors as ``[n, k]``, NaN where a row has none."""
-    whole = column.combine_chunks()
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     values = whole.flatten().to_numpy().reshape(-1, whole.type.list_size)
     if not whole.null_count:
         return values
@@ -32,7 +32,7 @@ def ascending(ids: np.ndarray) -> np.ndarray:
     """Return the order of ids: by their first eight bytes as a number, which is quick, if that tells all apart."""
     if ids.itemsize == _SHA256:
         starts = ids.view(">u8")[:: _SHA256 // 8].astype(np.uint64)
-        order = np.argsort(starts, kind="stable")
+        order = np.argsort(starts)
         if (starts[order[1:]] > starts[order[:-1]]).all():
             return order
     return np.argsort(ids, kind="stable")

@@ -13,7 +13,8 @@ import pyarrow.dataset as ds
 from clipdb.errors import ClipdbError, require
 from clipdb.queries.vectors.tables import Held, Key, Kind
 from clipdb.schema.catalog import committed_versions
-from clipdb.schema.names import vectors_file
+from clipdb.schema.names import Head, vectors_file
+from clipdb.schema.vector_indexes import VectorIndex, vector_indexes
 from clipdb.schema.vectors import images_path, texts_path, vectors_path
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ class LanceVectors:
         )
         table.checkout(self._versions[model_id, kind])
         return table
+
+    def indexes(self, model_id: str) -> dict[Head, tuple[VectorIndex, int]]:
+        """See `clipdb.queries.vectors.tables.Vectors`."""
+        return vector_indexes(self.open(model_id, "images"))
 
     def held(self) -> dict[Key, Held]:
         """See `clipdb.queries.vectors.tables.Vectors`.

@@ -6,7 +6,7 @@ index has one model, or one was chosen, also ``image_vectors`` and ``text_vector
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -16,6 +16,9 @@ import duckdb
 if TYPE_CHECKING:
     import pyarrow as pa
     from lancedb.table import LanceTable
+
+    from clipdb.schema.names import Head
+    from clipdb.schema.vector_indexes import VectorIndex
 
 Kind = Literal["images", "texts"]
 Key = tuple[str, Kind]
@@ -36,6 +39,9 @@ class Table(Protocol):
 
     def to_table(self, columns: list[str], *, offset: int | None = None, limit: int | None = None) -> pa.Table:
         """Read some columns of all rows, or of at most so many from a row on, in the table's order."""
+
+    def to_batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Read some columns of all rows, some rows at a time, in the table's order."""
 
     def take(self, indices: list[int], columns: list[str]) -> pa.Table:
         """Read some columns of some rows."""
@@ -81,6 +87,15 @@ class Vectors(Protocol):
         ------
         ClipdbError
             If they are no Lance tables, or lancedb is not installed.
+        """
+
+    def indexes(self, model_id: str) -> dict[Head, tuple[VectorIndex, int]]:
+        """Find the vector indexes over a model's images, with how many rows each covers, by head.
+
+        Raises
+        ------
+        ClipdbError
+            If the vectors are not as the index says.
         """
 
     def held(self) -> dict[Key, Held]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -43,6 +43,8 @@ class Context:
     ----------
     store, subjects
         The vectors, and images and texts by name.
+    noted
+        What was said already that is to be said once.
     error
         What a function raised last: DuckDB wraps it in a traceback, and the caller raises this instead.
     """
@@ -56,6 +58,7 @@ class Context:
     ) -> None:
         self.store = store
         self.subjects = Subjects(self.store, self.heads, self._images_named, embedder, files)
+        self.noted: set[Hashable] = set()
         self.error: ClipdbError | KeyboardInterrupt | None = None
         self._stopped_at: float | None = None
         self._place = place

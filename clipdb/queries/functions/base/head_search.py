@@ -9,6 +9,7 @@ import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.indexed_search import indexed, note_index
 from clipdb.queries.functions.base.similarity import check_k, check_measure, head_candidates, mean_of
 from clipdb.queries.functions.base.table_function import Rows
 from clipdb.queries.vectors.tables import Kind
@@ -24,6 +25,7 @@ def search(
     measure: str,
     pool: str | None = None,
     *,
+    exact: bool = False,
     subject: Kind,
     target: Kind,
 ) -> list[Rows]:
@@ -33,6 +35,8 @@ def search(
     ----------
     pool
         Only texts of this pool.
+    exact
+        Whether every row is compared, even where the head has a vector index.
     subject, target
         Whose neighbours, and what they are.
 
@@ -46,6 +50,11 @@ def search(
     check_measure(measure)
     context.store.require_head(model, key, "images")
     context.store.require_head(model, key, target)
+    index = context.store.vector_index(model, key) if target == "images" and measure == "cosine" and not exact else None
+    if index is not None:
+        note_index(context, model, key, index, subject)
+        found = [_vector(context, model, key, one, subject) for one in subjects]
+        return [indexed(context, model, key, index, subject, vector, row, k) for row, vector in found]
     # Images stand off the origin by the head's mean, texts by another mean, so that `centred` takes the mean off
     # images, and off texts only where they are compared with each other (measured in docs/decisions.md).
     centre_target = target == "images" or subject == "texts"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 
 from clipdb.queries.functions.base.context import Context
+from clipdb.queries.vectors.halves import Matrix, each_block
 from clipdb.schema.names import Head
 
 
@@ -27,24 +30,44 @@ class Moments:
         return float(np.trace(self.covariance))
 
     @classmethod
-    def of(cls, vectors: np.ndarray) -> Moments:
+    def of(cls, vectors: Matrix) -> Moments:
         """Take the moments of vectors ``[n, k]``, float32; rows of NaN don't count."""
-        null = np.isnan(vectors[:, 0])
-        vectors = vectors[~null] if null.any() else vectors
         size = vectors.shape[1]
-        if not len(vectors):
-            return cls(0, np.zeros(size), np.zeros((size, size)))
+        count, total, outer = 0, np.zeros(size), np.zeros((size, size))
+        adding = Lock()
+
+        def add(_rows: slice, blocks: Iterator[np.ndarray]) -> None:
+            nonlocal count, total
+            some = without_nan(next(blocks))
+            sums = some.sum(axis=0, dtype=np.float64)
+            with adding:
+                count += len(some)
+                total += sums
+
+        def square(_rows: slice, blocks: Iterator[np.ndarray]) -> None:
+            nonlocal outer
+            centred = without_nan(next(blocks)) - middle
+            outer += centred.T @ centred
+
+        each_block([vectors], add)
+        mean = total / max(count, 1)
         # Centred before they are squared: a head's mean is often far larger than what varies about it.
-        mean = vectors.mean(axis=0, dtype=np.float64)
-        centred = vectors - mean.astype(np.float32)
-        return cls(len(vectors), mean, (centred.T @ centred).astype(np.float64) / len(vectors))
+        middle = mean.astype(np.float32)
+        each_block([vectors], square, threads=False)
+        return cls(count, mean, outer / max(count, 1))
+
+
+def without_nan(vectors: np.ndarray) -> np.ndarray:
+    """Leave out rows of NaN."""
+    null = np.isnan(vectors[:, 0])
+    return vectors[~null] if null.any() else vectors
 
 
 def head_moments(context: Context, model: str, head: Head) -> Moments:
     """Return a head's moments, computed when they are first asked for."""
 
     def pack() -> np.ndarray:
-        moments = Moments.of(context.store.head(model, "images", head)[:])
+        moments = Moments.of(context.store.head(model, "images", head))
         return np.vstack([np.full_like(moments.mean, moments.count), moments.mean, moments.covariance])
 
     packed = context.store.keep(("moments", model, head), pack)

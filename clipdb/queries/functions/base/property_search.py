@@ -7,7 +7,7 @@ Both are sums over heads of one product of a matrix and a vector, so that a prop
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -17,10 +17,10 @@ from clipdb.queries.functions.base.partition import one_partition
 from clipdb.queries.functions.base.property_weights import normal_property
 from clipdb.queries.functions.base.similarity import mean_of
 from clipdb.queries.resolve import no_names
+from clipdb.queries.vectors.halves import product
 from clipdb.schema.names import Head
 
 SPACES = ("joint", "heads")
-_ROWS_AT_ONCE = 8192
 
 
 def check_space(space: str) -> None:
@@ -81,9 +81,12 @@ def similarities(
         size = float(np.linalg.norm(whole))
     else:
         size = float(np.sqrt(sum(part @ part for part in parts)))
-    scores = np.zeros(len(store.ids(model, "images")), np.float32)
-    for head, part in zip(heads, parts, strict=True):
-        scores += store.head(model, "images", head) @ part
+    scores = np.empty(len(store.ids(model, "images")), np.float32)
+
+    def add(rows: slice | np.ndarray, vectors: Iterator[np.ndarray]) -> None:
+        scores[rows] = sum(product(some, part) for some, part in zip(vectors, parts, strict=True))
+
+    store.each_block(model, heads, add)
     scores -= np.float32(sum(mean @ part for mean, part in zip(means, parts, strict=True)))
     with np.errstate(invalid="ignore", divide="ignore"):
         scores /= _lengths(context, model, heads, space, means)
@@ -96,18 +99,17 @@ def _lengths(
 ) -> np.ndarray:
     """Return the lengths of all images' vectors over some heads together, kept between calls: float32 ``[n]``."""
 
+    bases = [context.heads(model).bases[head] for head in heads]
+    joint = np.concatenate(bases, axis=1).T if space == "joint" else None
+
     def make() -> np.ndarray:
-        matrices = [context.store.head(model, "images", head) for head in heads]
-        bases = [context.heads(model).bases[head] for head in heads] if space == "joint" else None
-        lengths = np.empty(len(matrices[0]), np.float32)
-        for start in range(0, len(lengths), _ROWS_AT_ONCE):
-            some = slice(start, start + _ROWS_AT_ONCE)
-            together = np.concatenate(
-                [matrix[some] - mean for matrix, mean in zip(matrices, means, strict=True)], axis=1
-            )
-            if bases is not None:
-                together = together @ np.concatenate(bases, axis=1).T
-            lengths[some] = np.linalg.norm(together, axis=1)
+        lengths = np.empty(len(context.store.ids(model, "images")), np.float32)
+
+        def put(rows: slice | np.ndarray, vectors: Iterator[np.ndarray]) -> None:
+            together = np.concatenate([some - mean for some, mean in zip(vectors, means, strict=True)], axis=1)
+            lengths[rows] = np.linalg.norm(together if joint is None else together @ joint, axis=1)
+
+        context.store.each_block(model, heads, put, threads=joint is None)
         return lengths
 
     return context.store.keep(("lengths", model, tuple(heads), space), make)

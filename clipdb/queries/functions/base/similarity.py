@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,12 @@ import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
-from clipdb.queries.vectors.halves import Matrix
+from clipdb.queries.vectors.halves import Matrix, each_block
 from clipdb.queries.vectors.tables import Kind
 from clipdb.schema.names import Head
 
 MEASURES = ("cosine", "dot", "centred")
 _SCORES_AT_ONCE = 8_000_000  # 32 MB
-_ROWS_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,10 @@ def embedding_candidates(context: Context, model: str) -> Candidates:
 def lengths(vectors: Matrix, mean: np.ndarray | None = None) -> np.ndarray:
     """Return the lengths of vectors ``[n, d]``, after a mean is taken off: float32 ``[n]``."""
     found = np.empty(len(vectors), np.float32)
-    for start in range(0, len(vectors), _ROWS_AT_ONCE):
-        some = vectors[start : start + _ROWS_AT_ONCE]
-        found[start : start + _ROWS_AT_ONCE] = np.linalg.norm(some if mean is None else some - mean, axis=1)
+
+    def put(rows: slice, blocks: Iterator[np.ndarray]) -> None:
+        some = next(blocks)
+        found[rows] = np.linalg.norm(some if mean is None else some - mean, axis=1)
+
+    each_block([vectors], put)
     return found

@@ -139,7 +139,7 @@ class Subjects:
         return self._store.position(model, "texts", text_id(text))
 
     def image_heads(self, model: str, image: str, heads: Sequence[Head]) -> tuple[int | None, list[np.ndarray] | None]:
-        """Return an image's row and its vectors under some heads, from the matrices that a search needs anyway.
+        """Return an image's row and its vectors under some heads.
 
         Returns
         -------
@@ -154,7 +154,7 @@ class Subjects:
         """
         row = self._store.position(model, "images", self.image_id(model, image))
         if row is not None:
-            vectors = [self._store.head(model, "images", head)[row] for head in heads]
+            vectors = self._store.of_row(model, heads, row)
         else:
             computed = self.image(model, image)[1].heads
             vectors = [computed[head] for head in heads]

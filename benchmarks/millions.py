@@ -1,0 +1,140 @@
+"""Questions to indexes of 10,000 to 1,000,000 images: first and repeated time, peak memory, and how the time grows.
+
+    python benchmarks/millions.py --folder /big/disk --sizes 10000 100000 1000000
+
+Each question is asked in a process of its own, which opens the index first. A folder that is named is kept and used
+again: an index of a million images of 48 heads x 64 takes 7.5 GB and some minutes. Files are in the page cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import lance
+import numpy as np
+from made_vectors import POOL, build
+from measure import seconds
+
+import clipdb
+from clipdb.queries.holdings import holdings
+from clipdb.schema.names import head_column
+from clipdb.schema.vectors import images_path
+from queries import HEADS, MODEL, PROPERTY_LAYER
+
+K = 10
+ONE = {"head": f"L{PROPERTY_LAYER}.H3"}
+BY_LABEL = {"heads": f"L{PROPERTY_LAYER}.H0,L{PROPERTY_LAYER}.H1"}
+Ask = Callable[[clipdb.Index, str], object]
+QUESTIONS: dict[str, Ask] = {
+    "open, heads": lambda db, _: db.query.heads().fetchall(),
+    "info": lambda db, _: holdings(db).fetchall(),
+    "neighbours": lambda db, image: db.rows("neighbours", image=image, **ONE),
+    "neighbours, centred": lambda db, image: db.rows("neighbours", image=image, measure="centred", **ONE),
+    "text_neighbours": lambda db, _: db.rows("text_neighbours", text="text 3", **ONE),
+    "property_neighbours, 12 heads": lambda db, image: db.rows("property_neighbours", image=image, like="texture"),
+    "embedding_neighbours": lambda db, image: db.rows("embedding_neighbours", image=image),
+    "activating": lambda db, _: db.rows("activating", **ONE),
+    "outliers": lambda db, _: db.rows("outliers", **ONE),
+    "alike, of 9,999": lambda db, _: db.rows("alike", images=9999),  # which `clipdb span` doesn't store
+    "ablate, 2 heads": lambda db, _: db.rows("ablate", **BY_LABEL),
+    "span": lambda db, _: clipdb.span(POOL, db.path),
+    "reconstruct": lambda db, _: db.rows("reconstruct", pool=POOL),
+}
+ONCE = {"span"}  # again it would find its texts and pairs stored
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--folder", type=Path, help="Build here and keep it, or use what an earlier call kept.")
+    parser.add_argument("--only", nargs="+", default=["numpy, 1 head", "numpy, 12 heads", *QUESTIONS])
+    parser.add_argument("--ask", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.ask:
+        print(json.dumps(ask(options.folder, options.ask)))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(exist_ok=True, parents=True)
+        paths = {size: folder / f"{size}.clipdb" for size in options.sizes}
+        for size, path in paths.items():
+            if not path.exists():
+                print(f"built {size:,} images in {seconds(lambda p=path, s=size: build(p, s)):.0f} s", file=sys.stderr)
+        sizes = " | ".join(f"{size:,} images" for size in paths)
+        print(f"| seconds: first, again; MiB | {sizes} | grows with n to the | load |\n|{'---|' * (len(paths) + 3)}")
+        for name in options.only:
+            row(name, paths)
+
+
+def row(name: str, paths: dict[int, Path]) -> None:
+    """Ask in a process for each size, and print what came out."""
+    found = {size: in_process(path, name) for size, path in paths.items()}
+    cells = [f"{one['first']:.3g}, {one['again']:.3g}; {one['peak']:.0f}" for one in found.values()]
+    small, large = min(found), max(found)
+    growth = ""
+    if small < large:
+        powers = (math.log(found[large][key] / found[small][key]) / math.log(large / small) for key in KINDS)
+        growth = ", ".join(f"{power:.2f}" for power in powers)
+    print(f"| {name} | {' | '.join(cells)} | {growth} | {os.getloadavg()[0]:.1f} |", flush=True)
+
+
+KINDS = ("first", "again")
+
+
+def in_process(path: Path, name: str) -> dict[str, float]:
+    command = [sys.executable, __file__, "--folder", str(path), "--ask", name]
+    answer: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return answer
+
+
+def ask(path: Path, name: str) -> dict[str, float]:
+    """Time one question, of another image each time, and return the most memory that this process held."""
+    began = time.perf_counter()
+    if name.startswith("numpy"):
+        asked = numpy_product(path, 1 if name == "numpy, 1 head" else HEADS)
+        first = time.perf_counter() - began
+        again = [seconds(asked) for _ in range(7)]
+    else:
+        with clipdb.open(path) as db:
+            rows = db.execute("select image_id from images limit 8").fetchall()
+            images = [image for (image,) in rows]
+            question = QUESTIONS[name]
+            question(db, images[0])
+            first = time.perf_counter() - began
+            some = () if name in ONCE else images[1:] if first < 20 else images[1:2]
+            again = [seconds(lambda image=image: question(db, image)) for image in some]  # type: ignore[misc]
+    peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024  # not its parent's
+    return {"first": first, "again": median(again) if again else first, "peak": peak}
+
+
+def numpy_product(path: Path, heads: int) -> Callable[[], object]:
+    """Read heads and return what a search can't do without: a product for each, their sum, and the k largest."""
+    table = lance.dataset(str(images_path(path, MODEL)))
+    matrices = []
+    for head in range(heads):
+        column = table.to_table(columns=[head_column(PROPERTY_LAYER, head)]).column(0).combine_chunks()
+        matrices.append(column.flatten().to_numpy().reshape(len(column), -1).astype(np.float32))
+    random = np.random.default_rng(1)
+
+    def product() -> object:
+        row = random.integers(len(matrices[0]))
+        scores = matrices[0] @ matrices[0][row]
+        for matrix in matrices[1:]:
+            scores += matrix @ matrix[row]
+        return np.argpartition(scores, len(scores) - K)[-K:]
+
+    return product
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""`clipdb.index_vectors`: vector indexes of heads, for neighbours among millions of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipdb.api.progress import Shown, stage_progress
+from clipdb.errors import require
+
+if TYPE_CHECKING:
+    from clipdb.schema.vector_indexes import VectorIndex
+
+
+def index_vectors(
+    index: str | Path,
+    heads: str,
+    *,
+    model: str | None = None,
+    type: str = "ivf_flat",
+    partitions: int | None = None,
+    progress: Shown = True,
+) -> dict[str, VectorIndex]:
+    """Make vector indexes of heads, by which `neighbours` and `text_neighbours` find images by cosine.
+
+    Which images are found is then approximate; their scores are exact. How many of the ten nearest are found is
+    measured over stored images and texts, and so many partitions are searched that at least 99 percent are, if any
+    number of them does. Images that come later are searched one by one until an ingest has come to its end.
+
+    Parameters
+    ----------
+    index
+        Directory of the index.
+    heads
+        ``L11.H3`` or several with commas, ``property=colour`` for the heads of that name, or ``all``.
+    model
+        The model; not needed where there is one.
+    type
+        ``ivf_flat``, which keeps the vectors as they are, or ``ivf_rq``, which keeps a bit for each number (RaBitQ)
+        and compares the best candidates by the stored vectors.
+    partitions
+        How many parts k-means cuts the vectors into. Default: a quarter of the square root of the number of images.
+    progress
+        Whether a bar shows how it goes; or a function that is told.
+
+    Returns
+    -------
+    dict
+        What was made and measured, by the head's name. A head's earlier vector index is replaced.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no such index, model or head, the type is unknown, a head has fewer than 1,000 vectors, or another
+        process writes to the index.
+    Stopped
+        On Ctrl-C; the heads that were done keep their indexes.
+
+    Examples
+    --------
+    >>> clipdb.index_vectors("mine.clipdb", "L3.H1")
+    Traceback (most recent call last):
+    clipdb.errors.ClipdbError: L3.H1 of clipdb-tiny/scenes has 12 vectors and a vector index takes at least 1,000: \
+exact search of so few is as quick
+    """
+    require("lance", "ingest")
+    from clipdb.ingest.store import vector_indexes
+    from clipdb.schema.names import head_name
+
+    with stage_progress(progress, "heads") as stages:
+        made = vector_indexes.index_vectors(Path(index), heads, model, type, partitions, stages)
+    return {head_name(*head): one for head, one in made.items()}
+
+
+def drop_vector_indexes(index: str | Path, heads: str, *, model: str | None = None) -> list[str]:
+    """Drop the vector indexes of heads: every image is compared again.
+
+    Parameters
+    ----------
+    index, heads, model
+        See `index_vectors`.
+
+    Returns
+    -------
+    list of str
+        The heads that had one.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no such index, model or head, or none of the heads has a vector index.
+    """
+    require("lance", "ingest")
+    from clipdb.ingest.store import vector_indexes
+    from clipdb.schema.names import head_name
+
+    return [head_name(*head) for head in vector_indexes.drop_vector_indexes(Path(index), heads, model)]
