@@ -49,6 +49,7 @@ _NEW_RELATIONS = {"label_scores": 2, "components": 5, "aligners": 5, "pairs": 6,
 _NEW_COLUMNS = {
     "models": {"config": 2, "tensors_sha256": 2, "base": 3, "pool_heads": 4, "logit_bias": 4, "storage_error": 6},
     "heads": {"partition": 4, "size": 4, "tail": 6, "written": 6},
+    "spans": {"stability": 9},
 }
 # SQL of what such a column is in an export that lacks it, where it isn't null.
 _DERIVED = {

@@ -61,9 +61,12 @@ with image_runs as (
     union all
     select 5, model_id, 'texts', null, number, null from vector_rows where kind = 'texts'
     union all
-    select 6, model_id, 'spans', pool, count(*),
+    select 6, model_id, 'spans', pool, count(*), concat_ws('; ',
         case when not any_value(imported) and max(run) < any_value(image_runs.newest)
-            then 'older than the images: run `clipdb span --pool ' || pool || '`' end
+            then 'older than the images: run `clipdb span --pool ' || pool || '`' end,
+        -- Most of what people read of a head would be other texts over other images.
+        case when avg(stability) < .5 then format('of the first five spans only {:.2f} are found over half of the '
+            || 'images as well: take more images, and see `clipdb query settled`', avg(stability)) end)
     from spans left join image_runs using (model_id) left join span_runs using (model_id, pool) group by model_id, pool
     union all
     select 6.5, model_id, 'directions', source || ', ' || pool, count(*),

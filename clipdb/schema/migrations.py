@@ -51,6 +51,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(6, {}),  # bases.tail, bases.written, models.storage_error, and pairs
     Migration(7, {}),  # effects
     Migration(8, {}),  # directions
+    Migration(9, {}),  # spans.stability
 )
 SCHEMA_VERSION = 1 + len(MIGRATIONS)
 

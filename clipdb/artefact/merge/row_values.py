@@ -131,6 +131,7 @@ _RULES: dict[str, dict[str, str]] = {
         "is not the SHA-256 of its text": "text_id = sha256(text)",
         "is of a text that doesn't exist": _OF_TEXT,
         "has variances that are not finite": _finite("variance_explained", "cumulative_variance"),
+        "has a stability that is not between 0 and 1": "coalesce(stability between 0 and 1, true)",
     },
     "directions": {
         "is of a head that doesn't exist": _OF_HEAD,

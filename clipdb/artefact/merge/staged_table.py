@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from clipdb.artefact.merge.checked_vectors import with_nulls
-from clipdb.ingest.store.moments import Moments, head_moments
+from clipdb.ingest.store.moments import Moments, head_halves
 from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer, disk_errors
@@ -115,5 +115,5 @@ def table_moments(table: StagedTable) -> dict[Head, Moments]:
     """Take the moments of the heads and components that have vectors, the rows that are not recorded yet among them."""
     assert table.dataset is not None
     columns = part_columns(table.dataset.schema)
-    by_column = head_moments(table.dataset, columns.values())
-    return {head: by_column[column] for head, column in columns.items() if by_column[column].count}
+    by_column = head_halves(table.dataset, columns.values())
+    return {head: by_column[column].whole for head, column in columns.items() if by_column[column].one.count}

@@ -8,8 +8,7 @@ import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.model_tables import ModelTables
-from clipdb.ingest.store.moments import ROWS_AT_ONCE, Moments
-from clipdb.ingest.store.vector_arrays import vector_matrix
+from clipdb.ingest.store.moments import head_halves
 from clipdb.schema.names import Head, head_column
 
 
@@ -42,18 +41,13 @@ def principal_directions(
     dataset, bases = tables.images.dataset, tables.bases()
     assert dataset is not None
     names = {head: head_column(*head) for head in heads}
-    halves: dict[Head, list[Moments]] = {}
-    for batch in dataset.to_batches(columns=list(names.values()), batch_size=ROWS_AT_ONCE):
-        for head, name in names.items():
-            vectors = vector_matrix(batch.column(name))  # without the rows that lack the head
-            both = [Moments.of(vectors[half::2]) for half in (0, 1)]
-            halves[head] = [a + b for a, b in zip(halves[head], both, strict=True)] if head in halves else both
-    for head, (one, other) in halves.items():
-        whole = one + other
+    halves = head_halves(dataset, names.values())
+    for head, name in names.items():
+        whole = halves[name].whole
         if whole.count < 4:
             raise ClipdbError(f"principal directions take 4 images, and {tables.model_id} has {whole.count}")
         variances, vectors = _principal(whole.covariance, count)
-        parts = [_principal(half.covariance, count)[1] for half in (one, other)]
+        parts = [_principal(half.covariance, count)[1] for half in halves[name]]
         cosines = np.square(parts[0].T @ parts[1])
         places = np.arange(1, len(variances) + 1)
         stability = np.sqrt(np.array([cosines[:at, :at].sum() / at for at in places]))

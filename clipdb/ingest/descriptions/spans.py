@@ -16,13 +16,17 @@ from clipdb.ingest.descriptions.pool_ingest import ensure_pool
 from clipdb.ingest.descriptions.texts import embed_missing, pool_members, reached_by_texts, text_embeddings
 from clipdb.ingest.store.known_models import reload
 from clipdb.ingest.store.model_tables import ModelTables
+from clipdb.ingest.store.moments import Halves
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Writer
 from clipdb.models.model import Model
 from clipdb.schema.basis_matrix import in_head_space
 from clipdb.schema.names import Head
 
-_SAID = ("layer", "head", "rank", "text_id", "variance_explained", "cumulative_variance")
+FIRST = 5
+"""Spans of each head whose stability is found: a few are what people read, and two more runs cost as many picks."""
+
+_SAID = ("layer", "head", "rank", "text_id", "variance_explained", "cumulative_variance", "stability")
 _STORED = f"select {', '.join(_SAID)} from spans where model_id = ? and pool = ?"
 
 
@@ -38,11 +42,20 @@ class Spannable(NamedTuple):
     variance
         Trace of the covariance of its contributions, of which spans explain shares: more than the covariance's own
         where they have a part outside the basis.
+    halves
+        Covariances over two halves of the images; empty where spans aren't compared.
     """
 
     covariance: np.ndarray
     basis: np.ndarray
     variance: float
+    halves: Sequence[np.ndarray] = ()
+
+    @classmethod
+    def of(cls, halves: Halves, basis: np.ndarray) -> Spannable:
+        """Take it from moments of stored vectors."""
+        whole = halves.whole
+        return cls(whole.covariance, basis, whole.total_variance, [half.covariance for half in halves])
 
 
 def span(
@@ -142,12 +155,14 @@ def _span_model(
     embed_missing(tables, members, load, progress)
     embeddings = text_embeddings(tables.texts, [key for key, _ in members])
     moments, bases = tables.refresh_statistics(), tables.bases()
-    stored = {head: Spannable(m.covariance, bases[head], m.total_variance) for head, m in moments.items()}
+    stored = {head: Spannable.of(halves, bases[head]) for head, halves in moments.items()}
     heads = stored if released is None else released(model_id)
     rows: list[dict[str, Any]] = []
     for done, ((layer, head), one) in enumerate(heads.items()):
         progress("heads", done, len(heads))
-        picks = textspan(one.covariance, in_head_space(embeddings, one.basis), count)
+        texts = in_head_space(embeddings, one.basis)
+        picks = textspan(one.covariance, texts, count)
+        again = [set(textspan(half, texts, min(count, FIRST)).rows.tolist()) for half in one.halves]
         shares = picks.variance_explained * (np.trace(one.covariance) / one.variance if one.variance else 0.0)
         for rank, (row, explained, so_far) in enumerate(zip(picks.rows, shares, np.cumsum(shares), strict=True), 1):
             rows.append(
@@ -161,6 +176,7 @@ def _span_model(
                     "text": members[row][1],
                     "variance_explained": float(explained),
                     "cumulative_variance": float(so_far),
+                    "stability": float(np.mean([row in some for some in again])) if again and rank <= FIRST else None,
                     "run": writer.run,
                 }
             )

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from clipdb.ingest.store.heads import store_statistics, stored_bases
-from clipdb.ingest.store.moments import Moments, head_moments
+from clipdb.ingest.store.moments import Halves, head_halves
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer
 from clipdb.schema.names import Head
@@ -57,20 +57,20 @@ class ModelTables:
         """Read the bases of the heads, float64 ``[D, k]`` each."""
         return stored_bases(self.writer, self.model_id)
 
-    def refresh_statistics(self) -> dict[Head, Moments]:
+    def refresh_statistics(self) -> dict[Head, Halves]:
         """Take the moments of all vectors of images, and store the mean, variance and rank of each head and component.
 
         Returns
         -------
         dict
-            ``{(layer, head): Moments}`` of the heads that have vectors.
+            ``{(layer, head): Halves}`` of the heads that have vectors.
         """
         dataset = self.images.dataset
         if dataset is None:
             return {}
         columns = part_columns(dataset.schema)
-        by_column = head_moments(dataset, columns.values())
-        moments = {part: by_column[column] for part, column in columns.items() if by_column[column].count}
+        by_column = head_halves(dataset, columns.values())
+        halves = {part: by_column[column] for part, column in columns.items() if by_column[column].one.count}
         with self.writer.transaction() as connection:
-            store_statistics(connection, self.model_id, moments)
-        return {head: found for head, found in moments.items() if head[1] >= 0}
+            store_statistics(connection, self.model_id, {part: found.whole for part, found in halves.items()})
+        return {head: found for head, found in halves.items() if head[1] >= 0}

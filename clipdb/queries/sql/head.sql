@@ -3,7 +3,8 @@
 -- What the head is called and by whom, and its spans in the order in which TEXTSPAN picked them, each with the share
 -- of the head's variance that it explains. tested, share, probability, confidence, note and aligner_r2 are as in the query
 -- heads. direct_drop and causal_drop are what the query effects has of the head, of the last task that `clipdb ablate`
--- measured it in: target.
+-- measured it in: target. stability says in how many of two halves of the images a span of the first five is among
+-- the first five as well: 0, 0.5 or 1.
 --
 -- $head head required: The head, as L11.H3.
 -- $model model required: The model; may be left out where the index has one.
@@ -12,7 +13,7 @@
 
 select
     name as head, property, labeller, tested, share, probability, confidence, rank, text as span,
-    head_spans.variance_explained as variance, head_spans.cumulative_variance as cumulative, head_spans.pool, note,
+    head_spans.variance_explained as variance, head_spans.cumulative_variance as cumulative, stability, head_spans.pool, note,
     aligners.r2 as aligner_r2, lost.target, direct_drop, causal_drop
 from head_cards(top_n := 1) as cards
 left join aligners using (model_id)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import lance
 import numpy as np
 import pytest
 from support import MODEL, Table, change, done, refused, rows, table, verified
@@ -56,6 +59,40 @@ def assert_published(index: Path, pool: str, count: int = 20) -> None:
 def test_spans_are_the_published_procedures(ready_index: Path) -> None:
     assert rows(ready_index, "select count(*), count(distinct (layer, head)) from spans") == [(24 * 20, 24)]
     assert_published(ready_index, "scenes")
+
+
+def stored_rows(index: Path) -> Any:
+    """Vectors of images in the order in which they lie."""
+    version = rows(index, "select max(lance_version) from batches where kind = 'images'")[0][0]
+    return lance.dataset(
+        str(index / "vectors" / f"{MODEL.replace('/', '__')}.images.lance"), version=version
+    ).to_table()
+
+
+def test_stability_is_in_how_many_halves_of_the_images_a_span_is_found(ready_index: Path) -> None:
+    texts, images = table(ready_index, "texts"), stored_rows(ready_index)
+    seen = set()
+    for layer, head, basis in rows(ready_index, "select layer, head, basis from heads order by all"):
+        names, vectors = pool_vectors(ready_index, texts, "scenes", np.array(basis, np.float64).reshape(128, 32))
+        outputs = np.array(images.column(f"l{layer}h{head}").to_pylist(), np.float64)
+        halves = [[names[pick] for pick in published(outputs[start::2], vectors, 5)[0]] for start in (0, 1)]
+        found = rows(
+            ready_index, "select text, stability from spans where layer = ? and head = ? order by rank", layer, head
+        )
+        assert found[:5] == [(text, sum(text in half for half in halves) / 2) for text, _ in found[:5]]
+        assert {stability for _, stability in found[5:]} == {None}
+        seen |= {stability for _, stability in found[:5]}
+    assert seen == {0, 0.5, 1}
+
+
+def test_info_says_where_spans_depend_on_the_images_at_hand(own_index: Path) -> None:
+    assert "first five spans" not in done("info", "-i", own_index)
+    change(own_index, "update spans set stability = if(rank <= 2, .5, 0) where rank <= 5")
+    said = [row["note"] for row in json.loads(done("info", "-i", own_index, "-f", "json")) if row["what"] == "spans"]
+    assert said == [
+        "of the first five spans only 0.20 are found over half of the images as well: take more images, "
+        f"and see `clipdb query settled -i {own_index}`"
+    ]
 
 
 def test_a_pool_of_ones_own_beside_another(own_index: Path, tmp_path: Path) -> None:
