@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_the_demo_and_the_readme(run: Run) -> None:
-    assert "400 scenes indexed" in run("-m", "clipdb", "demo")
+    assert "100 scenes indexed" in run("-m", "clipdb", "demo", "--scenes", "100")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     [python] = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
     run("-c", python)
