@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -71,7 +70,9 @@ def _with(heads: list[dict[str, object]]) -> Iterator[tuple[dict[str, object], t
 def _images(
     ids: pa.Array, means: dict[tuple[int, int], np.ndarray], rng: np.random.Generator
 ) -> Iterator[pa.RecordBatch]:
-    normal = partial(rng.standard_normal, dtype=np.float32)
+    def normal(shape: tuple[int, int]) -> np.ndarray:
+        return rng.standard_normal(shape, np.float32)
+
     spaces = {key: np.linalg.qr(normal((SIZE, DIMENSIONS)))[0].T for key in KEYS}
     centres = {key: normal((CLUSTERS, DIMENSIONS)) for key in KEYS}
     for one in centres.values():

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -38,16 +39,18 @@ Ask = Callable[[clipdb.Index, str], object]
 QUESTIONS: dict[str, Ask] = {
     "open, heads": lambda db, _: db.query.heads().fetchall(),
     "info": lambda db, _: holdings(db).fetchall(),
-    "neighbours": lambda db, image: db.rows("neighbours", image=image, **ONE),
+    "neighbours": lambda db, image: db.rows("neighbours", image=image, exact=True, **ONE),
     "neighbours, centred": lambda db, image: db.rows("neighbours", image=image, measure="centred", **ONE),
-    "text_neighbours": lambda db, _: db.rows("text_neighbours", text="text 3", **ONE),
+    "text_neighbours": lambda db, _: db.rows("text_neighbours", text="text 3", exact=True, **ONE),
+    "neighbours, by index": lambda db, image: db.rows("neighbours", image=image, **ONE),
+    "text_neighbours, by index": lambda db, _: db.rows("text_neighbours", text="text 3", **ONE),
     "property_neighbours, 12 heads": lambda db, image: db.rows("property_neighbours", image=image, like="texture"),
     "embedding_neighbours": lambda db, image: db.rows("embedding_neighbours", image=image),
     "activating": lambda db, _: db.rows("activating", **ONE),
     "outliers": lambda db, _: db.rows("outliers", **ONE),
     "alike, of 9,999": lambda db, _: db.rows("alike", images=9999),  # which `clipdb span` doesn't store
     "ablate, 2 heads": lambda db, _: db.rows("ablate", **BY_LABEL),
-    "span": lambda db, _: clipdb.span(POOL, db.path),
+    "span": lambda db, _: clipdb.span(db.path, pool=POOL),
     "reconstruct": lambda db, _: db.rows("reconstruct", pool=POOL),
 }
 ONCE = {"span"}  # again it would find its texts and pairs stored
@@ -69,7 +72,7 @@ def main() -> None:
         paths = {size: folder / f"{size}.clipdb" for size in options.sizes}
         for size, path in paths.items():
             if not path.exists():
-                print(f"built {size:,} images in {seconds(lambda p=path, s=size: build(p, s)):.0f} s", file=sys.stderr)
+                print(f"built {size:,} images in {seconds(partial(build, path, size)):.0f} s", file=sys.stderr)
         sizes = " | ".join(f"{size:,} images" for size in paths)
         print(f"| seconds: first, again; MiB | {sizes} | grows with n to the | load |\n|{'---|' * (len(paths) + 3)}")
         for name in options.only:
@@ -112,7 +115,7 @@ def ask(path: Path, name: str) -> dict[str, float]:
             question(db, images[0])
             first = time.perf_counter() - began
             some = () if name in ONCE else images[1:] if first < 20 else images[1:2]
-            again = [seconds(lambda image=image: question(db, image)) for image in some]  # type: ignore[misc]
+            again = [seconds(partial(question, db, image)) for image in some]
     peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024  # not its parent's
     return {"first": first, "again": median(again) if again else first, "peak": peak}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import lance
@@ -152,8 +153,10 @@ def _make(tables: ModelTables, head: Head, kind: str, partitions: int | None) ->
         questions, texts = _questions(dataset, column), _text_questions(tables, head)
         best = _nearest(dataset, column, np.concatenate([questions, texts]))
         nprobes, recall = _probes(dataset, column, made, questions, best[: len(questions)])
-        of_texts = _probes(dataset, column, made, texts, best[len(questions) :]) if len(texts) else (None, None)
-        made = VectorIndex(kind, number, nprobes, recall, *of_texts, table.writer.run)
+        made = replace(made, nprobes=nprobes, recall=recall)
+        if len(texts):
+            text_nprobes, text_recall = _probes(dataset, column, made, texts, best[len(questions) :])
+            made = replace(made, text_nprobes=text_nprobes, text_recall=text_recall)
         dataset.update_config(described(made, column))
     table.move()
     return made
