@@ -37,7 +37,7 @@ def build(path: Path, images: int) -> None:
             "'class ' || n % ?, null from range(?) as r(n)",
             [CLASSES, images],
         )
-        ids = connection.execute("select image_id from images").fetch_arrow_table().column(0).combine_chunks()
+        ids = connection.execute("select image_id from images").to_arrow_table().column(0).combine_chunks()
         size = {"layers": 12, "heads": HEADS, "head_dim": SIZE, "width": 768, "embed_dim": EMBED, "image_size": 224}
         put(connection, "models", [{"model_id": MODEL, **size, "pooling": "tok", "logit_scale": 100.0}])
         heads = [{"model_id": MODEL, "layer": layer, "head": head} for layer, head in KEYS]

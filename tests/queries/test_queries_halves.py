@@ -27,7 +27,7 @@ def test_every_number_of_float16_is_read_exactly() -> None:
         assert np.array_equal(read.view(np.uint32), values.astype(np.float32).view(np.uint32))
 
 
-@pytest.mark.parametrize("rows", [0, 1, 4096, 10_001])
+@pytest.mark.parametrize("rows", [0, 1, 4096, 10_001, 70_001])
 def test_it_computes_as_float32_does(rows: int) -> None:
     rng = np.random.default_rng(rows)
     values = rng.standard_normal((rows, 24)).astype(np.float16)

@@ -175,6 +175,8 @@ def test_what_is_done_stays_after_ctrl_c(own: Built) -> None:
     with pytest.raises(Stopped, match=r"^1 head indexed; the same command resumes"):
         clipdb.index_vectors(own.path, "all", partitions=2, progress=stop_at_the_second)
     assert list(about(own.path)) == ["L1.H0"]
+    made = clipdb.index_vectors(own.path, "L1.H0,L1.H1", partitions=2, progress=False)
+    assert list(about(own.path)) == ["L1.H0", "L1.H1"] and made["L1.H0"].run < made["L1.H1"].run  # it went on
 
 
 def test_an_export_leaves_them_behind(indexed: Built, tmp_path: Path) -> None:
