@@ -146,6 +146,8 @@ class VectorStore:
         keys = {head: ("column", model, "images", head_column(*head)) for head in heads}
         with self._lock:
             found = {head: cast(Matrix, self._kept[key]) for head, key in keys.items() if key in self._kept}
+            for head in found:
+                self._kept.move_to_end(keys[head])  # so that what is missing doesn't take their room
             missing = [head for head in keys if head not in found]
             if missing:
                 read = self._read(model, "images", [head_column(*head) for head in missing])
@@ -285,7 +287,10 @@ class VectorStore:
 
     def _read(self, model: str, kind: Kind, names: list[str]) -> list[Matrix]:
         order, table = self._order(model, kind), self.table(model, kind)
-        if kind == "texts" or self._all_fit(model):
+        whole = kind == "texts" or self._all_fit(model)
+        width = sum(table.schema.field(name).type.list_size for name in names)
+        self._trim((4 if whole else 2) * len(order.ids) * width)
+        if whole:
             return list(order.read(table, names, np.float32))
         # Images are stored in float16, even where an artefact gives the same numbers in float32.
         return [Halves(values) for values in order.read(table, names, np.float16)]
@@ -308,6 +313,7 @@ class VectorStore:
         width = sum(schema.field(name).type.list_size for name in columns)
         return size * len(self.ids(model, "images")) * width <= self._limit
 
-    def _trim(self) -> None:
-        while self.kept_bytes > self._limit and len(self._kept) > 1:
+    def _trim(self, coming: int = 0) -> None:
+        """Drop what was used longest ago until the rest fits, together with bytes that are about to come."""
+        while self.kept_bytes + coming > self._limit and len(self._kept) > (0 if coming else 1):
             self._kept.popitem(last=False)
