@@ -196,8 +196,9 @@ class VectorStore:
     def block(self, model: str, heads: Sequence[Head], rows: np.ndarray) -> dict[Head, np.ndarray]:
         """Return some images' vectors of several heads, float32 ``[m, k]`` each.
 
-        Heads that don't fit into the cache together are read from the table and not kept: it goes through all images
-        in the memory of a block, if these come in the order of the table.
+        Heads that don't fit into the cache together with the embeddings, which those who ask take as well, are read from
+        the table and not kept: it goes through all images in the memory of a block, if these come in the order of the
+        table.
 
         Parameters
         ----------
@@ -206,7 +207,7 @@ class VectorStore:
         rows
             Their rows ``[m]``.
         """
-        if self._fit(model, [head_column(*head) for head in heads]):
+        if self._fit(model, ["embedding", *(head_column(*head) for head in heads)]):
             return {head: one[rows] for head, one in zip(heads, self.together(model, heads), strict=True)}
         return {head: widened(values) for head, values in self.stored(model, heads, rows).items()}
 
