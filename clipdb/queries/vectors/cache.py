@@ -196,9 +196,8 @@ class VectorStore:
     def block(self, model: str, heads: Sequence[Head], rows: np.ndarray) -> dict[Head, np.ndarray]:
         """Return some images' vectors of several heads, float32 ``[m, k]`` each.
 
-        Heads that don't fit into the cache together with the embeddings, which those who ask take as well, are read from
-        the table and not kept: it goes through all images in the memory of a block, if these come in the order of the
-        table.
+        Heads that don't fit into the cache beside the embeddings, which whoever asks takes as well, are read from the
+        table and not kept: it goes through all images in the memory of a block, if these come in the order of the table.
 
         Parameters
         ----------
