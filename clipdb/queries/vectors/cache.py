@@ -197,7 +197,7 @@ class VectorStore:
         """Return some images' vectors of several heads, float32 ``[m, k]`` each.
 
         Heads that don't fit into the cache beside the embeddings, which whoever asks takes as well, are read from the
-        table and not kept: it goes through all images in the memory of a block, if these come in the order of the table.
+        table and not kept: all images pass in the memory of a block, if they come in the order of the table.
 
         Parameters
         ----------
