@@ -92,7 +92,10 @@ def test_where_all_partitions_are_searched_nothing_differs(indexed: Built, tmp_p
                 assert [one["score"] for one in found] == pytest.approx([one["score"] for one in exact], abs=1e-6)
 
 
-def test_it_says_that_an_index_chose_and_info_how_good_it_is(indexed: Built, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_says_that_an_index_chose_and_info_how_good_it_is(
+    indexed: Built, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clipdb._util.notes._on_stderr", False)  # where the command line ran in this process before
     caplog.set_level("INFO", "clipdb")
     with clipdb.open(indexed.path) as db:
         for _ in range(2):
