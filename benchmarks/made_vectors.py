@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -38,7 +37,7 @@ def build(path: Path, images: int) -> None:
             "'class ' || n % ?, null from range(?) as r(n)",
             [CLASSES, images],
         )
-        ids = connection.execute("select image_id from images").fetch_arrow_table().column(0).combine_chunks()
+        ids = connection.execute("select image_id from images").to_arrow_table().column(0).combine_chunks()
         size = {"layers": 12, "heads": HEADS, "head_dim": SIZE, "width": 768, "embed_dim": EMBED, "image_size": 224}
         put(connection, "models", [{"model_id": MODEL, **size, "pooling": "tok", "logit_scale": 100.0}])
         heads = [{"model_id": MODEL, "layer": layer, "head": head} for layer, head in KEYS]
@@ -71,7 +70,9 @@ def _with(heads: list[dict[str, object]]) -> Iterator[tuple[dict[str, object], t
 def _images(
     ids: pa.Array, means: dict[tuple[int, int], np.ndarray], rng: np.random.Generator
 ) -> Iterator[pa.RecordBatch]:
-    normal = partial(rng.standard_normal, dtype=np.float32)
+    def normal(shape: tuple[int, int]) -> np.ndarray:
+        return rng.standard_normal(shape, np.float32)
+
     spaces = {key: np.linalg.qr(normal((SIZE, DIMENSIONS)))[0].T for key in KEYS}
     centres = {key: normal((CLUSTERS, DIMENSIONS)) for key in KEYS}
     for one in centres.values():

@@ -12,6 +12,21 @@ import clipdb
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
+def test_the_clustered_index_can_be_built_and_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.delitem(sys.modules, "queries", raising=False)
+    import made_vectors  # type: ignore[import-not-found]
+    import millions  # type: ignore[import-not-found]
+
+    made_vectors.build(tmp_path / "made.clipdb", 300)
+    monkeypatch.delitem(sys.modules, "queries")  # a folder of the product has its name
+    with clipdb.open(tmp_path / "made.clipdb") as db:
+        image = db.sql("select image_id from images limit 1").fetchall()[0][0]
+        for name in ("neighbours", "text_neighbours", "property_neighbours, 12 heads", "outliers", "ablate, 2 heads"):
+            assert millions.QUESTIONS[name](db, image)
+    assert millions.ask(tmp_path / "made.clipdb", "numpy, 12 heads")["peak"] > 0
+
+
 def test_the_synthetic_index_can_be_built_and_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     monkeypatch.delitem(sys.modules, "queries", raising=False)

@@ -30,6 +30,7 @@ ELSEWHERE = {
     "edited-weights.md",
     "extending.md",
     "labels.md",
+    "millions.md",
     "own-data.md",
     "sql.md",
     "test-a-name.md",

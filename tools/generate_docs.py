@@ -63,7 +63,15 @@ named query is a method of `db.query` ([Queries](queries.md)), and `clipdb.schem
 
 PUBLIC = {
     "Open an index": ("open", "Index"),
-    "Fill an index": ("ingest_images", "ingest_texts", "ingest_pairs", "align", "span"),
+    "Fill an index": (
+        "ingest_images",
+        "ingest_texts",
+        "ingest_pairs",
+        "align",
+        "span",
+        "index_vectors",
+        "drop_vector_indexes",
+    ),
     "Name heads": ("label", "judge", "review_cards", "review", "Server"),
     "See where in a picture": ("segment", "segmentation_scores"),
     "Run a model without heads": ("ablate",),

@@ -46,7 +46,8 @@ def index_vectors(
     Returns
     -------
     dict
-        What was made and measured, by the head's name. A head's earlier vector index is replaced.
+        What was made and measured, by the head's name. A head that has such an index of all its images keeps it; any
+        other is replaced.
 
     Raises
     ------

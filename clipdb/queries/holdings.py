@@ -31,11 +31,10 @@ with image_runs as (
 ), failures as (
     select count(*) as failed from image_failures
 ), holdings as (
-    select 1 as place, null as model_id, 'images' as what, null as name, count(*) as number,
-        case when any_value(failed) > 0
-            then any_value(failed) || ' could not be read: see `clipdb query images-failed`' end as note
-    from failures left join images on true
-    having count(image_id) > 0 or any_value(failed) > 0
+    select 1 as place, null as model_id, 'images' as what, null as name, number,
+        case when failed > 0 then failed || ' could not be read: see `clipdb query images-failed`' end as note
+    from failures, (select count(*) as number from images)
+    where number > 0 or failed > 0
     union all
     select 1.5, null, 'pairs', attribute, count(*), null from pairs group by attribute
     union all

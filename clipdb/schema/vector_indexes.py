@@ -65,7 +65,7 @@ def index_name(column: str) -> str:
     return f"{column}_vectors"
 
 
-def described(index: VectorIndex, column: str) -> dict[str, str]:
+def described(index: VectorIndex, column: str) -> dict[str, str | None]:
     """Return what to add to the configuration of the Lance table."""
     return {_KEY + column: json.dumps(asdict(index))}
 

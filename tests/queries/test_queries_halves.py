@@ -13,6 +13,7 @@ from built_index import Built, build
 from support import change
 
 import clipdb
+from clipdb.queries.vectors.cache import VectorStore
 from clipdb.queries.vectors.halves import Halves
 from clipdb.schema.vectors import images_path
 
@@ -27,7 +28,7 @@ def test_every_number_of_float16_is_read_exactly() -> None:
         assert np.array_equal(read.view(np.uint32), values.astype(np.float32).view(np.uint32))
 
 
-@pytest.mark.parametrize("rows", [0, 1, 4096, 10_001])
+@pytest.mark.parametrize("rows", [0, 1, 4096, 10_001, 70_001])
 def test_it_computes_as_float32_does(rows: int) -> None:
     rng = np.random.default_rng(rows)
     values = rng.standard_normal((rows, 24)).astype(np.float16)
@@ -102,3 +103,17 @@ def test_blocks_that_are_read_are_those_that_are_kept(rows: list[int] | None, in
             assert all(np.array_equal(found[head], expected[head]) for head in heads)
             assert {one.dtype for one in found.values()} == {np.dtype(np.float32)}
         assert read.kept_bytes == 0
+
+
+def test_heads_that_are_read_together_take_the_room_of_those_used_longest_ago(index: Built) -> None:
+    with clipdb.open(index.path) as db:
+        one = db.context.store.head("one/a", "images", (2, 0)).nbytes // 2  # in float16
+        small = VectorStore(db.vectors, cache_bytes=3 * one)
+        small.head("one/a", "images", (1, 0))
+        kept = small.head("one/a", "images", (2, 0))
+        heads = [(2, 0), (2, 1), (2, 2)]
+        found = small.together("one/a", heads)
+        assert small.kept_bytes == 3 * one and found[0] is kept
+        for head, matrix in zip(heads, found, strict=True):
+            assert np.array_equal(matrix[:], index.vectors["one/a", *head][np.argsort(index.ids)])
+            assert small.head("one/a", "images", head) is matrix

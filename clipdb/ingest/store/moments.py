@@ -37,7 +37,8 @@ class Moments:
     @classmethod
     def of(cls, vectors: np.ndarray) -> Moments:
         """Take the moments of vectors ``[n, k]``."""
-        wide = widened(vectors).astype(np.float64)  # by way of float32, which is much quicker
+        # Float16 by way of float32, which is much quicker.
+        wide = (widened(vectors) if vectors.dtype == np.float16 else vectors).astype(np.float64)
         return cls(len(wide), wide.sum(axis=0), wide.T @ wide)
 
     def __add__(self, other: Moments) -> Moments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import lance
@@ -47,7 +48,7 @@ def index_vectors(
     partitions: int | None = None,
     progress: Stages = untold,
 ) -> dict[Head, VectorIndex]:
-    """Make a vector index of each of some heads; one that a head has is replaced.
+    """Make a vector index of each of some heads; another one that a head has is replaced.
 
     Each head is committed when it is done, so that Ctrl-C and a full disk keep those that are.
 
@@ -84,8 +85,8 @@ def index_vectors(
             _require_enough(tables, head, kind, partitions)
         for done, head in enumerate(chosen):
             progress("heads", done, len(chosen))
-            found[head] = _make(tables, head, kind, partitions)
-            writer.added += 1
+            number = partitions or max(8, round(_open(tables.images).count_rows() ** 0.5 / 4))
+            found[head] = _there(tables, head, kind, number) or _make(tables, head, kind, number)
     return found
 
 
@@ -140,9 +141,16 @@ def _require_enough(tables: ModelTables, head: Head, kind: str, partitions: int 
         )
 
 
-def _make(tables: ModelTables, head: Head, kind: str, partitions: int | None) -> VectorIndex:
+def _there(tables: ModelTables, head: Head, kind: str, number: int) -> VectorIndex | None:
+    """Return the index that a head has, if it is of this kind and covers all images."""
+    dataset = _open(tables.images)
+    index, covered = vector_indexes(dataset).get(head, (None, 0))
+    same = index is not None and (index.type, index.partitions) == (kind, number)
+    return index if same and covered == dataset.count_rows() else None
+
+
+def _make(tables: ModelTables, head: Head, kind: str, number: int) -> VectorIndex:
     table, column = tables.images, head_column(*head)
-    number = partitions or max(8, round(_open(table).count_rows() ** 0.5 / 4))
     with disk_errors(table.writer.index):
         _open(table).create_index(
             column, TYPES[kind], name=index_name(column), metric="cosine", replace=True, num_partitions=number
@@ -152,8 +160,10 @@ def _make(tables: ModelTables, head: Head, kind: str, partitions: int | None) ->
         questions, texts = _questions(dataset, column), _text_questions(tables, head)
         best = _nearest(dataset, column, np.concatenate([questions, texts]))
         nprobes, recall = _probes(dataset, column, made, questions, best[: len(questions)])
-        of_texts = _probes(dataset, column, made, texts, best[len(questions) :]) if len(texts) else (None, None)
-        made = VectorIndex(kind, number, nprobes, recall, *of_texts, table.writer.run)
+        made = replace(made, nprobes=nprobes, recall=recall)
+        if len(texts):
+            text_nprobes, text_recall = _probes(dataset, column, made, texts, best[len(questions) :])
+            made = replace(made, text_nprobes=text_nprobes, text_recall=text_recall)
         dataset.update_config(described(made, column))
     table.move()
     return made

@@ -1,6 +1,7 @@
 -- Images most similar to an image in what one head writes
 --
--- Every image is compared. The image itself is left out; one that the index lacks goes through the model once.
+-- Every image is compared, or, for cosines where the head has a vector index (`clipdb index`), those that it chooses.
+-- The image itself is left out; one that the index lacks goes through the model once.
 -- The score is the cosine of the two images' vectors in the head's space, from -1 to 1; `dot` is their inner product,
 -- as published, and `centred` the cosine after the head's mean is taken off both.
 --

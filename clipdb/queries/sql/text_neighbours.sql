@@ -1,8 +1,9 @@
 -- Images most similar to a text in one head's space
 --
--- Every image is compared; a text that the index lacks goes through the model once. The score is the cosine of the
--- text with the images' vectors in the head's space, from -1 to 1 (`cosine`); `centred` takes their mean off the images
--- first, and `dot` is the head's share of cos(image, text), as published.
+-- Every image is compared, or, for cosines where the head has a vector index (`clipdb index`), those that it chooses. A
+-- text that the index lacks goes through the model once. The score is the cosine of the text with the images' vectors in
+-- the head's space, from -1 to 1 (`cosine`); `centred` takes their mean off the images first, and `dot` is the head's
+-- share of cos(image, text), as published.
 --
 -- $text text required: The text.
 -- $head head required: The head, as L11.H3.

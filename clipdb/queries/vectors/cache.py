@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +13,7 @@ from clipdb._util.half_floats import widened
 from clipdb.errors import ClipdbError
 from clipdb.queries.vectors.columns import dense
 from clipdb.queries.vectors.halves import Halves, Matrix, each_block
+from clipdb.queries.vectors.kept import Kept, Thing
 from clipdb.queries.vectors.row_order import RowOrder
 from clipdb.queries.vectors.tables import Key, Kind, Table, Vectors
 from clipdb.schema.names import Head, head_column, head_name, layer_name
@@ -24,12 +23,6 @@ from clipdb.schema.vectors import head_columns, part_columns
 _SPARSE = 8  # rows of a table that are read for one that is wanted, at most: then each is sought by itself
 
 
-class _Sized(Protocol):
-    @property
-    def nbytes(self) -> int: ...
-
-
-_Kept = TypeVar("_Kept", bound=_Sized)
 _Made = TypeVar("_Made")
 
 
@@ -51,13 +44,11 @@ class VectorStore:
     def __init__(self, vectors: Vectors, cache_bytes: int) -> None:
         self._vectors = vectors
         self._keys = set(vectors.keys)
-        self._limit = cache_bytes
         self._tables: dict[Key, Table] = {}
         self._heads: dict[Key, list[Head]] = {}
         self._indexes: dict[str, dict[Head, tuple[VectorIndex, int]]] = {}
         self._orders: dict[Key, RowOrder] = {}
-        self._kept: OrderedDict[Hashable, _Sized] = OrderedDict()
-        self._lock = threading.RLock()
+        self._kept = Kept(cache_bytes)
 
     def models(self, kind: Kind) -> list[str]:
         """List the models that have vectors of a kind."""
@@ -135,17 +126,17 @@ class VectorStore:
 
     def of_row(self, model: str, heads: Sequence[Head], row: int) -> list[np.ndarray]:
         """Return an image's vectors of some heads, float32 ``[k]`` each, without reading those of the others."""
-        with self._lock:
-            keys = [("column", model, "images", head_column(*head)) for head in heads]
-            if all(key in self._kept for key in keys):
-                return [cast(Matrix, self._kept[key])[row] for key in keys]
+        kept = [self._kept.get(("column", model, "images", head_column(*head))) for head in heads]
+        if all(matrix is not None for matrix in kept):
+            return [cast(Matrix, matrix)[row] for matrix in kept]
         return [widened(values)[0] for values in self.stored(model, heads, np.array([row])).values()]
 
     def together(self, model: str, heads: Sequence[Head]) -> list[Matrix]:
         """Return the images' vectors of several heads, each as `head` does; what isn't kept is read in one pass."""
         keys = {head: ("column", model, "images", head_column(*head)) for head in heads}
-        with self._lock:
-            found = {head: cast(Matrix, self._kept[key]) for head, key in keys.items() if key in self._kept}
+        with self._kept.lock:
+            kept = {head: self._kept.get(key) for head, key in keys.items()}
+            found = {head: cast(Matrix, matrix) for head, matrix in kept.items() if matrix is not None}
             missing = [head for head in keys if head not in found]
             if missing:
                 read = self._read(model, "images", [head_column(*head) for head in missing])
@@ -194,8 +185,8 @@ class VectorStore:
     def block(self, model: str, heads: Sequence[Head], rows: np.ndarray) -> dict[Head, np.ndarray]:
         """Return some images' vectors of several heads, float32 ``[m, k]`` each.
 
-        Heads that don't fit into the cache together are read from the table and not kept: it goes through all images
-        in the memory of a block, if these come in the order of the table.
+        Heads that don't fit into the cache beside the embeddings, which whoever asks takes as well, are read from the
+        table and not kept: all images pass in the memory of a block, if they come in the order of the table.
 
         Parameters
         ----------
@@ -204,7 +195,7 @@ class VectorStore:
         rows
             Their rows ``[m]``.
         """
-        if self._fit(model, [head_column(*head) for head in heads]):
+        if self._fit(model, ["embedding", *(head_column(*head) for head in heads)]):
             return {head: one[rows] for head, one in zip(heads, self.together(model, heads), strict=True)}
         return {head: widened(values) for head, values in self.stored(model, heads, rows).items()}
 
@@ -251,12 +242,12 @@ class VectorStore:
     def _once(self, made: dict[Key, _Made], key: Key, make: Callable[[], _Made]) -> _Made:
         """Return what is made when it is first asked for; then without the lock, which `keep` holds while it makes."""
         if key not in made:
-            with self._lock:
+            with self._kept.lock:
                 if key not in made:
                     made[key] = make()
         return made[key]
 
-    def keep(self, key: Hashable, make: Callable[[], _Kept]) -> _Kept:
+    def keep(self, key: Hashable, make: Callable[[], Thing]) -> Thing:
         """Return what was kept under a key, made when it is first asked for or was dropped since.
 
         Parameters
@@ -266,26 +257,22 @@ class VectorStore:
         make
             Computes it from the vectors.
         """
-        with self._lock:
-            if key not in self._kept:
-                made = make()  # which may itself keep what it reads
-                self._kept[key] = made
-                self._trim()
-            self._kept.move_to_end(key)
-            return cast(_Kept, self._kept[key])
+        return self._kept.keep(key, make)
 
     @property
     def kept_bytes(self) -> int:
         """How much is kept."""
-        with self._lock:
-            return sum(matrix.nbytes for matrix in self._kept.values())
+        return self._kept.nbytes
 
     def _column(self, model: str, kind: Kind, name: str) -> Matrix:
         return self.keep(("column", model, kind, name), lambda: self._read(model, kind, [name])[0])
 
     def _read(self, model: str, kind: Kind, names: list[str]) -> list[Matrix]:
         order, table = self._order(model, kind), self.table(model, kind)
-        if kind == "texts" or self._all_fit(model):
+        whole = kind == "texts" or self._all_fit(model)
+        width = sum(table.schema.field(name).type.list_size for name in names)
+        self._kept.make_room((4 if whole else 2) * len(order.ids) * width)
+        if whole:
             return list(order.read(table, names, np.float32))
         # Images are stored in float16, even where an artefact gives the same numbers in float32.
         return [Halves(values) for values in order.read(table, names, np.float16)]
@@ -306,8 +293,4 @@ class VectorStore:
         """Whether columns of a model's images fit into the cache with numbers of so many bytes."""
         schema = self.table(model, "images").schema
         width = sum(schema.field(name).type.list_size for name in columns)
-        return size * len(self.ids(model, "images")) * width <= self._limit
-
-    def _trim(self) -> None:
-        while self.kept_bytes > self._limit and len(self._kept) > 1:
-            self._kept.popitem(last=False)
+        return size * len(self.ids(model, "images")) * width <= self._kept.limit

@@ -92,7 +92,10 @@ def test_where_all_partitions_are_searched_nothing_differs(indexed: Built, tmp_p
                 assert [one["score"] for one in found] == pytest.approx([one["score"] for one in exact], abs=1e-6)
 
 
-def test_it_says_that_an_index_chose_and_info_how_good_it_is(indexed: Built, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_says_that_an_index_chose_and_info_how_good_it_is(
+    indexed: Built, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clipdb._util.notes._on_stderr", False)  # where the command line ran in this process before
     caplog.set_level("INFO", "clipdb")
     with clipdb.open(indexed.path) as db:
         for _ in range(2):
@@ -175,6 +178,8 @@ def test_what_is_done_stays_after_ctrl_c(own: Built) -> None:
     with pytest.raises(Stopped, match=r"^1 head indexed; the same command resumes"):
         clipdb.index_vectors(own.path, "all", partitions=2, progress=stop_at_the_second)
     assert list(about(own.path)) == ["L1.H0"]
+    made = clipdb.index_vectors(own.path, "L1.H0,L1.H1", partitions=2, progress=False)
+    assert list(about(own.path)) == ["L1.H0", "L1.H1"] and made["L1.H0"].run < made["L1.H1"].run  # it went on
 
 
 def test_an_export_leaves_them_behind(indexed: Built, tmp_path: Path) -> None:
