@@ -26,14 +26,14 @@
 -- column association: associated_heads / judged_heads, 0..1; null where no head is judged
 -- column association_low: Lower end of its interval (wilson_interval)
 -- column association_high: Upper end of this interval
--- column chance: What the judge gives on average where names are shuffled over the model's judged heads, 0..1; null where
--- the judge has fewer than min_agree verdicts on one of these heads with another's name
+-- column chance: What the judge gives on average where names are shuffled over the model's judged heads, 0..1; null where that isn't known
 -- column chance_low: Lower end of the interval in which level of the shufflings lie
 -- column chance_high: Upper end of this interval
 -- column excess: association - chance
 -- column verdicts: Verdicts (true or false) on the heads' first top_n spans
 -- column ties: Of these spans, those on which the majority is a tie
 -- column missing: Of these spans, those without any verdict: not asked, failed, or the judge could not say
+-- column undecided_pairs: Pairs of a judged head and a name that these heads carry, with fewer than min_agree verdicts; where there are any, chance isn't known
 -- column partition: trunk or pool: which heads the row is about
 with scored as materialized (
     select * replace (coalesce(pool, '') as pool), if(layer < 0, 'pool', 'trunk') as partition
@@ -62,7 +62,10 @@ heads as (
     from scored where judged >= min_agree
 ),
 carried as (
-    select model_id, pool, labeller, partition, judge, property_key, count(*) as carriers from heads group by all
+    select
+        model_id, pool, labeller, partition, judge, property_key, count(*) as carriers,
+        count(*) over (partition by model_id, pool, labeller, partition, judge) as names
+    from heads group by model_id, pool, labeller, partition, judge, property_key
 ),
 fits as ( -- of the judge vote without names that no span fits
     select model_id, coalesce(pool, '') as pool, labeller, layer, head, 'vote' as judge, property_key, fit
@@ -74,18 +77,19 @@ fits as ( -- of the judge vote without names that no span fits
         using (model_id, layer, head, span_pool, judge)
 ),
 pairs as ( -- every head with every name of which it is known, and how often this name was given
-    select model_id, pool, labeller, partition, judge, layer, head, property_key, fit, carriers, n
+    select model_id, pool, labeller, partition, judge, layer, head, property_key, fit, carriers, names, n
     from fits join (select * exclude property_key from heads) using (model_id, pool, labeller, judge, layer, head)
     join carried using (model_id, pool, labeller, partition, judge, property_key)
 ),
-known as ( -- of all pairs; for the majority, of all pairs for each of its judges
-    select model_id, pool, labeller, partition, judge
-    from (
-        select model_id, pool, labeller, partition, judge, judge = 'vote' or sum(carriers) = any_value(n) ** 2 as complete
-        from pairs group by model_id, pool, labeller, partition, judge
-    )
-    qualify complete
-        and (judge <> 'majority' or bool_and(complete) over (partition by model_id, pool, labeller, partition))
+decided as (
+    select
+        model_id, pool, labeller, partition, judge,
+        if(judge = 'vote', 0, any_value(n) * any_value(names) - count(*)) as undecided_pairs,
+        -- For the majority, each of its judges has to be asked.
+        if(judge = 'majority', max(undecided_pairs) over (partition by model_id, pool, labeller, partition), undecided_pairs)
+            = 0 as is_known
+    from pairs
+    group by model_id, pool, labeller, partition, judge
 ),
 fitting as (
     select
@@ -108,11 +112,12 @@ shuffled as (
 ),
 bounded as (
     select
-        counted.*, wilson_interval(associated_heads, judged_heads, level := level) as ends,
-        if(judged_heads > 0 and (counted.judge = 'vote' or known.judge is not null), coalesce(mean, 0), null) as by_chance,
+        counted.*, if(judged_heads > 0, coalesce(undecided_pairs, 0), null)::bigint as undecided_pairs,
+        wilson_interval(associated_heads, judged_heads, level := level) as ends,
+        if(judged_heads > 0 and (counted.judge = 'vote' or is_known), coalesce(mean, 0), null) as by_chance,
         chance_interval(by_chance, coalesce(variance, 0), judged_heads, level := level) as chance_ends
     from counted
-    left join known using (model_id, pool, labeller, partition, judge)
+    left join decided using (model_id, pool, labeller, partition, judge)
     left join shuffled
         on (counted.model_id, counted.pool, counted.labeller, counted.partition, counted.judge)
         = (shuffled.model_id, shuffled.pool, shuffled.labeller, shuffled.partition, shuffled.judge)
@@ -128,5 +133,5 @@ select
     ends.low as association_low, ends.high as association_high,
     by_chance / judged_heads as chance, chance_ends.low as chance_low, chance_ends.high as chance_high,
     (associated_heads - by_chance) / judged_heads as excess,
-    verdicts, ties, missing, partition
+    verdicts, ties, missing, undecided_pairs, partition
 from bounded
