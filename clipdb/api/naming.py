@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 LABELLERS = "clipdb.ingest.names.labellers"
 JUDGES = "clipdb.ingest.names.judges"
-PAIRS = "pairs of a head and a name"
-"""What a language model is asked about for chance, one a call."""
+PAIRS = "pairs of a head and a name"  # what a call for chance is about
 
 
 def label(
@@ -144,9 +143,8 @@ def judge(
     top
         Spans per head.
     chance
-        For ``llm``: ask of each head about every name that heads of its model carry, and not only about its own, so
-        that the queries know what names shuffled over heads would give. That is heads times names calls in place of
-        one a head. Heads of the trunk are asked about names in the trunk, those of the pooling about those there.
+        For ``llm``: ask about each head with every name that heads of its model carry (trunk and pooling apart), so
+        that queries know what names shuffled over heads would give. It takes heads times names calls.
     server, concurrency, dry_run, progress
         For ``llm``: as in `label`.
 
@@ -170,11 +168,9 @@ def judge(
 
     index = Path(index)
     if chance and judge != "llm":
-        raise ClipdbError(
-            f"chance of the judge {judge} is known without it: see `clipdb query association`"
-            if judge == "vote"
-            else f"the judge {judge} judges heads' own names alone: for chance ask a language model, with --judge llm"
-        )
+        known = "chance of the judge vote is known without it: see `clipdb query association`"
+        alone = f"the judge {judge} judges heads' own names alone: for chance ask a language model, with --judge llm"
+        raise ClipdbError(known if judge == "vote" else alone)
     judging = Judging(choose_pool(index, pool, model), model, labeller, top, chance)
     if judge != "llm":
         judged: Judged = load("judges", JUDGES, judge, "judge", others=("llm",))(index, judging)

@@ -69,9 +69,9 @@ def command(
     llm asks a language model on any OpenAI-compatible server, once per head; it isn't told who gave the name. Spans on
     which the same model has a verdict from the same prompt are skipped; calls that failed are made again.
 
-    With --chance it is asked of each head about every name that the heads of its model carry (those of the pooling apart
-    from the trunk's): heads x names calls, which --dry-run counts. Then `clipdb query association` says how many heads
-    would fit if names were shuffled over them. The verdicts count for nothing else.
+    With --chance it is asked about each head with every name that the heads of its model carry, trunk and pooling
+    apart: heads x names calls, which --dry-run counts. Then `clipdb query association` has its chance, the share of
+    heads that would fit if names were shuffled. These verdicts count for nothing else.
     """
     if judge != "llm":
         refuse_llm_options("--judge llm")

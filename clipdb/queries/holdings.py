@@ -98,7 +98,9 @@ with image_runs as (
         any_value(names) || ' current names not judged: run `clipdb judge'
             || if(starts_with(judge, 'llm:'), ' --judge llm --llm-model ' || judge[5:], '')
             || any_value(' --pool ' || pool) || '`')
-    from judgements left join unjudged using (model_id, judge) left join for_chance using (model_id, judge) where status = 'ok' group by model_id, judge
+    from judgements
+    left join unjudged using (model_id, judge) left join for_chance using (model_id, judge)
+    where status = 'ok' group by model_id, judge
     union all
     select 9, model_id, 'effects', target, count(*), 'sets of heads'
     from effects where part = 'all' group by model_id, target

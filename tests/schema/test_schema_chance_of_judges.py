@@ -57,7 +57,7 @@ def own(key: tuple[str, Place, str, int]) -> bool:
 
 
 def said_of(model: str) -> Said:
-    """Verdicts on a model: on all names, on heads' own, on all but by one judge who judges own names alone, or all false."""
+    """Verdicts on a model: on all names, all of them false, on heads' own names, or by one judge on own names alone."""
     found = everything(3)
     if model == "own/x":
         return {key: verdict for key, verdict in found.items() if own(key)}

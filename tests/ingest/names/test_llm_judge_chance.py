@@ -95,7 +95,8 @@ def test_names_are_those_of_the_same_source_model_and_partition(tmp_path: Path) 
     insert = "insert into labels by name select *, 10 as layer, 'plain' as pool, '1' as run, 'ok' as status, "
     insert += "now() as created_at from (values {}) as given (model_id, labeller, head, property);"
     # The third head is the pooling's.
-    pooling = [f"update {one} set layer = -1, head = 0 where head = 2;" for one in ("head_statistics", "spans", "labels")]
+    tables = ("head_statistics", "spans", "labels")
+    pooling = [f"update {one} set layer = -1, head = 0 where head = 2;" for one in tables]
     change(index, insert.format(", ".join(map(str, given))) + " ".join(pooling))
     with serving(judged) as server:
         done(*asking("judge", index, server.url, "--chance", "--labeller", "llm:s", "--model", "a/x"))
