@@ -22,7 +22,7 @@ FILES = re.findall(r"^`(\w+\.csv)`\n\n```csv\n(.*?)^```$", PAGE, re.MULTILINE | 
 def answer(asked: Asked) -> Sent:
     """Name a head, or judge its descriptions, as the page's commands ask; a real server does in test_llm_llama.py."""
     if "property" not in asked.data:
-        return named(asked)
+        return named(asked, property=("colour", "shape")[int(asked.head[-1]) % 2])
     return chat(json.dumps({"head": asked.head} | dict.fromkeys(asked.data["descriptions"], "yes")))
 
 
@@ -60,6 +60,14 @@ def test_answers_are_asked_for_once(printed: dict[str, str]) -> None:
     counts = rows(Path("clipdb-demo/demo.clipdb"), found)
     assert counts[0][1] == 24 and sum(ok for *_, ok in counts) <= 3 * 24
     assert "24" in first and again
+
+
+def test_chance_of_a_language_model_is_known_once_it_was_asked(printed: dict[str, str]) -> None:
+    dry, asked = (text for line, text in printed.items() if line.startswith("clipdb judge") and "--chance" in line)
+    (calls,) = re.findall(r": (\d+) calls of llm:qwen3", dry)
+    assert f"{calls} pairs of a head and a name judged by llm:qwen3" in asked and calls == "24"  # of two names
+    chance = "select chance, undecided_pairs from source_association where judge = labeller and judge = 'llm:qwen3'"
+    assert rows(Path("clipdb-demo/demo.clipdb"), chance) == [(1.0, 0)]  # the server says yes to all
 
 
 def test_people_come_first(printed: dict[str, str]) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LABELLERS = "clipdb.ingest.names.labellers"
 JUDGES = "clipdb.ingest.names.judges"
+PAIRS = "pairs of a head and a name"  # what a call for chance is about
 
 
 def label(
@@ -119,6 +120,7 @@ def judge(
     model: str | None = None,
     labeller: str = "current",
     top: int = 5,
+    chance: bool = False,
     server: Server | None = None,
     concurrency: int = 8,
     dry_run: bool = False,
@@ -140,18 +142,22 @@ def judge(
         Whose names are judged; ``current`` for those that count now.
     top
         Spans per head.
+    chance
+        For ``llm``: ask about each head with every name that heads of its model carry (trunk and pooling apart), so
+        that queries know what names shuffled over heads would give. It takes heads times names calls.
     server, concurrency, dry_run, progress
         For ``llm``: as in `label`.
 
     Returns
     -------
     Judged, Outcome or Calls
-        Verdicts that are new, and those that are the ``same`` as before; of a language model, as in `label`.
+        Verdicts that are new, and those that are the ``same`` as before; of a language model, as in `label`,
+        with ``chance`` of pairs of a head and a name in place of heads.
 
     Raises
     ------
     ClipdbError
-        If there is nothing to judge, or no such judge; one line says what to do.
+        If there is nothing to judge, no such judge, or one that isn't asked for ``chance``; one line says what to do.
 
     Examples
     --------
@@ -161,7 +167,11 @@ def judge(
     from clipdb.ingest.names.named_spans import Judging
 
     index = Path(index)
-    judging = Judging(choose_pool(index, pool, model), model, labeller, top)
+    if chance and judge != "llm":
+        known = "chance of the judge vote is known without it: see `clipdb query association`"
+        alone = f"the judge {judge} judges heads' own names alone: for chance ask a language model, with --judge llm"
+        raise ClipdbError(known if judge == "vote" else alone)
+    judging = Judging(choose_pool(index, pool, model), model, labeller, top, chance)
     if judge != "llm":
         judged: Judged = load("judges", JUDGES, judge, "judge", others=("llm",))(index, judging)
         return judged
@@ -172,7 +182,7 @@ def judge(
     server = _needed(server)
     if dry_run:
         return plan(Reader(index), judging, server.name).calls(answering(server, judging))
-    with call_progress(progress) as told:
+    with call_progress(progress, PAIRS if chance else "heads") as told:
         return judge_by_llm(index, server, judging, concurrency, told)
 
 

@@ -50,10 +50,16 @@ def stage_progress(progress: Shown, first: str = LOADING) -> Iterator[Stages]:
 
 
 @contextmanager
-def call_progress(progress: Shown) -> Iterator[CallCounts]:
-    """Show how calls to a language model go, one per head."""
-    with _shown(progress, "heads", outcomes=True) as show:
-        yield lambda well, total, failed: show("heads", well + failed, total, f"failed {failed}")
+def call_progress(progress: Shown, about: str = "heads") -> Iterator[CallCounts]:
+    """Show how calls to a language model go.
+
+    Parameters
+    ----------
+    about
+        What each is about, in the plural.
+    """
+    with _shown(progress, about, outcomes=True) as show:
+        yield lambda well, total, failed: show(about, well + failed, total, f"failed {failed}")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clipdb._util.text import counted
-from clipdb.api.naming import JUDGES
+from clipdb.api.naming import JUDGES, PAIRS
 from clipdb.api.naming import judge as give_verdicts
 from clipdb.cli.options.common import index_option
 from clipdb.cli.options.llm_options import llm_options, need_server, refuse_llm_options
@@ -40,6 +40,11 @@ if TYPE_CHECKING:
     "current for those that count now.",
 )
 @click.option("--top", type=click.IntRange(1, 100), default=5, show_default=True, help="Spans per head.")
+@click.option(
+    "--chance",
+    is_flag=True,
+    help="For llm: ask about the other heads' names, too, so that it is known what shuffled names would give.",
+)
 @llm_options
 @index_option
 def command(
@@ -49,6 +54,7 @@ def command(
     model: str | None,
     labeller: str,
     top: int,
+    chance: bool,
     server: Server | None,
     concurrency: int,
     dry_run: bool,
@@ -62,6 +68,10 @@ def command(
 
     llm asks a language model on any OpenAI-compatible server, once per head; it isn't told who gave the name. Spans on
     which the same model has a verdict from the same prompt are skipped; calls that failed are made again.
+
+    With --chance it is asked about each head with every name that the heads of its model carry, trunk and pooling
+    apart: heads x names calls, which --dry-run counts. Then `clipdb query association` has its chance, the share of
+    heads that would fit if names were shuffled. These verdicts count for nothing else.
     """
     if judge != "llm":
         refuse_llm_options("--judge llm")
@@ -74,15 +84,17 @@ def command(
         model=model,
         labeller=labeller,
         top=top,
+        chance=chance,
         server=server,
         concurrency=concurrency,
         dry_run=dry_run,
     )
     by = server.name if server else judge
     if isinstance(done, Calls):
-        show_calls(index, done)
+        show_calls(index, done, PAIRS if chance else "heads")
     elif isinstance(done, Outcome):
-        judged = f"{counted(done.answered, 'head')} judged by {by} ({counted(done.rows, 'verdict')})"
+        asked = counted(done.answered, *(("pair of a head and a name", PAIRS) if chance else ("head",)))
+        judged = f"{asked} judged by {by} ({counted(done.rows, 'verdict')})"
         say(f"{index}: {judged}{said(done, 'nothing was judged')}")
     else:
         same = f", {done.same} as before" if done.same else ""

@@ -28,6 +28,9 @@ with image_runs as (
             = (named.model_id, named.layer, named.head, first_spans.text_id, judges.judge, named.property_key)
     )
     group by model_id, judge
+), for_chance as (
+    select model_id, judge, count(distinct (layer, head, text_id, property)) as asked
+    from chance_verdicts where status = 'ok' group by model_id, judge
 ), failures as (
     select count(*) as failed from image_failures
 ), holdings as (
@@ -96,11 +99,14 @@ with image_runs as (
     union all
     select 8, model_id, 'judgements', judge, count(distinct (layer, head, text_id, property)), concat_ws('; ',
         case when judge = 'vote' then 'not independent' end,
+        any_value(asked) || ' of them on names of other heads, for chance',
         case when count(distinct run) > 1 then count(distinct run) || ' runs' end,
         any_value(names) || ' current names not judged: run `clipdb judge'
             || if(starts_with(judge, 'llm:'), ' --judge llm --llm-model ' || judge[5:], '')
             || any_value(' --pool ' || pool) || '`')
-    from judgements left join unjudged using (model_id, judge) where status = 'ok' group by model_id, judge
+    from judgements
+    left join unjudged using (model_id, judge) left join for_chance using (model_id, judge)
+    where status = 'ok' group by model_id, judge
     union all
     select 9, model_id, 'effects', target, count(*), 'sets of heads'
     from effects where part = 'all' group by model_id, target

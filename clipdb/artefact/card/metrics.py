@@ -55,10 +55,10 @@ Entanglement is the share of named heads whose property another head of the mode
 exclusive is the rest. Names drawn evenly from the pool's properties share nearly as much where heads are many and
 properties few: that is its chance, in brackets where 95 % of such draws lie. Association is the share of judged heads
 of which at least three of the first five descriptions fit the name (higher is better), with Wilson's 95 % interval
-over heads; its chance is what the judge `vote` gives where names are shuffled over heads. Compare what is over chance.
-An empty chance isn't known: the names are from no pool with properties, or the judge was asked about heads' own names
-alone. The `current` name of a head is a person's, else that of evidence (true values or minimal pairs), else a language
-model's, else a published one, else that of zero-shot, else the vote of its descriptions.
+over heads; its chance is what the judge gives where names are shuffled over heads. Compare what is over chance.
+An empty chance isn't known: the names are from no pool with properties, or the judge wasn't asked about every head with
+every name. The `current` name of a head is a person's, else that of evidence (true values or minimal pairs), else a
+language model's, else a published one, else that of zero-shot, else the vote of its descriptions.
 """
 
 

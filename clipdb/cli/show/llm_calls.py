@@ -11,8 +11,14 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.names.llm.outcome import Calls, Outcome
 
 
-def show_calls(index: Path, calls: Calls) -> None:
-    """Print prompts, and what sending them would take."""
+def show_calls(index: Path, calls: Calls, about: str = "heads") -> None:
+    """Print prompts, and what sending them would take.
+
+    Parameters
+    ----------
+    about
+        What each question is about, in the plural.
+    """
     shown: set[str] = set()
     for question, _ in calls.questions:
         model_id, layer, head, *_ = question.key
@@ -22,8 +28,8 @@ def show_calls(index: Path, calls: Calls) -> None:
                 click.echo(escaped(f"[{role}]\n{content}"))
             shown.add(content)
     click.echo(
-        f"{index}: {calls.count} calls of {calls.server.name} at {calls.server.where}, {calls.skipped} heads skipped; "
-        f"about {calls.prompt_tokens:,} tokens of prompts (a token is taken for 4 characters) "
+        f"{index}: {calls.count} calls of {calls.server.name} at {calls.server.where}, "
+        f"{calls.skipped} {about} skipped; about {calls.prompt_tokens:,} tokens of prompts (a token is taken for 4 characters) "
         f"and at most {calls.answer_tokens:,} of answers. Nothing was sent."
     )
 

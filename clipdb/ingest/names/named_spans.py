@@ -1,4 +1,4 @@
-"""What is judged: the first spans of each named head, with the name."""
+"""What is judged: the first spans of each named head, with its name, or with those of others."""
 
 from __future__ import annotations
 
@@ -13,15 +13,29 @@ CURRENT = "current"
 
 # As in the views: where a name's own pool has no spans of the head, those of the pool that was spanned last do.
 JUDGED = """
-with judged as (
+with named as (
     select
-        model_id, layer, head, property, text_id, any_value(text) as text, min(rank) as rank
-    from source_names
-    join head_pools using (model_id, layer, head)
-    join (from spans where pool = $1 and rank <= $4) using (model_id, layer, head)
+        model_id, layer, head, property, property_key, (labeller, pool, layer < 0) as source,
+        if(list_contains(pools, given_from), given_from, last_pool) as span_pool
+    from source_names join head_pools using (model_id, layer, head)
     where model_id = coalesce($2, model_id) and labeller = $3
-        and if(list_contains(pools, given_from), given_from, last_pool) = $1
-    group by model_id, layer, head, property, text_id
+),
+others as ( -- names that heads of the same source carry, and this one does not; each in one spelling
+    select named.model_id, named.layer, named.head, min(other.property) as property
+    from named join named as other using (model_id, source)
+    where $5 and named.span_pool = $1
+    group by named.model_id, named.layer, named.head, other.property_key
+    having not bool_or(other.property_key = named.property_key)
+),
+asked as (
+    select model_id, layer, head, property, true as is_own from named where span_pool = $1
+    union all
+    select *, false from others
+),
+judged as (
+    select model_id, layer, head, property, is_own, text_id, any_value(text) as text, min(rank) as rank
+    from asked join (from spans where pool = $1 and rank <= $4) using (model_id, layer, head)
+    group by model_id, layer, head, property, is_own, text_id
 )
 """
 """Beginning of a query of what is judged, one row per description and name; `Judging.values` are its parameters."""
@@ -48,21 +62,25 @@ class Judging:
         Whose names; ``current`` for those that count now, whoever gave them.
     top
         How many of a head's first spans.
+    chance
+        Whether heads are judged by each other's names, too: what names shuffled over heads would give.
     """
 
     pool: str
     model_id: str | None = None
     labeller: str = CURRENT
     top: int = 5
+    chance: bool = False
 
     @property
     def values(self) -> tuple[object, ...]:
-        """Parameters 1 to 4 of `JUDGED`."""
-        return self.pool, self.model_id, self.labeller, self.top
+        """Parameters 1 to 5 of `JUDGED`."""
+        return self.pool, self.model_id, self.labeller, self.top, self.chance
 
     def arguments(self) -> dict[str, Any]:
         """What a run's row says of it."""
-        return {"pool": self.pool, "model": self.model_id, "labeller": self.labeller, "top": self.top}
+        said = {"pool": self.pool, "model": self.model_id, "labeller": self.labeller, "top": self.top}
+        return said | ({"chance": True} if self.chance else {})
 
 
 def check_judged(reader: Reader, judging: Judging) -> None:

@@ -2,13 +2,15 @@
 --
 -- association is the share of judged heads of which at least min-agree of the first top spans are judged to fit the
 -- property. Higher is better; low and high are the ends of its interval over heads (Wilson's), as if heads were
--- independent of each other. chance is what the judge vote gives on average where the names are shuffled over the
--- model's judged heads, with the interval in which 95 % of the shufflings lie (--level says how many), and excess is
--- association less chance: with few properties many spans fit by chance. Of other judges chance isn't known, for they
--- were asked about heads' own names alone. A head with too few verdicts is unjudged and not counted; ties and missing
--- count spans on which the majority is a tie, and spans without any verdict. Judges are never mixed, but in 'majority',
--- which leaves out vote: its verdicts come from the pool's tags, as names by zero-shot and vote do, so they are not
--- independent of them.
+-- independent of each other. chance is what the judge gives on average where the names are shuffled over the model's
+-- judged heads, with the interval in which 95 % of the shufflings lie (--level says how many), and excess is association
+-- less chance: with few properties many spans fit by chance. Of the judge vote it is always known. A language model has
+-- to be asked about the other heads' names, too (`clipdb judge --judge llm --chance`: heads x names calls in place of one
+-- a head), and have at least min-agree verdicts on each head with each name; else its chance is empty. So is that of
+-- people, and of a majority with a judge whose chance is. A head with too few verdicts is unjudged and not counted; ties
+-- and missing count spans on which the majority is a tie, and spans without any verdict. Judges are never mixed, but in
+-- 'majority', which leaves out vote: its verdicts come from the pool's tags, as names by zero-shot and vote do, so they
+-- are not independent of them.
 --
 -- $by choice(model|layer|property) = model: What a row is.
 -- $min_agree integer = 3: How many spans must fit.

@@ -4,8 +4,8 @@
 -- where all do, low where at most one does. ties and missing count those of these spans on which the majority is a tie,
 -- and those without any verdict. chance is how many the judge vote would find to fit on average where the names are
 -- shuffled over the model's heads, with the interval in which 95 % of the shufflings lie, and excess is ccs less
--- chance; other judges were asked about heads' own names alone, so theirs isn't known. Verdicts of the judge vote are
--- not independent of names by zero-shot or vote.
+-- chance. For other judges these are empty: where they are known over all heads, the query association has them.
+-- Verdicts of the judge vote are not independent of names by zero-shot or vote.
 --
 -- $model model optional: Only heads of this model.
 -- $top integer = 5: How many spans to look at.

@@ -5,10 +5,10 @@
 -- of the model also carries, exclusive the rest of them: lower entanglement is better. association is the share of
 -- judged heads of which at least min-agree of the first top spans are judged to fit: higher is better. a_low and a_high
 -- are the ends of its interval over heads (Wilson's). e_chance is what names drawn evenly from the properties of the
--- pool give, and a_chance what the judge vote gives where names are shuffled over heads, each with the interval in
--- which 95 % of draws lie (--level says how many); e_excess and a_excess are the figures less chance, and what to
--- compare models by. See the queries entanglement and association for where chance is not known. ties and missing count
--- spans on which the majority is a tie, and spans without any verdict.
+-- pool give, and a_chance what the judge gives where names are shuffled over heads, each with the interval in which
+-- 95 % of draws lie (--level says how many); e_excess and a_excess are the figures less chance, and what to compare
+-- models by. See the queries entanglement and association for where chance is not known; of a language model it takes
+-- `clipdb judge --chance`. ties and missing count spans on which the majority is a tie, and spans without any verdict.
 --
 -- $model model optional: Only this model.
 -- $pool pool optional: Only names from the spans of this pool; current names may be from several and are left out.

@@ -15,7 +15,7 @@
 -- column association: associated_heads / judged_heads, 0..1; null where no head is judged
 -- column association_low: Lower end of its interval (wilson_interval)
 -- column association_high: Upper end of this interval
--- column chance: What the judge vote gives on average where names are shuffled over the model's judged heads, 0..1; null for other judges
+-- column chance: What the judge gives on average where names are shuffled over the model's judged heads, 0..1; null where that isn't known
 -- column chance_low: Lower end of the interval in which level of the shufflings lie
 -- column chance_high: Upper end of this interval
 -- column excess: association - chance

@@ -47,7 +47,7 @@ shuffled as (
     group by model_id, layer, head
 )
 select
-    scores.* exclude (pool, labeller),
+    scores.* exclude (pool, labeller, span_pool),
     if(judge = 'vote' and judged > 0, coalesce(mean, 0), null) as chance,
     if(chance is null, null, coalesce(shuffled.low, 0))::bigint as chance_low,
     if(chance is null, null, coalesce(shuffled.high, 0))::bigint as chance_high,

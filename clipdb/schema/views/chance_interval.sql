@@ -6,9 +6,9 @@
 -- param n: heads
 -- param level = .95: coverage of the interval, 0..1
 list_transform(
-    -- Rounding may leave a variance a little under 0.
+    -- Rounding may leave a variance a little under 0; abs turns -0 into 0.
     if(mean is null, null, [normal_quantile(level := level) * sqrt(greatest(variance, 0))]),
     lambda reach: {
-        'low': greatest(0, floor(mean - reach + 1e-9)) / n, 'high': least(n, ceil(mean + reach - 1e-9)) / n
+        'low': greatest(0, floor(mean - reach + 1e-9)) / n, 'high': least(n, abs(ceil(mean + reach - 1e-9))) / n
     }
 )[1]

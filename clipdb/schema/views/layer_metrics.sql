@@ -11,7 +11,7 @@
 -- column entanglement_excess: entanglement - entanglement_chance
 -- column association: Share of the judged ones of which at least 3 of the first 5 spans fit, 0..1
 -- column judge: Who judged that
--- column association_chance: What the judge vote gives where names are shuffled over heads, 0..1; null for other judges
+-- column association_chance: What the judge gives where names are shuffled over heads, 0..1; null where that isn't known
 -- column association_excess: association - association_chance
 -- column total_variance: Variance of the layer's heads, summed
 -- column share_of_variance: It as a share of that of all stored heads of the model and partition, 0..1

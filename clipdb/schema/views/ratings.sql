@@ -2,7 +2,8 @@
 -- a labeller and the value its newest name of the head, whichever pool it saw. An LLM that finds that no name fits has
 -- the value "none of these", a person who says only that a name is wrong "not NAME". Of judgements, the item is a head,
 -- a property and a description, the rater a judge and the value its latest verdict. Calls that failed, verdicts that
--- say neither and heads for which zero-shot found no clear name are no ratings.
+-- say neither and heads for which zero-shot found no clear name are no ratings, nor are verdicts on other heads' names
+-- (chance_verdicts).
 -- param of_pool = null: only names given from the spans of this pool; null for any
 -- column kind: labels or judgements
 -- column model_id: Model with weights
@@ -39,4 +40,5 @@ select
     'judgements', model_id, layer, head, format('L{}.H{}', layer, head), text_id,
     property_key, judge, verdict::text, null, null, run
 from latest_verdicts
+anti join chance_verdicts using (model_id, layer, head, text_id, property_key, judge)
 where verdict is not null and judge <> 'majority'

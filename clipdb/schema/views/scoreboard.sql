@@ -20,7 +20,7 @@
 -- column association: Share of judged heads of which at least min_agree of the first top_n spans fit: higher is better
 -- column association_low: Lower end of its interval
 -- column association_high: Upper end of this interval
--- column association_chance: What the judge vote gives where names are shuffled over heads; null for other judges
+-- column association_chance: What the judge gives where names are shuffled over heads; null where that isn't known
 -- column association_chance_low: Lower end of the interval in which level of the shufflings lie
 -- column association_chance_high: Upper end of this interval
 -- column association_excess: association - association_chance

@@ -18,6 +18,7 @@
 -- column missing: How many have none at all: not asked, failed, or the judge could not say
 -- column ccs: How many fit; null where none has a verdict
 -- column ccs_group: high: all top_n fit, low: at most 1, moderate: between; null unless all top_n have a verdict
+-- column span_pool: Pool that the spans are from; null where the head has none
 with names as (
     select given.*, if(list_contains(pools, given_from), given_from, last_pool) as span_pool
     from query_table(names_in) as given left join head_pools using (model_id, layer, head)
@@ -27,20 +28,11 @@ about_names as (
     from (select *, normal_property(property) as property_key from judgements)
     semi join names using (model_id, layer, head, property_key)
 ),
-first_spans as (
-    select model_id, layer, head, pool as span_pool, text_id from spans where rank <= top_n
-),
 spans_of as (
-    select model_id, layer, head, span_pool, count(*) as spans from first_spans group by all
+    select model_id, layer, head, pool as span_pool, count(*) as spans from spans where rank <= top_n group by all
 ),
--- What judges say depends on the spans and the property, not on who gave it: counted once for all sources.
 counted as (
-    select
-        model_id, layer, head, span_pool, property_key, judge,
-        count(verdict) as judged, count(*) filter (verdict) as fit,
-        count(*) filter (verdict is null and yes > 0) as ties
-    from first_spans join latest_verdicts(judgements_in := 'about_names') using (model_id, layer, head, text_id)
-    group by all
+    from name_fits(top_n := top_n, judgements_in := 'about_names')
 ),
 own as (select * rename judge as given_by from counted where judged > 0),
 scored as (
@@ -62,5 +54,6 @@ select
     judged, ties, spans - judged - ties as missing,
     if(judged > 0, fit, null) as ccs,
     case when judged < top_n then null when fit = top_n then 'high' when fit <= 1 then 'low' else 'moderate' end
-        as ccs_group
+        as ccs_group,
+    span_pool
 from scored

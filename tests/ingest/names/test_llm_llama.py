@@ -110,6 +110,17 @@ def test_verdicts_are_on_the_names_and_their_spans(index: Path, llama: Llama) ->
     assert rows(index, "from judgements order by all") == before
 
 
+def test_other_heads_names_are_judged_too(index: Path, llama: Llama) -> None:
+    ((heads, names),) = rows(index, "select count(*), count(distinct property_key) from head_properties")
+    line = done(*asking("judge", index, llama, "--top", 2, "--chance"))
+    said = f"{heads * names} pairs of a head and a name judged by llm:random ({2 * heads * names} verdicts), 0 skipped"
+    assert line == f"{index}: {said}, 0 failed\n"
+    own = "select count(*) from judgements semi join head_properties using (model_id, layer, head, property)"
+    assert rows(index, own) == [(2 * heads,)]
+    assert rows(index, "select count(*) from chance_verdicts") == [(2 * heads * (names - 1),)]
+    assert f"{heads * names} skipped" in done(*asking("judge", index, nobody(), "--top", 2, "--chance"))
+
+
 def test_queries_say_what_is_independent(index: Path, llama: Llama) -> None:
     """The model judges its own names, and those by vote, which count when its own are gone."""
     change(index, "update labels set property = 'season' where labeller = 'llm:random'")

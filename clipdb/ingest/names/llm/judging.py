@@ -1,4 +1,4 @@
-"""Judge spans by a language model: one question a named head, with a verdict on each of its first spans."""
+"""Judge spans by a language model: one question a head and name, with a verdict on each of its first spans."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _QUESTIONS = f"""
 select
     model_id, layer, head, property, list(text_id order by rank), list(text order by rank)
 from judged
-group by model_id, layer, head, property
-order by model_id, layer, head, property
+group by model_id, layer, head, property, is_own
+order by not is_own, model_id, layer, head, property -- the names that heads have come first
 """
 
 _ANSWERED = """
@@ -41,17 +41,17 @@ class Plan:
     ----------
     questions
         One a head and name, without those whose verdicts are there.
-    heads, spans
-        How many heads it has judged already, and how many spans.
+    asked, spans
+        How many of these it has been asked already, and how many spans they are about.
     """
 
     questions: tuple[Question[Judged], ...]
-    heads: int
+    asked: int
     spans: int
 
     def calls(self, server: Server) -> Calls:
         """Return what would be asked."""
-        return Calls(server, [(question, 1) for question in self.questions], self.heads)
+        return Calls(server, [(question, 1) for question in self.questions], self.asked)
 
 
 def plan(reader: Reader, judging: Judging, judge: str) -> Plan:
@@ -83,7 +83,7 @@ def judge_by_llm(
     concurrency: int = 8,
     progress: Progress = lambda judged, asked, failed: None,
 ) -> Outcome:
-    """Ask a language model of each named head's first spans whether they fit the name.
+    """Ask a language model of each named head's first spans whether they fit the name, or each name that heads carry.
 
     Spans on which the same model has a verdict, of the same name and prompt, are not asked about again. Where a call
     fails, or an answer doesn't hold, each of the head's spans has a row with the reason and no verdict, and is asked
@@ -116,7 +116,7 @@ def judge_by_llm(
 
     run = Asking(index, "judge", {"judge": server.name} | judging.arguments(), todo.spans, "judgements")
     outcome = ask_and_store(run, server, todo.questions, concurrency, rows, progress)
-    outcome.skipped = todo.heads
+    outcome.skipped = todo.asked
     return outcome
 
 

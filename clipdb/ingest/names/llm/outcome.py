@@ -41,7 +41,7 @@ class Calls:
     questions
         What it would be asked, and how often each. Keys of questions begin with model, layer and head.
     skipped
-        Heads that would not be asked about.
+        Heads, or pairs of a head and a name, that would not be asked about.
     """
 
     server: Server
