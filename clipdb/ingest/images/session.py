@@ -103,11 +103,11 @@ class Session:
             self.known_images.offer(source_facts(one, self.options))
         if chunk.candidates:
             self._embed(chunk)
-        self._tell()
+        self.tell(sum(len(embedded.rows) for embedded in self.waiting))
 
-    def _tell(self) -> None:
+    def tell(self, waiting: int) -> None:
         """Tell how it goes; what a kill would lose isn't told as added."""
-        self.progress.counts(self.counts, sum(len(embedded.rows) for embedded in self.waiting))
+        self.progress.counts(self.counts, waiting)
 
     def _embed(self, chunk: Chunk) -> None:
         embedded, failures = self.embedding(chunk)
@@ -126,7 +126,7 @@ class Session:
             losses = [embedded.loss for embedded in waiting if embedded.loss is not None]
             self.commit(rows, losses, again, partial(self.table.commit, vectors, merge=bool(again)))
             stream.committed(ids)
-            self._tell()
+            self.tell(0)
         self.known_images.settle()
         self.committed_at = time.monotonic()
 

@@ -126,6 +126,12 @@ class VectorTable:
             with disk_errors(self.writer.index):
                 self.dataset = lance.write_dataset(schema.empty_table(), str(self.path), mode="create")
 
+    def drop_if_empty(self) -> None:
+        """Delete a table of which nothing was committed, as if it had not begun."""
+        if self.dataset is not None and self.dataset.count_rows() == 0:
+            shutil.rmtree(self.path)
+            self.dataset = None
+
     def next_batch(self) -> int:
         """Return a number for a batch of this run that no other has."""
         self._batch += 1
@@ -153,7 +159,9 @@ class VectorTable:
         assert self.dataset is not None
         for path in fragment_files(self.path, fragments):
             if not path.is_file():  # Lance would count its rows, and fail to read them later
-                raise ClipdbError(f"{path} was written on another machine and can't be seen from here: share {path.parent}")
+                raise ClipdbError(
+                    f"{path} was written on another machine and can't be seen from here: share {path.parent}"
+                )
         with disk_errors(self.writer.index), self._handle:
             append = lance.LanceOperation.Append(list(fragments))
             self.dataset = lance.LanceDataset.commit(str(self.path), append, read_version=self.dataset.version)

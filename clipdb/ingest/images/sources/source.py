@@ -10,6 +10,9 @@ from pathlib import Path
 
 from clipdb.ingest.images.sources.item import SourceItem
 
+SLICE = 512
+"""Images in a shard of files that are listed: few enough to keep many machines busy to the end."""
+
 
 class Source(ABC):
     """The images of one path. A kind of source is a subclass, which has to say at least how to yield items.
@@ -26,12 +29,15 @@ class Source(ABC):
         Number of items, None where it isn't known without reading them.
     left_out
         How many links, pipes and devices have been passed over, known at the end.
+    listed
+        Whether the path is that of a list, which isn't needed where the images are read.
     """
 
     suffixes: tuple[str, ...] = ()
     order = 1
     total: int | None = None
     left_out = 0
+    listed = False
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -45,9 +51,44 @@ class Source(ABC):
     def __iter__(self) -> Iterator[SourceItem]:
         """Yield the items, on every pass in the same order; what can't be read is an item that fails."""
 
+    def shards(self) -> Iterator[Source]:
+        """Yield sources that have the same items in the same order together, each to be read by one machine.
+
+        They are pickled, and read where the path is the same file. Default: this one, whole.
+        """
+        yield self
+
     def read(self, part: str) -> bytes | None:
         """Read one image again by what its uri has after the path and ``#``; None if no image is called so."""
         return None
+
+
+class Listed(Source):
+    """Images that another source has named, as files of their own: they take little room on the way to a machine.
+
+    Parameters
+    ----------
+    path
+        Of the source that names them.
+    items
+        The images.
+    """
+
+    def __init__(self, path: str, items: Sequence[SourceItem]) -> None:
+        super().__init__(path)
+        self.total = len(items)
+        self._items = items
+
+    def __iter__(self) -> Iterator[SourceItem]:
+        """Yield them."""
+        yield from self._items
+
+
+def slices(source: Source) -> Iterator[Source]:
+    """Cut the items of a source into lists of `SLICE` images."""
+    items = iter(source)
+    while part := list(itertools.islice(items, SLICE)):
+        yield Listed(source.path, part)
 
 
 class Sources:
@@ -63,6 +104,15 @@ class Sources:
         """Yield every item; equal arguments give an equal order."""
         return itertools.chain.from_iterable(self.parts)
 
+    def shards(self) -> Iterator[Source]:
+        """Yield the shards of all sources; images that were named one by one are taken together."""
+        for single, parts in itertools.groupby(self.parts, lambda part: part.total == 1):
+            if single:
+                yield from slices(_Together(list(parts)))
+            else:
+                for part in parts:
+                    yield from part.shards()
+
     @cached_property
     def total(self) -> int | None:
         """Number of items; None when it is not known without reading all (tar shards)."""
@@ -73,3 +123,14 @@ class Sources:
     def left_out(self) -> int:
         """Number of links, pipes and devices in the sources that have been read to their end."""
         return sum(part.left_out for part in self.parts)
+
+
+class _Together(Source):
+    """Several sources as one, called by the path of the first."""
+
+    def __init__(self, parts: Sequence[Source]) -> None:
+        super().__init__(parts[0].path)
+        self._parts = parts
+
+    def __iter__(self) -> Iterator[SourceItem]:
+        return itertools.chain.from_iterable(self._parts)
