@@ -90,7 +90,8 @@ def ingest_images(
         tables.images.add_columns(vector_schema(decomposer, cut.bases))
         session = Session(tables, loaded, decomposer, cut, options, progress)
         progress.total(sources.total)
-        given_up, left_out = [], 0
+        given_up: list[str] = []
+        left_out = 0
         if ray is None:
             with (
                 DecodePool(loaded.preprocess, options.workers) as decoders,

@@ -159,9 +159,7 @@ class VectorTable:
         assert self.dataset is not None
         for path in fragment_files(self.path, fragments):
             if not path.is_file():  # Lance would count its rows, and fail to read them later
-                raise ClipdbError(
-                    f"{path} was written on another machine and can't be seen from here: share {path.parent}"
-                )
+                raise ClipdbError(f"{path}, which another machine wrote, can't be seen from here: share {path.parent}")
         with disk_errors(self.writer.index), self._handle:
             append = lance.LanceOperation.Append(list(fragments))
             self.dataset = lance.LanceDataset.commit(str(self.path), append, read_version=self.dataset.version)

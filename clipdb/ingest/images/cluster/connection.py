@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -50,21 +51,18 @@ def cluster(options: RayOptions) -> Iterator[None]:
 def _start(ray: Any, options: RayOptions) -> None:
     """Start Ray on the loopback interface, with a token that only this run and what it starts know."""
     cpus = max(options.actors or 0, os.cpu_count() or 1)
-    ray.init(
-        num_cpus=cpus,
-        include_dashboard=False,
-        object_store_memory=_STORE_BYTES,
-        _node_ip_address="127.0.0.1",
-        **_QUIET,
-    )
+    own = {"include_dashboard": False, "object_store_memory": _STORE_BYTES, "_node_ip_address": "127.0.0.1"}
+    with warnings.catch_warnings():  # about forks, which Ray's processes are not
+        warnings.filterwarnings("ignore", "lance is not fork-safe")
+        ray.init(num_cpus=cpus, **own, **_QUIET)
     (node,) = alive()
-    ports = [
-        ray.get_runtime_context().gcs_address.rpartition(":")[2],
-        node["NodeManagerPort"],
-        node["ObjectManagerPort"],
-    ]
-    listening = ", ".join(f"{node['NodeManagerAddress']}:{port}" for port in ports)
-    note(f"ray: started for this run; listens on {listening} and ports of its workers, to holders of the run's token")
+    gcs = ray.get_runtime_context().gcs_address
+    raylet = ", ".join(
+        f"{node['NodeManagerAddress']}:{node[port]}" for port in ("NodeManagerPort", "ObjectManagerPort")
+    )
+    note(
+        f"ray: started for this run; listens on {gcs}, {raylet} and ports of its workers, to holders of the run's token"
+    )
 
 
 def _join(ray: Any, address: str) -> None:

@@ -65,7 +65,7 @@ class EmbeddingActor:
             raise ClipdbError(f"on the node {node}: {error}", kind=error.kind) from error
         if loaded.weights_sha256 != task.weights_sha256:
             raise ClipdbError(
-                f"the node {node} has other weights of {model.model_id} than this machine: copy them there"
+                f"the node {node} has other weights of {model.model_id}: copy those of this machine there"
             )
         self._task, self._model = task, loaded
         self._decomposer = Decomposer(loaded.adapter, task.layers, task.bases, task.components)

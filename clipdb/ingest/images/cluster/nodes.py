@@ -102,8 +102,8 @@ def require_seen(node: str, marker: Path, sources: Sequence[str]) -> None:
     while not marker.exists():
         if time.monotonic() > until:
             raise ClipdbError(
-                f"the node {node} doesn't see the index {marker.parent}: put it in a folder that all nodes share, under "
-                "the same path"
+                f"the node {node} doesn't see the index {marker.parent}: put it in a folder that all nodes share, "
+                "under the same path"
             )
         time.sleep(0.1)
     for path in sources:

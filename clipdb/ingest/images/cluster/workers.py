@@ -60,8 +60,8 @@ class Workers:
     def __init__(self, task: Task, plan: Plan) -> None:
         self._task = ray.put(task)
         groups = {"look": 1, "embed": AHEAD}
-        own = ray.remote(num_cpus=1, num_gpus=plan.gpus, max_restarts=0, concurrency_groups=groups)(EmbeddingActor)
-        self._class = own
+        takes: dict[str, Any] = {"num_cpus": 1, "num_gpus": plan.gpus, "max_restarts": 0}
+        self._class: Any = ray.remote(**takes, concurrency_groups=groups)(EmbeddingActor)
         self._calls: dict[Any, Call] = {}
         self._tickets = itertools.count()
         self._deaths = 0  # since an actor got ready
@@ -133,9 +133,8 @@ class Workers:
         self._calls = {reference: call for reference, call in self._calls.items() if call.worker is not worker}
         self._deaths += worker.ready is None
         if self._deaths >= _DEATHS_BEFORE_READY:
-            raise ClipdbError(
-                f"{self._deaths} actors died before they had loaded the model: {' '.join(str(error).split())}"
-            )
+            why = " ".join(str(error).split())
+            raise ClipdbError(f"{self._deaths} actors died before they had loaded the model: {why}")
 
     def stop(self) -> None:
         """End all actors."""
