@@ -1,0 +1,94 @@
+"""A Ray cluster on this machine, in a network and a process namespace of its own, and whom to kill in it.
+
+Ray's ports listen on whatever the machine has. So everything runs under ``unshare``, with loopback alone, and ends with
+the first process of the namespace, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+UNSHARE = ["unshare", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
+STORE_BYTES = 80 * 2**20
+
+
+def why_not() -> str | None:
+    """Say why there can be no namespace here; None if there can."""
+    try:
+        tried = subprocess.run([*UNSHARE, "ip", "link", "set", "lo", "up"], capture_output=True, text=True)
+    except FileNotFoundError as error:
+        return f"{error.filename} is not installed"
+    return tried.stderr.strip() or "unshare failed" if tried.returncode else None
+
+
+def run_apart(script: Path, *arguments: object, path: list[Path], seconds: float) -> str:
+    """Run a script in namespaces of its own; return what it printed, and fail with it if the script does."""
+    own = {
+        "PYTHONPATH": os.pathsep.join([*map(str, path), *filter(None, sys.path)]),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "OMP_NUM_THREADS": "1",
+    }
+    inner = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, str(script), *map(str, arguments)]
+    ran = subprocess.run([*UNSHARE, *inner], capture_output=True, text=True, env=os.environ | own, timeout=seconds)
+    assert ran.returncode == 0, f"{ran.stdout[-4000:]}\n{ran.stderr[-8000:]}"
+    return ran.stdout
+
+
+class LocalCluster:
+    """Raylets of one CPU each beside a head without any; to be made inside of `run_apart`."""
+
+    def __init__(self, nodes: int) -> None:
+        from ray.cluster_utils import Cluster
+
+        own = {"node_ip_address": "127.0.0.1", "object_store_memory": STORE_BYTES, "include_dashboard": False}
+        self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **own})
+        self.address: str = self._cluster.address
+        self.nodes: list[Any] = []
+        for _ in range(nodes):
+            self.add()
+
+    def add(self) -> None:
+        own = {"node_ip_address": "127.0.0.1", "object_store_memory": STORE_BYTES}
+        self.nodes.append(self._cluster.add_node(num_cpus=1, wait=False, **own))
+
+    def kill_raylet(self, chance: random.Random) -> None:
+        """Kill a node, and start another in its place."""
+        node = self.nodes.pop(chance.randrange(len(self.nodes)))
+        self._cluster.remove_node(node, allow_graceful=False)
+        self.add()
+
+
+def actors() -> dict[int, str]:
+    """List the processes of actors, with what they are at."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            title = (entry / "cmdline").read_bytes().split(b"\0")[0].decode()
+            if title.startswith("ray::EmbeddingActor"):
+                found[int(entry.name)] = title.strip()
+    return found
+
+
+def kill_actor(chance: random.Random, seconds: float = 120) -> bool:
+    """Kill an actor that has loaded its model, at a random moment of its work; return whether there was one."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        ready = [pid for pid, title in actors().items() if not title.endswith((".load", ".__init__"))]
+        if ready:
+            time.sleep(chance.uniform(0, 0.5))
+            with suppress(ProcessLookupError):
+                os.kill(chance.choice(ready), signal.SIGKILL)
+                return True
+        time.sleep(0.05)
+    return False
