@@ -1,4 +1,4 @@
-"""Kinds of sources for tests of clusters, as a package that brings them: slow tar shards, and one that ends its reader."""
+"""Kinds of sources for tests of clusters, as a package brings them: slow tar shards, and one that ends its reader."""
 
 from __future__ import annotations
 

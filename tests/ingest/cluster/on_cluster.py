@@ -55,7 +55,9 @@ def poisoned_under_kills(cluster: LocalCluster, folder: Path, chance: random.Ran
 
     def ingest() -> None:
         try:
-            clipdb.ingest_images(folder / "kills.clipdb", sources, model=MODEL, batch_size=2, ray="auto", progress=False)
+            clipdb.ingest_images(
+                folder / "kills.clipdb", sources, model=MODEL, batch_size=2, ray="auto", progress=False
+            )
             ended.append("no error")
         except clipdb.ClipdbError as error:
             ended.append(str(error))

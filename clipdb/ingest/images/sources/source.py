@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Source(ABC):
     left_out
         How many links, pipes and devices have been passed over, known at the end.
     listed
-        Whether the path is that of a list, which isn't needed where the images are read.
+        Whether the items are files of their own: then they are listed once, and other machines read just those.
     """
 
     suffixes: tuple[str, ...] = ()
@@ -54,9 +54,10 @@ class Source(ABC):
     def shards(self) -> Iterator[Source]:
         """Yield sources that have the same items in the same order together, each to be read by one machine.
 
-        They are pickled, and read where the path is the same file. Default: this one, whole.
+        They are pickled, and read where the path is the same file. Default: lists of `SLICE` images, or else one source
+        that opens the path where it is read.
         """
-        yield self
+        return _slices(self.path, self) if self.listed else iter([_Whole(self.path)])
 
     def read(self, part: str) -> bytes | None:
         """Read one image again by what its uri has after the path and ``#``; None if no image is called so."""
@@ -84,11 +85,21 @@ class Listed(Source):
         yield from self._items
 
 
-def slices(source: Source) -> Iterator[Source]:
-    """Cut the items of a source into lists of `SLICE` images."""
-    items = iter(source)
-    while part := list(itertools.islice(items, SLICE)):
-        yield Listed(source.path, part)
+class _Whole(Source):
+    """All of a path, opened where it is read: what has it open can't be sent."""
+
+    def __iter__(self) -> Iterator[SourceItem]:
+        from clipdb.ingest.images.sources import open_source
+
+        source = open_source(self.path)
+        yield from source
+        self.left_out = source.left_out
+
+
+def _slices(path: str, items: Iterable[SourceItem]) -> Iterator[Source]:
+    rest = iter(items)
+    while part := list(itertools.islice(rest, SLICE)):
+        yield Listed(path, part)
 
 
 class Sources:
@@ -105,13 +116,13 @@ class Sources:
         return itertools.chain.from_iterable(self.parts)
 
     def shards(self) -> Iterator[Source]:
-        """Yield the shards of all sources; images that were named one by one are taken together."""
-        for single, parts in itertools.groupby(self.parts, lambda part: part.total == 1):
-            if single:
-                yield from slices(_Together(list(parts)))
+        """Yield the shards of all sources; images that are listed one after the other are cut together."""
+        for listed, parts in itertools.groupby(self.parts, lambda part: part.listed):
+            if listed:
+                several = list(parts)
+                yield from _slices(several[0].path, itertools.chain.from_iterable(several))
             else:
-                for part in parts:
-                    yield from part.shards()
+                yield from itertools.chain.from_iterable(part.shards() for part in parts)
 
     @cached_property
     def total(self) -> int | None:
@@ -123,14 +134,3 @@ class Sources:
     def left_out(self) -> int:
         """Number of links, pipes and devices in the sources that have been read to their end."""
         return sum(part.left_out for part in self.parts)
-
-
-class _Together(Source):
-    """Several sources as one, called by the path of the first."""
-
-    def __init__(self, parts: Sequence[Source]) -> None:
-        super().__init__(parts[0].path)
-        self._parts = parts
-
-    def __iter__(self) -> Iterator[SourceItem]:
-        return itertools.chain.from_iterable(self._parts)

@@ -16,7 +16,7 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.images.sources.expand import absolute, local_path
 from clipdb.ingest.images.sources.item import SourceItem, clean, failed_item, file_item, is_image
 from clipdb.ingest.images.sources.kinds import parquet_shards
-from clipdb.ingest.images.sources.source import Source, slices
+from clipdb.ingest.images.sources.source import Source
 
 PATHS = ("path", "file", "filepath", "file_name")
 """Names of the column that holds paths, in any case."""
@@ -93,10 +93,6 @@ class AnnotatedList(Source):
                 continue
             label, split = (_text(facts.pop(key, None)) for key in ("label", "split"))
             yield SourceItem(item.uri, item.read, label, split, facts or None, item.parent)
-
-    def shards(self) -> Iterator[Source]:
-        """Yield lists of the images, in their order."""
-        return slices(self)
 
     def _numbered(self) -> Iterator[tuple[int, Row]]:
         """Yield the rows anew on every pass, counted from 1."""

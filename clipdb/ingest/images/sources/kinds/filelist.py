@@ -9,7 +9,7 @@ from pathlib import Path
 from clipdb.errors import ClipdbError
 from clipdb.ingest.images.sources.expand import absolute, local_path
 from clipdb.ingest.images.sources.item import SourceItem, file_item
-from clipdb.ingest.images.sources.source import Source, slices
+from clipdb.ingest.images.sources.source import Source
 
 
 class FileList(Source):
@@ -48,10 +48,6 @@ class FileList(Source):
     def __iter__(self) -> Iterator[SourceItem]:
         """Yield the images in the list's order."""
         return map(file_item, self._paths())
-
-    def shards(self) -> Iterator[Source]:
-        """Yield lists of the images, in their order."""
-        return slices(self)
 
     def _paths(self) -> Iterator[str]:
         """Yield the absolute path of each line that names one."""

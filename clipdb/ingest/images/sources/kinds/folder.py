@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from clipdb._util.notes import note
 from clipdb.ingest.images.sources.item import SourceItem, clean, failed_item, file_item, is_image, split_of
-from clipdb.ingest.images.sources.source import Source, slices
+from clipdb.ingest.images.sources.source import Source
 from clipdb.ingest.images.sources.walk import unread_kind, unread_kinds, walk
 
 
@@ -20,6 +20,7 @@ class Folder(Source):
     """
 
     order = 2
+    listed = True
 
     @classmethod
     def accepts(cls, path: str) -> bool:
@@ -48,10 +49,6 @@ class Folder(Source):
                 unread.update(unread_kind(entry))
         if unread:
             note(f"note: left out of {clean(self.path)}: {unread_kinds(unread)}")
-
-    def shards(self) -> Iterator[Source]:
-        """Yield lists of the images, in their order."""
-        return slices(self)
 
 
 SOURCE = Folder
