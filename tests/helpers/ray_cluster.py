@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def why_not() -> str | None:
     return tried.stderr.strip() or "unshare failed" if tried.returncode else None
 
 
-def run_apart(script: Path, *arguments: object, path: list[Path], seconds: float) -> str:
+def run_apart(script: Path, *arguments: object, path: list[Path], seconds: float | None) -> str:
     """Run a script in namespaces of its own; return what it printed, and fail with it if the script does."""
     own = {
         "PYTHONPATH": os.pathsep.join([*map(str, path), *filter(None, sys.path)]),
@@ -80,15 +81,27 @@ def actors() -> dict[int, str]:
     return found
 
 
-def kill_actor(chance: random.Random, seconds: float = 120) -> bool:
-    """Kill an actor that has loaded its model, at a random moment of its work; return whether there was one."""
+def ready() -> list[int]:
+    """List the processes of actors that have loaded their model."""
+    return [pid for pid, title in actors().items() if not title.endswith((".load", ".__init__"))]
+
+
+def busy(until: Callable[[], bool], seconds: float = 120) -> bool:
+    """Wait for an actor that has loaded its model; return whether there is one, before something else holds."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        ready = [pid for pid, title in actors().items() if not title.endswith((".load", ".__init__"))]
-        if ready:
-            time.sleep(chance.uniform(0, 0.5))
-            with suppress(ProcessLookupError):
-                os.kill(chance.choice(ready), signal.SIGKILL)
-                return True
+    while not ready():
+        if until() or time.monotonic() > end:
+            return False
         time.sleep(0.05)
+    return True
+
+
+def kill_actor(chance: random.Random) -> bool:
+    """Kill an actor that has loaded its model, at a random moment of its work; return whether there was one."""
+    if not busy(lambda: False):
+        return False
+    time.sleep(chance.uniform(0, 0.5))
+    with suppress(ProcessLookupError, IndexError):
+        os.kill(chance.choice(ready()), signal.SIGKILL)
+        return True
     return False

@@ -105,6 +105,7 @@ class Driver:
             self._accept(worker.windows.popleft(), came)
         else:
             self._session.writer.device = ", ".join(sorted(card for _, card in self._workers.cards))
+            self._session.tell(len(self._to_commit))
         self._told_at = time.monotonic()
 
     def _accept(self, window: Window, stored: Stored) -> None:
@@ -156,7 +157,8 @@ class Driver:
                 known = {one for stored in again for one in stored.again}
                 session.commit(rows, losses, known, partial(table.commit, vectors, merge=True))
         self._to_commit = set()
-        session.tell(0)
+        if waiting:
+            session.tell(0)
         session.known_images.settle()
         session.committed_at = time.monotonic()
 
