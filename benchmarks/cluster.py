@@ -11,6 +11,7 @@ without a network, in a namespace of its own.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import secrets
 import shutil
@@ -51,7 +52,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     own = {"node_ip_address": "127.0.0.1", "object_store_memory": 80 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **own})
     cluster.add_node(num_cpus=1, wait=False, **own)
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="error", _node_ip_address="127.0.0.1")
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR, _node_ip_address="127.0.0.1")
     cluster.wait_for_nodes()
     alone, together = [], []
     for _ in range(options.repeats):

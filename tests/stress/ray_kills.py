@@ -45,7 +45,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.inside is not None:
         kill(options.inside, options)
-        return
+        os._exit(0)  # which ends all else in the namespace, too
     if reason := ray_cluster.why_not():
         sys.exit(f"no namespace of its own for Ray's ports: {reason}")
     with tempfile.TemporaryDirectory() as name:

@@ -129,7 +129,7 @@ class VectorTable:
     def drop_if_empty(self) -> None:
         """Delete a table of which nothing was committed, as if it had not begun."""
         if self.dataset is not None and self.dataset.count_rows() == 0:
-            shutil.rmtree(self.path)
+            shutil.rmtree(self.path, ignore_errors=True)
             self.dataset = None
 
     def next_batch(self) -> int:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import ray
@@ -29,7 +30,8 @@ def main(folder: Path) -> None:
     print(f"equal: {counts.added} {counts.skipped} {counts.failed}")
     chance = random.Random(SEED)
     print("driver:", kill_driver(cluster, folder, chance))
-    print("poisoned:", poisoned_under_kills(cluster, folder, chance))
+    print("poisoned:", poisoned_under_kills(cluster, folder, chance), flush=True)
+    os._exit(0)  # which ends all else in the namespace, too
 
 
 def kill_driver(cluster: LocalCluster, folder: Path, chance: random.Random) -> str:
@@ -41,8 +43,8 @@ def kill_driver(cluster: LocalCluster, folder: Path, chance: random.Random) -> s
         stderr=(folder / "driver.log").open("w"),
     )
     versions = folder / "kills.clipdb" / "vectors" / f"{MODEL.replace('/', '__')}.images.lance" / "_versions"
-    committed = until(lambda: versions.is_dir() and len(list(versions.iterdir())) > 1, 180)
-    until(lambda: False, chance.uniform(0, 1))
+    committed = until(lambda: len(list(versions.glob("*.manifest"))) > 1, 180)  # the first is of the empty table
+    time.sleep(chance.uniform(0, 1))
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     return "killed" if committed else (folder / "driver.log").read_text()

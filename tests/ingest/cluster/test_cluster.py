@@ -65,6 +65,8 @@ def test_nothing_is_lost_or_doubled_whoever_is_killed(ran: tuple[Path, dict[str,
     index = folder / "kills.clipdb"
     assert said["driver"] == "killed"
     assert said["poisoned"].startswith("['actor', 'raylet', 'actor']")
+    runs = rows(index, "select added, finished_at is not null from runs order by started_at")
+    assert len(runs) == 2 and 0 < runs[0][0] < 160 and runs == [(runs[0][0], False), (160 - runs[0][0], True)]
     state, _ = oracle.stored(index)  # each image once, in both stores
     wanted = {hashlib.sha256(file.read_bytes()).hexdigest() for file in (folder / "scenes").glob("*.png")}
     assert {one for (one,) in state["images with vectors"]} == wanted

@@ -102,15 +102,18 @@ class Driver:
             if came.last:
                 worker.shard = None
         elif call.kind == "embed":
-            self._accept(worker.windows.popleft(), came)
+            next(window for window in worker.windows if window.ticket == call.ticket).stored = came
+            while worker.windows and worker.windows[0].stored is not None:  # in order, as a shard is dealt with
+                self._accept(worker.windows.popleft())
         else:
             self._session.writer.device = ", ".join(sorted(card for _, card in self._workers.cards))
             self._session.tell(len(self._to_commit))
         self._told_at = time.monotonic()
 
-    def _accept(self, window: Window, stored: Stored) -> None:
+    def _accept(self, window: Window) -> None:
         """Take what an actor has made of a window: from here on it is never done again."""
-        session = self._session
+        session, stored = self._session, window.stored
+        assert stored is not None
         for uri, reason in stored.failures:
             session.failures.add(uri, reason)
         session.writer.skipped += len(stored.skipped)

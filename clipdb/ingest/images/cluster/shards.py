@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from clipdb.ingest.images.cluster.messages import Look
+from clipdb.ingest.images.cluster.messages import Look, Stored
 from clipdb.ingest.images.sources import Source, Sources
 from clipdb.ingest.images.sources.item import clean
 
@@ -39,13 +39,14 @@ class Shard:
 
 @dataclass(eq=False)
 class Window:
-    """A part of a shard that an actor holds; ``asked`` once the actor embeds what is ``claimed`` of it."""
+    """What an actor holds of a shard; ``asked`` once it embeds what is ``claimed`` of it, and then ``stored``."""
 
     shard: Shard
     ticket: int
     look: Look
     asked: bool = False
     claimed: frozenset[str] = frozenset()
+    stored: Stored | None = None
 
 
 class Shards:

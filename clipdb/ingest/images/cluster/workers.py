@@ -59,9 +59,9 @@ class Workers:
 
     def __init__(self, task: Task, plan: Plan) -> None:
         self._task = ray.put(task)
-        groups = {"look": 1, "embed": AHEAD}
-        takes: dict[str, Any] = {"num_cpus": 1, "num_gpus": plan.gpus, "max_restarts": 0}
-        self._class: Any = ray.remote(**takes, concurrency_groups=groups)(EmbeddingActor)
+        takes = {"num_cpus": 1, "num_gpus": plan.gpus, "max_restarts": 0}
+        remote: Any = ray.remote
+        self._class = remote(**takes, concurrency_groups={"look": 1, "embed": AHEAD})(EmbeddingActor)
         self._calls: dict[Any, Call] = {}
         self._tickets = itertools.count()
         self._deaths = 0  # since an actor got ready
