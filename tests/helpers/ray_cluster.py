@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from support import children
+
 UNSHARE = ["unshare", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
 STORE_BYTES = 80 * 2**20
 
@@ -70,38 +72,36 @@ class LocalCluster:
         self.add()
 
 
-def actors() -> dict[int, str]:
-    """List the processes of actors, with what they are at."""
-    found = {}
+def actors() -> list[int]:
+    """List the processes of actors."""
+    found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            title = (entry / "cmdline").read_bytes().split(b"\0")[0].decode()
-            if title.startswith("ray::EmbeddingActor"):
-                found[int(entry.name)] = title.strip()
+            if (entry / "cmdline").read_bytes().startswith(b"ray::EmbeddingActor"):
+                found.append(int(entry.name))
     return found
 
 
-def ready() -> list[int]:
-    """List the processes of actors that have loaded their model."""
-    return [pid for pid, title in actors().items() if not title.endswith((".load", ".__init__"))]
+def at_work() -> list[int]:
+    """List the processes of actors that have loaded their model: they have begun to decode in processes of their own."""
+    return [pid for pid in actors() if children(pid)]
 
 
-def busy(until: Callable[[], bool], seconds: float = 120) -> bool:
-    """Wait for an actor that has loaded its model; return whether there is one, before something else holds."""
+def busy(ended: Callable[[], bool], seconds: float = 120) -> bool:
+    """Wait for an actor that is at work; return whether there is one, before something has ended."""
     end = time.monotonic() + seconds
-    while not ready():
-        if until() or time.monotonic() > end:
+    while not at_work():
+        if ended() or time.monotonic() > end:
             return False
         time.sleep(0.05)
     return True
 
 
-def kill_actor(chance: random.Random) -> bool:
-    """Kill an actor that has loaded its model, at a random moment of its work; return whether there was one."""
-    if not busy(lambda: False):
-        return False
-    time.sleep(chance.uniform(0, 0.5))
-    with suppress(ProcessLookupError, IndexError):
-        os.kill(chance.choice(ready()), signal.SIGKILL)
-        return True
+def kill_actor(chance: random.Random, ended: Callable[[], bool]) -> bool:
+    """Kill an actor at a random moment of its work; return whether there was one."""
+    while busy(ended):
+        time.sleep(chance.uniform(0, 0.5))
+        with suppress(ProcessLookupError, IndexError):
+            os.kill(chance.choice(at_work()), signal.SIGKILL)
+            return True
     return False

@@ -110,7 +110,7 @@ def done(kind: str, cluster: ray_cluster.LocalCluster, driver: subprocess.Popen[
     if kind == "raylet":
         cluster.kill_raylet(chance)
         return 1
-    there = list(ray_cluster.actors())  # those that load their model, too
+    there = ray_cluster.actors()  # those that load their model, too
     if not there:
         return 0
     try:

@@ -70,7 +70,7 @@ def poisoned_under_kills(cluster: LocalCluster, folder: Path, chance: random.Ran
     for kind in ("actor", "raylet", "actor"):  # in this thread: Ray starts nodes in no other
         if kind == "raylet":
             cluster.kill_raylet(chance)
-        if kind == "raylet" or kill_actor(chance):
+        if kind == "raylet" or kill_actor(chance, lambda: not working.is_alive()):
             kills.append(kind)
     working.join()
     return f"{kills} {' '.join(ended)}"
