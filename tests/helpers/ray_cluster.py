@@ -83,7 +83,7 @@ def actors() -> list[int]:
 
 
 def at_work() -> list[int]:
-    """List the processes of actors that have loaded their model: they have begun to decode in processes of their own."""
+    """List those that have loaded their model: they have begun to decode, in processes of their own."""
     return [pid for pid in actors() if children(pid)]
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import tarfile
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support import refused
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.images.cluster import nodes
@@ -111,3 +114,12 @@ def test_a_node_that_doesnt_see_the_index_or_a_source_is_named(
     assert not list(tmp_path.iterdir())
     with pytest.raises(ClipdbError, match=f"the node one doesn't see the index {tmp_path}: put it"):
         nodes.require_seen("one", marker, [])
+
+
+def test_the_commands_of_the_page_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^\$ clipdb (.+)$", page, re.MULTILINE)
+    assert len(commands) == 2
+    monkeypatch.chdir(tmp_path)
+    for command in commands:  # as far as they go without shards
+        assert re.fullmatch(r"no such file or folder: (/data/)?shards/", refused(*shlex.split(command)))
