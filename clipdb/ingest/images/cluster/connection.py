@@ -8,6 +8,7 @@ import socket
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from clipdb._util.notes import note
@@ -32,10 +33,11 @@ def cluster(options: RayOptions) -> Iterator[None]:
     MissingExtra
         If Ray isn't installed.
     """
-    own = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    own = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}
     with _environment(own if options.address is None else {}):
         ray = require("ray", "ray")
         if ray.is_initialized():
+            require_packages()
             yield
             return
         try:
@@ -48,21 +50,32 @@ def cluster(options: RayOptions) -> Iterator[None]:
             ray.shutdown()
 
 
+@cache
+def _token() -> str:
+    """Make the token of this process, which Ray reads once."""
+    return os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)
+
+
 def _start(ray: Any, options: RayOptions) -> None:
     """Start Ray on the loopback interface, with a token that only this run and what it starts know."""
+    asks = getattr(ray._raylet, "get_authentication_mode", None)
+    if asks is None or asks() != ray._raylet.AuthenticationMode.TOKEN:
+        raise ClipdbError(
+            "Ray can't ask for a token here: it is too old for that, or this process imported it before. Upgrade Ray, "
+            "or set RAY_AUTH_MODE=token before Python starts, or call ray.init and give ray='auto'"
+        )
     cpus = max(options.actors or 0, os.cpu_count() or 1)
     own = {"include_dashboard": False, "object_store_memory": _STORE_BYTES, "_node_ip_address": "127.0.0.1"}
     with warnings.catch_warnings():  # about forks, which Ray's processes are not
         warnings.filterwarnings("ignore", "lance is not fork-safe")
-        ray.init(num_cpus=cpus, **own, **_QUIET)
+        ray.init("local", num_cpus=cpus, **own, **_QUIET)  # else it would join one that it finds
     (node,) = alive()
     gcs = ray.get_runtime_context().gcs_address
     raylet = ", ".join(
         f"{node['NodeManagerAddress']}:{node[port]}" for port in ("NodeManagerPort", "ObjectManagerPort")
     )
-    note(
-        f"ray: started for this run; listens on {gcs}, {raylet} and ports of its workers, to holders of the run's token"
-    )
+    said = f"ray: started for this run; listens on {gcs}, {raylet} and ports of its workers, with a token of its own"
+    note(said, warns=False)
 
 
 def _join(ray: Any, address: str) -> None:
