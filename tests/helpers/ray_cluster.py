@@ -33,8 +33,8 @@ def why_not() -> str | None:
     return tried.stderr.strip() or "unshare failed" if tried.returncode else None
 
 
-def run_apart(script: Path, *arguments: object, path: list[Path], seconds: float | None) -> str:
-    """Run a script in namespaces of its own; return what it printed, and fail with it if the script does."""
+def run_apart(script: Path, *arguments: object, path: list[Path], seconds: float | None = None) -> str:
+    """Run a script in namespaces of its own, and fail if it does; return what it printed if ``seconds`` limit it."""
     own = {
         "PYTHONPATH": os.pathsep.join([*map(str, path), *filter(None, sys.path)]),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -43,9 +43,10 @@ def run_apart(script: Path, *arguments: object, path: list[Path], seconds: float
         "OMP_NUM_THREADS": "1",
     }
     inner = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, str(script), *map(str, arguments)]
-    ran = subprocess.run([*UNSHARE, *inner], capture_output=True, text=True, env=os.environ | own, timeout=seconds)
-    assert ran.returncode == 0, f"{ran.stdout[-4000:]}\n{ran.stderr[-8000:]}"
-    return ran.stdout
+    kept = seconds is not None
+    ran = subprocess.run([*UNSHARE, *inner], capture_output=kept, text=True, env=os.environ | own, timeout=seconds)
+    assert ran.returncode == 0, f"{ran.stdout[-4000:]}\n{ran.stderr[-8000:]}" if kept else ran.returncode
+    return ran.stdout or ""
 
 
 class LocalCluster:

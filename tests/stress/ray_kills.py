@@ -52,7 +52,7 @@ def main() -> None:
         folder = Path(name)
         write(folder, options.images)
         arguments = [*sys.argv[1:], "--inside", folder]
-        print(ray_cluster.run_apart(Path(__file__), *arguments, path=[folder / "plugin"], seconds=None))
+        ray_cluster.run_apart(Path(__file__), *arguments, path=[folder / "plugin"])
 
 
 def write(folder: Path, images: int) -> None:
@@ -70,7 +70,7 @@ def write(folder: Path, images: int) -> None:
 def kill(folder: Path, options: argparse.Namespace) -> None:
     chance, end = random.Random(options.seed), time.monotonic() + 60 * options.minutes
     cluster, kills, rounds = ray_cluster.LocalCluster(options.nodes), Counter[str](), 0
-    wanted = {hashlib.sha256(file.read_bytes()).hexdigest() for file in (folder / "scenes").iterdir()}
+    wanted = {hashlib.sha256(file.read_bytes()).hexdigest() for file in (folder / "scenes").glob("*.png")}
 
     def more() -> bool:
         return kills.total() < options.kills and time.monotonic() < end
@@ -86,6 +86,7 @@ def kill(folder: Path, options: argparse.Namespace) -> None:
                 if ray_cluster.busy(partial(ended, driver)) and driver.poll() is None:
                     time.sleep(chance.uniform(0, 1.5))
                     kills[kind] += done(kind, cluster, driver, chance)
+                    print(f"killed: {dict(kills)}", flush=True)
             if driver.wait() == 0:
                 break
             assert driver.returncode == -signal.SIGKILL, log.read_text()[-4000:]
