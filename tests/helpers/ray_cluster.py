@@ -12,6 +12,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,16 +36,20 @@ def why_not() -> str | None:
 
 def run_apart(script: Path, *arguments: object, path: list[Path], seconds: float | None = None) -> str:
     """Run a script in namespaces of its own, and fail if it does; return what it printed if ``seconds`` limit it."""
-    own = {
-        "PYTHONPATH": os.pathsep.join([*map(str, path), *filter(None, sys.path)]),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "OMP_NUM_THREADS": "1",
-    }
     inner = ["sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, str(script), *map(str, arguments)]
     kept = seconds is not None
-    ran = subprocess.run([*UNSHARE, *inner], capture_output=kept, text=True, env=os.environ | own, timeout=seconds)
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as own:  # sockets' paths have to be short
+        environment = {
+            "PYTHONPATH": os.pathsep.join([*map(str, path), *filter(None, sys.path)]),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_TMPDIR": own,
+            "OMP_NUM_THREADS": "1",
+        }
+        ran = subprocess.run(
+            [*UNSHARE, *inner], capture_output=kept, text=True, env=os.environ | environment, timeout=seconds
+        )
     assert ran.returncode == 0, f"{ran.stdout[-4000:]}\n{ran.stderr[-8000:]}" if kept else ran.returncode
     return ran.stdout or ""
 
