@@ -25,6 +25,7 @@ PAGES = (
 # Each has a test_docs_*.py of its own, but the demo's page, whose test is with the demo's.
 ELSEWHERE = {
     "artefacts.md",
+    "cluster.md",
     "demo.md",
     "directions.md",
     "edited-weights.md",

@@ -47,6 +47,9 @@ def ingest_images(
     split: str | None = None,
     label_from: str | None = None,
     overwrite: bool = False,
+    ray: str | bool = False,
+    actors: int | None = None,
+    gpus_per_actor: float | None = None,
     progress: Shown = True,
 ) -> Counts:
     """Run a model over images that an index lacks and store its heads' vectors.
@@ -95,6 +98,14 @@ def ingest_images(
         ``parent`` labels images by the folder that they lie in.
     overwrite
         Where a source has another label, split or metadata for a known image, take it.
+    ray
+        ``HOST:PORT`` of the head of the Ray cluster that embeds, or ``auto`` for the one that this machine is part of.
+        True starts one here for this call, for several GPUs or CPUs of one machine. Where this process is part of a
+        cluster already, it is that one.
+    actors
+        Models at work on the cluster. Default: one per GPU, or else per CPU.
+    gpus_per_actor
+        GPUs that each has, also a part of one. Default: 1 where there are any.
     progress
         See `clipdb.api.progress.Shown`.
 
@@ -108,7 +119,7 @@ def ingest_images(
     ClipdbError
         One line that says what to do; nothing is half-written.
     MissingExtra
-        If torch or open_clip isn't installed.
+        If torch or open_clip isn't installed, or Ray where it is asked for.
     Stopped
         On Ctrl-C, which keeps what was computed.
 
@@ -121,12 +132,16 @@ def ingest_images(
     # What was mistyped is said before anything is imported that takes seconds.
     _require_installed()
     from clipdb.ingest.images.asked_model import check_asked, check_base
+    from clipdb.ingest.images.cluster.ray_options import ray_options
     from clipdb.ingest.images.sources import open_sources
 
     paths = [str(one) for one in ([sources] if isinstance(sources, str | Path) else sources)]
     index, config = Path(index), _path(config)
     check_asked(index, model, config)
     check_base(model, base)
+    on_ray = ray_options(ray, actors, gpus_per_actor, device)
+    if on_ray is not None:
+        require_found("ray", "ray")
     opened = open_sources(paths)
     with image_progress(progress) as told:
         import_torch()
@@ -149,7 +164,7 @@ def ingest_images(
             overwrite=overwrite,
             base=base,
         )
-        return image_ingest.ingest_images(index, paths, model, options, told, opened)
+        return image_ingest.ingest_images(index, paths, model, options, told, opened, on_ray)
 
 
 def ingest_texts(

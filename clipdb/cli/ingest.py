@@ -79,6 +79,23 @@ def command() -> None:
 @click.option("--split", help="Name of the split that these images are of.")
 @click.option("--label-from", type=click.Choice(["parent"]), help="Label images by the folder that they lie in.")
 @click.option(
+    "--ray",
+    is_flag=False,
+    flag_value="",
+    metavar="[HOST:PORT]",
+    help="Embed on the Ray cluster whose head is at HOST:PORT (auto: that which this machine is part of). Without an "
+    "address, behind all SRC, Ray is started here for this run, for several GPUs or CPUs of one machine.",
+)
+@click.option(
+    "--actors", type=click.IntRange(min=1), help="With --ray, models at work [default: one per GPU, or else per CPU]."
+)
+@click.option(
+    "--gpus-per-actor",
+    type=click.FloatRange(min=0),
+    metavar="X",
+    help="With --ray, GPUs that each has, also a part of one [default: 1 where there are any].",
+)
+@click.option(
     "--overwrite", is_flag=True, help="Where SRC says another label, split or metadata of a known image, take it."
 )
 @index_option
@@ -100,6 +117,9 @@ def images(
     split: str | None,
     label_from: str | None,
     overwrite: bool,
+    ray: str | None,
+    actors: int | None,
+    gpus_per_actor: float | None,
 ) -> None:
     """Run a model over images and store its heads' vectors.
 
@@ -132,6 +152,9 @@ def images(
         split=split,
         label_from=label_from,
         overwrite=overwrite,
+        ray=ray or ray == "",
+        actors=actors,
+        gpus_per_actor=gpus_per_actor,
     )
     updated = f", updated {counts.updated}" if counts.updated else ""
     say(f"{index}: added {counts.added}, skipped {counts.skipped}, failed {counts.failed}{updated}")

@@ -12,7 +12,7 @@ import pyarrow as pa
 from clipdb.artefact.merge.checked_vectors import with_nulls
 from clipdb.ingest.store.moments import Moments, head_halves
 from clipdb.ingest.store.vector_arrays import vector_matrix
-from clipdb.ingest.store.vector_table import VectorTable
+from clipdb.ingest.store.vector_table import VectorTable, with_batch
 from clipdb.ingest.store.writer import Writer, disk_errors
 from clipdb.schema.basis_matrix import in_head_space
 from clipdb.schema.names import Head, head_column
@@ -96,10 +96,10 @@ class StagedTable(VectorTable):
 
     def record(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make what was written part of the index, with the transaction that a connection is in."""
-        self._record_version(connection, self.rows_added)
+        self._record_version(connection, {self.next_batch(): self.rows_added})
 
     def _laid_out(self, rows: pa.Table, schema: pa.Schema) -> pa.Table:
-        return self._stamped(rows).select(schema.names).cast(schema)
+        return with_batch(rows, self.run, self._batch).select(schema.names).cast(schema)
 
 
 def text_heads(embeddings: pa.Array, bases: dict[Head, np.ndarray]) -> pa.RecordBatch:

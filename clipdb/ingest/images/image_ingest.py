@@ -8,7 +8,9 @@ from pathlib import Path
 
 from clipdb._util.notes import note
 from clipdb._util.stages import Counts, Progress
+from clipdb._util.text import counted
 from clipdb.errors import ClipdbError, stopped
+from clipdb.ingest.images.cluster.ray_options import RayOptions
 from clipdb.ingest.images.cutting import rank_cut
 from clipdb.ingest.images.decoding.workers import DecodePool
 from clipdb.ingest.images.embedded import vector_schema
@@ -17,7 +19,7 @@ from clipdb.ingest.images.session import Session
 from clipdb.ingest.images.sources import Sources, open_sources
 from clipdb.ingest.images.stream import ImageStream
 from clipdb.ingest.store.heads import cut_heads
-from clipdb.ingest.store.known_models import load_for
+from clipdb.ingest.store.known_models import load_for, remembered
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.writer import Writer
 from clipdb.models.decomposition import Decomposer
@@ -36,6 +38,7 @@ def ingest_images(
     options: ImageOptions | None = None,
     progress: Progress | None = None,
     sources: Sources | None = None,
+    ray: RayOptions | None = None,
 ) -> Counts:
     """Run a model over images that the index lacks and store its heads' vectors.
 
@@ -53,6 +56,8 @@ def ingest_images(
         How, and whom to tell.
     sources
         What the paths are, if they were opened already: a pipe can be read only once.
+    ray
+        The cluster that embeds; None for this process.
 
     Raises
     ------
@@ -67,9 +72,12 @@ def ingest_images(
     # Commands that need the weights later may run elsewhere.
     checkpoint = wanted.checkpoint and wanted.checkpoint.absolute()
     arguments = {"sources": list(paths), "model": wanted.model_id, **asdict(options), "checkpoint": checkpoint}
+    if ray is not None:
+        arguments["ray"] = asdict(ray)
     writer = Writer(index, "ingest images", arguments, create=True)
     with stopped(lambda: f"{writer.added + writer.skipped} images are in" if writer.added else ""), writer:
-        loaded = load_for(writer, wanted, options.device, options.precision)
+        # A cluster's driver runs the model over nothing but what `rank_cut` needs.
+        loaded = load_for(writer, wanted, "cpu" if ray else options.device, options.precision)
         writer.device = device_name(loaded.device)
         tables = ModelTables(writer, loaded.model_id)
         layers = tables.layers() | _layers(loaded.adapter, options.layers)
@@ -82,13 +90,20 @@ def ingest_images(
         tables.images.add_columns(vector_schema(decomposer, cut.bases))
         session = Session(tables, loaded, decomposer, cut, options, progress)
         progress.total(sources.total)
-        with (
-            DecodePool(loaded.preprocess, options.workers) as decoders,
-            ImageStream(sources, decoders, session.known, options.batch_on(loaded.device)) as stream,
-        ):
-            session.run(stream)
+        given_up: list[str] = []
+        left_out = 0
+        if ray is None:
+            with (
+                DecodePool(loaded.preprocess, options.workers) as decoders,
+                ImageStream(sources, decoders, session.known, options.batch_on(loaded.device)) as stream,
+            ):
+                session.run(stream)
+        else:
+            from clipdb.ingest.images.cluster.run import run_on
+
+            given_up, left_out = run_on(ray, session, remembered(writer, wanted), sources)
         session.close()
-        counts, links = session.counts, sources.left_out
+        counts, links = session.counts, sources.left_out + left_out
         if not counts.added + counts.skipped + counts.failed:
             but = f", but {links} links, pipes or devices" if links else ""
             raise ClipdbError(f"no images in {', '.join(paths)}{but}: give files, or archives and tables of them")
@@ -97,7 +112,12 @@ def ingest_images(
             left.append(
                 f"{options.base} has no images in this index yet: `clipdb query drift` needs those of both models"
             )
-        return replace(counts, notes=(*counts.notes, *left))
+    if given_up:
+        raise ClipdbError(
+            f"{counted(len(given_up), 'shard')} left out, over which actors died ({', '.join(given_up)}); added "
+            f"{counts.added}, skipped {counts.skipped}, failed {counts.failed}: the same command tries again"
+        )
+    return replace(counts, notes=(*counts.notes, *left))
 
 
 def _layers(tower: Adapter, asked: str | None) -> set[int]:

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import duckdb
-import numpy as np
-import torch
 
 from clipdb._util.stages import Counts, Progress
 from clipdb.errors import ClipdbError
 from clipdb.ingest.descriptions.texts import refresh_text_heads
 from clipdb.ingest.images.embedded import Embedded, vector_rows
-from clipdb.ingest.images.facts import KnownImages, differences, facts_of
+from clipdb.ingest.images.embedding import Embedding, source_facts
+from clipdb.ingest.images.facts import KnownImages, differences
 from clipdb.ingest.images.image_failures import Failures
 from clipdb.ingest.images.image_options import ImageOptions
-from clipdb.ingest.images.stream import Candidate, Chunk, ImageStream
+from clipdb.ingest.images.stream import Chunk, ImageStream
 from clipdb.ingest.store.heads import store_bases, store_losses
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.rows import put
+from clipdb.ingest.store.vector_table import Record
 from clipdb.models.decomposition import Decomposer
-from clipdb.models.loading import out_of_memory
 from clipdb.models.model import Model
-from clipdb.models.proof import prove
 from clipdb.models.rank_cut import Loss, RankCut
 from clipdb.schema.names import head_column
 
-PROOF_IMAGES = 8
 # Rows under way are lost to a kill, and a commit takes some 100 ms: a few seconds of work are a fair stake.
 COMMIT_SECONDS = 5.0
 COMMIT_BATCHES = 16
@@ -62,6 +59,7 @@ class Session:
         progress: Progress,
     ) -> None:
         self.tables, self.model, self.decomposer, self.cut = tables, model, decomposer, cut
+        self.embedding = Embedding(model, decomposer, cut, options)
         self.options, self.progress = options, progress
         self.writer, self.table = tables.writer, tables.images
         known = self.writer.read("select base, storage_error from models where model_id = ?", model.model_id)
@@ -70,7 +68,7 @@ class Session:
         self.known_images = KnownImages(self.writer, options.overwrite)
         self.failures = Failures(self.writer)
         self.waiting: list[Embedded] = []
-        self.error: float | None = None  # of the proof, once there was one
+        self.recorded_error = 0.0
         self.described = False  # whether this run has recorded the model and its heads
         self.committed_at = time.monotonic()
 
@@ -102,50 +100,20 @@ class Session:
         self.writer.skipped += len(chunk.skipped)
         self.failures.mend(one.item.uri for one in chunk.skipped)
         for one in chunk.skipped:
-            self.known_images.offer(self._facts(one))
+            self.known_images.offer(source_facts(one, self.options))
         if chunk.candidates:
             self._embed(chunk)
-        self._tell()
+        self.tell(sum(len(embedded.rows) for embedded in self.waiting))
 
-    def _tell(self) -> None:
+    def tell(self, waiting: int) -> None:
         """Tell how it goes; what a kill would lose isn't told as added."""
-        self.progress.counts(self.counts, sum(len(embedded.rows) for embedded in self.waiting))
+        self.progress.counts(self.counts, waiting)
 
     def _embed(self, chunk: Chunk) -> None:
-        images = self.model.pixels_to_input(torch.from_numpy(chunk.pixels))
-        if self.error is None:
-            self.error = self._prove(images[:PROOF_IMAGES])
-        with out_of_memory(self.options.batch_on(self.model.device)):
-            captured = self.decomposer.capture(images)
-            *whole, by_layer = self.decomposer.vectors(captured)
-            embedding, norm = (part.cpu().numpy() for part in whole)
-            heads = {layer: y.cpu().numpy() for layer, y in by_layer.items()}
-            others = {part: y.cpu().numpy() for part, y in self.decomposer.component_vectors(captured).items()}
-        rows: list[dict[str, Any]] = []
-        good = np.isfinite(embedding).all(axis=1) & np.isfinite(norm)
-        for y in (*heads.values(), *others.values()):
-            good &= np.isfinite(y).reshape(len(y), -1).all(axis=1)
-        for candidate, facts, fine in zip(chunk.candidates, chunk.facts, good, strict=True):
-            if fine:
-                decoded = {"width": facts.width, "height": facts.height, "format": facts.format}
-                rows.append(self._facts(candidate) | decoded)
-            else:
-                self.failures.add(candidate.item.uri, "the model's output is not finite: try --precision fp32")
-        ids = np.array([candidate.image_id for candidate in chunk.candidates])
-        kept, loss = self.cut({layer: y[good] for layer, y in heads.items()})
-        beside = {part: y[good] for part, y in others.items()}
-        # Rows and vectors in one step: Ctrl-C may come between any two.
-        self.waiting.append(Embedded(rows, ids[good], embedding[good], norm[good], kept, beside, loss))
-
-    def _facts(self, candidate: Candidate) -> dict[str, Any]:
-        item, options = candidate.item, self.options
-        label = item.parent if options.label_from == "parent" else item.label
-        return facts_of(candidate.image_id, item.uri, options.split or item.split, label, item.metadata)
-
-    def _prove(self, images: torch.Tensor) -> float:
-        with torch.inference_mode():
-            reference = self.model.network.encode_image(images, normalize=False)
-        return prove(self.decomposer, images, reference, self.model.precision, self.model.model_id)
+        embedded, failures = self.embedding(chunk)
+        for uri, reason in failures:
+            self.failures.add(uri, reason)
+        self.waiting.append(embedded)  # rows and vectors in one step: Ctrl-C may come between any two
 
     def _commit(self, stream: ImageStream) -> None:
         if self.waiting:
@@ -154,18 +122,34 @@ class Session:
             ids = [row["image_id"] for row in rows]
             # Images that are in already come again for a layer that was added later.
             again = self.table.known(ids)
-            all_new = not again and self._has_no_others()
+            vectors = vector_rows(waiting, self.decomposer, self.cut.bases)
             losses = [embedded.loss for embedded in waiting if embedded.loss is not None]
-            record = partial(self._record, rows, all_new, losses)
-            self.table.commit(vector_rows(waiting, self.decomposer, self.cut.bases), record, merge=bool(again))
-            self.described = True
+            self.commit(rows, losses, again, partial(self.table.commit, vectors, merge=bool(again)))
             stream.committed(ids)
-            for row in rows:
-                if row["image_id"] in again:
-                    self.known_images.offer(row)
-            self._tell()
+            self.tell(0)
         self.known_images.settle()
         self.committed_at = time.monotonic()
+
+    def commit(
+        self, rows: list[dict[str, Any]], losses: list[Loss], again: set[str], store: Callable[[Record], None]
+    ) -> None:
+        """Commit vectors together with their images.
+
+        Parameters
+        ----------
+        rows, losses
+            Rows of the table ``images``, and what the vectors lack.
+        again
+            Which of the images are in the table already.
+        store
+            Stores the vectors, and calls what it is given in the transaction that records them.
+        """
+        all_new = not again and self._has_no_others()
+        store(partial(self._record, rows, all_new, losses))
+        self.described = True
+        for row in rows:
+            if row["image_id"] in again:
+                self.known_images.offer(row)
 
     def _has_no_others(self) -> bool:
         """Return whether the catalog has just the images of this table, so that what the table lacks is new to both."""
@@ -175,13 +159,17 @@ class Session:
     def _record(
         self, rows: list[dict[str, Any]], new: bool, losses: list[Loss], connection: duckdb.DuckDBPyConnection
     ) -> None:
-        assert self.error is not None
+        assert self.embedding.error is not None
         self.writer.added += len(rows)
         if not self.described:  # bases are large, and a run's never change
             base = self.options.base or self.stored_base
             own = {"base": base, "storage_error": self.storage_error}
-            put(connection, "models", [self.model.row(self.error) | own], replace=True)
+            put(connection, "models", [self.model.row(self.embedding.error) | own], replace=True)
             store_bases(connection, self.model.model_id, self.cut.bases)
+        elif self.embedding.error > self.recorded_error:  # each process of a cluster has a proof of its own
+            changed = "update models set reconstruction_error = ? where model_id = ?"
+            connection.execute(changed, [self.embedding.error, self.model.model_id])
+        self.recorded_error = self.embedding.error
         store_losses(connection, self.model.model_id, losses)
         put(connection, "images", rows, new=new)
         self.failures.mend(row["uri"] for row in rows)

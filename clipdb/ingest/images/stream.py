@@ -158,7 +158,7 @@ class ImageStream:
             with ThreadPoolExecutor(READERS) as readers:
                 items = iter(self._sources)
                 while batch := list(itertools.islice(items, self._batch_size)):
-                    fresh, failures, skipped = self._sift(batch, readers.map(_read, batch))
+                    fresh, failures, skipped = self._sift(batch, readers.map(read_item, batch))
                     waiting += fresh
                     if failures or skipped:
                         self._put(_Pending([], None, failures, skipped))
@@ -216,7 +216,7 @@ class ImageStream:
                 continue
 
 
-def _read(item: SourceItem) -> bytes | str:
+def read_item(item: SourceItem) -> bytes | str:
     """Read one item; a failure is its reason."""
     try:
         return item.read()

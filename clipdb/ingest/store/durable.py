@@ -34,4 +34,10 @@ class Durable:
             sync(folder)
 
     def _files(self) -> list[tuple[Path, Path]]:
-        return [(Path(parent, name), Path(parent)) for parent, _, names in os.walk(self._folder) for name in names]
+        """List the files that Lance has named; what it hasn't, another process may be writing."""
+        return [
+            (Path(parent, name), Path(parent))
+            for parent, _, names in os.walk(self._folder)
+            for name in names
+            if not name.startswith(".tmp")
+        ]

@@ -15,7 +15,7 @@ from clipdb.schema.vectors import vectors_path
 _TAGS = Path("_refs", "tags")  # where Lance keeps them
 
 
-def publish(index: Path, work: duckdb.DuckDBPyConnection) -> None:
+def publish(index: Path, work: duckdb.DuckDBPyConnection, clean: bool = True) -> None:
     """Make the newest snapshot of an index; the caller holds it for writing, and nothing is under way.
 
     Tags keep the versions of the Lance tables that snapshots vouch for, until nobody holds the snapshots any more.
@@ -27,6 +27,8 @@ def publish(index: Path, work: duckdb.DuckDBPyConnection) -> None:
     work
         The only connection to what the writer has. It is closed, since the file is copied next, and closing a copied
         file drops the lock that DuckDB has on it.
+    clean
+        Whether files that no version needs are deleted; not while other processes write fragments, which look the same.
 
     Raises
     ------
@@ -45,7 +47,7 @@ def publish(index: Path, work: duckdb.DuckDBPyConnection) -> None:
     wanted = snapshots.vouched(index)
     given_up = {name for name, old in snapshots.vouched(index, hidden=True).items() if old - wanted.get(name, set())}
     for name in new | given_up:  # versions may also have come and gone since the last publication
-        _collect(vectors_path(index) / name, wanted.get(name, set()))
+        _collect(vectors_path(index) / name, wanted.get(name, set()), clean)
     snapshots.delete_hidden(index)
 
 
@@ -64,7 +66,7 @@ def _tag(table: Path, version: int) -> None:
             sync(path)
 
 
-def _collect(table: Path, wanted: set[int]) -> None:
+def _collect(table: Path, wanted: set[int], clean: bool) -> None:
     """Delete what no snapshot needs of a table."""
     import lance
 
@@ -74,7 +76,7 @@ def _collect(table: Path, wanted: set[int]) -> None:
     for name in dataset.tags.list():
         if name not in map(_name, wanted):
             dataset.tags.delete(name)
-    if dataset.latest_version > max(wanted):  # what is being written is not committed yet
+    if not clean or dataset.latest_version > max(wanted):  # what is being written is not committed yet
         return
     # Only the holder of the lock gets here, so unfinished files are leftovers of a kill, not of another writer.
     dataset.cleanup_old_versions(timedelta(0), delete_unverified=True, error_if_tagged_old_versions=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from clipdb.schema.names import head_column
 from clipdb.schema.vector_indexes import index_name, vector_indexes
 
 COMPACT_EVERY = 64
+
+Record = Callable[[duckdb.DuckDBPyConnection], None]
+"""Writes what belongs to rows, inside the transaction that records them."""
 
 
 class VectorTable:
@@ -55,6 +58,7 @@ class VectorTable:
         self.path: Path = {"images": vectors.images_path, "texts": vectors.texts_path}[kind](writer.index, model_id)
         self.key = {"images": "image_id", "texts": "text_id"}[kind]
         self._batch = 0
+        self._committed = False  # whether this run has
         self._since_compaction = 0
         # Ids are looked up in another thread, and Lance refuses to read through a handle that is being written through.
         self._handle = threading.Lock()
@@ -87,7 +91,7 @@ class VectorTable:
     def commit(
         self,
         rows: pa.Table,
-        record: Callable[[duckdb.DuckDBPyConnection], None],
+        record: Record,
         merge: bool = False,
         overwrite: bool = False,
     ) -> None:
@@ -104,7 +108,8 @@ class VectorTable:
         overwrite
             Replace the whole table, whose columns may be others then.
         """
-        rows = self._stamped(rows)
+        batch = self.next_batch()
+        rows = with_batch(rows, self.run, batch)
         if self.dataset is not None and not overwrite:
             rows = rows.select(self.dataset.schema.names)
         with disk_errors(self.writer.index), self._handle:
@@ -115,9 +120,57 @@ class VectorTable:
             else:
                 mode = "create" if self.dataset is None else "overwrite" if overwrite else "append"
                 self.dataset = lance.write_dataset(rows, str(self.path), mode=mode)
+        self._record(record, {batch: len(rows)})
+
+    def begin(self, schema: pa.Schema) -> None:
+        """Make the table, empty, if it doesn't exist: fragments can be written beside it from then on."""
+        if self.dataset is None:
+            with disk_errors(self.writer.index):
+                self.dataset = lance.write_dataset(schema.empty_table(), str(self.path), mode="create")
+
+    def drop_if_empty(self) -> None:
+        """Delete a table of which nothing was committed, as if it had not begun."""
+        if self.dataset is not None and self.dataset.count_rows() == 0:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.dataset = None
+
+    def next_batch(self) -> int:
+        """Return a number for a batch of this run that no other has."""
+        self._batch += 1
+        return self._batch - 1
+
+    def commit_fragments(
+        self, fragments: Sequence[lance.FragmentMetadata], record: Record, added: Mapping[int, int]
+    ) -> None:
+        """Make rows that are on the disk already part of the table, then record them together with their relations.
+
+        Parameters
+        ----------
+        fragments
+            Written and synced by other processes, in the columns of the table; ids unique, and not in the table.
+        record
+            Writes what belongs to the rows, inside the same transaction.
+        added
+            Rows of each batch that the fragments hold.
+
+        Raises
+        ------
+        ClipdbError
+            If a fragment's file can't be seen from here.
+        """
+        assert self.dataset is not None
+        for path in fragment_files(self.path, fragments):
+            if not path.is_file():  # Lance would count its rows, and fail to read them later
+                raise ClipdbError(f"{path}, which another machine wrote, can't be seen from here: share {path.parent}")
+        with disk_errors(self.writer.index), self._handle:
+            append = lance.LanceOperation.Append(list(fragments))
+            self.dataset = lance.LanceDataset.commit(str(self.path), append, read_version=self.dataset.version)
+        self._record(record, added)
+
+    def _record(self, record: Record, added: Mapping[int, int]) -> None:
         with self.writer.transaction() as connection:
             record(connection)
-            self._record_version(connection, len(rows))
+            self._record_version(connection, added)
         self._since_compaction += 1
         if self._since_compaction >= COMPACT_EVERY:
             self.compact()
@@ -145,11 +198,11 @@ class VectorTable:
             if covered := [index_name(head_column(*head)) for head in vector_indexes(self.dataset)]:
                 self.dataset.optimize.optimize_indices(index_names=covered)  # they take in the rows that are new
                 self.dataset = lance.dataset(str(self.path))
-        if self._batch:
+        if self._committed:
             self._move_version(self.dataset.version)
         else:  # this run finishes what another began
             with self.writer.transaction() as connection:
-                self._record_version(connection, 0)
+                self._record_version(connection, {self.next_batch(): 0})
         self._since_compaction = 0
 
     def reopened(self) -> lance.LanceDataset:
@@ -162,24 +215,23 @@ class VectorTable:
         """Commit the newest version, which has the same rows as the one before."""
         self._move_version(self.reopened().version)
 
-    def _stamped(self, rows: pa.Table) -> pa.Table:
-        stamped = rows.append_column("_run", pa.array([self.run] * len(rows)))
-        return stamped.append_column("_batch", pa.array([self._batch] * len(rows), pa.int32()))
-
-    def _record_version(self, connection: duckdb.DuckDBPyConnection, added: int) -> None:
+    def _record_version(self, connection: duckdb.DuckDBPyConnection, added: Mapping[int, int]) -> None:
         assert self.dataset is not None
         self._durable.keep()
-        row = {
-            "model_id": self.model_id,
-            "kind": self.kind,
-            "run": self.run,
-            "batch": self._batch,
-            "lance_version": self.dataset.version,
-            "added": added,
-            "committed_at": datetime.now(UTC),
-        }
-        put(connection, "batches", [row])
-        self._batch += 1
+        rows = [
+            {
+                "model_id": self.model_id,
+                "kind": self.kind,
+                "run": self.run,
+                "batch": batch,
+                "lance_version": self.dataset.version,
+                "added": count,
+                "committed_at": datetime.now(UTC),
+            }
+            for batch, count in added.items()
+        ]
+        put(connection, "batches", rows)
+        self._committed = True
 
     def _recover(self) -> Any:
         """Open the table at its committed version, dropping what a killed run left after it."""
@@ -224,3 +276,14 @@ class VectorTable:
                 "and lance_version = (select max(lance_version) from batches where model_id = $model and kind = $kind)",
                 {"version": version, "model": self.model_id, "kind": self.kind},
             )
+
+
+def with_batch(rows: pa.Table, run: str, batch: int) -> pa.Table:
+    """Add the columns that say which run and batch rows are of."""
+    with_run = rows.append_column("_run", pa.array([run] * len(rows)))
+    return with_run.append_column("_batch", pa.array([batch] * len(rows), pa.int32()))
+
+
+def fragment_files(table: Path, fragments: Sequence[lance.FragmentMetadata]) -> list[Path]:
+    """Name the files that hold the rows of fragments."""
+    return [table / "data" / file.path for fragment in fragments for file in fragment.files]

@@ -98,6 +98,8 @@ class Writer(Reader):
         Whether this writer made the index.
     added, skipped, failed, device
         What the run's row says; set as the work goes on.
+    fragments_under_way
+        Whether other processes write fragments of the Lance tables, so that nothing of those is cleaned up.
 
     Raises
     ------
@@ -117,6 +119,7 @@ class Writer(Reader):
         self.run = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
         self.device: str | None = None
         self.added = self.skipped = self.failed = 0
+        self.fragments_under_way = False
         self._row: dict[str, Any] = {
             "run": self.run,
             "command": command,
@@ -216,7 +219,7 @@ class Writer(Reader):
         with self._opening:
             work, self._work = self._work, None
         with disk_errors(self.index):
-            publish(self.index, work or catalog.connect_writing(self.index))
+            publish(self.index, work or catalog.connect_writing(self.index), clean=not self.fragments_under_way)
         self._published, self._published_at = True, time.monotonic()
         self._cost = self._published_at - began
 

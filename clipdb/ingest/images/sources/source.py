@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from clipdb.ingest.images.sources.item import SourceItem
+
+SLICE = 512
+"""Images in a shard of files that are listed: few enough to keep many machines busy to the end."""
 
 
 class Source(ABC):
@@ -26,12 +29,15 @@ class Source(ABC):
         Number of items, None where it isn't known without reading them.
     left_out
         How many links, pipes and devices have been passed over, known at the end.
+    listed
+        Whether the items are files of their own: then they are listed once, and other machines read just those.
     """
 
     suffixes: tuple[str, ...] = ()
     order = 1
     total: int | None = None
     left_out = 0
+    listed = False
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -45,9 +51,55 @@ class Source(ABC):
     def __iter__(self) -> Iterator[SourceItem]:
         """Yield the items, on every pass in the same order; what can't be read is an item that fails."""
 
+    def shards(self) -> Iterator[Source]:
+        """Yield sources that have the same items in the same order together, each to be read by one machine.
+
+        They are pickled, and read where the path is the same file. Default: lists of `SLICE` images, or else one source
+        that opens the path where it is read.
+        """
+        return _slices(self.path, self) if self.listed else iter([_Whole(self.path)])
+
     def read(self, part: str) -> bytes | None:
         """Read one image again by what its uri has after the path and ``#``; None if no image is called so."""
         return None
+
+
+class Listed(Source):
+    """Images that another source has named, as files of their own: they take little room on the way to a machine.
+
+    Parameters
+    ----------
+    path
+        Of the source that names them.
+    items
+        The images.
+    """
+
+    def __init__(self, path: str, items: Sequence[SourceItem]) -> None:
+        super().__init__(path)
+        self.total = len(items)
+        self._items = items
+
+    def __iter__(self) -> Iterator[SourceItem]:
+        """Yield them."""
+        yield from self._items
+
+
+class _Whole(Source):
+    """All of a path, opened where it is read: what has it open can't be sent."""
+
+    def __iter__(self) -> Iterator[SourceItem]:
+        from clipdb.ingest.images.sources import open_source
+
+        source = open_source(self.path)
+        yield from source
+        self.left_out = source.left_out
+
+
+def _slices(path: str, items: Iterable[SourceItem]) -> Iterator[Source]:
+    rest = iter(items)
+    while part := list(itertools.islice(rest, SLICE)):
+        yield Listed(path, part)
 
 
 class Sources:
@@ -62,6 +114,15 @@ class Sources:
     def __iter__(self) -> Iterator[SourceItem]:
         """Yield every item; equal arguments give an equal order."""
         return itertools.chain.from_iterable(self.parts)
+
+    def shards(self) -> Iterator[Source]:
+        """Yield the shards of all sources; images that are listed one after the other are cut together."""
+        for listed, parts in itertools.groupby(self.parts, lambda part: part.listed):
+            if listed:
+                several = list(parts)
+                yield from _slices(several[0].path, itertools.chain.from_iterable(several))
+            else:
+                yield from itertools.chain.from_iterable(part.shards() for part in parts)
 
     @cached_property
     def total(self) -> int | None:

@@ -44,6 +44,8 @@ class AnnotatedList(Source):
         When it can't be read as what its suffix says, has no column of paths, or no row.
     """
 
+    listed = True
+
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self._rows = READERS[Path(path).suffix.lower()]

@@ -25,6 +25,7 @@ class FileList(Source):
     """
 
     order = 4  # any text may be one
+    listed = True
 
     def __init__(self, path: str) -> None:
         super().__init__(path)

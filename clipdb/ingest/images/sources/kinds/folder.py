@@ -20,6 +20,7 @@ class Folder(Source):
     """
 
     order = 2
+    listed = True
 
     @classmethod
     def accepts(cls, path: str) -> bool:

@@ -13,6 +13,7 @@ class Image(Source):
 
     suffixes = IMAGES
     total = 1
+    listed = True
 
     def __iter__(self) -> Iterator[SourceItem]:
         """Yield it."""

@@ -68,12 +68,24 @@ class ParquetFile(Source):
 
     def __iter__(self) -> Iterator[SourceItem]:
         """Yield the images in row order; damage is an item that fails, after all images before it."""
-        row = 0
+        return self.rows_of(None, 0)
+
+    def shards(self) -> Iterator[Source]:
+        """Yield the row groups, one by one."""
+        with pq.ParquetFile(self.path) as file:
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        first = 0
+        for group, size in enumerate(sizes):
+            yield _RowGroup(self, group, first, size)
+            first += size
+
+    def rows_of(self, groups: list[int] | None, row: int) -> Iterator[SourceItem]:
+        """Yield the images of some row groups, None for all, of which the first begins at a row of the file."""
         uri, split = clean(self.path), split_of(PurePosixPath(self.path).name)
         try:
             # the defaults hold a whole row group, often the whole file; so it is a page or two
             with pq.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False) as file:
-                for batch in file.iter_batches(batch_size=_ROWS, columns=self._columns, use_threads=False):
+                for batch in file.iter_batches(_ROWS, groups, self._columns, use_threads=False):
                     for values in _rows(batch):
                         yield self._item(f"{uri}#{_ROW}{row}", values, split)
                         row += 1
@@ -126,6 +138,17 @@ class ParquetFile(Source):
         if isinstance(label, int) and not isinstance(label, bool) and self._classes:
             return str(self._classes[label]) if 0 <= label < len(self._classes) else None
         return None if label is None else str(label)
+
+
+class _RowGroup(Source):
+    """The images in one row group of a file."""
+
+    def __init__(self, file: ParquetFile, group: int, first: int, total: int) -> None:
+        super().__init__(file.path)
+        self._file, self._group, self._first, self.total = file, group, first, total
+
+    def __iter__(self) -> Iterator[SourceItem]:
+        return self._file.rows_of([self._group], self._first)
 
 
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:

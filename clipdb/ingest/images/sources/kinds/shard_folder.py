@@ -39,6 +39,10 @@ class ShardFolder(Source):
         yield from self._shards
         self.left_out = self._shards.left_out
 
+    def shards(self) -> Iterator[Source]:
+        """Yield the shards of each file."""
+        return self._shards.shards()
+
 
 def _shards(folder: str) -> list[str]:
     files = []

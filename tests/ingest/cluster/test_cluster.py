@@ -1,0 +1,89 @@
+"""Ingest on a real Ray cluster: what one process makes, whoever dies meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import oracle
+import pytest
+import ray_cluster
+import ray_sources
+from support import done, refused, rows, table, verified
+
+from clipdb import demo
+
+MODEL = "clipdb-tiny/scenes"
+
+
+def write_tar(path: Path, files: list[Path]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for place, file in enumerate(files):
+            archive.add(file, f"{place:03}-{file.name}")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The folder in which a cluster has worked, and what it said of each ingest."""
+    if reason := ray_cluster.why_not():
+        pytest.skip(f"no namespace of its own for Ray's ports: {reason}")
+    folder = tmp_path_factory.mktemp("cluster")
+    pictures = [path for path, _ in demo.write_scenes(folder / "scenes", 160, 5)]
+    (folder / "broken.png").write_bytes(pictures[0].read_bytes()[:200])
+    for name in ("tars", "slow", "plugin"):
+        (folder / name).mkdir()
+    for place in range(6):
+        files = pictures[20 * place : 20 * place + 20]
+        write_tar(folder / "tars" / f"{place}.tar", files if place else [folder / "broken.png", *files[1:]])
+    for place in range(16):  # the first picture of each is the last of the one before, and one is in all of them
+        files = pictures[10 * place : 10 * place + 11]
+        write_tar(folder / "slow" / f"{place:02}.slowtar", [pictures[77], *files])
+    write_tar(folder / "nobody.poisoned", pictures[:8])
+    ray_sources.install(folder / "plugin")
+    script = Path(__file__).with_name("on_cluster.py")
+    printed = ray_cluster.run_apart(script, folder, path=[folder / "plugin"], seconds=500)
+    return folder, dict(line.split(": ", 1) for line in printed.splitlines() if ": " in line)
+
+
+def test_a_cluster_makes_what_one_process_makes_bit_for_bit(ran: tuple[Path, dict[str, str]]) -> None:
+    folder, said = ran
+    assert said["equal"] == "119 0 1"
+    alone = folder / "alone.clipdb"
+    done("ingest", "images", folder / "tars", "--model", MODEL, "--batch-size", 10, "--workers", 1, "-i", alone)
+    oracle.assert_equal(folder / "equal.clipdb", alone)
+    ours, theirs = (table(index, model=MODEL) for index in (folder / "equal.clipdb", alone))
+    assert ours.ids == theirs.ids and len(ours.ids) == 119
+    for name, matrix in theirs.columns.items():
+        np.testing.assert_array_equal(ours[name], matrix, err_msg=name)
+    assert not list(oracle.leftovers(folder / "equal.clipdb"))
+
+
+def test_nothing_is_lost_or_doubled_whoever_is_killed(ran: tuple[Path, dict[str, str]]) -> None:
+    folder, said = ran
+    index = folder / "kills.clipdb"
+    assert said["driver"] == "killed"
+    assert said["poisoned"].startswith("['actor', 'raylet', 'actor']")
+    runs = rows(index, "select added, finished_at is not null from runs order by started_at")
+    assert len(runs) == 2 and 0 < runs[0][0] < 160 and runs == [(runs[0][0], False), (160 - runs[0][0], True)]
+    state, _ = oracle.stored(index)  # each image once, in both stores
+    wanted = {hashlib.sha256(file.read_bytes()).hexdigest() for file in (folder / "scenes").glob("*.png")}
+    assert {one for (one,) in state["images with vectors"]} == wanted
+    assert not list(oracle.leftovers(index))
+    verified(index)
+
+
+def test_a_shard_that_nobody_survives_is_named_and_the_rest_is_in(ran: tuple[Path, dict[str, str]]) -> None:
+    folder, said = ran
+    poisoned = folder / "nobody.poisoned"
+    assert f"1 shard left out, over which actors died ({poisoned})" in said["poisoned"]
+    failed = rows(folder / "kills.clipdb", "select uri, error from image_failures")
+    assert failed == [(str(poisoned), "3 actors died over it, from its image 1 on")]
+
+
+def test_no_cluster_at_the_address(scenes: Path, tmp_path: Path) -> None:
+    index = tmp_path / "x.clipdb"
+    line = refused("ingest", "images", scenes, "--model", MODEL, "--ray", "127.0.0.1:1", "-i", index)
+    assert line.startswith("no Ray cluster at 127.0.0.1:1 (Connection refused): start one with")
+    assert not index.exists()
