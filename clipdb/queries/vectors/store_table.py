@@ -1,0 +1,78 @@
+"""A Lance table in a store: as one on a disk, but what fails says why in one line."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from clipdb.errors import ClipdbError
+from clipdb.stores.address import StoreAddress
+from clipdb.stores.connecting import lance_options
+from clipdb.stores.failures import reaching
+
+if TYPE_CHECKING:
+    import lance
+    import pyarrow as pa
+
+
+class StoreTable:
+    """A Lance table in a store, at a version that never changes.
+
+    Parameters
+    ----------
+    index
+        The index in the store.
+    uri
+        The table.
+    version
+        Its version.
+
+    Raises
+    ------
+    ClipdbError
+        If it isn't there, or the store refuses or fails.
+    """
+
+    def __init__(self, index: StoreAddress, uri: str, version: int) -> None:
+        # Lance logs what breaks off, though it asks again; what fails in the end is said below.
+        os.environ.setdefault("LANCE_LOG", "error")
+        import lance  # half a second, which a question to relations doesn't need
+
+        self._index = index
+        with reaching(index):
+            try:
+                self._table: lance.LanceDataset = lance.dataset(
+                    uri, version=version, storage_options=lance_options(index)
+                )
+            except ValueError as error:
+                if "was not found" not in str(error):
+                    raise
+                raise ClipdbError(
+                    f"the vectors {uri} are not at version {version}: this state of the index was superseded and "
+                    "deleted, so open it again; if that doesn't help, export the index again",
+                    kind="absent",
+                ) from None
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        return self._table.schema
+
+    def count_rows(self) -> int:
+        """Count the rows."""
+        with reaching(self._index):
+            return int(self._table.count_rows())
+
+    def to_table(self, columns: list[str], *, offset: int | None = None, limit: int | None = None) -> pa.Table:
+        """Read some columns: see `clipdb.queries.vectors.tables.Table`."""
+        with reaching(self._index):
+            return self._table.to_table(columns, offset=offset, limit=limit)
+
+    def take(self, indices: list[int], columns: list[str]) -> pa.Table:
+        """Read some columns of some rows."""
+        with reaching(self._index):
+            return self._table.take(indices, columns)
+
+    def scanner(self, **what: Any) -> lance.LanceScanner:
+        """Scan the table, as DuckDB does; what fails then is DuckDB's to say."""
+        return self._table.scanner(**what)
