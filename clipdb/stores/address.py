@@ -75,15 +75,11 @@ class StoreAddress(str):
         if {"@", ":"} & set(bucket):
             # None of it is shown: a secret may have slashes, and nobody knows where it ends.
             raise ClipdbError(
-                f"credentials don't belong into an address, which is printed and stored: write {scheme}://BUCKET/PREFIX, "
-                "and give them in the environment or with --storage-option"
+                "credentials don't belong into an address, which is printed and stored: write "
+                f"{scheme}://BUCKET/PREFIX, and give them in the environment or with --storage-option"
             )
         if not _BUCKET.fullmatch(bucket):
             raise ClipdbError(f"{url} names no bucket: write {scheme}://BUCKET/PREFIX")
-        if "?" in key:
-            raise ClipdbError(
-                f"{url.partition('?')[0]}: what follows the ? isn't read: give it with --storage-option KEY=VALUE"
-            )
         # Always in one spelling: Lance knows no other, and a place has one name.
         made = super().__new__(cls, f"{scheme}://{bucket}/{key}".rstrip("/"))
         made.scheme, made.bucket, made.key = scheme, bucket, key
@@ -130,7 +126,10 @@ def with_options(place: str | Path, options: Mapping[str, str] | None = None) ->
     if isinstance(place, StoreAddress) and not options:
         return place
     if is_store(place):
-        return StoreAddress(cast(str, place), options)
+        url, mark, _ = cast(str, place).partition("?")
+        if mark:  # where DuckDB would take a secret
+            raise ClipdbError(f"{url}: what follows the ? isn't read: give it with --storage-option KEY=VALUE")
+        return StoreAddress(url, options)
     if options:
         raise ClipdbError(f"{place} is in no store, so it takes no storage options: leave them out")
     return place

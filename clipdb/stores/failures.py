@@ -15,6 +15,8 @@ from clipdb.stores.connecting import file_system, is_anonymous, settings
 
 _MOST_REASON = 300
 
+_REFUSED = r"Access_?Denied|AllAccessDisabled|Forbidden|AuthorizationPermissionMismatch|PermissionDenied|\b40[13]\b"
+
 # What pyarrow, Lance and DuckDB say, in the order in which it is looked for; the reason of a refusal comes before the
 # refusal. {bucket}, {scheme} and {who} are filled in.
 _CAUSES: tuple[tuple[str, str, Kind], ...] = (
@@ -52,7 +54,7 @@ _CAUSES: tuple[tuple[str, str, Kind], ...] = (
         "invalid",
     ),
     (
-        r"Access_?Denied|AllAccessDisabled|Forbidden|AuthorizationPermissionMismatch|PermissionDenied|\b40[13]\b",
+        _REFUSED,
         "bucket {bucket} refuses access ({doing}): {who}",
         "invalid",
     ),
@@ -70,6 +72,10 @@ _CAUSES: tuple[tuple[str, str, Kind], ...] = (
     ),
 )
 _NAMED = re.compile("|".join(pattern for pattern, _, _ in _CAUSES[:6]), re.IGNORECASE)
+
+
+class StoreFailed(ClipdbError):
+    """What a store failed with isn't about one object: it will fail with the next one, too."""
 
 
 @contextmanager
@@ -97,7 +103,8 @@ def explained(address: StoreAddress, error: BaseException, doing: str = "reading
     for pattern, sentence, kind in _CAUSES:
         if re.search(pattern, text, re.IGNORECASE):
             said = sentence.format(bucket=address.bucket, doing=doing, who=_who(address))
-            return ClipdbError(f"{address}: {said}", kind=kind)
+            refused = pattern == _REFUSED  # which may be about this object alone
+            return (ClipdbError if refused else StoreFailed)(f"{address}: {said}", kind=kind)
     reason = address.without_secrets(first_line(error))[:_MOST_REASON]
     return ClipdbError(f"{address}: the store of bucket {address.bucket} fails ({reason}): check the address")
 
