@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipdb.stores.address import StoreAddress, require_endpoint
+from clipdb.stores.address import Scheme, StoreAddress, require_endpoint
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # A request that is not answered is given up after so many seconds, and begun so often: a minute or two altogether.
 CONNECT_SECONDS, REQUEST_SECONDS, ATTEMPTS = 5, 30, 4
 
-_ENVIRONMENT = {
+_ENVIRONMENT: dict[Scheme, dict[str, tuple[str, ...]]] = {
     "s3": {
         "access_key_id": ("AWS_ACCESS_KEY_ID",),
         "secret_access_key": ("AWS_SECRET_ACCESS_KEY",),
@@ -89,8 +89,8 @@ def lance_options(place: Path | str) -> dict[str, str] | None:
         "allow_http": str(found.get("endpoint", "").startswith("http:")).lower(),
         "connect_timeout": f"{CONNECT_SECONDS}s",
         "timeout": f"{REQUEST_SECONDS}s",
-        "client_max_retries": str(ATTEMPTS - 1),
-        "client_retry_timeout": str(2 * REQUEST_SECONDS),
+        # Lance asks four times itself, and each number here would multiply that: a server that hangs, for hours.
+        "client_max_retries": "0",
     }
 
 

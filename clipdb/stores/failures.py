@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError, Kind
+from clipdb.stores import connecting
 from clipdb.stores.address import StoreAddress
 from clipdb.stores.connecting import file_system, is_anonymous, settings
+
+_T = TypeVar("_T")
 
 _MOST_REASON = 300
 
@@ -65,13 +70,17 @@ _CAUSES: tuple[tuple[str, str, Kind], ...] = (
     ),
     (
         r"NETWORK_CONNECTION|REQUEST_TIMEOUT|[Tt]imed? ?out|[Tt]imeout|[Cc]ould not connect|[Cc]onnection|resolve host|"
-        r"error sending request|error decoding response|dns error|HTTP error|curlCode|incomplete",
+        r"error sending request|error decoding response|dns error|HTTP error|curlCode|incomplete|partial file",
         "the store of bucket {bucket} can't be reached, or breaks off: check the network and the endpoint, and run the "
         "same command again",
         "busy",
     ),
 )
 _NAMED = re.compile("|".join(pattern for pattern, _, _ in _CAUSES[:6]), re.IGNORECASE)
+
+
+# A refusal without its reason.
+_BARE = re.compile(rf"{_REFUSED}|BAD_?REQUEST|\b(301|40[04])\b", re.IGNORECASE)
 
 
 class StoreFailed(ClipdbError):
@@ -95,10 +104,31 @@ def reaching(address: StoreAddress, doing: str = "reading") -> Iterator[None]:
         raise explained(address, error, doing) from None  # whose text may hold a session's token
 
 
+def insisting(address: StoreAddress, read: Callable[[], _T]) -> _T:
+    """Read something of a store, again after a while if it is overloaded or breaks off; not again if that takes long.
+
+    Raises
+    ------
+    ClipdbError
+        As `reaching` does.
+    """
+    began, attempt = time.monotonic(), 1
+    while True:
+        try:
+            with reaching(address):
+                return read()
+        except StoreFailed as failure:
+            spent = time.monotonic() - began
+            if failure.kind != "busy" or attempt >= connecting.ATTEMPTS or spent >= connecting.REQUEST_SECONDS:
+                raise
+        time.sleep(2.0 ** (attempt - 2))
+        attempt += 1
+
+
 def explained(address: StoreAddress, error: BaseException, doing: str = "reading") -> ClipdbError:
     """Return why a store refused or failed."""
     text = str(error)
-    if not _NAMED.search(text):
+    if not _NAMED.search(text) and _BARE.search(text):
         text = _asked(address) or text  # answers to HEAD have no body, which would name the reason
     for pattern, sentence, kind in _CAUSES:
         if re.search(pattern, text, re.IGNORECASE):

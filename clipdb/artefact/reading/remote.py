@@ -14,7 +14,7 @@ from clipdb.errors import ClipdbError
 from clipdb.schema.duckdb_files import CONFIG
 from clipdb.schema.names import MANIFEST
 from clipdb.stores.address import StoreAddress
-from clipdb.stores.connecting import is_anonymous, settings
+from clipdb.stores.connecting import ATTEMPTS, REQUEST_SECONDS, is_anonymous, settings
 
 _EXTENSION = "httpfs"
 _READABLE = re.compile(r"(https?|hf|s3|s3a|s3n|gs|gcs|r2)://", re.IGNORECASE)
@@ -91,8 +91,8 @@ def load_httpfs(connection: duckdb.DuckDBPyConnection, url: str) -> None:
             f"`INSTALL {_EXTENSION}` in DuckDB {duckdb.__version__} where there is a network ({first_line(error)})",
             kind="missing",
         ) from error
-    # What isn't answered is not waited for beyond this; the default of retries takes too long to say so.
-    connection.execute("set http_timeout = 30")
+    connection.execute(f"set http_timeout = {REQUEST_SECONDS}")
+    connection.execute(f"set http_retries = {ATTEMPTS - 1}")
     # Without these DuckDB asks for them again for every query. What is there is not expected to change meanwhile.
     connection.execute("set global enable_http_metadata_cache = true")
     connection.execute("set global parquet_metadata_cache = true")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from clipdb.errors import ClipdbError
 from clipdb.stores.address import StoreAddress
 from clipdb.stores.connecting import lance_options
-from clipdb.stores.failures import reaching
+from clipdb.stores.failures import insisting
 
 if TYPE_CHECKING:
     import lance
@@ -39,11 +39,10 @@ class StoreTable:
         import lance  # half a second, which a question to relations doesn't need
 
         self._index = index
-        with reaching(index):
+
+        def opened() -> lance.LanceDataset:
             try:
-                self._table: lance.LanceDataset = lance.dataset(
-                    uri, version=version, storage_options=lance_options(index)
-                )
+                return lance.dataset(uri, version=version, storage_options=lance_options(index))
             except ValueError as error:
                 if "was not found" not in str(error):
                     raise
@@ -53,6 +52,8 @@ class StoreTable:
                     kind="absent",
                 ) from None
 
+        self._table = insisting(index, opened)
+
     @property
     def schema(self) -> pa.Schema:
         """The columns."""
@@ -60,18 +61,15 @@ class StoreTable:
 
     def count_rows(self) -> int:
         """Count the rows."""
-        with reaching(self._index):
-            return int(self._table.count_rows())
+        return insisting(self._index, self._table.count_rows)
 
     def to_table(self, columns: list[str], *, offset: int | None = None, limit: int | None = None) -> pa.Table:
         """Read some columns: see `clipdb.queries.vectors.tables.Table`."""
-        with reaching(self._index):
-            return self._table.to_table(columns, offset=offset, limit=limit)
+        return insisting(self._index, lambda: self._table.to_table(columns, offset=offset, limit=limit))
 
     def take(self, indices: list[int], columns: list[str]) -> pa.Table:
         """Read some columns of some rows."""
-        with reaching(self._index):
-            return self._table.take(indices, columns)
+        return insisting(self._index, lambda: self._table.take(indices, columns))
 
     def scanner(self, **what: Any) -> lance.LanceScanner:
         """Scan the table, as DuckDB does; what fails then is DuckDB's to say."""
