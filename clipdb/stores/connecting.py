@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipdb.errors import ClipdbError
 from clipdb.stores.address import Scheme, StoreAddress, require_endpoint
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def settings(address: StoreAddress) -> dict[str, str]:
     Raises
     ------
     ClipdbError
-        If the environment names an endpoint that is none.
+        If the environment names an endpoint that is none, or has a token that Lance would send with a key of another's.
     """
     given = address.options
     skipped = _CREDENTIALS if {*_CREDENTIALS, "skip_signature"} & given.keys() else ()
@@ -67,13 +68,29 @@ def settings(address: StoreAddress) -> dict[str, str]:
         if name not in skipped
     }
     found = {name: value for name, value in there.items() if value} | given
+    if "access_key_id" in given and "session_token" not in given and os.environ.get("AWS_SESSION_TOKEN"):
+        raise ClipdbError(
+            f"{address}: a key was given, and AWS_SESSION_TOKEN in the environment belongs to another: unset that, or "
+            "give the key's own token as session_token"
+        )
     require_endpoint(found.get("endpoint"))
     return found
 
 
 def file_system(address: StoreAddress) -> FileSystem:
-    """Return pyarrow's file system of a store; its paths are `StoreAddress.path`."""
+    """Return pyarrow's file system of a store; its paths are `StoreAddress.path`.
+
+    Raises
+    ------
+    ClipdbError
+        If an option is missing without which there is none.
+    """
     found = settings(address)
+    if address.scheme == "az" and "account_name" not in found:
+        raise ClipdbError(
+            f"{address}: no account of bucket {address.bucket} is named: set AZURE_STORAGE_ACCOUNT_NAME, or add "
+            "--storage-option account_name=NAME"
+        )
     if address.scheme == "s3" and not {"region", "endpoint"} & found.keys():
         found |= {"region": region} if (region := _region(address.bucket)) else {}
     return _opened(address.scheme, tuple(found.items()))
@@ -105,7 +122,7 @@ def _opened(scheme: str, found: tuple[tuple[str, str], ...]) -> FileSystem:
 
     options = dict(found)
     if scheme == "az":
-        return fs.AzureFileSystem(**({"account_name": ""} | options))
+        return fs.AzureFileSystem(**options)
     if scheme == "gs":
         return fs.GcsFileSystem(
             anonymous=is_anonymous(options), retry_time_limit=timedelta(seconds=2 * REQUEST_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import subprocess
 import sys
@@ -63,17 +64,21 @@ class Store:
         How requests through the proxy fail.
     requests
         Method and path of each that came through it.
+    credentials
+        Of each: the key that signed it, if any, and its session's token.
     """
 
     endpoint: str
     client: Any
     behaviour: Behaviour = lambda method, path: None
     requests: list[tuple[str, str]] = field(default_factory=list)
+    credentials: list[tuple[str | None, str | None]] = field(default_factory=list)
 
     def well(self) -> None:
         """Let requests through from now on, and forget those that came."""
         self.behaviour = lambda method, path: None
         self.requests.clear()
+        self.credentials.clear()
 
     def names(self, prefix: str = "") -> list[str]:
         """List the objects of the bucket."""
@@ -171,6 +176,8 @@ def _proxy(port: int, client: Any) -> Iterator[Store]:
         def _pass_on(self) -> None:
             body = self._body()
             store.requests.append((self.command, self.path))
+            signed = re.search(r"Credential=([^/]+)/", self.headers.get("Authorization", ""))
+            store.credentials.append((signed and signed[1], self.headers.get("x-amz-security-token")))
             fault = store.behaviour(self.command, self.path)
             if fault is not None and fault.seconds:
                 time.sleep(fault.seconds)

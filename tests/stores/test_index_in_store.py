@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -66,6 +67,7 @@ def test_options_open_it_and_are_never_shown(
     with clipdb.open(copied, storage_options=options) as there:
         assert there.query.neighbours(image=built.ids[9], head="L1.H1").fetchall()
         assert SECRET not in f"{there!r} {there.path!r} {there.path}"
+        assert pickle.loads(pickle.dumps(there.path)).options == there.path.options  # for processes of its own
     given = [word for name, value in options.items() for word in ("--storage-option", f"{name}={value}")]
     assert done("query", *given[:2], "heads", *given[2:], "-f", "csv", "-i", copied) == done(
         "query", "heads", "-f", "csv", "-i", built.path
