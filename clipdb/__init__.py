@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from clipdb.api.naming import judge, label
     from clipdb.api.opening import open
     from clipdb.api.pairing import ingest_pairs
+    from clipdb.api.publishing import export_index
     from clipdb.api.reviewing import export_reviews, review, review_cards
     from clipdb.api.segmentation_scores import segmentation_scores
     from clipdb.api.segmenting import segment
@@ -44,6 +45,7 @@ __all__ = [
     "drop_vector_indexes",
     "export",
     "export_embeddings",
+    "export_index",
     "export_pages",
     "export_reviews",
     "export_weights",
@@ -76,6 +78,7 @@ _FROM = {
     "ablate": "clipdb.api.ablating",
     "align": "clipdb.api.aligning",
     "export_embeddings": "clipdb.api.exporting_embeddings",
+    "export_index": "clipdb.api.publishing",
     "export_pages": "clipdb.explorer.frozen.exporting",
     "export_weights": "clipdb.api.exporting_weights",
     "ingest_pairs": "clipdb.api.pairing",

@@ -79,6 +79,7 @@ PUBLIC = {
     "Share": (
         "export",
         "export_embeddings",
+        "export_index",
         "export_pages",
         "export_reviews",
         "export_weights",

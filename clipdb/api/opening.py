@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipdb.errors import ClipdbError, require
 from clipdb.queries.index import Index
 from clipdb.schema import catalog
-from clipdb.schema.names import is_url
+from clipdb.schema.names import MANIFEST, is_url
+from clipdb.stores.address import StoreAddress, with_options
 
 if TYPE_CHECKING:
-    from clipdb.artefact.reading.in_place import Artefact
     from clipdb.models.embedder import Embedder
     from clipdb.models.model import Model
+    from clipdb.queries.place import Place
 
 _kept: dict[Hashable, Model] | None = None
 
@@ -34,13 +35,15 @@ def open(
     checkpoint: str | Path | None = None,
     files: bool = True,
     models: bool = True,
+    storage_options: Mapping[str, str] | None = None,
 ) -> Index:
     """Open an index, or an export of one where it lies, for reading.
 
     Parameters
     ----------
     path
-        The directory of an index or of an export, or the export's URL: ``https://``, ``hf://``, ``s3://``.
+        The directory of an index or of an export; where one is in a store: ``s3://``, ``gs://``, ``az://``; or the
+        URL of an export: ``https://``, ``hf://``.
     queries
         Folders of named queries of your own.
     model
@@ -54,6 +57,9 @@ def open(
         Whether an image in a question may be a file on this machine. Say False where strangers ask.
     models
         Whether models are loaded for images and texts that the index lacks. Say False where strangers ask.
+    storage_options
+        What opens a store, where the environment doesn't say it: ``region``, ``endpoint``, ``access_key_id`` and so on,
+        as in `clipdb.stores.address.OPTIONS`. Nothing of it is stored or printed.
 
     Raises
     ------
@@ -79,7 +85,8 @@ def open(
         weights = None if checkpoint is None else Path(checkpoint)
         return Embedder(StoredModels(OpenReader(opened.path, opened.context.rows), device, weights), _kept)
 
-    return open_with(path, embedder if models else without_models, queries=queries, model=model, files=files)
+    place = with_options(path, storage_options)
+    return open_with(place, embedder if models else without_models, queries=queries, model=model, files=files)
 
 
 def open_with(
@@ -104,7 +111,8 @@ def open_with(
     ClipdbError
         If there is neither, or it can't be opened.
     """
-    return Index(path, queries, model, embedder, _artefact(path), files)
+    place = with_options(path)
+    return Index(place, queries, model, embedder, _place(place), files)
 
 
 def without_models(_opened: Index) -> Embedder:
@@ -122,10 +130,29 @@ def without_models(_opened: Index) -> Embedder:
     )
 
 
-def _artefact(path: str | Path) -> Artefact | None:
-    """Open an artefact; None if the path is something else."""
+def _place(path: str | Path) -> Place | None:
+    """Open what is at a path, if it isn't an index on a disk: an export, or an index in a store."""
+    if isinstance(path, StoreAddress):
+        return _in_store(path)
     if not is_url(path) and not catalog.is_artefact(Path(path)):
         return None
     from clipdb.artefact.reading.in_place import Artefact
 
     return Artefact(path)
+
+
+def _in_store(address: StoreAddress) -> Place:
+    """Open an index in a store, or an export, which DuckDB reads."""
+    from clipdb.artefact.reading.in_place import Artefact
+    from clipdb.artefact.reading.remote import has_secret
+    from clipdb.queries.in_store import InStore
+    from clipdb.schema.published import absent, get_newest
+    from clipdb.stores.objects import exists
+
+    if has_secret(address):
+        return Artefact(str(address))
+    if (newest := get_newest(address)) is not None:
+        return InStore(address, newest)
+    if not exists(address.below(MANIFEST)):
+        raise absent(address)
+    return Artefact(address)

@@ -123,10 +123,10 @@ def images(
 ) -> None:
     """Run a model over images and store its heads' vectors.
 
-    SRC is a folder, an image, a list of files, a tar shard (WebDataset) or a Parquet file with an image column; any
-    number and mixture of them. A list is a text file with one path per line (- for standard input), or CSV, JSONL or
-    Parquet with a column path, file, filepath or file_name, relative to the list; its columns label and split are kept
-    as such, all others as metadata.
+    SRC is a folder, an image, a list of files, a tar shard (WebDataset) or a Parquet file with an image column, on this
+    machine or in an object store (s3://, gs://, az://); any number and mixture of them. A list is a text file with one
+    path per line (- for standard input), or CSV, JSONL or Parquet with a column path, file, filepath or file_name,
+    relative to the list; its columns label and split are kept as such, all others as metadata.
 
     Images are known by their bytes. Those that the index has are skipped; what it lacks of their label, split or
     metadata is filled in, and a path where there is no file any more is replaced. You can stop at any time: the same

@@ -98,7 +98,7 @@ class Site:
         self.path = path
         self.access = access
         self.folders = tuple(Path(folder) for folder in queries)
-        self.models = Models({"path": str(path), "device": device, "checkpoint": checkpoint})
+        self.models = Models({"path": path, "device": device, "checkpoint": checkpoint})
         self.readers = Readers(self._opened, most_seconds=self.most_seconds)
         self.decisions = self._reviewed(reviewer)
         self.thumbnails = Thumbnails(thumbnails)

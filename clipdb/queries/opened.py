@@ -109,7 +109,7 @@ class OpenIndex:
         """
         if not self.stale:
             return False
-        newer = OnDisk(Path(self.path))
+        newer = self._place.newest()
         self.close()
         self._store = None
         self._begin(newer)

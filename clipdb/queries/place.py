@@ -28,6 +28,9 @@ class Place(Protocol):
     def stale(self) -> bool:
         """Whether there is a newer state of it."""
 
+    def newest(self) -> Place:
+        """Open the newest state of it."""
+
     def make_views(self, statement: str | None) -> bool:
         """Make the views that a statement may read, or all of them; return whether any were lacking."""
 
@@ -78,6 +81,10 @@ class OnDisk:
     def stale(self) -> bool:
         """Whether a writer has published a newer snapshot."""
         return snapshots.newest(self._path) != self._snapshot
+
+    def newest(self) -> OnDisk:
+        """Open the newest snapshot."""
+        return OnDisk(self._path)
 
     def make_views(self, statement: str | None) -> bool:
         """Return False: a catalog on disk has its views."""

@@ -20,6 +20,7 @@ from clipdb.schema.connections import closing, settle
 from clipdb.schema.duckdb_files import CONFIG, is_torn, open_file, reason_of, require_writable, unreadable
 from clipdb.schema.names import MANIFEST, vectors_file
 from clipdb.schema.snapshots import CATALOG, WORK
+from clipdb.stores.address import StoreAddress, is_store
 
 SCHEMA_VERSION = migrations.SCHEMA_VERSION
 
@@ -79,6 +80,17 @@ def connect(index: Path, snapshot: Path | None = None) -> duckdb.DuckDBPyConnect
     return _checked(index, connection, read_only=True)
 
 
+def connect_downloaded(index: StoreAddress, file: Path) -> duckdb.DuckDBPyConnection:
+    """Open the catalog of an index in a store, which was downloaded; the caller closes it.
+
+    Raises
+    ------
+    ClipdbError
+        If it can't be read, or is of another schema version.
+    """
+    return _checked(index, open_file(index, file, read_only=True), read_only=True)
+
+
 def release(connection: duckdb.DuckDBPyConnection) -> None:
     """Let go of the state that a connection which was closed had open."""
     if connection in _holding:
@@ -122,7 +134,7 @@ def versions_by_file(connection: duckdb.DuckDBPyConnection) -> snapshots.Version
     return {vectors_file(*key): version for key, version in committed_versions(connection).items()}
 
 
-def _checked(index: Path, connection: duckdb.DuckDBPyConnection, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _checked(index: Path | str, connection: duckdb.DuckDBPyConnection, read_only: bool) -> duckdb.DuckDBPyConnection:
     try:
         connection.execute("set global TimeZone = 'UTC'")
         _check_version(connection, index)
@@ -229,16 +241,18 @@ def _adopt(index: Path) -> None:
             os.close(handle)
 
 
-def _check_version(connection: duckdb.DuckDBPyConnection, index: Path) -> None:
+def _check_version(connection: duckdb.DuckDBPyConnection, index: Path | str) -> None:
     version = known_version(connection, index)
     if version < SCHEMA_VERSION:
-        raise ClipdbError(
-            f"{index} has schema version {version}, older than this clipdb's {SCHEMA_VERSION}: "
-            f"run `clipdb upgrade {index}`"
+        advice = (
+            "upgrade the index that this is a copy of, and export it again"
+            if is_store(index)
+            else f"run `clipdb upgrade {index}`"
         )
+        raise ClipdbError(f"{index} has schema version {version}, older than this clipdb's {SCHEMA_VERSION}: {advice}")
 
 
-def known_version(connection: duckdb.DuckDBPyConnection, index: Path) -> int:
+def known_version(connection: duckdb.DuckDBPyConnection, index: Path | str) -> int:
     """Return the schema version of a catalog, which this clipdb can read or upgrade.
 
     Raises
@@ -248,7 +262,7 @@ def known_version(connection: duckdb.DuckDBPyConnection, index: Path) -> int:
     """
     version = migrations.version(connection)
     if version is None:
-        raise ClipdbError(f"{index / CATALOG} is a DuckDB file that clipdb did not make: choose another index")
+        raise ClipdbError(f"{index}/{CATALOG} is a DuckDB file that clipdb did not make: choose another index")
     if version > SCHEMA_VERSION:
         raise ClipdbError(
             f"{index} has schema version {version} and this clipdb knows {SCHEMA_VERSION}: upgrade clipdb",

@@ -25,7 +25,7 @@ WAIT_SECONDS = 10.0
 _RETRY_SECONDS = 0.05
 
 
-def open_file(index: Path, file: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
+def open_file(index: Path | str, file: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
     """Open a DuckDB file of an index; wait a little for whoever has it open in the other way.
 
     Raises
@@ -53,7 +53,7 @@ def require_writable(index: Path) -> None:
         )
 
 
-def _in_use(index: Path, message: str) -> str:
+def _in_use(index: Path | str, message: str) -> str:
     if _HELD_HERE.search(message):
         return f"{index} is open in this process for another use: close that connection first"
     holder = _HOLDER.search(message)
@@ -61,10 +61,10 @@ def _in_use(index: Path, message: str) -> str:
     return f"{index} is in use by {who}: try again when it is done"
 
 
-def unreadable(index: Path, error: Exception) -> ClipdbError:
+def unreadable(index: Path | str, error: Exception) -> ClipdbError:
     """Return, in one line, why DuckDB can't read a catalog."""
     reason = reason_of(error)
-    path = index / CATALOG
+    path = f"{index}/{CATALOG}"
     if "not a valid DuckDB database" in reason:
         return ClipdbError(f"{path} is not a DuckDB file: restore it from a copy, or ingest into a new index")
     if "version number" in reason:

@@ -57,6 +57,11 @@ def texts_path(index: Path, model_id: str) -> Path:
     return vectors_path(index) / vectors_file(model_id, "texts")
 
 
+def vectors_uri(place: Path | str, model_id: str, kind: str) -> str:
+    """Return where a Lance table lies: in an index on a disk, or in a store."""
+    return f"{place}/{VECTORS}/{vectors_file(model_id, kind)}"
+
+
 def unreadable_vectors(index: Path, error: BaseException) -> ClipdbError | None:
     """Return, in one line, what is wrong with the vectors of an index, if an error comes from reading them."""
     found = _LANCE_ERROR.search(str(error))

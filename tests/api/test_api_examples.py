@@ -32,6 +32,7 @@ ORDER = (
     "serve",
     "export",
     "export_embeddings",
+    "export_index",
     "export_weights",
     "export_pages",
     "import_artefact",

@@ -13,11 +13,13 @@ from clipdb._util.text import first_line, without_login
 from clipdb.artefact.format import RELATIONS, RUN_ARGUMENTS, File, columns_since, derived
 from clipdb.artefact.manifest import MOST_BYTES, check_size, read_manifest
 from clipdb.artefact.reading.parquet_sql import listed, parquet
-from clipdb.artefact.reading.remote import better_address, load_httpfs
+from clipdb.artefact.reading.remote import better_address, load_httpfs, use_options
 from clipdb.errors import ClipdbError, kind_of
 from clipdb.schema import catalog
 from clipdb.schema.named_views import NamedViews
 from clipdb.schema.names import MANIFEST, is_url
+from clipdb.stores.address import StoreAddress
+from clipdb.stores.failures import explained
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -58,11 +60,14 @@ class Artefact:
 
     def __init__(self, place: str | Path) -> None:
         self.where = str(place).rstrip("/")
+        self._store = place if isinstance(place, StoreAddress) else None
         self.connection = catalog.in_memory()
         self._views = NamedViews()
         try:
             if is_url(self.where):
                 load_httpfs(self.connection, self.where)
+                if self._store is not None:
+                    use_options(self.connection, self._store)
             elif {"*", "?"} & set(self.where):
                 raise ClipdbError(
                     f"{self.where} can't be read: DuckDB takes * and ? for patterns: rename the directory"
@@ -84,6 +89,10 @@ class Artefact:
     def stale(self) -> bool:
         """Return False: nobody writes to an artefact."""
         return False
+
+    def newest(self) -> Artefact:
+        """Return this: there is no other."""
+        return self
 
     def make_views(self, statement: str | None) -> bool:
         """Make the views that a statement may read, or all of them; return whether any were lacking.
@@ -167,6 +176,8 @@ class Artefact:
 
     def unreadable(self, error: Exception) -> ClipdbError:
         """Return, in one line, why DuckDB could not read it."""
+        if self._store is not None and isinstance(error, duckdb.IOException) and "404" not in str(error):
+            return explained(self._store, error)
         reason = without_login(first_line(error))  # before it is cut
         reason = reason if len(reason) <= _MOST_REASON else f"{reason[:_MOST_REASON]}..."
         advice = "get the artefact again"

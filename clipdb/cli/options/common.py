@@ -14,6 +14,7 @@ from clipdb.cli.show.form import FORMATS, Output, format_of
 from clipdb.errors import ClipdbError, require_found
 from clipdb.pictures import PICTURES
 from clipdb.schema.names import is_url
+from clipdb.stores.address import StoreAddress, parse_options, with_options
 
 DEFAULT_INDEX = "index.clipdb"
 
@@ -42,7 +43,14 @@ def index_option(function: _F) -> _F:
 
 def readable_option(function: _F) -> _F:
     """Add ``--index`` to a command, which may be an artefact; the function takes it as ``index: Path | str``, a URL."""
-    return _shared(function, "index", _place, [_READABLE])
+    return _shared(function, "index", _place, [_READABLE, _STORAGE])
+
+
+def storage_option(function: _F) -> _F:
+    """Add ``--storage-option`` to a command that writes to a store; it takes ``storage_options``, a dict."""
+    return _shared(
+        function, "storage_options", lambda ctx: parse_options(_meta(ctx, "storage_options", ())), [_STORAGE]
+    )
 
 
 def output_options(function: _F) -> _F:
@@ -82,6 +90,8 @@ def _remember(ctx: click.Context, option: click.Parameter, value: Any) -> None:
     """Keep a value where commands and their groups find it; one that was typed stays over an environment variable."""
     typed = ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
     key = f"clipdb.{option.name}"
+    if isinstance(value, tuple):  # an option that is repeated, before the name of a query and after it
+        value = (*ctx.meta.get(key, ()), *value)
     if value is not None and (typed or key not in ctx.meta):
         ctx.meta[key] = value
         if typed:
@@ -94,11 +104,19 @@ def _meta(ctx: click.Context, name: str, default: Any = None) -> Any:
 
 def _place(ctx: click.Context) -> Path | str:
     place = _meta(ctx, "index", DEFAULT_INDEX)
-    return place if is_url(place) else Path(place)
+    options = parse_options(_meta(ctx, "storage_options", ()))
+    if is_url(place) or _meta(ctx, "index") is not None:  # which may stand after the name of a query
+        return with_options(place if is_url(place) else Path(place), options)
+    return Path(place)
 
 
 def _index(ctx: click.Context) -> Path:
     place = _place(ctx)
+    if isinstance(place, StoreAddress):
+        raise ClipdbError(
+            f"{place} is in a store, where it can only be read: run this on the index on disk that it is a copy of; "
+            f"`clipdb export index {place} -i INDEX` then copies it again"
+        )
     if is_url(place):
         raise ClipdbError(f"{place} is a URL, made for reading: get the artefact, and `clipdb import DIR -i INDEX`")
     from clipdb.schema import catalog
@@ -138,7 +156,16 @@ def _index_option(what: str) -> Callable[[_F], _F]:
 
 
 _INDEX = _index_option("The index's directory")
-_READABLE = _index_option("The directory of an index or of an export, or the export's URL")
+_READABLE = _index_option("The directory or the s3://, gs:// or az:// address of an index or of an export, or its URL")
+_STORAGE = _option(
+    "--storage-option",
+    "storage_options",
+    type=str,
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="What opens the store of an s3://, gs:// or az:// address, beyond the usual environment (AWS_..., "
+    "GOOGLE_..., AZURE_...): region=eu-west-1, for example. May be repeated; never stored.",
+)
 _FORMAT = _option(
     "--format",
     "-f",

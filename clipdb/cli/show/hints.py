@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from clipdb.schema.names import is_url
+from clipdb.stores.address import is_store
 
 # What a message tells the user to run; other commands in backquotes are only mentioned.
 _ADVICE = re.compile(r"(?P<before>\b(?:[Rr]un|then|with|by|try|see)) `clipdb (?P<words>(?P<verb>[a-z]+)\b[^`]*)`")
@@ -45,6 +46,8 @@ def runnable(text: str) -> str:
 def _import_first(index: str) -> str:
     from clipdb.schema import catalog
 
+    if is_store(index):
+        return " on the index on disk that this came from, "
     if is_url(index):
         return " `clipdb import DIRECTORY` on a copy of this export, then "
     return f" `clipdb import {shlex.quote(index)}`, then " if catalog.is_artefact(Path(index)) else ""

@@ -18,6 +18,7 @@ from clipdb.ingest.images.decoding.workers import DecodedBatch, DecodePool
 from clipdb.ingest.images.sources import SourceItem
 from clipdb.ingest.images.sources.item import reason
 from clipdb.models.preprocess import ImageFacts
+from clipdb.stores.failures import StoreFailed
 
 READERS = 4
 LOOKAHEAD = 3
@@ -220,5 +221,7 @@ def read_item(item: SourceItem) -> bytes | str:
     """Read one item; a failure is its reason."""
     try:
         return item.read()
+    except StoreFailed:  # it isn't about this image, and the run can be resumed
+        raise
     except Exception as error:  # damaged archives raise nearly anything
         return reason(error)

@@ -11,11 +11,14 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from clipdb.errors import ClipdbError, require
+from clipdb.queries.vectors.store_table import StoreTable
 from clipdb.queries.vectors.tables import Held, Key, Kind
 from clipdb.schema.catalog import committed_versions
 from clipdb.schema.names import Head, vectors_file
 from clipdb.schema.vector_indexes import VectorIndex, vector_indexes
-from clipdb.schema.vectors import images_path, texts_path, vectors_path
+from clipdb.schema.vectors import VECTORS, vectors_uri
+from clipdb.stores.address import StoreAddress
+from clipdb.stores.connecting import lance_options
 
 if TYPE_CHECKING:
     import lance
@@ -28,12 +31,12 @@ class LanceVectors:
     Parameters
     ----------
     index
-        The index's directory.
+        The index's directory, or where it is in a store.
     connection
         Its catalog, open.
     """
 
-    def __init__(self, index: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, index: Path | StoreAddress, connection: duckdb.DuckDBPyConnection) -> None:
         self._index = index
         self._connection = connection
         self._versions = committed_versions(connection.cursor())  # which another thread may be using
@@ -43,9 +46,12 @@ class LanceVectors:
         """See `clipdb.queries.vectors.tables.Vectors`."""
         return list(self._versions)
 
-    def open(self, model_id: str, kind: Kind) -> lance.LanceDataset:
+    def open(self, model_id: str, kind: Kind) -> lance.LanceDataset | StoreTable:
         """See `clipdb.queries.vectors.tables.Vectors`."""
-        return open_vectors(self._index, model_id, kind, self._versions[model_id, kind])
+        version = self._versions[model_id, kind]
+        if isinstance(self._index, StoreAddress):
+            return StoreTable(self._index, vectors_uri(self._index, model_id, kind), version)
+        return open_vectors(self._index, model_id, kind, version)
 
     def show(self, connection: duckdb.DuckDBPyConnection, name: str, model_id: str, kind: Kind) -> None:
         """See `clipdb.queries.vectors.tables.Vectors`."""
@@ -55,15 +61,16 @@ class LanceVectors:
         """See `clipdb.queries.vectors.tables.Vectors`."""
         table = (
             require("lancedb", "lancedb")
-            .connect(vectors_path(self._index))
+            .connect(f"{self._index}/{VECTORS}", storage_options=lance_options(self._index))
             .open_table(vectors_file(model_id, kind).removesuffix(".lance"))
         )
         table.checkout(self._versions[model_id, kind])
         return table
 
     def indexes(self, model_id: str) -> dict[Head, tuple[VectorIndex, int]]:
-        """See `clipdb.queries.vectors.tables.Vectors`."""
-        return vector_indexes(self.open(model_id, "images"))
+        """See `clipdb.queries.vectors.tables.Vectors`. In a store every image is compared."""
+        table = self.open(model_id, "images")
+        return {} if isinstance(table, StoreTable) else vector_indexes(table)
 
     def held(self) -> dict[Key, Held]:
         """See `clipdb.queries.vectors.tables.Vectors`.
@@ -85,9 +92,9 @@ def open_vectors(index: Path, model_id: str, kind: Kind, version: int) -> lance.
     """
     import lance  # half a second, which a question to an artefact doesn't need
 
-    path = images_path(index, model_id) if kind == "images" else texts_path(index, model_id)
+    path = vectors_uri(index, model_id, kind)
     try:
-        return lance.dataset(str(path), version=version)
+        return lance.dataset(path, version=version)
     except (ValueError, OSError) as error:
         raise ClipdbError(
             f"the vectors {path} are not at version {version} as the catalog says: see `clipdb verify -i {index}`"
@@ -105,7 +112,7 @@ class VectorTable(ds.Dataset):
         The Lance table, opened at a committed version.
     """
 
-    def __init__(self, table: lance.LanceDataset) -> None:
+    def __init__(self, table: lance.LanceDataset | StoreTable) -> None:
         self._table = table
         self._columns = {field.name: _cast(field) for field in table.schema}
         self._schema = pa.schema([_widen(field) for field in table.schema])

@@ -189,7 +189,7 @@ def test_a_large_file_is_not_read(here: Path, monkeypatch: pytest.MonkeyPatch) -
         (["empty.txt"], "names no images"),
         (["urls.txt"], "line 2: https://x.org/a.jpg is not on this machine: download it first"),
         (["https://x.org/a.jpg"], "not on this machine: download it first"),
-        (["s3://bucket/photos"], "aws s3 sync"),
+        (["hf://datasets/o/photos"], "hf download"),
         (["binary.dat"], "no known kind"),
         (["-", "-"], "give `-` once"),
         (["text.parquet"], "not a readable Parquet file"),

@@ -17,6 +17,7 @@ from clipdb.ingest.images.sources.expand import expand
 from clipdb.ingest.images.sources.item import HEIC, SourceItem, reason
 from clipdb.ingest.images.sources.source import Source, Sources
 from clipdb.models.image_formats import heic_hint
+from clipdb.stores.address import is_store
 
 __all__ = ["Source", "SourceItem", "Sources", "open_source", "open_sources", "source_kinds"]
 
@@ -37,7 +38,7 @@ def open_sources(paths: Sequence[str]) -> Sources:
         Folders, image files, text files of paths (``-``: standard input), tables of paths (CSV, TSV, JSON lines,
         Parquet), ``.tar``, ``.tar.gz``, ``.tgz`` and ``.parquet`` files of images; globs and
         ``shard-{000..012}.tar`` are expanded. A folder with no images stands for the tar shards under it, or else the
-        Parquet files.
+        Parquet files. All of them may be in a store: ``s3://BUCKET/...``, ``gs://...``, ``az://...``.
 
     Raises
     ------
@@ -52,7 +53,7 @@ def open_sources(paths: Sequence[str]) -> Sources:
 
 
 def open_source(path: str) -> Source:
-    """Open an absolute path, or ``-``, as the first kind that accepts it.
+    """Open an absolute path, an address in a store, or ``-``, as the first kind that accepts it.
 
     Raises
     ------
@@ -62,7 +63,7 @@ def open_source(path: str) -> Source:
     try:
         for kind in source_kinds():
             if kind.accepts(path):
-                if kind.suffixes and not Path(path).is_file():
+                if kind.suffixes and not is_store(path) and not Path(path).is_file():
                     raise ClipdbError(f"{path} is no regular file: images and shards have to be")
                 return kind(path)
     except ClipdbError:

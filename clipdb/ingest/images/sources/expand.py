@@ -10,21 +10,27 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from clipdb.errors import ClipdbError
+from clipdb.ingest.images.sources.files import below, expand_stored
+from clipdb.stores.address import StoreAddress, is_store
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_TOOLS = {"s3": "`aws s3 sync`", "gs": "`gcloud storage rsync`", "hf": "`hf download`"}
+_TOOLS = {"hf": "`hf download`"}
 
 
 def expand(source: str) -> Iterator[str]:
-    """Yield the absolute paths that `source` stands for, each of which exists.
+    """Yield the absolute paths, or the addresses in a store, that `source` stands for, each of which exists.
 
     Raises
     ------
     ClipdbError
         For a URL, a missing path, or a glob that matches nothing.
     """
+    if is_store(source):
+        for name in _braces(source):
+            yield from expand_stored(name)
+        return
     path = local_path(source)
     if os.path.exists(path):  # noqa: PTH110 - Path.exists raises on names that are too long
         yield absolute(path)
@@ -42,6 +48,20 @@ def expand(source: str) -> Iterator[str]:
 def absolute(path: str, base: str = "") -> str:
     """Return `path`, relative to `base` or the working directory, as absolute; links stay, ``..`` goes."""
     return os.path.abspath(Path(base, path))  # noqa: PTH100 - Path.resolve would name the target of a link
+
+
+def resolved(name: str, folder: str) -> str:
+    """Return the absolute path, or the address in a store, that a list in a folder means by a name.
+
+    Raises
+    ------
+    ClipdbError
+        For any other URL, and an address that is none.
+    """
+    if is_store(name):
+        return str(StoreAddress(name))
+    path = local_path(name)
+    return below(folder, path) if is_store(folder) and not path.startswith("/") else absolute(path, folder)
 
 
 def local_path(source: str) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from errno import ENOENT
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from clipdb.errors import ClipdbError
 from clipdb.models.image_formats import FORMATS
 from clipdb.models.preprocess import MAX_BYTES
+from clipdb.stores.address import StoreAddress, is_store
+from clipdb.stores.objects import read_object
 
 HEIC = (".heic", ".heif", ".hif")
 IMAGES = (
@@ -42,7 +45,8 @@ class SourceItem:
     Parameters
     ----------
     uri
-        Where it is: an absolute path, ``/x/shard.tar#member.jpg`` or ``/x/file.parquet#row=17``.
+        Where it is: an absolute path, ``/x/shard.tar#member.jpg`` or ``/x/file.parquet#row=17``; in a store,
+        ``s3://bucket/`` and so on instead of the first slash.
     read
         Returns the file's bytes; safe in any thread. Raises any error when they cannot be had.
     label, split
@@ -81,7 +85,7 @@ def failed_item(uri: str, reason: str) -> SourceItem:
 
 
 def read_file(path: str) -> bytes:
-    """Read a regular file of at most `MAX_BYTES`.
+    """Read a regular file, or an object in a store, of at most `MAX_BYTES`.
 
     Raises
     ------
@@ -90,6 +94,8 @@ def read_file(path: str) -> bytes:
     ClipdbError
         When it is no regular file (a pipe would block for ever) or too large, or the path can't be one.
     """
+    if is_store(path):
+        return _read_stored(path)
     if "\0" in path:
         raise ClipdbError("a path has no zero byte in it")
     file = Path(path)
@@ -99,6 +105,13 @@ def read_file(path: str) -> bytes:
     if status.st_size > MAX_BYTES:
         raise ClipdbError(too_large(status.st_size))
     return file.read_bytes()
+
+
+def _read_stored(path: str) -> bytes:
+    data = read_object(StoreAddress(path), MAX_BYTES)
+    if data is None:
+        raise FileNotFoundError(ENOENT, "no such object in the store", path)
+    return data
 
 
 def too_large(size: int) -> str:

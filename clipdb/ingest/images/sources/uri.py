@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.images.sources import source_kinds
+from clipdb.ingest.images.sources.files import is_file, may_be_there
 from clipdb.ingest.images.sources.item import read_file, reason
 
 
@@ -39,7 +39,7 @@ def read_uri(uri: str) -> bytes:
 
 def found(uri: str) -> bool:
     """Return whether there is still a file at the uri of an image, or at that of the shard it is in."""
-    return bool(uri) and (Path(uri).is_file() or any(True for _ in _splits(uri)))
+    return bool(uri) and (may_be_there(uri) or any(True for _ in _splits(uri)))
 
 
 def read_known(image_id: str, uri: str) -> bytes:
@@ -73,13 +73,13 @@ def _splits(uri: str) -> Iterator[tuple[str, str]]:
     """Split at each ``#`` that has a file before it: the names of files and of members may have some too."""
     place = uri.find("#")
     while place >= 0:
-        if Path(uri[:place]).is_file():
+        if may_be_there(uri[:place]):
             yield uri[:place], uri[place + 1 :]
         place = uri.find("#", place + 1)
 
 
 def _read(uri: str) -> bytes | None:
-    if Path(uri).is_file():
+    if is_file(uri):
         return read_file(uri)
     for container, part in _splits(uri):
         for kind in source_kinds():

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clipdb.errors import ClipdbError
-from clipdb.ingest.images.sources.expand import absolute, local_path
+from clipdb.ingest.images.sources.expand import resolved
+from clipdb.ingest.images.sources.files import folder_of, is_file, open_text, parquet_file, raise_failure
 from clipdb.ingest.images.sources.item import SourceItem, clean, failed_item, file_item, is_image
 from clipdb.ingest.images.sources.kinds import parquet_shards
 from clipdb.ingest.images.sources.source import Source
@@ -49,7 +50,7 @@ class AnnotatedList(Source):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self._rows = READERS[Path(path).suffix.lower()]
-        self._base = str(Path(path).parent)
+        self._base = folder_of(path)
         self.total = 0
         for _, row in self._numbered():
             self._column(row)
@@ -61,18 +62,19 @@ class AnnotatedList(Source):
     def accepts(cls, path: str) -> bool:
         """Return whether a file is a table of paths: Parquet may hold images, and a plain list may be called CSV."""
         suffix = Path(path).suffix.lower()
-        if suffix not in READERS or not Path(path).is_file():
+        if suffix not in READERS or not is_file(path):
             return False
         if suffix in parquet_shards.ParquetFile.suffixes:
             try:
-                schema = pq.read_schema(path)
-            except (pa.ArrowException, OSError):
+                schema = pq.read_schema(parquet_file(path))
+            except (pa.ArrowException, OSError) as error:
+                raise_failure(path, error)
                 return False
             return any(name.lower() in PATHS for name in schema.names) and not any(
                 map(parquet_shards.holds_bytes, schema.types)
             )
         if suffix == ".csv":
-            with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
+            with open_text(path, encoding="utf-8-sig", errors="replace") as file:
                 first = file.readline().strip()
             return "," in first or not is_image(first)
         return True
@@ -87,7 +89,7 @@ class AnnotatedList(Source):
                 yield failed_item(place, "the row has no path")
                 continue
             try:
-                item = file_item(absolute(local_path(str(name).strip()), self._base))
+                item = file_item(resolved(str(name).strip(), self._base))
             except ClipdbError as error:
                 yield failed_item(place, str(error))
                 continue
@@ -101,6 +103,7 @@ class AnnotatedList(Source):
         except UnicodeDecodeError as error:
             raise ClipdbError(f"{self.path} is not UTF-8: save it as UTF-8") from error
         except (OSError, pa.ArrowException, csv.Error) as error:
+            raise_failure(self.path, error)
             raise ClipdbError(f"{self.path} can't be read: {parquet_shards.one_line(error)}") from error
 
     def _column(self, row: Row) -> str:
@@ -116,7 +119,7 @@ class AnnotatedList(Source):
 
 
 def _csv_rows(path: str) -> Iterator[Row]:
-    with Path(path).open(encoding="utf-8-sig", newline="") as file, _long_fields():
+    with open_text(path, encoding="utf-8-sig", newline="") as file, _long_fields():
         reader = csv.reader(file, delimiter="\t" if path.lower().endswith(".tsv") else ",", strict=True)
         header = [name.strip() for name in next(reader, [])]
         if len(set(header)) < len(header):
@@ -143,7 +146,7 @@ def _long_fields() -> Iterator[None]:
 
 
 def _json_rows(path: str) -> Iterator[Row]:
-    with Path(path).open(encoding="utf-8-sig") as file:
+    with open_text(path, encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
@@ -157,7 +160,7 @@ def _json_rows(path: str) -> Iterator[Row]:
 
 
 def _parquet_rows(path: str) -> Iterator[Row]:
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+    with pq.ParquetFile(parquet_file(path), pre_buffer=False) as file:
         names = [field.name for field in file.schema_arrow if parquet_shards.is_scalar(field.type)]
         for batch in file.iter_batches(batch_size=_ROWS, columns=names, use_threads=False):
             for row in batch.to_pylist():

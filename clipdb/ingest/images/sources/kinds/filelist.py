@@ -1,4 +1,4 @@
-"""A text file that names images, one path or ``file://`` URI a line."""
+"""A text file that names images, one path, ``file://`` URI or address in a store a line."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clipdb.errors import ClipdbError
-from clipdb.ingest.images.sources.expand import absolute, local_path
+from clipdb.ingest.images.sources.expand import absolute, resolved
+from clipdb.ingest.images.sources.files import folder_of, is_file, open_file, open_text
 from clipdb.ingest.images.sources.item import SourceItem, file_item
 from clipdb.ingest.images.sources.source import Source
+from clipdb.stores.address import is_store
 
 
 class FileList(Source):
@@ -21,7 +23,7 @@ class FileList(Source):
     Raises
     ------
     ClipdbError
-        When the list names nothing, or a URL.
+        When the list names nothing, or any other URL.
     """
 
     order = 4  # any text may be one
@@ -30,8 +32,8 @@ class FileList(Source):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         # a pipe can be read only once
-        self._piped = None if path != "-" and Path(path).is_file() else _read(path).splitlines()
-        self._base = absolute("." if self._piped is not None else str(Path(path).parent))
+        self._piped = None if path != "-" and is_file(path) else _read(path).splitlines()
+        self._base = absolute(".") if self._piped is not None else folder_of(path)
         self.total = sum(1 for _ in self._paths())
         if not self.total:
             name = "standard input" if path == "-" else path
@@ -40,9 +42,9 @@ class FileList(Source):
     @classmethod
     def accepts(cls, path: str) -> bool:
         """Return whether a path is a pipe or a file of text."""
-        if not Path(path).is_file():
-            return True
-        with Path(path).open("rb") as file:
+        if not is_file(path):
+            return not is_store(path)
+        with open_file(path) as file:
             return b"\0" not in file.read(4096)
 
     def __iter__(self) -> Iterator[SourceItem]:
@@ -56,7 +58,7 @@ class FileList(Source):
             if not name or name.startswith("#"):
                 continue
             try:
-                yield absolute(local_path(name), self._base)
+                yield resolved(name, self._base)
             except ClipdbError as error:
                 raise ClipdbError(f"{self.path}, line {number}: {error}") from None
 
@@ -65,7 +67,7 @@ class FileList(Source):
         if self._piped is not None:
             yield from self._piped
             return
-        with Path(self.path).open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        with open_text(self.path, encoding="utf-8-sig", errors="surrogateescape") as file:
             yield from file
 
 

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clipdb.errors import ClipdbError
-from clipdb.ingest.images.sources.expand import absolute
+from clipdb.ingest.images.sources.expand import resolved
+from clipdb.ingest.images.sources.files import folder_of, parquet_file, raise_failure
 from clipdb.ingest.images.sources.item import (
     SourceItem,
     bytes_item,
@@ -52,10 +53,11 @@ class ParquetFile(Source):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(parquet_file(path)) as file:
                 self.total = file.metadata.num_rows
                 schema = file.schema_arrow
         except (pa.ArrowException, OSError) as error:
+            raise_failure(path, error)
             raise ClipdbError(f"{path} is not a readable Parquet file: {one_line(error)}") from None
         features = _features(schema)
         self._image = _image_column(schema, features, path)
@@ -72,7 +74,7 @@ class ParquetFile(Source):
 
     def shards(self) -> Iterator[Source]:
         """Yield the row groups, one by one."""
-        with pq.ParquetFile(self.path) as file:
+        with pq.ParquetFile(parquet_file(self.path)) as file:
             sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         first = 0
         for group, size in enumerate(sizes):
@@ -84,12 +86,13 @@ class ParquetFile(Source):
         uri, split = clean(self.path), split_of(PurePosixPath(self.path).name)
         try:
             # the defaults hold a whole row group, often the whole file; so it is a page or two
-            with pq.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False) as file:
+            with pq.ParquetFile(parquet_file(self.path), buffer_size=_BUFFER, pre_buffer=False) as file:
                 for batch in file.iter_batches(_ROWS, groups, self._columns, use_threads=False):
                     for values in _rows(batch):
                         yield self._item(f"{uri}#{_ROW}{row}", values, split)
                         row += 1
         except Exception as error:  # damaged pages raise nearly anything, text that is no UTF-8 too
+            raise_failure(self.path, error)
             yield failed_item(uri, f"the file cannot be read from row {row} on: {one_line(error)}")
 
     def read(self, part: str) -> bytes | None:
@@ -103,7 +106,7 @@ class ParquetFile(Source):
         if not (part.startswith(_ROW) and part[len(_ROW) :].isdecimal()):
             return None
         row, first = int(part[len(_ROW) :]), 0
-        with pq.ParquetFile(self.path, buffer_size=_BUFFER, pre_buffer=False) as file:
+        with pq.ParquetFile(parquet_file(self.path), buffer_size=_BUFFER, pre_buffer=False) as file:
             group = 0
             while group < file.num_row_groups and first + file.metadata.row_group(group).num_rows <= row:
                 first += file.metadata.row_group(group).num_rows
@@ -130,7 +133,7 @@ class ParquetFile(Source):
             return bytes_item(uri, data, parent=parent_of(path) if path else None, **facts)
         if path is None:
             return failed_item(uri, "the row has no image")
-        outside = file_item(absolute(path, str(PurePosixPath(self.path).parent)))
+        outside = file_item(resolved(path, folder_of(self.path)))
         return SourceItem(outside.uri, outside.read, parent=outside.parent, **facts)
 
     def _name(self, label: Any) -> str | None:

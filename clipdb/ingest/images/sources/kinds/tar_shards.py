@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any
 
 from clipdb.errors import ClipdbError
+from clipdb.ingest.images.sources.files import open_file, raise_failure
 from clipdb.ingest.images.sources.item import (
     SourceItem,
     bytes_item,
@@ -67,7 +68,7 @@ class TarShard(Source):
         self.left_out = 0
         uri, split, sample = clean(self.path), split_of(PurePosixPath(self.path).name), _Sample("")
         try:
-            with tarfile.open(self.path, "r|*", tarinfo=_Member) as archive:
+            with open_file(self.path) as file, tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member) as archive:
                 while (member := archive.next()) is not None:
                     archive.members.clear()  # type: ignore[attr-defined] # or a long archive fills the memory
                     name = member.name
@@ -90,6 +91,7 @@ class TarShard(Source):
                 if not isinstance(archive.stopped_by, tarfile.EOFHeaderError):  # type: ignore[attr-defined]
                     raise tarfile.ReadError("it has no end mark, so it was cut short or damaged")
         except Exception as error:  # damaged archives raise nearly anything
+            raise_failure(self.path, error)
             yield from self._items(sample, uri, split)
             yield failed_item(uri, f"the archive cannot be read to its end: {error}")
             return
@@ -103,7 +105,7 @@ class TarShard(Source):
         ClipdbError
             When the shard has no such image.
         """
-        with tarfile.open(self.path, "r|*") as archive:
+        with open_file(self.path) as file, tarfile.open(fileobj=file, mode="r|*") as archive:
             while (member := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined] # as above
                 if member.isreg() and clean(member.name) == part and member.size <= MAX_BYTES:

@@ -1,0 +1,31 @@
+"""`clipdb export index`: copy an index into a store, from where it is read in place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from clipdb._util.text import counted
+from clipdb.cli.options.common import index_option, storage_option
+from clipdb.cli.show.messages import say
+
+
+@click.command()
+@click.argument("address", metavar="ADDRESS")
+@storage_option
+@index_option
+def index(index: Path, address: str, storage_options: dict[str, str]) -> None:
+    """Copy an index into an object store, from where it is read in place.
+
+    ADDRESS is s3://BUCKET/PREFIX, gs://... or az://...; `clipdb query heads -i ADDRESS` then asks it, from any machine.
+    Readers find the copy when all of it is there. Run again, the command sends what is new: after an ingest the new
+    vectors and the catalog, and after a failure what was missing. What was superseded stays for a day, for those who
+    have it open. Run one copy to one place at a time.
+    """
+    from clipdb.api.publishing import export_index
+
+    done = export_index(index, address, storage_options=storage_options)
+    there = f", {counted(done.there, 'file')} there already" if done.there else ""
+    deleted = f", {counted(done.deleted, 'file')} that nothing needs any more deleted" if done.deleted else ""
+    say(f"{address}: sent {counted(done.files, 'file')}, {done.bytes / 2**20:,.1f} MiB{there}{deleted}")

@@ -1,0 +1,189 @@
+"""Why a store refused or failed, in one line that names the bucket and says what to do."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from clipdb._util.text import first_line
+from clipdb.errors import ClipdbError, Kind
+from clipdb.stores import connecting
+from clipdb.stores.address import StoreAddress
+from clipdb.stores.connecting import file_system, is_anonymous, settings
+
+_T = TypeVar("_T")
+
+_MOST_REASON = 300
+
+_REFUSED = r"Access_?Denied|AllAccessDisabled|Forbidden|AuthorizationPermissionMismatch|PermissionDenied|\b40[13]\b"
+
+# What pyarrow, Lance and DuckDB say, in the order in which it is looked for; the reason of a refusal comes before the
+# refusal. {bucket}, {scheme} and {who} are filled in.
+_CAUSES: tuple[tuple[str, str, Kind], ...] = (
+    (
+        r"Expired_?Token|TokenRefreshRequired|InvalidToken|INVALID_TOKEN",
+        "the credentials for bucket {bucket} have expired: get new ones, and run the same command again",
+        "invalid",
+    ),
+    (
+        r"Request_?Time_?Too_?Skewed|RequestExpired|REQUEST_EXPIRED|AuthenticationFailed.*not within the valid time",
+        "this machine's clock is wrong by more than the store of bucket {bucket} allows (15 minutes): set it, and run "
+        "the same command again",
+        "invalid",
+    ),
+    (
+        r"Invalid_?Access_?Key_?Id|Signature_?Does_?Not_?Match|INVALID_SIGNATURE|UNRECOGNIZED_CLIENT|InvalidClientTokenId",
+        "the store of bucket {bucket} doesn't know these credentials: check the key and its secret, and the endpoint",
+        "invalid",
+    ),
+    (
+        r"PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraint|HTTP status 301|301 Moved|"
+        r"Received redirect",
+        "bucket {bucket} is in another region: name it, with AWS_REGION or --storage-option region=REGION",
+        "invalid",
+    ),
+    (
+        r"NoSuchBucket|NO_SUCH_BUCKET|ContainerNotFound|bucket does not exist",
+        "there is no bucket {bucket}: check its name, and the endpoint",
+        "absent",
+    ),
+    (
+        r"Failed to get AWS credentials|CredentialsNotLoaded|No AWS Credentials|CredentialsProvider|"
+        r"Could not find credentials|google.*credentials|DefaultAzureCredential",
+        "no credentials for bucket {bucket} were found: {who}",
+        "invalid",
+    ),
+    (
+        _REFUSED,
+        "bucket {bucket} refuses access ({doing}): {who}",
+        "invalid",
+    ),
+    (
+        r"Slow_?Down|Service_?Unavailable|Internal_?(Failure|Error|Server)|Throttl|TooManyRequests|\b(429|50\d)\b",
+        "the store of bucket {bucket} is overloaded or broken, also when asked again: run the same command again later",
+        "busy",
+    ),
+    (
+        r"NETWORK_CONNECTION|REQUEST_TIMEOUT|[Tt]imed? ?out|[Tt]imeout|[Cc]ould not connect|[Cc]onnection|resolve host|"
+        r"error sending request|error decoding response|dns error|HTTP error|curlCode|incomplete|partial file",
+        "the store of bucket {bucket} can't be reached, or breaks off: check the network and the endpoint, and run the "
+        "same command again",
+        "busy",
+    ),
+)
+_NAMED = re.compile("|".join(pattern for pattern, _, _ in _CAUSES[:6]), re.IGNORECASE)
+
+
+# A refusal without its reason.
+_BARE = re.compile(rf"{_REFUSED}|BAD_?REQUEST|\b(301|40[04])\b", re.IGNORECASE)
+
+
+class StoreFailed(ClipdbError):
+    """What a store failed with isn't about one object: it will fail with the next one, too."""
+
+
+@contextmanager
+def reaching(address: StoreAddress, doing: str = "reading") -> Iterator[None]:
+    """Say in one line why a store that a block uses refused or failed; a missing object stays a FileNotFoundError.
+
+    Raises
+    ------
+    ClipdbError
+        Naming the bucket and what to do, without any secret.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        raise explained(address, error, doing) from None  # whose text may hold a session's token
+
+
+def insisting(address: StoreAddress, read: Callable[[], _T]) -> _T:
+    """Read something of a store, again after a while if it is overloaded or breaks off; not again if that takes long.
+
+    Raises
+    ------
+    ClipdbError
+        As `reaching` does.
+    """
+    began, attempt = time.monotonic(), 1
+    while True:
+        try:
+            with reaching(address):
+                return read()
+        except StoreFailed as failure:
+            spent = time.monotonic() - began
+            if failure.kind != "busy" or attempt >= connecting.ATTEMPTS or spent >= connecting.REQUEST_SECONDS:
+                raise
+        time.sleep(2.0 ** (attempt - 2))
+        attempt += 1
+
+
+def explained(address: StoreAddress, error: BaseException, doing: str = "reading") -> ClipdbError:
+    """Return why a store refused or failed."""
+    text = str(error)
+    if not _NAMED.search(text) and _BARE.search(text):
+        text = _asked(address) or text  # answers to HEAD have no body, which would name the reason
+    for pattern, sentence, kind in _CAUSES:
+        if re.search(pattern, text, re.IGNORECASE):
+            said = sentence.format(bucket=address.bucket, doing=doing, who=_who(address))
+            refused = pattern == _REFUSED  # which may be about this object alone
+            return (ClipdbError if refused else StoreFailed)(f"{address}: {said}", kind=kind)
+    reason = address.without_secrets(first_line(error))[:_MOST_REASON]
+    return ClipdbError(f"{address}: the store of bucket {address.bucket} fails ({reason}): check the address")
+
+
+def require_bucket(address: StoreAddress) -> None:
+    """Tell a bucket that isn't there, or refuses, from an object that isn't: both are 404 to most requests.
+
+    Raises
+    ------
+    ClipdbError
+        If it can't be listed.
+    """
+    from pyarrow.fs import FileSelector
+
+    with reaching(address, "listing"), suppress(FileNotFoundError):
+        file_system(address).get_file_info(FileSelector(address.path))
+
+
+def _asked(address: StoreAddress) -> str:
+    """Ask for a list, whose refusal has its reason in it; empty where there is none."""
+    from pyarrow.fs import FileSelector
+
+    try:
+        file_system(address).get_file_info(FileSelector(address.path))
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, RuntimeError) as error:
+        return str(error)
+    return ""
+
+
+def _who(address: StoreAddress) -> str:
+    """Say where the credentials came from that were refused, and what to change."""
+    found = settings(address)
+    if is_anonymous(found):
+        return "it was asked without credentials, and isn't public: leave skip_signature out"
+    if address.scheme == "az":
+        return "set AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN"
+    if address.scheme == "gs":
+        return "set GOOGLE_APPLICATION_CREDENTIALS to the file of an account that may"
+    if "access_key_id" in found or _has_profile():
+        return "use credentials that have s3:ListBucket and s3:GetObject there, and s3:PutObject to write"
+    return (
+        "there are no credentials in the environment or in ~/.aws: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+        "add --storage-option skip_signature=true for a public bucket"
+    )
+
+
+def _has_profile() -> bool:
+    role = ("AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+    files = (Path("~/.aws", name).expanduser() for name in ("credentials", "config"))
+    return any(os.environ.get(name) for name in role) or any(file.is_file() for file in files)
