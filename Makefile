@@ -20,6 +20,7 @@ test: lint
 # states that a power failure can leave.
 stress: .venv/.dev
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/kills.py --kills $(KILLS) --minutes $(MINUTES)
+	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/ray_kills.py --kills 100 --minutes $(MINUTES)
 	PYTHONPATH=tests/helpers $(BIN)/python tests/stress/malformed.py --inputs $(INPUTS)
 	CLIPDB_STRESS=1 $(BIN)/python -m pytest tests/stress/test_power_loss.py tests/ingest/images/test_resume.py tests/artefact/test_artefact_kill.py
 
