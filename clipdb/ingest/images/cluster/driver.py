@@ -15,6 +15,7 @@ from clipdb.ingest.images.cluster.workers import AHEAD, Call, Worker, Workers
 from clipdb.ingest.images.session import COMMIT_BATCHES, COMMIT_SECONDS, Session
 
 _TOLD_SECONDS = 30.0
+_PAUSE = 10  # times as long as a commit took before the next one: many actors fill one in less
 
 
 class Driver:
@@ -41,6 +42,7 @@ class Driver:
         self._to_commit: set[str] = set()  # images of what waits
         self._batch_size = session.options.batch_on(session.model.device)
         self._told_at = time.monotonic()
+        self._commit_seconds = 0.0
         self.left_out = 0
 
     def run(self) -> None:
@@ -51,7 +53,8 @@ class Driver:
                     self._take(*came)
                 self._tell_if_idle()
                 full = len(self._to_commit) >= COMMIT_BATCHES * self._batch_size
-                if full or time.monotonic() - self._session.committed_at > COMMIT_SECONDS:
+                passed = time.monotonic() - self._session.committed_at
+                if passed > COMMIT_SECONDS or (full and passed > _PAUSE * self._commit_seconds):
                     self._commit()
         finally:  # Ctrl-C keeps what was written
             self._commit()
@@ -143,6 +146,7 @@ class Driver:
         self._workers.start()
 
     def _commit(self) -> None:
+        began = time.monotonic()
         waiting, self._waiting = self._waiting, []
         session, table = self._session, self._session.table
         added = [one for one in waiting if one.vectors is None]
@@ -164,6 +168,7 @@ class Driver:
             session.tell(0)
         session.known_images.settle()
         session.committed_at = time.monotonic()
+        self._commit_seconds = session.committed_at - began
 
     def _tell_if_idle(self) -> None:
         if time.monotonic() - self._told_at > _TOLD_SECONDS:
