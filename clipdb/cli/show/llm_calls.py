@@ -29,7 +29,8 @@ def show_calls(index: Path, calls: Calls, about: str = "heads") -> None:
             shown.add(content)
     click.echo(
         f"{index}: {calls.count} calls of {calls.server.name} at {calls.server.where}, "
-        f"{calls.skipped} {about} skipped; about {calls.prompt_tokens:,} tokens of prompts (a token is taken for 4 characters) "
+        f"{calls.skipped} {about} skipped; "
+        f"about {calls.prompt_tokens:,} tokens of prompts (a token is taken for 4 characters) "
         f"and at most {calls.answer_tokens:,} of answers. Nothing was sent."
     )
 
