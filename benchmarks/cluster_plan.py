@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from dataclasses import asdict
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -69,7 +70,10 @@ def measured(folder: Path, row_bytes: int) -> Costs:
     from clipdb.schema.vectors import images_schema
 
     schema = images_schema(EMBED, HEADS)
-    commits, compactions, looks, made = [], [], [], 0
+    commits: list[list[float]] = []
+    compactions: list[list[float]] = []
+    looks: list[float] = []
+    made = 0
     with Writer(folder / "plan.clipdb", "measure", {}, create=True) as writer:
         table = VectorTable(writer, MODEL, "images")
         table.begin(schema)
@@ -86,14 +90,11 @@ def measured(folder: Path, row_bytes: int) -> Costs:
                 assert table.dataset is not None
                 held = len(table.dataset.get_fragments())
                 images = [{"image_id": one, "uri": f"/pictures/{one}.jpg", "width": 224, "height": 224} for one in ids]
-                looks.append(seconds(lambda ids=ids: table.known(ids[:1024])))
-                took = seconds(
-                    lambda written=written, images=images, batches=batches: table.commit_fragments(
-                        written, lambda connection: put(connection, "images", images), added=batches
-                    )
-                )
+                looks.append(seconds(partial(table.known, ids[:1024])))
+                record = partial(put, table="images", rows=images)
+                took = seconds(partial(table.commit_fragments, written, record, added=batches))
                 commits.append([1, fragments, fragments * rows, held, took])
-            before = table.dataset.count_rows()
+            before = made
             compactions.append([times * fragments * rows * row_bytes / _NARROW, before, seconds(table.compact)])
     each = np.array(commits)
     commit, fragment, row, held = _fitted(each[:, :-1], each[:, -1])

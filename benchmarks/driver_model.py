@@ -122,9 +122,9 @@ class _Driver:
         self.worked += seconds
         return self.free
 
-    def take(self, now: float, images: int) -> float:
-        """Take a fragment, answer for a further window, and commit if it is time; return when the answer is there."""
-        answered = self.spend(now, self.costs.window)
+    def take(self, now: float, images: int, asked: bool) -> float:
+        """Take a fragment, answer for a window if one is asked for, and commit if it is time; return when it answered."""
+        answered = self.spend(now, self.costs.window if asked else 0.0)
         self.waiting.append(images)
         passed, full = self.free - self.committed_at, sum(self.waiting) >= self.rules.images
         if passed > self.rules.seconds or (full and passed > self.rules.pause * self.commit_seconds):
@@ -174,7 +174,7 @@ def simulate(images: int, actors: Actors, costs: Costs, rules: Rules | None = No
             continue
         # The answer for the window after this one was asked for when this one began.
         begins = max(now, answered)
-        answered = driver.take(now, size)
+        answered = driver.take(now, size, left > 0)
         if left:
             size = min(actors.window, left)
             left -= size

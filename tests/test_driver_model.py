@@ -42,7 +42,7 @@ def test_commits_come_after_a_time_or_a_number_of_images(model: ModuleType) -> N
 
 def test_the_index_of_ids_is_made_of_all_rows_each_time(model: ModuleType) -> None:
     costs = model.Costs(**FREE | {"indexed": 1e-6})
-    found = model.simulate(64 * 4096 * 3, model.Actors(1, 1e6, 4096), costs)
+    found = model.simulate(64 * 4096 * 3, model.Actors(1, 1e3, 4096), costs)
     assert found.compactions == 3
     assert found.busy * found.seconds == pytest.approx(1e-6 * 64 * 4096 * (1 + 2 + 3))
 

@@ -133,7 +133,7 @@ def everything(index: Path) -> dict[str, list[tuple[Any, ...]]]:
     with connected(index) as connection:
         for view in UNTOUCHED:
             found[view] = sorted(connection.execute(f"from {view}").fetchall(), key=repr)
-        figures = "select * exclude (chance, chance_low, chance_high, excess) from source_association"
+        figures = "select * exclude (chance, chance_low, chance_high, excess, undecided_pairs) from source_association"
         found["association"] = sorted(connection.execute(figures).fetchall(), key=repr)
     return found
 
