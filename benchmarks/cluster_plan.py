@@ -97,10 +97,10 @@ def measured(folder: Path, row_bytes: int) -> Costs:
             before = made
             compactions.append([times * fragments * rows * row_bytes / _NARROW, before, seconds(table.compact)])
     each = np.array(commits)
-    commit, fragment, row, held = _fitted(each[:, :-1], each[:, -1])
+    commit, fragment, row, each_held = _fitted(each[:, :-1], each[:, -1])
     whole = np.array(compactions)
     compaction, indexed = _fitted(whole[:, :-1], whole[:, -1])
-    return Costs(float(np.median(looks)), commit, fragment, row, held, compaction, indexed)
+    return Costs(float(np.median(looks)), commit, fragment, row, each_held, compaction, indexed)
 
 
 def _rows(ids: list[str]) -> pa.Table:

@@ -123,7 +123,7 @@ class _Driver:
         return self.free
 
     def take(self, now: float, images: int, asked: bool) -> float:
-        """Take a fragment, answer for a window if one is asked for, and commit if it is time; return when it answered."""
+        """Take a fragment, answer for a window if one is asked for, and commit if it is time; return when it did."""
         answered = self.spend(now, self.costs.window if asked else 0.0)
         self.waiting.append(images)
         passed, full = self.free - self.committed_at, sum(self.waiting) >= self.rules.images
