@@ -86,13 +86,13 @@ spans = declare(
     need("text", Text, "The description itself"),
     may("variance_explained", Double, "Variance of the head that this pick explains, fraction 0..1"),
     may("cumulative_variance", Double, "Variance that the picks up to this one explain, fraction 0..1"),
+    run(),
     may(
         "stability",
         Double,
         "Of the first five picks: in how many of two halves of the images this text is among the first five as well, "
         "0, 0.5 or 1; null of later picks and of spans that were imported",
     ),
-    run(),
     indexed=False,
 )
 
