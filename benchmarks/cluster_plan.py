@@ -26,8 +26,6 @@ MODEL, EMBED, SIZE = "made/vectors", 64, 64
 HEADS = {(11, 0): SIZE}
 _NARROW = 2 * (EMBED + SIZE) + 100  # bytes of such a row
 
-MEASURED = Costs()
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -41,7 +39,7 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=1024, help="Images of a window: four batches.")
     parser.add_argument("--deaths", type=float, default=0.01, help="Deaths of an actor per hour.")
     options = parser.parse_args()
-    costs = MEASURED
+    costs = Costs()
     if options.measure:
         with tempfile.TemporaryDirectory() as folder:
             costs = measured(Path(folder), options.bytes)
@@ -62,6 +60,7 @@ def main() -> None:
 
 def measured(folder: Path, row_bytes: int) -> Costs:
     """Time commits and compactions of the store, and fit the costs by least squares."""
+    import lance
     from lance.fragment import write_fragments
 
     from clipdb.ingest.store.rows import put
@@ -71,7 +70,6 @@ def measured(folder: Path, row_bytes: int) -> Costs:
 
     schema = images_schema(EMBED, HEADS)
     commits: list[list[float]] = []
-    compactions: list[list[float]] = []
     looks: list[float] = []
     made = 0
     with Writer(folder / "plan.clipdb", "measure", {}, create=True) as writer:
@@ -94,13 +92,13 @@ def measured(folder: Path, row_bytes: int) -> Costs:
                 record = partial(put, table="images", rows=images)
                 took = seconds(partial(table.commit_fragments, written, record, added=batches))
                 commits.append([1, fragments, fragments * rows, held, took])
-            before = made
-            compactions.append([times * fragments * rows * row_bytes / _NARROW, before, seconds(table.compact)])
+        stored = lance.dataset(str(table.path))
+        written_again = seconds(stored.optimize.compact_files) / made * row_bytes / _NARROW
+        stored = lance.dataset(str(table.path))
+        indexed = seconds(partial(stored.create_scalar_index, table.key, "BTREE", replace=True)) / made
     each = np.array(commits)
     commit, fragment, row, each_held = _fitted(each[:, :-1], each[:, -1])
-    whole = np.array(compactions)
-    compaction, indexed = _fitted(whole[:, :-1], whole[:, -1])
-    return Costs(float(np.median(looks)), commit, fragment, row, each_held, compaction, indexed)
+    return Costs(float(np.median(looks)), commit, fragment, row, each_held, written_again, indexed)
 
 
 def _rows(ids: list[str]) -> pa.Table:

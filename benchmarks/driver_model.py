@@ -37,7 +37,7 @@ class Actors:
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds of the driver, as `benchmarks/cluster_plan.py --measure` finds them.
+    """Seconds of the driver, as `benchmarks/cluster_plan.py --measure` finds them; here on two cores that ran tests too.
 
     Attributes
     ----------
@@ -52,13 +52,13 @@ class Costs:
         sorted.
     """
 
-    window: float = 0.01
-    commit: float = 0.03
-    fragment: float = 1e-3
-    row: float = 5e-6
-    held: float = 1e-5
-    compaction: float = 1e-5
-    indexed: float = 1e-6
+    window: float = 0.04
+    commit: float = 0.09
+    fragment: float = 1.5e-3
+    row: float = 8e-6
+    held: float = 1e-4
+    compaction: float = 9e-5
+    indexed: float = 2e-6
 
 
 @dataclass(frozen=True)
