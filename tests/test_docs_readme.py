@@ -32,6 +32,7 @@ ELSEWHERE = {
     "extending.md",
     "labels.md",
     "millions.md",
+    "object-stores.md",
     "own-data.md",
     "sql.md",
     "test-a-name.md",

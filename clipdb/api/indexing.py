@@ -90,6 +90,12 @@ def drop_vector_indexes(index: str | Path, heads: str, *, model: str | None = No
     ------
     ClipdbError
         If there is no such index, model or head, or none of the heads has a vector index.
+
+    Examples
+    --------
+    >>> clipdb.drop_vector_indexes("mine.clipdb", "all")
+    Traceback (most recent call last):
+    clipdb.errors.ClipdbError: ...
     """
     require("lance", "ingest")
     from clipdb.ingest.store import vector_indexes

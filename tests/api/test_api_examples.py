@@ -40,6 +40,8 @@ ORDER = (
     "import_labels",
     "import_reviews",
     "verify",
+    "index_vectors",
+    "drop_vector_indexes",
     "upgrade",
 )
 
