@@ -95,7 +95,7 @@ def drop_vector_indexes(index: str | Path, heads: str, *, model: str | None = No
     --------
     >>> clipdb.drop_vector_indexes("mine.clipdb", "all")
     Traceback (most recent call last):
-    clipdb.errors.ClipdbError: ...
+    clipdb.errors.ClipdbError: none of these heads of clipdb-tiny/scenes has a vector index
     """
     require("lance", "ingest")
     from clipdb.ingest.store import vector_indexes

@@ -13,8 +13,7 @@
 -- column labeller: Who named it
 -- column confidence: How sure a person, a language model or a published name is, 0..1, where it says
 -- column share: For the labellers evidence, zero-shot and vote, the share that they measured: no probability
--- column tested: Whether the labeller evidence says the same: false if it names another property, null where it has not
--- compared this one, or found no clear name
+-- column tested: Whether the labeller evidence says the same; false if it names another property, null if none is clear or this one wasn't compared
 -- column rationale: The labeller's reason, where it gave one
 -- column created_at: When the label was given (UTC)
 -- column run: Run that wrote the label
