@@ -37,7 +37,7 @@ class Actors:
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds of the driver, as `benchmarks/cluster_plan.py --measure` finds them; here on two cores that ran tests too.
+    """Seconds of the driver, as `benchmarks/cluster_plan.py --measure` finds them: here on two busy cores.
 
     Attributes
     ----------

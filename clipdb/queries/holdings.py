@@ -11,7 +11,7 @@ from clipdb.schema.vector_indexes import AT, VectorIndex
 # Run ids sort by time, so what was made from something newer than itself is found by comparing runs.
 _HOLDINGS = """
 with image_runs as (
-    select model_id, newest from vector_rows where kind = 'images'
+    select model_id, newest, number from vector_rows where kind = 'images'
 ), span_runs as (
     select model_id, pool, max(run) as newest, bool_or(command is not distinct from 'import spans') as imported
     from spans left join runs using (run) group by model_id, pool
@@ -66,9 +66,10 @@ with image_runs as (
     select 6, model_id, 'spans', pool, count(*), concat_ws('; ',
         case when not any_value(imported) and max(run) < any_value(image_runs.newest)
             then 'older than the images: run `clipdb span --pool ' || pool || '`' end,
-        -- Most of what people read of a head would be other texts over other images.
+        -- Most of what people read of a head would be other texts over other images. `query settled` takes 100.
         case when avg(stability) < .5 then format('of the first five spans only {:.2f} are found over half of the '
-            || 'images as well: take more images, and see `clipdb query settled`', avg(stability)) end)
+            || 'images as well: take more images', avg(stability))
+            || if(any_value(image_runs.number) >= 100, ', and see `clipdb query settled`', '') end)
     from spans left join image_runs using (model_id) left join span_runs using (model_id, pool) group by model_id, pool
     union all
     select 6.5, model_id, 'directions', source || ', ' || pool, count(*),

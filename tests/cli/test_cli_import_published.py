@@ -42,7 +42,7 @@ def test_questions_without_model_and_images(names_only: Path) -> None:
         ["ViT-A/web", "L3.H1", "colours", "import:web"],
     ]
     one = done("query", "head", "L3.H0", "-i", index, "-f", "csv").splitlines()
-    assert [line.split(",")[6:8] for line in one[1:]] == [["1", "a red mug"], ["2", "a heron"]]
+    assert [line.split(",")[7:9] for line in one[1:]] == [["1", "a red mug"], ["2", "a heron"]]
     assert "L3.H0" in done("query", "spans", "mug", "-i", index)
     assert "L3.H1" in done("query", "property", "color", "-i", index)
     assert "L3.H0, L3.H1" in done("query", "spans-shared", "-i", index)
