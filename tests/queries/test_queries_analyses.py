@@ -110,7 +110,7 @@ def test_coverage_is_of_all_spans_of_a_pool(tmp_path: Path) -> None:
     copy = build(tmp_path / "copy.clipdb")
     with catalog.changing(copy.path) as connection:
         connection.execute(
-            "insert into spans values ('one/a', 1, 0, 'mine', 1, ?, 'mine', 0.05, 0.05, ?)", [sha("mine"), RUN]
+            "insert into spans values ('one/a', 1, 0, 'mine', 1, ?, 'mine', 0.05, 0.05, ?, null)", [sha("mine"), RUN]
         )
     with clipdb.open(copy.path) as db:
         rows = dicts(db.query.coverage())

@@ -51,9 +51,9 @@ def test_heads_are_listed_with_their_top_spans(built: Built) -> None:
 def test_a_card_lists_spans_by_rank(built: Built) -> None:
     with clipdb.open(built.path) as db:
         rows = db.query.head("L2.H2").fetchall()
-        assert [row[6] for row in rows] == [1, 2, 3, 4, 5]
+        assert [row[7] for row in rows] == [1, 2, 3, 4, 5]
         assert rows == db.query.head(head="l2.h2", model="one/a").fetchall()
-        assert rows[-1][9] == pytest.approx(sum(0.3 / rank for rank in range(1, 6)))
+        assert rows[-1][10] == pytest.approx(sum(0.3 / rank for rank in range(1, 6)))
 
 
 @pytest.mark.parametrize("word", ["colour", "color", "COL", "olor", " Colour "])
