@@ -57,7 +57,7 @@ def _token() -> str:
 
 
 def _start(ray: Any, options: RayOptions) -> None:
-    """Start Ray on the loopback interface, with a token that only this run and what it starts know."""
+    """Start Ray, with a token that only this run and what it starts know: its ports are open to the network."""
     asks = getattr(ray._raylet, "get_authentication_mode", None)
     if asks is None or asks() != ray._raylet.AuthenticationMode.TOKEN:
         raise ClipdbError(
