@@ -152,7 +152,7 @@ def test_nothing_that_is_said_of_own_names_changes(index: Path) -> None:
             done(*asking("judge", index, server.url, "--llm-model", model, "--chance"))
     assert rows(index, "select count(*) from chance_verdicts") == [(2 * 11 * 5,)]
     assert everything(index) == before
-    said = done("info", "-i", index)
+    said = done("info", "-i", index, "-f", "json")
     assert "55 of them on names of other heads, for chance" in said and "not judged" not in said
     # Of 36 pairs of a head and a head's name 12 fit as own names, and 2 as what the vote calls L10.H0.
     by = "select judge, chance from association order by judge"
