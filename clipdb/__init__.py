@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clipdb import schema
     from clipdb.api.ablating import ablate
     from clipdb.api.aligning import align
-    from clipdb.api.describing import ingest_images, ingest_texts, span
+    from clipdb.api.describing import ingest_images, ingest_texts
     from clipdb.api.exporting_embeddings import export_embeddings
     from clipdb.api.exporting_weights import export_weights
     from clipdb.api.importing import import_artefact, import_labels, import_reviews, import_spans
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from clipdb.api.segmentation_scores import segmentation_scores
     from clipdb.api.segmenting import segment
     from clipdb.api.sharing import export, upgrade, verify
+    from clipdb.api.spanning import span
     from clipdb.errors import ClipdbError
     from clipdb.explorer.frozen.exporting import export_pages
     from clipdb.explorer.serving import serve
@@ -86,7 +87,8 @@ _FROM = {
     "segment": "clipdb.api.segmenting",
     "segmentation_scores": "clipdb.api.segmentation_scores",
     "serve": "clipdb.explorer.serving",
-    **dict.fromkeys(("ingest_images", "ingest_texts", "span"), "clipdb.api.describing"),
+    **dict.fromkeys(("ingest_images", "ingest_texts"), "clipdb.api.describing"),
+    "span": "clipdb.api.spanning",
     **dict.fromkeys(("drop_vector_indexes", "index_vectors"), "clipdb.api.indexing"),
     **dict.fromkeys(("judge", "label"), "clipdb.api.naming"),
     **dict.fromkeys(("export_reviews", "review", "review_cards"), "clipdb.api.reviewing"),

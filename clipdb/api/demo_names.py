@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from clipdb.api.ablating import ablate
-from clipdb.api.describing import ingest_images, span
+from clipdb.api.describing import ingest_images
 from clipdb.api.naming import label
 from clipdb.api.opening import open as open_index
 from clipdb.api.pairing import ingest_pairs
+from clipdb.api.spanning import span
 
 if TYPE_CHECKING:
     from clipdb.demo.scenes import Scene

@@ -1,31 +1,18 @@
-"""`clipdb.ingest_images`, `ingest_texts` and `span`: what runs a model and writes to an index."""
+"""`clipdb.ingest_images` and `ingest_texts`: what runs a model and writes to an index."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from clipdb._util.stages import Counts
 from clipdb.api.progress import Shown, image_progress, stage_progress
-from clipdb.errors import ClipdbError, require, require_found
+from clipdb.errors import require, require_found
 
 if TYPE_CHECKING:
     from clipdb.ingest.descriptions.pool_ingest import PoolCounts
-
-SOURCES = ("images", "weights", "principal")
-CONVENTIONS = ("clipdb", "released")
-
-
-@dataclass(frozen=True)
-class Spanned:
-    """How many ``heads`` of each model got spans, or directions, from the ``pool``."""
-
-    pool: str
-    heads: dict[str, int]
 
 
 def ingest_images(
@@ -211,86 +198,6 @@ def ingest_texts(
         from clipdb.ingest.descriptions.pool_ingest import ingest_texts as ingest
 
         return ingest(Path(index), pool, _path(file), _path(checkpoint), device, told)
-
-
-def span(
-    index: str | Path,
-    *,
-    pool: str = "general",
-    source: Literal["images", "weights", "principal"] = "images",
-    convention: Literal["clipdb", "released"] = "clipdb",
-    model: str | None = None,
-    count: int | None = None,
-    checkpoint: str | Path | None = None,
-    device: str = "auto",
-    progress: Shown = True,
-) -> Spanned:
-    """Find the descriptions that explain each head (TEXTSPAN, arXiv 2310.05916), or directions inside heads.
-
-    Earlier spans of the same model and pool are replaced, and so are directions of the same source.
-
-    Parameters
-    ----------
-    index
-        Directory of the index.
-    pool
-        Pool of descriptions to pick from; ``general`` and ``scenes`` ship with clipdb.
-    source
-        ``images`` finds spans: descriptions along which a head's output varies over the images. ``weights`` takes the
-        singular vectors of each head's map (arXiv 2603.24653), and ``principal`` the principal directions of its
-        vectors over the images; both are written as sums of descriptions, into the relation ``directions``.
-    convention
-        ``clipdb`` spans the stored vectors: what each head itself writes. ``released`` gives the spans of the code
-        released with the paper, which shares biases and the final LayerNorm's mean out over heads and cuts an
-        uncentred SVD at the head's size. It runs the model over the images again, and reads open_clip's vision
-        transformers with a class token.
-    model
-        Only this model; of ``weights`` also one that has no images in the index, which is made if it doesn't exist.
-        Default: all models of the index.
-    count
-        Spans per head, by default 20, or directions, by default 5.
-    checkpoint, device, progress
-        As in `ingest_images`.
-
-    Returns
-    -------
-    Spanned
-        How many heads of each model have spans or directions now.
-
-    Raises
-    ------
-    ClipdbError
-        If the index has no images and needs some, or the pool doesn't exist.
-
-    Examples
-    --------
-    >>> clipdb.span("mine.clipdb", pool="scenes", progress=False).heads
-    {'clipdb-tiny/scenes': 24}
-    >>> clipdb.span("mine.clipdb", pool="scenes", source="weights", progress=False).heads
-    {'clipdb-tiny/scenes': 24}
-    """
-    if source not in SOURCES:
-        raise ClipdbError(f"source is {source!r}: it is one of {', '.join(SOURCES)}")
-    if convention not in CONVENTIONS:
-        raise ClipdbError(f"convention is {convention!r}: it is one of {', '.join(CONVENTIONS)}")
-    if source != "images" and convention != "clipdb":
-        raise ClipdbError("the released code finds spans over images: directions have no --convention released")
-    with stage_progress(progress) as told:
-        import_torch()
-        if source != "images":
-            from clipdb.ingest.descriptions.directions import Asked
-            from clipdb.ingest.descriptions.directions import describe as describe_directions
-
-            asked = Asked(source, pool, count or 5)
-            return Spanned(pool, describe_directions(Path(index), asked, model, _path(checkpoint), device, told))
-        from clipdb.ingest.descriptions.spans import span as describe
-
-        released = None
-        if convention == "released":
-            from clipdb.api.released_moments import released_moments
-
-            released = partial(released_moments, index, device, checkpoint)
-        return Spanned(pool, describe(Path(index), pool, model, count or 20, _path(checkpoint), device, told, released))
 
 
 def import_torch() -> None:

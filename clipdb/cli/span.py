@@ -65,7 +65,7 @@ def command(
         clipdb span --pool scenes
         clipdb span --from weights --model ViT-B-32/openai
     """
-    from clipdb.api.describing import span
+    from clipdb.api.spanning import span
 
     options = {"model": model, "count": count, "checkpoint": checkpoint, "device": device}
     spanned = span(index, pool=pool, source=source, convention=convention, **options)  # type: ignore[arg-type]

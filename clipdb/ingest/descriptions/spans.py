@@ -155,8 +155,10 @@ def _span_model(
     embed_missing(tables, members, load, progress)
     embeddings = text_embeddings(tables.texts, [key for key, _ in members])
     moments, bases = tables.refresh_statistics(), tables.bases()
-    stored = {head: Spannable.of(halves, bases[head]) for head, halves in moments.items()}
-    heads = stored if released is None else released(model_id)
+    if released is None:
+        heads: Mapping[Head, Spannable] = {head: Spannable.of(both, bases[head]) for head, both in moments.items()}
+    else:
+        heads = released(model_id)
     rows: list[dict[str, Any]] = []
     for done, ((layer, head), one) in enumerate(heads.items()):
         progress("heads", done, len(heads))
