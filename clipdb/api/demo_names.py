@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -43,7 +44,8 @@ def tested_names(folder: Path, drawn: Sequence[tuple[Path, Scene]], pairs: int, 
     Parameters
     ----------
     folder
-        Of the demo: its scenes are in ``scenes``; it gets ``name-pairs`` and ``names.clipdb``.
+        Of the demo: its scenes are in ``scenes``, and its index is ``demo.clipdb``; it gets ``name-pairs`` and
+        ``names.clipdb``, which begins as a copy of that index if it has no pairs.
     drawn
         The scenes, as `clipdb.demo.write_scenes` gives them.
     pairs
@@ -61,6 +63,8 @@ def tested_names(folder: Path, drawn: Sequence[tuple[Path, Scene]], pairs: int, 
 
     index = folder / "names.clipdb"
     models = (demo.MODEL_ID, demo.PLAIN_ID)
+    if not index.exists():
+        _begin(index, folder / "demo.clipdb")
     counts = [ingest_images(index, folder / "scenes", model=model) for model in models]
     with open_index(index) as db:
         unfinished = not db.sql("from labels where labeller = 'evidence' limit 1").fetchall()
@@ -75,6 +79,17 @@ def tested_names(folder: Path, drawn: Sequence[tuple[Path, Scene]], pairs: int, 
             template = PHRASES[name][0].format(v="{}", n="objects")  # as in the cards of the models
             ablate(db, heads=heads, each=True, target=name, template=template, images=images, model=model)
     return index
+
+
+def _begin(index: Path, made: Path) -> None:
+    """Begin as a copy of an index of the scenes alone, which saves indexing them with the same model again."""
+    with open_index(made) as db:
+        if db.sql("from pairs limit 1").fetchall():
+            return
+        copying = made.with_name(f".{index.name}")
+        shutil.rmtree(copying, ignore_errors=True)  # what a run that was killed left
+        shutil.copytree(made, copying, symlinks=True)
+    copying.rename(index)
 
 
 def add_pairs(index: Path, folder: Path, count: int, models: Sequence[str]) -> None:

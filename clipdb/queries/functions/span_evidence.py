@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
+
 import numpy as np
 
 from clipdb.errors import ClipdbError
-from clipdb.queries.functions.base.average_precision import average_precisions, best_value, chance_lifts
+from clipdb.queries.functions.base.average_precision import (
+    average_precisions,
+    best_first,
+    best_value,
+    chance_lifts,
+)
+from clipdb.queries.functions.base.classification import text_embeddings
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.table_function import Rows, table_function
 from clipdb.queries.functions.base.truths import Truth, read_truths
@@ -82,14 +91,17 @@ def span_evidence(
     truths = read_truths(context, model, key)
     chances: dict[tuple[str, bytes], np.ndarray] = {}
     rows = []
-    for this, rank, text in picked:
-        scores = store.head(model, "images", this) @ (bases[this].T @ context.subjects.text(model, text).embedding)
-        order = np.argsort(-scores, kind="stable")
-        order = order[~np.isnan(scores[order])]
-        for truth in truths:
-            found = _measure(truth, order, chances)
-            if found is not None:
-                rows.append((head_name(*this), rank, text, truth.key, *found))
+    context.subjects.note_aligner(model)
+    for this, spans_of in groupby(picked, key=itemgetter(0)):
+        some = list(spans_of)
+        texts = text_embeddings(context, model, [text for _, _, text in some])
+        scores = texts @ bases[this] @ store.head(model, "images", this).T
+        for (_, rank, text), along in zip(some, scores, strict=True):
+            order = best_first(along)
+            for truth in truths:
+                found = _measure(truth, order, chances)
+                if found is not None:
+                    rows.append((head_name(*this), rank, text, truth.key, *found))
     return rows
 
 

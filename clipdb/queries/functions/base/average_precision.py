@@ -8,6 +8,15 @@ DRAWS = 199
 """Rankings at random, with the measured one: p is at least 1 / 200."""
 
 
+def best_first(scores: np.ndarray) -> np.ndarray:
+    """Return the places of scores, the highest first, equal ones in their own order, without those that are NaN."""
+    order = np.argsort(-scores)  # not stable, and several times faster than a sort that is
+    ranked = scores[order]
+    groups = np.cumsum(np.append(False, ranked[1:] != ranked[:-1]))
+    order = np.sort(groups * len(scores) + order) % len(scores)  # so equal ones are put in order
+    return order[: len(order) - int(np.isnan(scores).sum())]  # NaN comes last
+
+
 def average_precisions(ranked: np.ndarray, values: int) -> np.ndarray:
     """Return the area under the precision-recall curve of each value, float64 ``[values]``, NaN where it has no images.
 
