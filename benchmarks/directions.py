@@ -38,7 +38,8 @@ def main() -> None:
     torch.manual_seed(0)
     network = open_clip.create_model(options.model).eval().requires_grad_(False)
     tower = adapt(network, options.model)
-    values = [block.attn.in_proj_weight.chunk(3)[2].unflatten(0, (tower.heads, -1)).numpy() for block in tower.blocks]
+    blocks = network.visual.transformer.resblocks
+    values = [block.attn.in_proj_weight.chunk(3)[2].unflatten(0, (tower.heads, -1)).numpy() for block in blocks]
     random = np.random.default_rng(0)
     texts = centred(random.standard_normal((options.texts, network.visual.output_dim)))
 

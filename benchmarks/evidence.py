@@ -2,9 +2,9 @@
 
     python benchmarks/evidence.py
 
-The index is synthetic, 51,200 images x 48 heads x 64, each image of one of 100 classes, with 20 spans for each head. The
-baseline makes the scores of all spans and sorts them, with numpy on vectors that lie in memory; `span-evidence` measures
-average precision of each class in each of these rankings, too, and what 199 rankings at random would reach.
+The index is synthetic, 51,200 images x 48 heads x 64, each image of one of 100 classes, with 20 spans for each head.
+The baseline makes the scores of all spans and sorts them, with numpy on vectors that lie in memory; `span-evidence`
+measures average precision of each class in each of these rankings, too, and what 199 rankings at random would reach.
 """
 
 from __future__ import annotations

@@ -72,7 +72,8 @@ def ingest_images(
     base
         The model that this one was fine-tuned from, which is recorded.
     device
-        ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``; ``cuda:0,cuda:1`` for several GPUs,
+        which Ray shares the work out to.
     precision
         Number type that the model runs in: ``fp32``, ``bf16``, ``fp16``.
     batch_size
@@ -142,7 +143,7 @@ def ingest_images(
             rank_factor=rank_factor,
             checkpoint=_path(checkpoint),
             config=config,
-            device=device,
+            device="cuda" if on_ray is not None and on_ray.cards else device,
             precision=precision,
             batch_size=batch_size,
             workers=os.cpu_count() or 1 if workers is None else workers,

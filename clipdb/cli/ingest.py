@@ -66,7 +66,12 @@ def command() -> None:
 @click.option(
     "--base", metavar="ARCH/PRETRAINED", help="The model that this one was fine-tuned from, for `clipdb query drift`."
 )
-@device_option
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="auto (a GPU where there is one), cpu, cuda, cuda:1, mps; cuda:0,cuda:1 for several GPUs, through Ray.",
+)
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "bf16", "fp16"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,35 @@ from clipdb.ingest.images.facts import facts_of
 from clipdb.ingest.images.image_options import ImageOptions
 from clipdb.ingest.images.stream import Candidate, Chunk
 from clipdb.models.decomposition import Decomposer
+from clipdb.models.host_copies import finish_line, to_host
 from clipdb.models.loading import out_of_memory
 from clipdb.models.model import Model
 from clipdb.models.proof import prove
 from clipdb.models.rank_cut import RankCut
+from clipdb.schema.names import Head
 
 PROOF_IMAGES = 8
+_EMBEDDING, _NORM = "embedding", "norm"
+
+
+@dataclass(frozen=True)
+class Started:
+    """A batch that the device may still be at work on.
+
+    Attributes
+    ----------
+    chunk
+        The images.
+    parts
+        On their way to this machine's memory: the embedding and its norm by name, head vectors by layer, and other
+        components by part.
+    wait
+        Waits until they are there.
+    """
+
+    chunk: Chunk
+    parts: dict[str | int | Head, torch.Tensor]
+    wait: Callable[[], None]
 
 
 class Embedding:
@@ -45,7 +70,11 @@ class Embedding:
         self.error: float | None = None
 
     def __call__(self, chunk: Chunk) -> tuple[Embedded, list[tuple[str, str]]]:
-        """Embed a batch; an image whose vectors are not finite is a failure, with the reason.
+        """Embed a batch: see `start` and `finish`."""
+        return self.finish(self.start(chunk))
+
+    def start(self, chunk: Chunk) -> Started:
+        """Have the device embed a batch; a GPU is still at work when this returns.
 
         Raises
         ------
@@ -57,25 +86,38 @@ class Embedding:
             self.error = self._prove(images[:PROOF_IMAGES])
         with out_of_memory(self.options.batch_on(self.model.device)):
             captured = self.decomposer.capture(images)
-            *whole, by_layer = self.decomposer.vectors(captured)
-            embedding, norm = (part.cpu().numpy() for part in whole)
-            heads = {layer: y.cpu().numpy() for layer, y in by_layer.items()}
-            others = {part: y.cpu().numpy() for part, y in self.decomposer.component_vectors(captured).items()}
+            embedding, norm, heads = self.decomposer.vectors(captured)
+            parts = {_EMBEDDING: embedding, _NORM: norm} | heads | self.decomposer.component_vectors(captured)
+            return Started(chunk, {part: to_host(y) for part, y in parts.items()}, finish_line(self.model.device))
+
+    def finish(self, started: Started) -> tuple[Embedded, list[tuple[str, str]]]:
+        """Wait for a batch; an image whose vectors are not finite is a failure, with the reason.
+
+        Raises
+        ------
+        ClipdbError
+            If the device is out of memory.
+        """
+        with out_of_memory(self.options.batch_on(self.model.device)):
+            started.wait()
+        chunk, found = started.chunk, {part: y.numpy() for part, y in started.parts.items()}
+        good = np.ones(len(chunk.candidates), bool)
+        for y in found.values():
+            good &= np.isfinite(y).reshape(len(y), -1).all(axis=1)
         rows: list[dict[str, Any]] = []
         failures: list[tuple[str, str]] = []
-        good = np.isfinite(embedding).all(axis=1) & np.isfinite(norm)
-        for y in (*heads.values(), *others.values()):
-            good &= np.isfinite(y).reshape(len(y), -1).all(axis=1)
         for candidate, facts, fine in zip(chunk.candidates, chunk.facts, good, strict=True):
             if fine:
                 decoded = {"width": facts.width, "height": facts.height, "format": facts.format}
                 rows.append(source_facts(candidate, self.options) | decoded)
             else:
                 failures.append((candidate.item.uri, "the model's output is not finite: try --precision fp32"))
-        ids = np.array([candidate.image_id for candidate in chunk.candidates])
-        kept, loss = self.cut({layer: y[good] for layer, y in heads.items()})
-        beside = {part: y[good] for part, y in others.items()}
-        return Embedded(rows, ids[good], embedding[good], norm[good], kept, beside, loss), failures
+        ids = np.array([candidate.image_id for candidate in chunk.candidates])[good]
+        whole = {part: y[good] for part, y in found.items()}
+        embedding, norm = whole.pop(_EMBEDDING), whole.pop(_NORM)
+        kept, loss = self.cut({layer: y for layer, y in whole.items() if isinstance(layer, int)})
+        beside = {part: y for part, y in whole.items() if isinstance(part, tuple)}
+        return Embedded(rows, ids, embedding, norm, kept, beside, loss), failures
 
     def _prove(self, images: torch.Tensor) -> float:
         with torch.inference_mode():

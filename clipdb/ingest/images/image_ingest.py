@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from clipdb._util.notes import note
@@ -23,6 +24,7 @@ from clipdb.ingest.store.known_models import load_for, remembered
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.writer import Writer
 from clipdb.models.decomposition import Decomposer
+from clipdb.models.host_copies import pixel_memory
 from clipdb.models.loading import device_name
 from clipdb.models.model_config import named
 from clipdb.models.rank_cut import RankCut
@@ -94,7 +96,7 @@ def ingest_images(
         left_out = 0
         if ray is None:
             with (
-                DecodePool(loaded.preprocess, options.workers) as decoders,
+                DecodePool(loaded.preprocess, options.workers, partial(pixel_memory, device=loaded.device)) as decoders,
                 ImageStream(sources, decoders, session.known, options.batch_on(loaded.device)) as stream,
             ):
                 session.run(stream)

@@ -13,7 +13,7 @@ from clipdb._util.stages import Counts, Progress
 from clipdb.errors import ClipdbError
 from clipdb.ingest.descriptions.texts import refresh_text_heads
 from clipdb.ingest.images.embedded import Embedded, vector_rows
-from clipdb.ingest.images.embedding import Embedding, source_facts
+from clipdb.ingest.images.embedding import Embedding, Started, source_facts
 from clipdb.ingest.images.facts import KnownImages, differences
 from clipdb.ingest.images.image_failures import Failures
 from clipdb.ingest.images.image_options import ImageOptions
@@ -67,6 +67,7 @@ class Session:
         self.storage_error: float | None = known[0][1] if known else None  # the largest so far
         self.known_images = KnownImages(self.writer, options.overwrite)
         self.failures = Failures(self.writer)
+        self.started: Started | None = None
         self.waiting: list[Embedded] = []
         self.recorded_error = 0.0
         self.described = False  # whether this run has recorded the model and its heads
@@ -92,6 +93,7 @@ class Session:
                 if full or time.monotonic() - self.committed_at > COMMIT_SECONDS:
                     self._commit(stream)
         finally:  # Ctrl-C keeps what was computed
+            self._finish()
             self._commit(stream)
 
     def _take(self, chunk: Chunk) -> None:
@@ -110,10 +112,18 @@ class Session:
         self.progress.counts(self.counts, waiting)
 
     def _embed(self, chunk: Chunk) -> None:
-        embedded, failures = self.embedding(chunk)
-        for uri, reason in failures:
-            self.failures.add(uri, reason)
-        self.waiting.append(embedded)  # rows and vectors in one step: Ctrl-C may come between any two
+        """Give the device a batch before the one before it is dealt with, so that a GPU never waits for that."""
+        started = self.embedding.start(chunk)
+        self._finish()
+        self.started = started
+
+    def _finish(self) -> None:
+        started, self.started = self.started, None
+        if started is not None:
+            embedded, failures = self.embedding.finish(started)
+            for uri, reason in failures:
+                self.failures.add(uri, reason)
+            self.waiting.append(embedded)  # rows and vectors in one step: Ctrl-C may come between any two
 
     def _commit(self, stream: ImageStream) -> None:
         if self.waiting:

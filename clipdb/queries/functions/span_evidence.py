@@ -95,8 +95,8 @@ def span_evidence(
     for this, spans_of in groupby(picked, key=itemgetter(0)):
         some = list(spans_of)
         texts = text_embeddings(context, model, [text for _, _, text in some])
-        scores = texts @ bases[this] @ store.head(model, "images", this).T
-        for (_, rank, text), along in zip(some, scores, strict=True):
+        scores = store.head(model, "images", this) @ (bases[this].T @ texts.T)
+        for (_, rank, text), along in zip(some, np.ascontiguousarray(scores.T), strict=True):
             order = best_first(along)
             for truth in truths:
                 found = _measure(truth, order, chances)

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from support import refused
 
+from clipdb import demo
 from clipdb.errors import ClipdbError
-from clipdb.ingest.images.cluster import nodes
+from clipdb.ingest.images.cluster import connection, nodes
 from clipdb.ingest.images.cluster.messages import Look
 from clipdb.ingest.images.cluster.ray_options import Plan, RayOptions, plan, ray_options
 from clipdb.ingest.images.cluster.shards import Shards, Window
@@ -83,8 +84,12 @@ def test_what_contradicts_itself_is_refused() -> None:
     assert ray_options(None, None, None, "auto") is None
     assert ray_options(True, 2, None, "auto") == RayOptions(None, 2, None)
     assert ray_options("10.0.0.1:6379", None, 0.5, "cuda") == RayOptions("10.0.0.1:6379", None, 0.5)
+    assert ray_options(False, None, None, "cuda:0,cuda:2") == RayOptions(cards=(0, 2))
     for asked, words in [
         ((False, 2, None, "auto"), "add --ray"),
+        ((False, None, None, "cuda:0,cuda:0"), "isn't a list of different cards: write them as cuda:0,cuda:1"),
+        ((True, None, None, "cuda:0,cpu"), "isn't a list of different cards"),
+        (("10.0.0.1:6379", None, None, "cuda:0,cuda:1"), "leave out 10.0.0.1:6379"),
         (("photos/", None, None, "auto"), "--ray photos/ is no address"),
         ((True, 0, None, "auto"), "give 1 or more"),
         ((True, None, -1.0, "auto"), "give 0 or more"),
@@ -92,6 +97,22 @@ def test_what_contradicts_itself_is_refused() -> None:
     ]:
         with pytest.raises(ClipdbError, match=words):
             ray_options(*asked)
+
+
+def test_cards_are_named_as_cuda_sees_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert connection.visible((1, 0), 2) == "1,0"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")  # of four, of which two are hidden
+    assert connection.visible((1, 0), 2) == "1,3"
+    with pytest.raises(ClipdbError, match="cuda:2 can't be used: torch sees 2 cards here"):
+        connection.visible((0, 2), 2)
+
+
+def test_cards_that_are_not_there_leave_nothing_behind(tmp_path: Path) -> None:
+    demo.write_scenes(tmp_path / "scenes", 1, 1)
+    given = ("--model", "clipdb-tiny/scenes", "--device", "cuda:0,cuda:1", "-i", tmp_path / "x.clipdb")
+    assert "cuda:1 can't be used: torch sees 0 cards here" in refused("ingest", "images", tmp_path / "scenes", *given)
+    assert not (tmp_path / "x.clipdb").exists()
 
 
 def test_a_node_that_lacks_clipdb_or_has_another_is_named_with_both_versions() -> None:

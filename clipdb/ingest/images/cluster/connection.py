@@ -6,13 +6,15 @@ import os
 import secrets
 import socket
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import torch
+
 from clipdb._util.notes import note
-from clipdb._util.text import first_line
+from clipdb._util.text import counted, first_line
 from clipdb.errors import ClipdbError, require
 from clipdb.ingest.images.cluster.nodes import alive, require_packages
 from clipdb.ingest.images.cluster.ray_options import RayOptions
@@ -34,9 +36,13 @@ def cluster(options: RayOptions) -> Iterator[None]:
         If Ray isn't installed.
     """
     own = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}
+    if options.cards is not None:
+        own |= {"CUDA_VISIBLE_DEVICES": visible(options.cards, torch.cuda.device_count())}
     with _environment(own if options.address is None else {}):
         ray = require("ray", "ray")
         if ray.is_initialized():
+            if options.cards is not None:
+                raise ClipdbError("this process is part of a Ray cluster, which chooses the cards: give --device cuda")
             require_packages()
             yield
             return
@@ -48,6 +54,20 @@ def cluster(options: RayOptions) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def visible(cards: Sequence[int], there: int) -> str:
+    """Name cards of this machine as CUDA does in its variable of the environment, by which some may be hidden already.
+
+    Raises
+    ------
+    ClipdbError
+        If the machine doesn't have them, but as many as ``there`` says.
+    """
+    if max(cards) >= there:
+        raise ClipdbError(f"--device cuda:{max(cards)} can't be used: torch sees {counted(there, 'card')} here")
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(there)))).split(",")
+    return ",".join(shown[card] for card in cards)
 
 
 @cache
@@ -66,9 +86,10 @@ def _start(ray: Any, options: RayOptions) -> None:
         )
     cpus = max(options.actors or 0, os.cpu_count() or 1)
     own = {"include_dashboard": False, "object_store_memory": _STORE_BYTES, "_node_ip_address": "127.0.0.1"}
+    gpus = {} if options.cards is None else {"num_gpus": len(options.cards)}
     with warnings.catch_warnings():  # about forks, which Ray's processes are not
         warnings.filterwarnings("ignore", "lance is not fork-safe")
-        ray.init("local", num_cpus=cpus, **own, **_QUIET)  # else it would join one that it finds
+        ray.init("local", num_cpus=cpus, **gpus, **own, **_QUIET)  # else it would join one that it finds
     (node,) = alive()
     gcs = ray.get_runtime_context().gcs_address
     raylet = ", ".join(

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import torch
 from lance.fragment import write_fragments
@@ -25,6 +26,7 @@ from clipdb.ingest.images.sources import Source, SourceItem
 from clipdb.ingest.images.stream import READERS, Candidate, Chunk, read_item
 from clipdb.ingest.store.vector_table import fragment_files, with_batch
 from clipdb.models.decomposition import Decomposer
+from clipdb.models.host_copies import pixel_memory
 from clipdb.models.loading import device_name, load
 
 WINDOW_BATCHES = 4
@@ -70,7 +72,7 @@ class EmbeddingActor:
         self._task, self._model = task, loaded
         self._decomposer = Decomposer(loaded.adapter, task.layers, task.bases, task.components)
         self._embedding = Embedding(loaded, self._decomposer, task.cut, options)
-        self._decoders = DecodePool(loaded.preprocess, options.workers)
+        self._decoders = DecodePool(loaded.preprocess, options.workers, partial(pixel_memory, device=loaded.device))
         self._batch_size = options.batch_on(loaded.device)
         return Ready(node, os.getpid(), loaded.device.type, device_name(loaded.device))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
@@ -23,7 +23,13 @@ from clipdb.models.preprocess import ImageFacts, Preprocess
 # what a worker takes at a time: a batch is shared among all workers, and their memory stays small
 _CHUNK = 16
 _CHUNK_BYTES = 32 * 2**20
+Room = Callable[[tuple[int, ...]], np.ndarray]
+
 _LIVES = 3  # an image is given up when so many workers died on it; others may have been killed from outside
+
+
+def _room(shape: tuple[int, ...]) -> np.ndarray:
+    return np.empty(shape, np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +61,8 @@ class DecodePool:
         What the model wants.
     workers
         Number of processes, 0 for threads (one per core).
+    room
+        Makes the arrays that pixels are put into, uint8 of a shape.
 
     Raises
     ------
@@ -62,10 +70,10 @@ class DecodePool:
         When `workers` is negative.
     """
 
-    def __init__(self, preprocess: Preprocess, workers: int) -> None:
+    def __init__(self, preprocess: Preprocess, workers: int, room: Room = _room) -> None:
         if workers < 0:
             raise ClipdbError(f"{workers} workers: give 0 (threads of this process) or a number of processes")
-        self._preprocess = preprocess
+        self._preprocess, self._room = preprocess, room
         self._closed = False
         self._queue: queue.SimpleQueue[tuple[_Batch, range] | None] = queue.SimpleQueue()
         self._workers = [Worker(preprocess) for _ in range(workers)]
@@ -92,7 +100,7 @@ class DecodePool:
         """
         if self._closed:
             raise ClipdbError("the decoding pool is closed")
-        batch = _Batch(images, self._preprocess.shape)
+        batch = _Batch(images, self._room((len(images), *self._preprocess.shape)))
         start = size = 0
         for index, image in enumerate(images):
             if index - start == _CHUNK or (size + len(image) > _CHUNK_BYTES and index > start):
@@ -164,10 +172,10 @@ class DecodePool:
 class _Batch:
     """A batch on its way: gathers results until none is missing, then answers its future."""
 
-    def __init__(self, images: Sequence[bytes], shape: tuple[int, ...]) -> None:
+    def __init__(self, images: Sequence[bytes], pixels: np.ndarray) -> None:
         self.future: Future[DecodedBatch] = Future()
         self.images = list(images)
-        self._pixels = np.empty((len(images), *shape), np.uint8)
+        self._pixels = pixels
         self._decoded: list[ImageFacts | str] = [""] * len(images)
         self._missing = len(images)
         self._lock = threading.Lock()
