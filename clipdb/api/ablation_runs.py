@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from clipdb.api.index_images import IndexImages, head_means
+from clipdb.api.index_images import IndexImages, head_means, mean_outputs
 from clipdb.errors import ClipdbError
 from clipdb.models.ablation import Edit, Run, begin
 from clipdb.queries.functions.base.ablation import Removal
@@ -97,16 +97,23 @@ class Measuring:
     def measure(self, units: Sequence[Sequence[Sequence[Head]]]) -> Iterator[Measured]:
         """Yield what comes of each unit, in order: a set of heads and the random sets that it is compared with.
 
-        Units that follow each other in the same layers go on from the same runs of the model. They are kept, so that
-        each unit is there as soon as it can be, or else all of these units are measured in one pass.
+        The model is run with all heads once, if these runs can be kept to go on from. Else units that follow each other
+        in the same layers go on from the same runs; they are kept, so that each unit is there as soon as it can be, or
+        else all of these units are measured in one pass.
         """
         layers = sorted({head[0] for unit in units for one in unit for head in one})
-        means = head_means(self._adapter, self._pictures, layers, self._how.by_token) if self._how.mean else {}
+        kept = self._kept(layers) if len(units) > 1 else None
+        means = self._means(layers, kept) if self._how.mean else {}
         for some, group in groupby(units, lambda unit: sorted({head[0] for one in unit for head in one})):
             together = list(group)
-            parts = self._kept(some) if len(together) > 1 else None
+            parts = kept or (self._kept(some) if len(together) > 1 else None)
             for batch in [together] if parts is None else [[unit] for unit in together]:
                 yield from self._measured(batch, self._runs(some) if parts is None else parts, means)
+
+    def _means(self, layers: Sequence[int], kept: Sequence[_Part] | None) -> dict[int, torch.Tensor]:
+        if kept and self._how.by_token:
+            return mean_outputs((run for _, run in kept), len(self.task.rows))
+        return head_means(self._adapter, self._pictures, layers, self._how.by_token)
 
     def _runs(self, layers: Sequence[int]) -> Iterator[_Part]:
         for part, images in self._pictures.batches():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.images.sources.uri import read_known
-from clipdb.models.ablation import begin
+from clipdb.models.ablation import Run, begin
 from clipdb.models.tower import Adapter
 from clipdb.queries.functions.base.context import Context
 
@@ -86,10 +86,16 @@ class IndexImages:
 
 def head_means(adapter: Adapter, images: IndexImages, layers: Sequence[int], by_token: bool) -> dict[int, torch.Tensor]:
     """Average heads' outputs over images: float64 ``[tokens, H, k]`` by layer, or ``[1, H, k]`` over all tokens."""
+    runs = (begin(adapter, batch, layers, every_token=not by_token) for _, batch in images.batches())
+    means = mean_outputs(runs, len(images.rows))
+    return means if by_token else {layer: one.mean(dim=0, keepdim=True) for layer, one in means.items()}
+
+
+def mean_outputs(runs: Iterable[Run], images: int) -> dict[int, torch.Tensor]:
+    """Average heads' outputs in runs over so many images: float64 ``[tokens, H, k]`` by layer."""
     sums: dict[int, torch.Tensor] = {}
-    for _, batch in images.batches():
-        for layer, z in begin(adapter, batch, layers, every_token=not by_token).outputs.items():
+    for run in runs:
+        for layer, z in run.outputs.items():
             z = z.to("cpu", torch.float64).sum(dim=0)
             sums[layer] = sums[layer] + z if layer in sums else z
-    means = {layer: one / len(images.rows) for layer, one in sums.items()}
-    return means if by_token else {layer: one.mean(dim=0, keepdim=True) for layer, one in means.items()}
+    return {layer: one / images for layer, one in sums.items()}
