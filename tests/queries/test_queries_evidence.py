@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from built_index import Built, build
-from plain_shares import share_of
-from support import refused
+from plain_shares import merged, nearest, share_of
+from support import refused, rows, table
 
 import clipdb
 from clipdb._util.variance_between import Chance, Moments
@@ -18,7 +19,7 @@ from clipdb.queries.functions.base.head_evidence import head_evidence, together
 from clipdb.queries.functions.base.linear_probe import count_hits, fit
 from clipdb.queries.functions.base.truths import Truth
 from clipdb.schema import catalog
-from clipdb.schema.names import parse_head
+from clipdb.schema.names import head_column, head_name, parse_head
 
 MODEL, IMAGES = "one/a", 60
 
@@ -52,10 +53,10 @@ def groups(key: str) -> np.ndarray:
 
 
 def test_shares_are_those_of_groups_one_by_one(db: clipdb.Index, index: Built) -> None:
-    rows = db.rows("evidence")
-    assert {row["key"] for row in rows} == {"Colour", "size", "label"}
-    assert len(rows) == 6 * 3
-    for row in rows:
+    found = db.rows("evidence")
+    assert {row["key"] for row in found} == {"Colour", "size", "label"}
+    assert len(found) == 6 * 3
+    for row in found:
         vectors, members = index.vectors[MODEL, *parse_head(row["head"])], groups(row["key"])
         used = ~np.isnan(vectors[:, 0]) & (members >= 0)
         assert row["images"] == used.sum()
@@ -156,11 +157,82 @@ def test_what_has_no_answer_is_one_line(db: clipdb.Index, values: dict[str, str]
         db.rows("evidence", **values)
 
 
+@pytest.fixture(scope="module")
+def unknown(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """An index whose images nothing is known of; its pool's texts have two properties."""
+    made = build(tmp_path_factory.mktemp("unknown") / "unknown.clipdb", images=IMAGES, seed=44)
+    with catalog.changing(made.path) as connection:
+        connection.execute("update images set metadata = null, label = null")
+        connection.execute("update pool_texts set property = if(position < 3, 'colour', 'kind')")
+    return made
+
+
+def test_without_truth_heads_are_compared_with_what_the_model_says_without_them(unknown: Built) -> None:
+    images, texts = table(unknown.path, "images", MODEL), table(unknown.path, "texts", MODEL)
+    ids = [one for (one,) in rows(unknown.path, "select text_id from pool_texts order by position")]
+    embeddings = np.array([texts["embedding"][texts.ids.index(one)] for one in ids])
+    kinds = {"colour": merged(embeddings[:3]), "kind": merged(embeddings[3:])}
+    bases = {
+        head_name(layer, head): np.array(basis).reshape(-1, size)
+        for layer, head, basis, size in rows(
+            unknown.path, "select layer, head, basis, size from bases where model_id = ?", MODEL
+        )
+    }
+    with clipdb.open(unknown.path) as db:
+        found = {(row["head"], row["key"]): row for row in db.rows("evidence")}
+        assert {row["truth"] for row in found.values()} == {"zero-shot without the head"}
+        assert [row["key"] for row in db.rows("evidence", head="L2.H0", key="kind")] == ["kind"]
+    assert len(found) == 6 * 2
+    for (head, key), row in found.items():
+        y = images[head_column(*parse_head(head))]
+        used = ~np.isnan(y[:, 0])
+        without = images["embedding"][used] - y[used] @ bases[head].T
+        answers = nearest(without, kinds[key])
+        assert (row["values"], row["images"]) == (len(kinds[key]), used.sum())
+        assert row["share"] == pytest.approx(share_of(y[used], np.array(answers)), abs=2e-3)
+
+
+def test_answers_can_be_asked_for_where_something_is_known(unknown: Built, tmp_path: Path) -> None:
+    with clipdb.open(unknown.path) as db:
+        expected = db.rows("evidence")
+    known = tmp_path / "known.clipdb"
+    shutil.copytree(unknown.path, known, symlinks=True)
+    with catalog.changing(known) as connection:
+        connection.execute("update images set label = image_id[1]")
+    with clipdb.open(known) as db:
+        assert {row["truth"] for row in db.rows("evidence")} == {"metadata"}
+        assert db.rows("evidence", pool="general") == expected
+
+
+def test_answers_that_cannot_be_had_are_one_line(unknown: Built, tmp_path: Path) -> None:
+    here = ("query", "evidence", "-i", unknown.path)
+    assert "no pool 'nowhere' in this index: it has general" in refused(*here, "--pool", "nowhere")
+    assert "has no property 'taste' that groups the images: it has colour, kind" in refused(*here, "--key", "taste")
+    several = tmp_path / "several.clipdb"
+    shutil.copytree(unknown.path, several, symlinks=True)
+    with catalog.changing(several) as connection:
+        connection.execute("insert into texts values ('new', 'never embedded')")
+        connection.execute("insert into pools (pool, name) values ('other', 'other')")
+        connection.execute(
+            "insert into pool_texts (pool, text_id, position, property) values ('other', 'new', 0, 'a'), "
+            "('other', ?, 1, 'b')",
+            [rows(unknown.path, "select min(text_id) from pool_texts")[0][0]],
+        )
+    here = ("query", "evidence", "-i", several)
+    assert refused(*here).endswith("choose one with --pool: general, other")
+    assert "no embeddings of some texts of the pool 'other': run `clipdb span --pool other" in refused(
+        *here, "--pool", "other"
+    )
+
+
 def test_images_of_which_nothing_is_known(tmp_path: Path) -> None:
     bare = build(tmp_path / "bare.clipdb", seed=43)
     with catalog.changing(bare.path) as connection:
         connection.execute("update images set metadata = null, label = null")
-    assert refused("query", "evidence", "-i", bare.path).startswith("nothing is known of the images: ingest a list")
+    assert refused("query", "evidence", "-i", bare.path).startswith(
+        "nothing is known of the images, so that the model's own zero-shot answers take its place: no pool has texts "
+        "with properties: run `clipdb span --pool general"
+    )
     with catalog.changing(bare.path) as connection:
         connection.execute("update images set metadata = '{\"n\": \"' || image_id || '\"}'")
     assert refused("query", "evidence", "-i", bare.path).startswith("no key of the metadata groups the images: 'n' has")

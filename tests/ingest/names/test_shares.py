@@ -11,9 +11,10 @@ import pyarrow as pa
 import pytest
 from plain_shares import merged, nearest, share_of
 
+from clipdb._util.kinds_of_descriptions import kinds_of_descriptions
 from clipdb.ingest.names import shares, zero_shot_groups
 from clipdb.ingest.names.shares import head_shares
-from clipdb.ingest.names.zero_shot_groups import Groups, group_images, kinds_of_descriptions
+from clipdb.ingest.names.zero_shot_groups import Groups, group_images
 from clipdb.ingest.store.vector_arrays import vector_column
 
 N, D, K = 500, 12, 5

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from clipdb._util.kinds_of_descriptions import kinds_of_descriptions
 from clipdb.errors import ClipdbError
 from clipdb.ingest.descriptions.texts import missing_texts, reached_by_texts, text_embeddings
 from clipdb.ingest.names.share_labels import store_shares
 from clipdb.ingest.names.shares import Share, head_shares
 from clipdb.ingest.names.unchanged import Labelled
-from clipdb.ingest.names.zero_shot_groups import group_images, kinds_of_descriptions
+from clipdb.ingest.names.zero_shot_groups import group_images
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.writer import Reader, Writer
 from clipdb.schema.aligned_texts import STORED, stored_aligner

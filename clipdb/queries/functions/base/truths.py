@@ -47,15 +47,13 @@ def read_truths(context: Context, model: str, key: str | None) -> list[Truth]:
         If images have no such key, or it doesn't group them; if no key does.
     """
     ids = [one.decode() for one in context.store.ids(model, "images")]
-    in_pairs = {one for row in context.rows("select image_a, image_b from pairs") for one in row}
-    usable = np.array([one not in in_pairs for one in ids])
+    usable = outside_pairs(context, ids)
     if key is not None:
         truth = _truth(context, key, ids, usable)
-        if problem := _problem(truth):
+        if problem := problem_of(truth):
             raise ClipdbError(problem)
         return [truth]
-    labelled = context.rows("select 1 from images where label is not null limit 1")
-    keys = [*metadata_keys(context), *([LABEL] if labelled else [])]
+    keys = truth_keys(context)
     if not keys:
         raise ClipdbError(
             "nothing is known of the images: ingest a list whose columns say what is true of them, as in "
@@ -63,10 +61,22 @@ def read_truths(context: Context, model: str, key: str | None) -> list[Truth]:
             kind="absent",
         )
     truths = [_truth(context, one, ids, usable) for one in keys]
-    problems = [_problem(truth) for truth in truths]
+    problems = [problem_of(truth) for truth in truths]
     if all(problems):
         raise ClipdbError(f"no key of the metadata groups the images: {'; '.join(filter(None, problems[:3]))}")
     return [truth for truth, problem in zip(truths, problems, strict=True) if problem is None]
+
+
+def truth_keys(context: Context) -> list[str]:
+    """List the keys of the metadata, and ``label`` if images have one."""
+    labelled = context.rows("select 1 from images where label is not null limit 1")
+    return [*metadata_keys(context), *([LABEL] if labelled else [])]
+
+
+def outside_pairs(context: Context, ids: Sequence[str]) -> np.ndarray:
+    """Return which images are in no minimal pair: bool ``[n]``."""
+    in_pairs = {one for row in context.rows("select image_a, image_b from pairs") for one in row}
+    return np.array([one not in in_pairs for one in ids], bool)
 
 
 def _truth(context: Context, key: str, ids: Sequence[str], usable: np.ndarray) -> Truth:
@@ -80,7 +90,8 @@ def _truth(context: Context, key: str, ids: Sequence[str], usable: np.ndarray) -
     return Truth(key, len(found), members, found.tolist())
 
 
-def _problem(truth: Truth) -> str | None:
+def problem_of(truth: Truth) -> str | None:
+    """Say why values don't group images; None if they do."""
     images = int((truth.members >= 0).sum())
     if truth.values < 2:
         return f"images have {'one value' if truth.values else 'no value'} of {truth.key!r}: at least two are compared"
