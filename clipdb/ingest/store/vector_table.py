@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.durable import Durable
+from clipdb.ingest.store.id_index import index_ids
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Writer, disk_errors
 from clipdb.schema import vectors
@@ -27,6 +28,7 @@ from clipdb.schema.names import head_column
 from clipdb.schema.vector_indexes import index_name, vector_indexes
 
 COMPACT_EVERY = 64
+FRAGMENT_ROWS = 2**15  # of a fragment that is never written again: larger ones would be, at every compaction
 
 Record = Callable[[duckdb.DuckDBPyConnection], None]
 """Writes what belongs to rows, inside the transaction that records them."""
@@ -191,9 +193,9 @@ class VectorTable:
         if self.dataset is None:
             return
         with disk_errors(self.writer.index), self._handle:
-            self.dataset.optimize.compact_files()
+            self.dataset.optimize.compact_files(target_rows_per_fragment=FRAGMENT_ROWS)
             self.dataset = lance.dataset(str(self.path))
-            self.dataset.create_scalar_index(self.key, "BTREE", replace=True)
+            index_ids(self.dataset, self.key)
             self.dataset = lance.dataset(str(self.path))
             if covered := [index_name(head_column(*head)) for head in vector_indexes(self.dataset)]:
                 self.dataset.optimize.optimize_indices(index_names=covered)  # they take in the rows that are new

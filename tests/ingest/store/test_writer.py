@@ -19,6 +19,7 @@ from oracle import leftovers
 from support import Process, change, done, refused, rows, until
 
 from clipdb.errors import ClipdbError
+from clipdb.ingest.store import vector_table
 from clipdb.ingest.store.vector_arrays import vector_column
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer
@@ -164,7 +165,30 @@ def test_ids_are_looked_up_while_the_table_is_compacted(index: Path) -> None:
         assert not wrong
         assert len(table.known(wanted)) == 42
     path = index / "vectors" / "a__b.images.lance"
-    assert len(list((path / "_versions").iterdir())) <= 2 and len(list((path / "data").iterdir())) <= 2
+    kept = [lance.dataset(path, version=one["version"]) for one in lance.dataset(path).versions()]
+    files = {file.path for one in kept for fragment in one.get_fragments() for file in fragment.data_files()}
+    assert len(kept) <= 2 and {one.name for one in (path / "data").iterdir()} == files
+
+
+def test_what_was_compacted_is_left_alone(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long ingest would take the square of the rows if each compaction wrote or indexed all of them again."""
+    monkeypatch.setattr(vector_table, "FRAGMENT_ROWS", 8)
+    sizes, files = [], set()
+    with Writer(index, "test", {}) as writer:
+        table = VectorTable(writer, "a/b", "images")
+        for batch in range(36):
+            for half in (0, 4):
+                table.commit(vectors(range(batch * 8 + half, batch * 8 + half + 4)), nothing)
+            table.compact()
+            assert table.dataset is not None
+            fragments = table.dataset.get_fragments()
+            assert files <= (files := {file.path for one in fragments for file in one.data_files()})
+            assert [one.count_rows() for one in fragments] == [8] * (batch + 1)
+            found = table.dataset.stats.index_stats("image_id_idx")
+            assert found["num_unindexed_rows"] == 0
+            sizes.append(found["num_indices"])
+        assert sizes[:18] == [*range(1, 17), 1, 2] and max(sizes) == 16
+        assert len(table.known([f"{one:064x}" for one in range(400)])) == 288
 
 
 @pytest.mark.parametrize("damage", ["gone", "behind", "manifest"])
