@@ -79,6 +79,9 @@ _CAUSES: tuple[tuple[str, str, Kind], ...] = (
 _NAMED = re.compile("|".join(pattern for pattern, _, _ in _CAUSES[:6]), re.IGNORECASE)
 
 
+# What Lance says of a file that is missing or too short, which is no failure of the store.
+_DAMAGED = re.compile(r"LanceError.*?(?P<reason>Not found: [^\s,]+|Invalid range [^,\n]+)", re.DOTALL)
+
 # A refusal without its reason.
 _BARE = re.compile(rf"{_REFUSED}|BAD_?REQUEST|\b(301|40[04])\b", re.IGNORECASE)
 
@@ -135,6 +138,8 @@ def explained(address: StoreAddress, error: BaseException, doing: str = "reading
             said = sentence.format(bucket=address.bucket, doing=doing, who=_who(address))
             refused = pattern == _REFUSED  # which may be about this object alone
             return (ClipdbError if refused else StoreFailed)(f"{address}: {said}", kind=kind)
+    if damaged := _DAMAGED.search(text):
+        return ClipdbError(f"{address}: the vectors there are damaged ({damaged['reason']}): take a copy that is whole")
     reason = address.without_secrets(first_line(error))[:_MOST_REASON]
     return ClipdbError(f"{address}: the store of bucket {address.bucket} fails ({reason}): check the address")
 
