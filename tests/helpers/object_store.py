@@ -105,6 +105,19 @@ def after(count: int, fault: Fault, method: str = "GET", part: str = "") -> Beha
     return behave
 
 
+def expiring(count: int, method: str = "GET", part: str = "") -> Behaviour:
+    """Let as many requests of a kind through; from the next one on credentials have expired, for all requests."""
+    later = after(count, Fault(403, "ExpiredToken"), method, part)
+    expired = []
+
+    def behave(asked: str, path: str) -> Fault | None:
+        if fault := later(asked, path):
+            expired.append(fault)
+        return expired[0] if expired else None
+
+    return behave
+
+
 def first(count: int, fault: Fault, method: str = "GET", part: str = "") -> Behaviour:
     """Fail the first requests of a kind."""
     seen = []
