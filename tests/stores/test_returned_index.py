@@ -52,9 +52,7 @@ def test_what_a_copy_lacks_is_said(store: Store, built: Built) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_it_comes_back_whole_or_not_at_all(
-    store: Store, built: Built, copied: str, tmp_path: Path, count: int
-) -> None:
+def test_it_comes_back_whole_or_not_at_all(store: Store, built: Built, copied: str, tmp_path: Path, count: int) -> None:
     place = tmp_path / "deep" / "back.clipdb"
     store.behaviour = expiring(count, part="/data/")
     said = refused("export", "index", place, "-i", copied)

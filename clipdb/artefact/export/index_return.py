@@ -1,4 +1,4 @@
-"""Copy an index from a store onto a disk, where it can be written to: what is on the disk already isn't fetched again."""
+"""Copy an index from a store onto a disk, where it can be written to: what is there already isn't fetched again."""
 
 from __future__ import annotations
 

@@ -56,9 +56,7 @@ def readable_option(function: _F) -> _F:
 
 def storage_option(function: _F) -> _F:
     """Add ``--storage-option`` to a command that writes to a store; it takes ``storage_options``, a dict."""
-    return _shared(
-        function, "storage_options", _options, [_STORAGE]
-    )
+    return _shared(function, "storage_options", _options, [_STORAGE])
 
 
 def output_options(function: _F) -> _F:
