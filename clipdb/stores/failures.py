@@ -79,6 +79,8 @@ _CAUSES: tuple[tuple[str, str, Kind], ...] = (
 _NAMED = re.compile("|".join(pattern for pattern, _, _ in _CAUSES[:6]), re.IGNORECASE)
 
 
+_OF_LANCE = re.compile(r"LanceError\(IO\)|Generic (S3|GCS|MicrosoftAzure) error|External error")
+
 # What Lance says of a file that is missing or too short, which is no failure of the store.
 _DAMAGED = re.compile(r"LanceError.*?(?P<reason>Not found: [^\s,]+|Invalid range [^,\n]+)", re.DOTALL)
 
@@ -142,6 +144,11 @@ def explained(address: StoreAddress, error: BaseException, doing: str = "reading
         return ClipdbError(f"{address}: the vectors there are damaged ({damaged['reason']}): take a copy that is whole")
     reason = address.without_secrets(first_line(error))[:_MOST_REASON]
     return ClipdbError(f"{address}: the store of bucket {address.bucket} fails ({reason}): check the address")
+
+
+def is_of_lance(error: BaseException) -> bool:
+    """Return whether an error says why Lance can't read a table in a store."""
+    return _OF_LANCE.search(str(error)) is not None
 
 
 def require_bucket(address: StoreAddress) -> None:

@@ -143,3 +143,30 @@ def delete(address: StoreAddress) -> None:
             file_system(address).delete_file(address.path)
         except FileNotFoundError:
             return
+
+
+def has_objects(address: StoreAddress) -> bool:
+    """Return whether there is any object below a folder.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no bucket, or the store refuses or fails.
+    """
+    from pyarrow.fs import FileSelector
+
+    with reaching(address, "listing"):
+        return bool(file_system(address).get_file_info(FileSelector(address.path, allow_not_found=True)))
+
+
+def delete_folder(address: StoreAddress) -> None:
+    """Delete all objects below a folder.
+
+    Raises
+    ------
+    ClipdbError
+        If the store refuses or fails.
+    """
+    with reaching(address, "deleting"):
+        for name in listed(address):
+            delete(address.below(name))

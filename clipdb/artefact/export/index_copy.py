@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from clipdb.artefact.export.index_files import files_of, table_in_store
 from clipdb.errors import ClipdbError
 from clipdb.schema import catalog, snapshots
-from clipdb.schema.names import MANIFEST
+from clipdb.schema.names import MANIFEST, VECTORS
 from clipdb.schema.published import GRACE, POINTER, Published, State, catalog_name, read_published, write_published
 from clipdb.schema.snapshots import CATALOG, SNAPSHOTS
-from clipdb.schema.vectors import VECTORS, vectors_path
+from clipdb.schema.vectors import vectors_path
+from clipdb.schema.vectors_place import remembered
 from clipdb.stores.address import StoreAddress
 from clipdb.stores.objects import Object, delete, listed, upload
 
@@ -56,6 +57,11 @@ def copy_index(index: Path, to: StoreAddress, told: Told = lambda done, total: N
     with closing(catalog.connect(index, folder)) as connection:
         if folder is None:
             raise ClipdbError(f"{index} was written by an older clipdb, or copied: run `clipdb upgrade {index}` first")
+        if place := remembered(connection):
+            raise ClipdbError(
+                f"the vectors of {index} are in {place}, and only an index that holds its own can be copied: `clipdb "
+                f"export DIR -i {index}` and `clipdb import DIR -i NEW` make one that does"
+            )
         versions = catalog.versions_by_file(connection)
         runs = [run for (run,) in connection.execute("select run from runs order by run").fetchall()]
         before = _require_ours(read_published(to), to, runs, index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipdb.schema.vectors import VECTORS
+from clipdb.schema.names import VECTORS
 from clipdb.stores.address import StoreAddress
 from clipdb.stores.connecting import lance_options
 from clipdb.stores.failures import reaching

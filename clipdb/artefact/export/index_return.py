@@ -14,9 +14,9 @@ from clipdb.ingest.store.lock import LOCK, writer_lock
 from clipdb.ingest.store.publishing import publish
 from clipdb.schema import creation
 from clipdb.schema.duckdb_files import open_file, reason_of
+from clipdb.schema.names import VECTORS
 from clipdb.schema.published import Local, absent, get_newest
 from clipdb.schema.snapshots import WORK
-from clipdb.schema.vectors import VECTORS
 from clipdb.stores.address import StoreAddress
 from clipdb.stores.objects import Object, download, listed
 

@@ -7,9 +7,9 @@ those images again; so nothing is lost or doubled, whenever the kill comes.
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,20 @@ import pyarrow as pa
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.durable import Durable
 from clipdb.ingest.store.rows import put
-from clipdb.ingest.store.writer import Writer, disk_errors
-from clipdb.schema import vectors
+from clipdb.ingest.store.table_folder import (
+    delete_table,
+    delete_unfinished,
+    delete_unreadable_versions,
+    open_table,
+    writing,
+)
+from clipdb.ingest.store.writer import Writer
 from clipdb.schema.names import head_column
 from clipdb.schema.vector_indexes import index_name, vector_indexes
+from clipdb.schema.vectors_place import table_in
+from clipdb.stores.address import StoreAddress
+from clipdb.stores.connecting import lance_options
+from clipdb.stores.failures import explained
 
 COMPACT_EVERY = 64
 
@@ -55,7 +65,7 @@ class VectorTable:
         self.model_id = model_id
         self.kind = kind
         self.run = writer.run  # that rows are recorded under
-        self.path: Path = {"images": vectors.images_path, "texts": vectors.texts_path}[kind](writer.index, model_id)
+        self.path = table_in(writer.vectors, model_id, kind)
         self.key = {"images": "image_id", "texts": "text_id"}[kind]
         self._batch = 0
         self._committed = False  # whether this run has
@@ -80,12 +90,19 @@ class VectorTable:
             found = self.dataset.to_table(columns=[self.key], filter=f"{self.key} in ({listed}){complete}")
         return set(found.column(self.key).to_pylist())
 
+    def writing(self) -> AbstractContextManager[None]:
+        """Say in one line why the table can't be written."""
+        return writing(self.writer.index, self.path)
+
+    def _written(self, rows: Any, mode: str) -> lance.LanceDataset:
+        return lance.write_dataset(rows, str(self.path), mode=mode, storage_options=lance_options(self.path))
+
     def add_columns(self, schema: pa.Schema) -> None:
         """Widen the table by the columns of a schema that it lacks, null in the rows that are there."""
         if self.dataset is not None:
             missing = [field for field in schema if field.name not in self.dataset.schema.names]
             if missing:
-                with disk_errors(self.writer.index):
+                with self.writing():
                     self.dataset.add_columns(pa.schema(missing))
 
     def commit(
@@ -112,26 +129,26 @@ class VectorTable:
         rows = with_batch(rows, self.run, batch)
         if self.dataset is not None and not overwrite:
             rows = rows.select(self.dataset.schema.names)
-        with disk_errors(self.writer.index), self._handle:
+        with self.writing(), self._handle:
             if merge and self.dataset is not None:
                 upsert = self.dataset.merge_insert(self.key)
                 upsert.when_matched_update_all().when_not_matched_insert_all().execute(rows)
-                self.dataset = lance.dataset(str(self.path))
+                self.dataset = open_table(self.path)
             else:
                 mode = "create" if self.dataset is None else "overwrite" if overwrite else "append"
-                self.dataset = lance.write_dataset(rows, str(self.path), mode=mode)
+                self.dataset = self._written(rows, mode)
         self._record(record, {batch: len(rows)})
 
     def begin(self, schema: pa.Schema) -> None:
         """Make the table, empty, if it doesn't exist: fragments can be written beside it from then on."""
         if self.dataset is None:
-            with disk_errors(self.writer.index):
-                self.dataset = lance.write_dataset(schema.empty_table(), str(self.path), mode="create")
+            with self.writing():
+                self.dataset = self._written(schema.empty_table(), "create")
 
     def drop_if_empty(self) -> None:
         """Delete a table of which nothing was committed, as if it had not begun."""
         if self.dataset is not None and self.dataset.count_rows() == 0:
-            shutil.rmtree(self.path, ignore_errors=True)
+            delete_table(self.path)
             self.dataset = None
 
     def next_batch(self) -> int:
@@ -159,12 +176,14 @@ class VectorTable:
             If a fragment's file can't be seen from here.
         """
         assert self.dataset is not None
-        for path in fragment_files(self.path, fragments):
+        for path in fragment_files(self.path, fragments) if isinstance(self.path, Path) else ():
             if not path.is_file():  # Lance would count its rows, and fail to read them later
                 raise ClipdbError(f"{path}, which another machine wrote, can't be seen from here: share {path.parent}")
-        with disk_errors(self.writer.index), self._handle:
+        with self.writing(), self._handle:
             append = lance.LanceOperation.Append(list(fragments))
-            self.dataset = lance.LanceDataset.commit(str(self.path), append, read_version=self.dataset.version)
+            self.dataset = lance.LanceDataset.commit(
+                str(self.path), append, read_version=self.dataset.version, storage_options=lance_options(self.path)
+            )
         self._record(record, added)
 
     def _record(self, record: Record, added: Mapping[int, int]) -> None:
@@ -190,14 +209,14 @@ class VectorTable:
         """Merge small files and index the ids."""
         if self.dataset is None:
             return
-        with disk_errors(self.writer.index), self._handle:
+        with self.writing(), self._handle:
             self.dataset.optimize.compact_files()
-            self.dataset = lance.dataset(str(self.path))
+            self.dataset = open_table(self.path)
             self.dataset.create_scalar_index(self.key, "BTREE", replace=True)
-            self.dataset = lance.dataset(str(self.path))
+            self.dataset = open_table(self.path)
             if covered := [index_name(head_column(*head)) for head in vector_indexes(self.dataset)]:
                 self.dataset.optimize.optimize_indices(index_names=covered)  # they take in the rows that are new
-                self.dataset = lance.dataset(str(self.path))
+                self.dataset = open_table(self.path)
         if self._committed:
             self._move_version(self.dataset.version)
         else:  # this run finishes what another began
@@ -208,7 +227,7 @@ class VectorTable:
     def reopened(self) -> lance.LanceDataset:
         """Open the newest version, which this writer made."""
         with self._handle:
-            self.dataset = lance.dataset(str(self.path))
+            self.dataset = open_table(self.path)
         return self.dataset
 
     def move(self) -> None:
@@ -239,33 +258,24 @@ class VectorTable:
             "select max(lance_version) from batches where model_id = ? and kind = ?", self.model_id, self.kind
         )[0][0]
         if committed is None:
-            shutil.rmtree(self.path, ignore_errors=True)
+            delete_table(self.path)
             return None
         try:
-            for left in self.path.rglob(".tmp*"):  # files that Lance was killed over before it named them
-                left.unlink()
-            dataset = lance.dataset(str(self.path), version=committed)
+            delete_unfinished(self.path)
+            dataset = open_table(self.path, committed)
             if dataset.latest_version != committed:
-                self._delete_unreadable_versions(committed)
+                delete_unreadable_versions(self.path, committed)
                 dataset.restore()
-                dataset = lance.dataset(str(self.path))
+                dataset = open_table(self.path)
                 self._move_version(dataset.version)
         except (OSError, ValueError) as error:
+            if isinstance(self.path, StoreAddress) and "was not found" not in str(error):
+                raise explained(self.path, error) from None
             raise ClipdbError(
                 f"the vectors {self.path} are not at version {committed} as the catalog says: restore them from a "
                 f"copy, or ingest into a new index"
             ) from error
         return dataset
-
-    def _delete_unreadable_versions(self, committed: int) -> None:
-        """Delete manifests that were being written when the power failed: Lance reads the newest before all else."""
-        for file in (self.path / "_versions").glob("*.manifest"):
-            version = 2**64 - 1 - int(file.stem)  # Lance counts them down, so that the newest comes first
-            try:
-                if version > committed:
-                    lance.dataset(str(self.path), version=version)
-            except (OSError, ValueError):
-                file.unlink()
 
     def _move_version(self, version: int) -> None:
         """Record that the rows committed last are now found at another version."""

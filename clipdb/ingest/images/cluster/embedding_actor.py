@@ -26,6 +26,9 @@ from clipdb.ingest.images.stream import READERS, Candidate, Chunk, read_item
 from clipdb.ingest.store.vector_table import fragment_files, with_batch
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.loading import device_name, load
+from clipdb.stores.address import StoreAddress
+from clipdb.stores.connecting import lance_options
+from clipdb.stores.failures import reaching
 
 WINDOW_BATCHES = 4
 WINDOW_BYTES = 256 * 2**20
@@ -155,6 +158,11 @@ class EmbeddingActor:
             stored.vectors = vectors
             return
         vectors = with_batch(vectors, task.run, stored.batch).select(task.schema.names)
+        if isinstance(task.table, StoreAddress):
+            with reaching(task.table, "writing"):
+                options = lance_options(task.table)
+                stored.fragments = write_fragments(vectors, str(task.table), mode="append", storage_options=options)
+            return
         stored.fragments = write_fragments(vectors, str(task.table), mode="append")
         files = fragment_files(task.table, stored.fragments)
         for path in (*files, *{file.parent for file in files}):
