@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from clipdb.artefact.merge.checked_vectors import with_nulls
 from clipdb.ingest.store.moments import Moments, head_halves
-from clipdb.ingest.store.table_folder import open_table
+from clipdb.ingest.store.table_folder import open_table, write_rows
 from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.ingest.store.vector_table import VectorTable, with_batch
 from clipdb.ingest.store.writer import Writer
@@ -79,7 +79,7 @@ class StagedTable(VectorTable):
             mode = "create" if self.dataset is None else "append"
             reader = pa.RecordBatchReader.from_batches(schema, stamped())
             try:
-                self.dataset = self._written(reader, mode)
+                self.dataset = write_rows(self.path, reader, mode)
             except (OSError, RuntimeError, ValueError):
                 if failed:  # Lance would tell of it in a page of text
                     raise failed[0] from None

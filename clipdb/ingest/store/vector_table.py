@@ -22,19 +22,21 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.store.durable import Durable
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.table_folder import (
+    append_fragments,
     delete_table,
     delete_unfinished,
     delete_unreadable_versions,
+    explain_store,
+    fragment_files,
     open_table,
+    require_rows,
+    write_rows,
     writing,
 )
 from clipdb.ingest.store.writer import Writer
 from clipdb.schema.names import head_column
 from clipdb.schema.vector_indexes import index_name, vector_indexes
 from clipdb.schema.vectors_place import table_in
-from clipdb.stores.address import StoreAddress
-from clipdb.stores.connecting import lance_options
-from clipdb.stores.failures import explained
 
 COMPACT_EVERY = 64
 
@@ -94,9 +96,6 @@ class VectorTable:
         """Say in one line why the table can't be written."""
         return writing(self.writer.index, self.path)
 
-    def _written(self, rows: Any, mode: str) -> lance.LanceDataset:
-        return lance.write_dataset(rows, str(self.path), mode=mode, storage_options=lance_options(self.path))
-
     def add_columns(self, schema: pa.Schema) -> None:
         """Widen the table by the columns of a schema that it lacks, null in the rows that are there."""
         if self.dataset is not None:
@@ -129,6 +128,7 @@ class VectorTable:
         rows = with_batch(rows, self.run, batch)
         if self.dataset is not None and not overwrite:
             rows = rows.select(self.dataset.schema.names)
+        before = 0 if self.dataset is None or overwrite else self.dataset.count_rows()
         with self.writing(), self._handle:
             if merge and self.dataset is not None:
                 upsert = self.dataset.merge_insert(self.key)
@@ -136,14 +136,15 @@ class VectorTable:
                 self.dataset = open_table(self.path)
             else:
                 mode = "create" if self.dataset is None else "overwrite" if overwrite else "append"
-                self.dataset = self._written(rows, mode)
+                self.dataset = write_rows(self.path, rows, mode)
+                require_rows(self.dataset, before + len(rows))
         self._record(record, {batch: len(rows)})
 
     def begin(self, schema: pa.Schema) -> None:
         """Make the table, empty, if it doesn't exist: fragments can be written beside it from then on."""
         if self.dataset is None:
             with self.writing():
-                self.dataset = self._written(schema.empty_table(), "create")
+                self.dataset = write_rows(self.path, schema.empty_table(), "create")
 
     def drop_if_empty(self) -> None:
         """Delete a table of which nothing was committed, as if it had not begun."""
@@ -179,11 +180,10 @@ class VectorTable:
         for path in fragment_files(self.path, fragments) if isinstance(self.path, Path) else ():
             if not path.is_file():  # Lance would count its rows, and fail to read them later
                 raise ClipdbError(f"{path}, which another machine wrote, can't be seen from here: share {path.parent}")
+        before = self.dataset.count_rows()
         with self.writing(), self._handle:
-            append = lance.LanceOperation.Append(list(fragments))
-            self.dataset = lance.LanceDataset.commit(
-                str(self.path), append, read_version=self.dataset.version, storage_options=lance_options(self.path)
-            )
+            self.dataset = append_fragments(self.dataset, self.path, fragments)
+            require_rows(self.dataset, before + sum(added.values()))
         self._record(record, added)
 
     def _record(self, record: Record, added: Mapping[int, int]) -> None:
@@ -269,8 +269,7 @@ class VectorTable:
                 dataset = open_table(self.path)
                 self._move_version(dataset.version)
         except (OSError, ValueError) as error:
-            if isinstance(self.path, StoreAddress) and "was not found" not in str(error):
-                raise explained(self.path, error) from None
+            explain_store(self.path, error)
             raise ClipdbError(
                 f"the vectors {self.path} are not at version {committed} as the catalog says: restore them from a "
                 f"copy, or ingest into a new index"
@@ -292,8 +291,3 @@ def with_batch(rows: pa.Table, run: str, batch: int) -> pa.Table:
     """Add the columns that say which run and batch rows are of."""
     with_run = rows.append_column("_run", pa.array([run] * len(rows)))
     return with_run.append_column("_batch", pa.array([batch] * len(rows), pa.int32()))
-
-
-def fragment_files(table: Path, fragments: Sequence[lance.FragmentMetadata]) -> list[Path]:
-    """Name the files that hold the rows of fragments."""
-    return [table / "data" / file.path for fragment in fragments for file in fragment.files]

@@ -228,11 +228,16 @@ class Writer(Reader):
                 self._work = None
 
     def _discard(self) -> None:
-        """Delete an index that was made for this run, which has committed nothing."""
+        """Delete an index that was made for this run, which has committed nothing.
+
+        It stays where a store keeps what was written there: it knows whose that is, and the same command goes on.
+        """
         if self.made and not self._committed:
             if self._wanted is not None:
-                with suppress(ClipdbError):  # of a store that has failed
+                try:
                     delete_table(self._wanted)
+                except ClipdbError:
+                    return
             shutil.rmtree(self.index)
 
     def _publish(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from clipdb.errors import ClipdbError
 from clipdb.stores.address import StoreAddress
 from clipdb.stores.connecting import lance_options
-from clipdb.stores.failures import insisting
+from clipdb.stores.failures import insisting, require_bucket
 
 if TYPE_CHECKING:
     import lance
@@ -49,6 +49,7 @@ class StoreTable:
             except ValueError as error:
                 if "was not found" not in str(error):
                     raise
+                require_bucket(table)
                 raise ClipdbError(
                     f"the vectors {table} are not at version {version} as the catalog says: {remedy}", kind="absent"
                 ) from None

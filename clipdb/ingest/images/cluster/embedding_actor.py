@@ -23,7 +23,8 @@ from clipdb.ingest.images.embedded import Embedded, vector_rows
 from clipdb.ingest.images.embedding import Embedding, source_facts
 from clipdb.ingest.images.sources import Source, SourceItem
 from clipdb.ingest.images.stream import READERS, Candidate, Chunk, read_item
-from clipdb.ingest.store.vector_table import fragment_files, with_batch
+from clipdb.ingest.store.table_folder import fragment_files
+from clipdb.ingest.store.vector_table import with_batch
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.loading import device_name, load
 from clipdb.stores.address import StoreAddress
@@ -160,7 +161,7 @@ class EmbeddingActor:
         vectors = with_batch(vectors, task.run, stored.batch).select(task.schema.names)
         if isinstance(task.table, StoreAddress):
             with reaching(task.table, "writing"):
-                options = lance_options(task.table)
+                options = lance_options(task.table, writes=True)
                 stored.fragments = write_fragments(vectors, str(task.table), mode="append", storage_options=options)
             return
         stored.fragments = write_fragments(vectors, str(task.table), mode="append")
