@@ -20,7 +20,7 @@ from clipdb.stores.address import StoreAddress, is_store, with_options
 
 VectorsPlace = Path | StoreAddress
 
-_TABLE = "vectors_place"
+_TABLE = "clipdb_vectors"
 
 _given: dict[str, str] = {}
 
@@ -68,16 +68,18 @@ def chosen_place(
 
 def remember(connection: duckdb.DuckDBPyConnection, place: VectorsPlace | str) -> None:
     """Write into a new catalog where the vectors are to be."""
-    connection.execute(f"create table {_TABLE} (place text not null)")
-    connection.execute(f"insert into {_TABLE} values (?)", [str(place)])
+    connection.execute(f"create table main.{_TABLE} (place text not null)")
+    connection.execute(f"insert into main.{_TABLE} values (?)", [str(place)])
 
 
 def remembered(connection: duckdb.DuckDBPyConnection) -> str | None:
     """Read where the vectors are, if not in the directory of the index."""
-    try:
-        row = connection.cursor().execute(f"select place from {_TABLE}").fetchone()
-    except duckdb.CatalogException:
+    cursor = connection.cursor()  # another thread may be using the connection
+    # Where there is no such table, DuckDB would look for a variable of that name in the callers' Python.
+    known = "select 1 from duckdb_tables() where database_name = current_database() and table_name = ?"
+    if cursor.execute(known, [_TABLE]).fetchone() is None:
         return None
+    row = cursor.execute(f"select place from main.{_TABLE}").fetchone()
     return row[0] if row else None
 
 

@@ -75,6 +75,12 @@ _CAUSES: tuple[tuple[str, str, Kind], ...] = (
         "same command again",
         "busy",
     ),
+    (
+        r"Failed to resolve region",
+        "the region of bucket {bucket} can't be found: check the bucket's name, or name the region, with AWS_REGION or "
+        "--storage-option region=REGION",
+        "invalid",
+    ),
 )
 _NAMED = re.compile("|".join(pattern for pattern, _, _ in _CAUSES[:6]), re.IGNORECASE)
 
