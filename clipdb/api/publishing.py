@@ -23,11 +23,12 @@ def export_index(
     storage_options: Mapping[str, str] | None = None,
     progress: Shown = True,
 ) -> Copied:
-    """Copy an index into an object store, from where it is read in place: ``clipdb.open(address)``; or back to a disk.
+    """Copy an index into an object store, or back to a disk.
 
-    In a store, readers find the copy when all of it is there, and what they have open stays as it is for a day. Called
-    again, it sends what is new. Call it once at a time for one place. A copy on a disk is an index as any other, which
-    is there whole or not at all; called again after a failure, it goes on where it was.
+    In a store it is read in place, as ``clipdb.open(address)``: readers find the copy when all of it is there, and what
+    they have open stays as it is for a day. Called again, it sends what is new. Call it once at a time for one place. A
+    copy on a disk is an index as any other, which is there whole or not at all; called again after a failure, it goes on
+    where it was.
 
     Parameters
     ----------

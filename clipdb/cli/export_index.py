@@ -17,7 +17,7 @@ from clipdb.stores.address import StoreAddress
 @storage_option
 @index_or_stored_option
 def index(index: Path | StoreAddress, place: str, storage_options: dict[str, str]) -> None:
-    """Copy an index into an object store, from where it is read in place; or back to a disk.
+    """Copy an index into an object store, or back to a disk.
 
     PLACE is s3://BUCKET/PREFIX, gs://... or az://...; `clipdb query heads -i PLACE` then asks it, from any machine.
     Readers find the copy when all of it is there. Run again, the command sends what is new: after an ingest the new

@@ -12,6 +12,7 @@ from object_store import BUCKET, ENVIRONMENT, SECRET, Fault, Store, expiring
 from support import change, done, refused, rows
 
 import clipdb
+from clipdb.ingest.store.lock import LOCK
 from clipdb.stores.address import StoreAddress
 from clipdb.stores.connecting import lance_options
 
@@ -61,8 +62,11 @@ def index(server: Store, first: First, model: Model, tmp_path_factory: pytest.Te
     index = tmp_path_factory.mktemp("remote") / "remote.clipdb"
     options = {"endpoint": server.endpoint, "region": "us-east-1", "access_key_id": "k", "secret_access_key": SECRET}
     given = [word for name, value in options.items() for word in ("--storage-option", f"{name}={value}")]
-    done(*ingest(first, IMAGES, model, "-i", index, "--vectors", f"{PLACE}/", *given))
     with pytest.MonkeyPatch.context() as patch:
+        command = ingest(first, IMAGES, model, "-i", index, "--vectors", f"{PLACE}/", *given)
+        patch.setattr("sys.argv", ["clipdb", *given, f"--storage-option={given[-1]}"])  # as the lock's file shows it
+        done(*command)
+        assert "--storage-option ..." in (index / LOCK).read_text()
         for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server.endpoint}.items():
             patch.setenv(name, value)
         fill(index)
