@@ -27,7 +27,7 @@ def export_index(
 
     In a store it is read in place, as ``clipdb.open(address)``: readers find the copy when all of it is there, and what
     they have open stays as it is for a day. Called again, it sends what is new. Call it once at a time for one place. A
-    copy on a disk is an index as any other, which is there whole or not at all; called again after a failure, it goes on
+    copy on a disk is an index as any other, and there whole or not at all; called again after a failure, it goes on
     where it was.
 
     Parameters
