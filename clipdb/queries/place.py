@@ -11,6 +11,7 @@ import duckdb
 from clipdb.errors import ClipdbError
 from clipdb.schema import catalog, snapshots
 from clipdb.schema.vectors_place import vectors_place
+from clipdb.stores.failures import is_of_lance
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -128,6 +129,8 @@ class OnDisk:
         return self._unreadable_vectors(error) or catalog.unreadable(self._path, error)
 
     def _unreadable_vectors(self, error: Exception) -> ClipdbError | None:
+        if not is_of_lance(error):
+            return None
         from clipdb.schema.vectors import unreadable_vectors
 
         place = vectors_place(self._path, self.connection, self._options)

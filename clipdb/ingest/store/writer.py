@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +27,7 @@ from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.table_folder import delete_table, make_place, require_free
 from clipdb.schema import catalog, creation, snapshots
 from clipdb.schema.connections import closing
+from clipdb.schema.names import VECTORS
 from clipdb.schema.vectors import unreadable_vectors
 from clipdb.schema.vectors_place import VectorsPlace, vectors_place
 
@@ -99,6 +99,8 @@ class Writer(Reader):
         Id of the run.
     made
         Whether this writer made the index.
+    vectors
+        The folder of the index's Lance tables.
     added, skipped, failed, device
         What the run's row says; set as the work goes on.
     fragments_under_way
@@ -134,6 +136,7 @@ class Writer(Reader):
         }
         self._create, self._empty_run, self._wanted = create, empty_run, vectors
         self.made = False
+        self.vectors: VectorsPlace = index / VECTORS
         self._committed = False
         self._held = ExitStack()
         self._opening = threading.Lock()
@@ -156,7 +159,8 @@ class Writer(Reader):
             held.callback(self._close)
             if not snapshots.is_published(self.index):
                 catalog.connect(self.index).close()  # readers' state may be damaged, which nothing may cover up
-            self.connect().close()  # what can't be opened is said before there is any work to lose
+            with closing(self.connect()) as connection:  # fails before there is any work to lose
+                self.vectors = vectors_place(self.index, connection)
             if self._wanted not in (None, self.vectors):
                 raise ClipdbError(
                     f"the vectors of {self.index} are in {self.vectors} and stay there: leave --vectors out, or make "
@@ -214,12 +218,6 @@ class Writer(Reader):
         with self._opening:
             self._work = self._work or catalog.connect_writing(self.index)
             return self._work.cursor()
-
-    @cached_property
-    def vectors(self) -> VectorsPlace:
-        """The folder of the index's Lance tables."""
-        with closing(self.connect()) as connection:
-            return vectors_place(self.index, connection)
 
     def _close(self) -> None:
         with self._opening:
