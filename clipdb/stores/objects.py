@@ -72,10 +72,14 @@ def download(address: StoreAddress, file: Path) -> None:
     FileNotFoundError
         If there is none.
     ClipdbError
-        If the store refuses or fails.
+        If the store refuses or fails, or the disk is full.
     """
     with file.open("wb") as out, reaching(address), file_system(address).open_input_stream(address.path) as stream:
-        shutil.copyfileobj(stream, out, _CHUNK)
+        while data := stream.read(_CHUNK):
+            try:
+                out.write(data)
+            except OSError as error:
+                raise ClipdbError(f"can't write {file}: {error.strerror}: run the same command again") from error
 
 
 def upload(file: Path, address: StoreAddress) -> None:

@@ -86,9 +86,10 @@ def _files(index: StoreAddress, newest: Local) -> tuple[dict[str, Object], list[
         for name in wanted:
             if name not in there:
                 raise FileNotFoundError(name)
-            if ".." in name.split("/"):  # which would lead out of the directory
-                raise ClipdbError(f"{index.below(VECTORS, name)} has no name that clipdb gives: take another copy")
             data[f"{VECTORS}/{name}"] = there[name]
+    for name in (*data, *manifests):
+        if ".." in name.split("/"):  # which would lead out of the directory
+            raise ClipdbError(f"{index.below(name)} has no name that clipdb gives: take another copy")
     return data, manifests
 
 
