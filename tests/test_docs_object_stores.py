@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,12 @@ from docs_page import ran
 from object_store import BUCKET, ENVIRONMENT, object_store
 from support import done, rows
 
-INSTEAD = {"ViT-L-14/laion2b_s32b_b82k": "clipdb-tiny/scenes"}
+INSTEAD = {
+    "ViT-L-14/laion2b_s32b_b82k": "clipdb-tiny/scenes",
+    "photos/dog.jpg": "photos/scene-00001.png",
+    "L11.H3": "L3.H0",
+    "general": "scenes",
+}
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +29,10 @@ def printed(tmp_path_factory: pytest.TempPathFactory, scenes: Path) -> Iterator[
     with object_store() as store, pytest.MonkeyPatch.context() as patch:
         for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": store.endpoint, "HOME": str(folder)}.items():
             patch.setenv(name, value)
+        for name, part in (("photos", pictures[:4]), ("more-photos", pictures[4:6])):
+            (folder / name).mkdir()
+            for file in part:
+                shutil.copy(file, folder / name)
         some = folder / "some.txt"
         some.write_text("\n".join(map(str, pictures)))
         index = folder / "clipdb-demo/demo.clipdb"
@@ -52,6 +62,13 @@ def test_the_copy_is_asked(printed: dict[str, str]) -> None:
     assert "sent" in said["clipdb export index"]
     assert "clipdb-tiny/scenes" in said["clipdb info"] and "L3.H0" in said["clipdb query heads"]
     assert "scene-0000" in said["clipdb query neighbours scene-00001.png --head L3.H0"]
+
+
+def test_a_copy_comes_back_and_vectors_are_in_the_store(printed: dict[str, str]) -> None:
+    assert rows(Path("mine.clipdb"), "select count(*) from images") == [(12,)]
+    assert rows(Path("far.clipdb"), "select count(*) from images") == [(6,)]
+    assert not any(Path("far.clipdb", "vectors").iterdir())
+    assert rows(Path("far.clipdb"), "select place from clipdb_vectors") == [(f"s3://{BUCKET}/far",)]
 
 
 def test_images_of_the_store_are_in(printed: dict[str, str]) -> None:

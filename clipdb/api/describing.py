@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipdb._util.stages import Counts
 from clipdb.api.progress import Shown, image_progress, stage_progress
 from clipdb.errors import require, require_found
+from clipdb.schema.vectors_place import chosen_place, giving
 
 if TYPE_CHECKING:
     from clipdb.ingest.descriptions.pool_ingest import PoolCounts
@@ -37,6 +38,8 @@ def ingest_images(
     ray: str | bool = False,
     actors: int | None = None,
     gpus_per_actor: float | None = None,
+    vectors: str | Path | None = None,
+    storage_options: Mapping[str, str] | None = None,
     progress: Shown = True,
 ) -> Counts:
     """Run a model over images that an index lacks and store its heads' vectors.
@@ -94,6 +97,11 @@ def ingest_images(
         Models at work on the cluster. Default: one per GPU, or else per CPU.
     gpus_per_actor
         GPUs that each has, also a part of one. Default: 1 where there are any.
+    vectors
+        Where a new index keeps its vectors: ``s3://BUCKET/PREFIX``, ``gs://...``, ``az://...``, or a folder. The index
+        remembers it. Default: in its own directory.
+    storage_options
+        What opens the store of the vectors: see `clipdb.open`. The index doesn't remember it.
     progress
         See `clipdb.api.progress.Shown`.
 
@@ -127,11 +135,12 @@ def ingest_images(
     index, config = Path(index), _path(config)
     check_asked(index, model, config)
     check_base(model, base)
+    kept_at = chosen_place(index, vectors, storage_options)
     on_ray = ray_options(ray, actors, gpus_per_actor, device)
     if on_ray is not None:
         require_found("ray", "ray")
     opened = open_sources(paths)
-    with image_progress(progress) as told:
+    with image_progress(progress) as told, giving(storage_options):
         import_torch()
         from clipdb.ingest.images import image_ingest
         from clipdb.ingest.images.image_options import ImageOptions
@@ -152,7 +161,7 @@ def ingest_images(
             overwrite=overwrite,
             base=base,
         )
-        return image_ingest.ingest_images(index, paths, model, options, told, opened, on_ray)
+        return image_ingest.ingest_images(index, paths, model, options, told, opened, on_ray, kept_at)
 
 
 def ingest_texts(

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from clipdb.errors import ClipdbError, require
 from clipdb.queries.index import Index
+from clipdb.queries.place import OnDisk
 from clipdb.schema import catalog
 from clipdb.schema.names import MANIFEST, is_url
+from clipdb.schema.vectors_place import has_vectors_in_store
 from clipdb.stores.address import StoreAddress, with_options
 
 if TYPE_CHECKING:
@@ -58,8 +60,9 @@ def open(
     models
         Whether models are loaded for images and texts that the index lacks. Say False where strangers ask.
     storage_options
-        What opens a store, where the environment doesn't say it: ``region``, ``endpoint``, ``access_key_id`` and so on,
-        as in `clipdb.stores.address.OPTIONS`. Nothing of it is stored or printed.
+        What opens a store, the one of an index's vectors too, where the environment doesn't say it: ``region``,
+        ``endpoint``, ``access_key_id`` and so on, as in `clipdb.stores.address.OPTIONS`. Nothing of it is stored or
+        printed.
 
     Raises
     ------
@@ -85,8 +88,11 @@ def open(
         weights = None if checkpoint is None else Path(checkpoint)
         return Embedder(StoredModels(OpenReader(opened.path, opened.context.rows), device, weights), _kept)
 
+    run = embedder if models else without_models
+    if storage_options and has_vectors_in_store(path):
+        return Index(path, queries, model, run, OnDisk(Path(path), options=storage_options), files)
     place = with_options(path, storage_options)
-    return open_with(place, embedder if models else without_models, queries=queries, model=model, files=files)
+    return open_with(place, run, queries=queries, model=model, files=files)
 
 
 def open_with(

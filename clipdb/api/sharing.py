@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,13 +90,15 @@ def export(
         return export_index(Path(index), Path(directory), options, thumbnail if thumbnails else None, _Files(told))
 
 
-def verify(index: str | Path) -> list[Check]:
+def verify(index: str | Path, *, storage_options: Mapping[str, str] | None = None) -> list[Check]:
     """Check an index: every relation, and every vector.
 
     Parameters
     ----------
     index
-        Directory of the index, or of an export.
+        Directory of the index, or of an export; or where one is in a store.
+    storage_options
+        What opens the store: see `clipdb.open`.
 
     Returns
     -------
@@ -106,7 +108,7 @@ def verify(index: str | Path) -> list[Check]:
     Raises
     ------
     ClipdbError
-        If it can't be opened at all.
+        If it can't be opened at all, or a store fails meanwhile.
 
     Examples
     --------
@@ -115,7 +117,7 @@ def verify(index: str | Path) -> list[Check]:
     """
     from clipdb.queries.checks import check_index
 
-    with open_index(index) as opened:
+    with open_index(index, storage_options=storage_options) as opened:
         return list(check_index(opened))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from clipdb._util.text import counted
-from clipdb.cli.options.common import index_option
+from clipdb.cli.options.common import index_option, vectors_storage_option
 from clipdb.cli.options.model_options import device_option
 from clipdb.cli.show.messages import Group, say
 
@@ -101,6 +101,13 @@ def command() -> None:
     help="With --ray, GPUs that each has, also a part of one [default: 1 where there are any].",
 )
 @click.option(
+    "--vectors",
+    metavar="PLACE",
+    help="Keep the vectors of a new index in an object store (s3://BUCKET/PREFIX, gs://, az://) or in another folder, "
+    "of which it remembers the address alone; the catalog stays in the index.",
+)
+@vectors_storage_option
+@click.option(
     "--overwrite", is_flag=True, help="Where SRC says another label, split or metadata of a known image, take it."
 )
 @index_option
@@ -125,6 +132,8 @@ def images(
     ray: str | None,
     actors: int | None,
     gpus_per_actor: float | None,
+    vectors: str | None,
+    storage_options: dict[str, str],
 ) -> None:
     """Run a model over images and store its heads' vectors.
 
@@ -160,6 +169,8 @@ def images(
         ray=ray or ray == "",
         actors=actors,
         gpus_per_actor=gpus_per_actor,
+        vectors=vectors,
+        storage_options=storage_options,
     )
     updated = f", updated {counts.updated}" if counts.updated else ""
     say(f"{index}: added {counts.added}, skipped {counts.skipped}, failed {counts.failed}{updated}")

@@ -12,6 +12,7 @@ from clipdb.queries.whole_sum import sum_problem
 from clipdb.schema.catalog import committed_versions
 from clipdb.schema.names import PARTS, head_name
 from clipdb.schema.vectors import part_columns
+from clipdb.stores.failures import StoreFailed
 
 _UNIT = 5e-3  # how far from 1 a length may be that was stored in float16
 _ORTHONORMAL = 1e-3
@@ -86,9 +87,11 @@ def check_index(index: Index) -> Iterator[Check]:
         try:
             index.vectors.open(model, kind)
             problem = None
-        except ClipdbError:
+        except StoreFailed:  # which says nothing about the index
+            raise
+        except ClipdbError as error:
             unopened.add(model)
-            problem = f"there is no version {version}"
+            problem = f"there is no version {version}" if "not at version" in str(error) else str(error)
         yield Check(model, f"{kind}: the committed version is there", problem)
     models = [row[0] for row in index.execute("select model_id from models order by model_id").fetchall()]
     for model in models:
@@ -98,6 +101,8 @@ def check_index(index: Index) -> Iterator[Check]:
     for model, kind in versions:
         try:
             yield from _vectors(index, model, kind)
+        except StoreFailed:
+            raise
         except ClipdbError as error:
             yield Check(model, f"{kind}: the vectors can be read", str(error).rpartition(": ")[0])
             return

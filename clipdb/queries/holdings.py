@@ -7,6 +7,7 @@ import duckdb
 from clipdb.queries.index import Index
 from clipdb.schema.names import head_name
 from clipdb.schema.vector_indexes import AT, VectorIndex
+from clipdb.schema.vectors_place import remembered
 
 # Run ids sort by time, so what was made from something newer than itself is found by comparing runs.
 _HOLDINGS = """
@@ -40,6 +41,9 @@ with image_runs as (
     where number > 0 or failed > 0
     union all
     select 1.5, null, 'pairs', attribute, count(*), null from pairs group by attribute
+    union all
+    select 1.7, null, 'vectors', place, (select sum(number) from vector_rows), 'kept there, not in the index'
+    from vectors_elsewhere
     union all
     select 2, null, 'pool', pool, count(*), null from pool_texts group by pool
     union all
@@ -136,6 +140,9 @@ def holdings(index: Index) -> duckdb.DuckDBPyConnection:
         for head, (made, covered) in (index.vectors.indexes(model) if kind == "images" else {}).items():
             row = [model, head_name(*head), covered, _described(made, held.rows - covered)]
             run("insert into vector_index_rows values (?, ?, ?, ?)", row)
+    place = remembered(index.bare_connection)
+    elsewhere = "create or replace temp table vectors_elsewhere as select unnest(?::text[]) as place"
+    run(elsewhere, [[place] if place else []])
     return index.ask(_HOLDINGS)
 
 

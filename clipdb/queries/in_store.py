@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from clipdb.errors import ClipdbError
 from clipdb.schema import catalog
 from clipdb.schema.published import Local, get_newest, read_published
 from clipdb.stores.address import StoreAddress
-from clipdb.stores.failures import explained
+from clipdb.stores.failures import explained, is_of_lance
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from clipdb.queries.vectors.tables import Vectors
 
 _ASKED_EVERY = 10.0  # seconds between two looks for a newer state, each of which is a request
-_OF_LANCE = re.compile(r"LanceError\(IO\)|Generic (S3|GCS|MicrosoftAzure) error|External error")
 
 
 class InStore:
@@ -90,7 +88,7 @@ class InStore:
 
     def is_about(self, error: Exception) -> bool:
         """Return whether its vectors can't be read; what DuckDB says of the catalog speaks for itself."""
-        return _OF_LANCE.search(str(error)) is not None
+        return is_of_lance(error)
 
     def unreadable(self, error: Exception) -> ClipdbError:
         """Return, in one line, why its vectors or its catalog can't be read."""

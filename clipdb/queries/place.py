@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -10,6 +10,8 @@ import duckdb
 
 from clipdb.errors import ClipdbError
 from clipdb.schema import catalog, snapshots
+from clipdb.schema.vectors_place import vectors_place
+from clipdb.stores.failures import is_of_lance
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -65,6 +67,8 @@ class OnDisk:
         Its directory.
     snapshot
         Which state of it: the folder of a snapshot that is held already. Default: the newest.
+    options
+        What opens the store that its vectors are in, if they are in one.
 
     Raises
     ------
@@ -72,8 +76,9 @@ class OnDisk:
         If it is no index, or can't be opened.
     """
 
-    def __init__(self, path: Path, snapshot: Path | None = None) -> None:
+    def __init__(self, path: Path, snapshot: Path | None = None, options: Mapping[str, str] | None = None) -> None:
         self._path = path
+        self._options = options
         self._snapshot = snapshot or snapshots.newest(path)
         self.connection = catalog.connect(path, snapshot)
 
@@ -84,7 +89,7 @@ class OnDisk:
 
     def newest(self) -> OnDisk:
         """Open the newest snapshot."""
-        return OnDisk(self._path)
+        return OnDisk(self._path, options=self._options)
 
     def make_views(self, statement: str | None) -> bool:
         """Return False: a catalog on disk has its views."""
@@ -92,7 +97,7 @@ class OnDisk:
 
     def again(self) -> OnDisk:
         """Return the same snapshot with a connection of its own."""
-        return OnDisk(self._path, self._snapshot)
+        return OnDisk(self._path, self._snapshot, self._options)
 
     def close(self) -> None:
         """Close the connection, and let go of its snapshot."""
@@ -103,7 +108,7 @@ class OnDisk:
         """Return its Lance tables."""
         from clipdb.queries.vectors.lance_tables import LanceVectors
 
-        return LanceVectors(self._path, self.connection)
+        return LanceVectors(self._path, self.connection, self._options)
 
     def thumbnails(self, image_ids: Sequence[str]) -> dict[str, bytes]:
         """Return nothing: only exports have small pictures."""
@@ -124,6 +129,9 @@ class OnDisk:
         return self._unreadable_vectors(error) or catalog.unreadable(self._path, error)
 
     def _unreadable_vectors(self, error: Exception) -> ClipdbError | None:
+        if not is_of_lance(error):
+            return None
         from clipdb.schema.vectors import unreadable_vectors
 
-        return unreadable_vectors(self._path, error)
+        place = vectors_place(self._path, self.connection, self._options)
+        return unreadable_vectors(self._path, place, error)

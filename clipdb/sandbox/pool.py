@@ -10,6 +10,7 @@ from types import TracebackType
 from clipdb.errors import ClipdbError
 from clipdb.sandbox.worker import Answer, Worker
 from clipdb.schema.names import is_url
+from clipdb.schema.vectors_place import has_vectors_in_store
 
 
 class Sandbox:
@@ -45,6 +46,8 @@ class Sandbox:
     def __init__(self, index: str | Path, model: str | None = None, at_once: int = 4, spare: bool = True) -> None:
         if is_url(index):
             raise ClipdbError(f"{index} is a URL, and untrusted SQL has no network: get the export and name its folder")
+        if has_vectors_in_store(index):
+            raise ClipdbError(f"the vectors of {index} are in a store, and untrusted SQL has no network")
         if sys.platform != "linux":  # others don't hold a process to its memory, nor tell how much it has
             raise ClipdbError("untrusted SQL runs on Linux only")
         self._path = Path(index).absolute()

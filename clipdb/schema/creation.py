@@ -15,15 +15,23 @@ from clipdb.schema import catalog, migrations, snapshots, views
 from clipdb.schema.duckdb_files import CONFIG, reason_of, require_writable
 from clipdb.schema.leftovers import delete_leftovers, make_locked
 from clipdb.schema.snapshots import CATALOG, SNAPSHOTS, WORK
+from clipdb.schema.vectors_place import VectorsPlace, remember
 
 _made: dict[str, bytes] = {}  # an empty catalog, by the hash of its views
 
 
-def create(index: Path) -> None:
+def create(index: Path, vectors: VectorsPlace | None = None) -> None:
     """Make an empty index: the directory with its tables, comments, views and version.
 
     It is built under a temporary name beside its place and renamed: it is there whole or not at all. What was killed
     while it made one here is deleted.
+
+    Parameters
+    ----------
+    index
+        Its directory.
+    vectors
+        Where its vectors are to be. Default: in its directory.
 
     Raises
     ------
@@ -37,7 +45,7 @@ def create(index: Path) -> None:
         handle = make_locked(building)
         (building / "vectors").mkdir()
         delete_leftovers(index, "[0-9a-f]{32}", is_unfinished)
-        _make_catalog(building / WORK)
+        _make_catalog(building / WORK, vectors)
         snapshots.publish(building, {})
         building.rename(index)
         sync(index.parent)
@@ -53,7 +61,7 @@ def create(index: Path) -> None:
             os.close(handle)
 
 
-def _make_catalog(file: Path) -> None:
+def _make_catalog(file: Path, vectors: VectorsPlace | None) -> None:
     """Make an empty catalog; after the first of a process from its bytes, since to bind all views takes .3 s."""
     if views.digest() in _made:
         file.write_bytes(_made[views.digest()])
@@ -66,6 +74,8 @@ def _make_catalog(file: Path) -> None:
         _made[views.digest()] = file.read_bytes()
     with duckdb.connect(str(file), config=CONFIG) as connection:
         migrations.stamp(connection, migrations.SCHEMA_VERSION)
+        if vectors is not None:
+            remember(connection, vectors)
         # Closing does this too, but keeps quiet when the disk is full.
         connection.execute("checkpoint")
 

@@ -49,7 +49,8 @@ _VECTORS = """## Vectors
 
 `D` is `models.embed_dim`, `k` the size of the head's vectors (`models.head_dim`), `r` of `REST`'s
 (`components.size`). Readers open a Lance table at the highest `lance_version` of its rows in `batches`: later rows
-belong to a batch that was not committed.
+belong to a batch that was not committed. The catalog of an index that was made with `--vectors` has one more table,
+`clipdb_vectors`, whose only row says where the LanceDB database is, in its column `place`.
 """
 
 # Sizes that stand for their letters while a layout is rendered.

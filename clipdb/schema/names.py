@@ -53,6 +53,7 @@ MODEL_NAME = (
 )
 
 MANIFEST = "manifest.json"
+VECTORS = "vectors"
 """The file that makes a directory an artefact."""
 
 MOST_NAME = 200

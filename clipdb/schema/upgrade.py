@@ -8,7 +8,7 @@ import duckdb
 
 from clipdb._util.disk import sync
 from clipdb.errors import ClipdbError
-from clipdb.schema import catalog, migrations, snapshots, views
+from clipdb.schema import catalog, migrations, snapshots, vectors_place, views
 from clipdb.schema.connections import closing
 from clipdb.schema.duckdb_files import CONFIG, reason_of
 from clipdb.schema.snapshots import WORK
@@ -37,6 +37,7 @@ def upgrade(index: Path) -> bool:
             if outdated := not views.are_current(connection):
                 views.create(connection)
             return outdated or not published
+        vectors = vectors_place.remembered(connection)
         connection.execute("checkpoint")  # a log left beside it would be replayed into the new file
     place = index / WORK
     building = place.with_name(f".{place.name}.upgrade")
@@ -48,6 +49,8 @@ def upgrade(index: Path) -> bool:
             connection.begin()
             migrations.make(connection)
             migrations.fill(connection, "older", current)
+            if vectors is not None:
+                vectors_place.remember(connection, vectors)
             connection.commit()
             connection.execute("checkpoint")
         sync(building)

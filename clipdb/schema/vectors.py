@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 
 from clipdb.errors import ClipdbError
-from clipdb.schema.names import MLP, POOL, REST, TRUNK, Head, head_column, vectors_file
-
-VECTORS = "vectors"
+from clipdb.schema.names import MLP, POOL, REST, TRUNK, VECTORS, Head, head_column, vectors_file
+from clipdb.schema.vectors_place import VectorsPlace, vectors_place
+from clipdb.stores.address import StoreAddress
+from clipdb.stores.failures import explained, is_of_lance
 
 # Lance refuses to insert one id twice from concurrent merges only where the field says that it is the key.
 _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
@@ -57,13 +59,20 @@ def texts_path(index: Path, model_id: str) -> Path:
     return vectors_path(index) / vectors_file(model_id, "texts")
 
 
-def vectors_uri(place: Path | str, model_id: str, kind: str) -> str:
-    """Return where a Lance table lies: in an index on a disk, or in a store."""
-    return f"{place}/{VECTORS}/{vectors_file(model_id, kind)}"
+def unreadable_vectors(index: Path, place: VectorsPlace, error: BaseException) -> ClipdbError | None:
+    """Return, in one line, what is wrong with the vectors of an index, if an error comes from reading them.
 
-
-def unreadable_vectors(index: Path, error: BaseException) -> ClipdbError | None:
-    """Return, in one line, what is wrong with the vectors of an index, if an error comes from reading them."""
+    Parameters
+    ----------
+    index
+        Directory of the index.
+    place
+        The folder of its vectors.
+    error
+        What was raised.
+    """
+    if isinstance(place, StoreAddress):
+        return explained(place, error) if is_of_lance(error) else None
     found = _LANCE_ERROR.search(str(error))
     if found is None or "no space left" in found["reason"].lower():
         return None
@@ -73,18 +82,18 @@ def unreadable_vectors(index: Path, error: BaseException) -> ClipdbError | None:
 
 
 @contextmanager
-def reading_vectors(index: Path) -> Iterator[None]:
+def reading_vectors(index: Path, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Say in one line what is wrong with the vectors that a block can't read.
 
     Raises
     ------
     ClipdbError
-        If they are damaged.
+        If they are damaged, or the store that they are in fails.
     """
     try:
         yield
     except Exception as error:
-        if damaged := unreadable_vectors(index, error):
+        if damaged := unreadable_vectors(index, vectors_place(index, connection), error):
             raise damaged from error
         raise
 

@@ -96,8 +96,16 @@ def file_system(address: StoreAddress) -> FileSystem:
     return _opened(address.scheme, tuple(found.items()))
 
 
-def lance_options(place: Path | str) -> dict[str, str] | None:
-    """Return what Lance needs to open a table in a store; None on a disk."""
+def lance_options(place: Path | str, writes: bool = False) -> dict[str, str] | None:
+    """Return what Lance needs to open a table in a store; None on a disk.
+
+    Parameters
+    ----------
+    place
+        The table, or the folder of tables.
+    writes
+        Whether it is opened for writing: nobody above asks again then, as `clipdb.stores.failures.insisting` does.
+    """
     if not isinstance(place, StoreAddress):
         return None
     found = settings(place)
@@ -106,8 +114,9 @@ def lance_options(place: Path | str) -> dict[str, str] | None:
         "allow_http": str(found.get("endpoint", "").startswith("http:")).lower(),
         "connect_timeout": f"{CONNECT_SECONDS}s",
         "timeout": f"{REQUEST_SECONDS}s",
-        # Lance asks four times itself, and each number here would multiply that: a server that hangs, for hours.
-        "client_max_retries": "0",
+        # Lance asks four times itself, and each number here would multiply that: a server that hangs, for hours. But
+        # with 0 it gives a write up that is answered with an error or not at all.
+        "client_max_retries": "1" if writes else "0",
     }
 
 

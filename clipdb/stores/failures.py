@@ -75,9 +75,20 @@ _CAUSES: tuple[tuple[str, str, Kind], ...] = (
         "same command again",
         "busy",
     ),
+    (
+        r"Failed to resolve region",
+        "the region of bucket {bucket} can't be found: check the bucket's name, or name the region, with AWS_REGION or "
+        "--storage-option region=REGION",
+        "invalid",
+    ),
 )
 _NAMED = re.compile("|".join(pattern for pattern, _, _ in _CAUSES[:6]), re.IGNORECASE)
 
+
+_OF_LANCE = re.compile(r"LanceError\(IO\)|Generic (S3|GCS|MicrosoftAzure) error|External error")
+
+# What Lance says of a file that is missing or too short, which is no failure of the store.
+_DAMAGED = re.compile(r"LanceError.*?(?P<reason>Not found: [^\s,]+|Invalid range [^,\n]+)", re.DOTALL)
 
 # A refusal without its reason.
 _BARE = re.compile(rf"{_REFUSED}|BAD_?REQUEST|\b(301|40[04])\b", re.IGNORECASE)
@@ -135,8 +146,15 @@ def explained(address: StoreAddress, error: BaseException, doing: str = "reading
             said = sentence.format(bucket=address.bucket, doing=doing, who=_who(address))
             refused = pattern == _REFUSED  # which may be about this object alone
             return (ClipdbError if refused else StoreFailed)(f"{address}: {said}", kind=kind)
+    if damaged := _DAMAGED.search(text):
+        return ClipdbError(f"{address}: the vectors there are damaged ({damaged['reason']}): take a copy that is whole")
     reason = address.without_secrets(first_line(error))[:_MOST_REASON]
     return ClipdbError(f"{address}: the store of bucket {address.bucket} fails ({reason}): check the address")
+
+
+def is_of_lance(error: BaseException) -> bool:
+    """Return whether an error says why Lance can't read a table in a store."""
+    return _OF_LANCE.search(str(error)) is not None
 
 
 def require_bucket(address: StoreAddress) -> None:

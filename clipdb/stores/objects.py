@@ -72,10 +72,14 @@ def download(address: StoreAddress, file: Path) -> None:
     FileNotFoundError
         If there is none.
     ClipdbError
-        If the store refuses or fails.
+        If the store refuses or fails, or the disk is full.
     """
     with file.open("wb") as out, reaching(address), file_system(address).open_input_stream(address.path) as stream:
-        shutil.copyfileobj(stream, out, _CHUNK)
+        while data := stream.read(_CHUNK):
+            try:
+                out.write(data)
+            except OSError as error:
+                raise ClipdbError(f"can't write {file}: {error.strerror}: run the same command again") from error
 
 
 def upload(file: Path, address: StoreAddress) -> None:
@@ -143,3 +147,30 @@ def delete(address: StoreAddress) -> None:
             file_system(address).delete_file(address.path)
         except FileNotFoundError:
             return
+
+
+def has_objects(address: StoreAddress) -> bool:
+    """Return whether there is any object below a folder.
+
+    Raises
+    ------
+    ClipdbError
+        If there is no bucket, or the store refuses or fails.
+    """
+    from pyarrow.fs import FileSelector
+
+    with reaching(address, "listing"):
+        return bool(file_system(address).get_file_info(FileSelector(address.path, allow_not_found=True)))
+
+
+def delete_folder(address: StoreAddress) -> None:
+    """Delete all objects below a folder.
+
+    Raises
+    ------
+    ClipdbError
+        If the store refuses or fails.
+    """
+    with reaching(address, "deleting"):
+        for name in listed(address):
+            delete(address.below(name))

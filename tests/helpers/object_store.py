@@ -36,7 +36,8 @@ class Fault:
     Attributes
     ----------
     status, code
-        The answer, as S3 words it; 0 for a connection that is cut in the middle of the body.
+        The answer, as S3 words it; 0 for a connection that is cut in the middle of the body, or, of a PUT, when that is
+        done and before the answer.
     seconds
         How long nothing comes first.
     """
@@ -101,6 +102,19 @@ def after(count: int, fault: Fault, method: str = "GET", part: str = "") -> Beha
             seen.append(path)
             return fault if len(seen) > count else None
         return None
+
+    return behave
+
+
+def expiring(count: int, method: str = "GET", part: str = "") -> Behaviour:
+    """Let as many requests of a kind through; from the next one on credentials have expired, for all requests."""
+    later = after(count, Fault(403, "ExpiredToken"), method, part)
+    expired = []
+
+    def behave(asked: str, path: str) -> Fault | None:
+        if fault := later(asked, path):
+            expired.append(fault)
+        return expired[0] if expired else None
 
     return behave
 
@@ -190,6 +204,9 @@ def _proxy(port: int, client: Any) -> Iterator[Store]:
                 behind.request(self.command, self.path, [body] if chunked else body, headers, encode_chunked=chunked)
                 answer = behind.getresponse()
                 data = answer.read()
+            if fault is not None and self.command == "PUT":  # it was done, and whoever asked doesn't know
+                self._cut()
+                return
             self.send_response_only(answer.status, answer.reason)
             for name, value in answer.getheaders():
                 if name.lower() not in ("transfer-encoding", "connection", "content-length"):
@@ -199,8 +216,11 @@ def _proxy(port: int, client: Any) -> Iterator[Store]:
             self.end_headers()
             self.wfile.write(data if fault is None else data[: len(data) // 2])
             if fault is not None:
-                self.close_connection = True
-                self.connection.shutdown(socket.SHUT_RDWR)
+                self._cut()
+
+        def _cut(self) -> None:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on
 

@@ -83,7 +83,6 @@ def test_options_open_it_and_are_never_shown(
         (["review", "--reviewer", "ada"], "is in a store, where it can only be read: run this on the index on disk"),
         (["label"], "is in a store, where it can only be read"),
         (["ingest", "texts", "--pool", "scenes"], "is in a store, where it can only be read"),
-        (["verify"], "is in a store, where it can only be read"),
         (["upgrade"], "is in a store, where it can only be read"),
         (["export", "somewhere"], "is in a store, where it can only be read"),
         (["query", "select 1", "--untrusted"], "untrusted SQL has no network"),

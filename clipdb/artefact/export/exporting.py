@@ -25,6 +25,7 @@ from clipdb.queries.vectors.lance_tables import open_vectors
 from clipdb.schema import catalog
 from clipdb.schema.names import MANIFEST
 from clipdb.schema.vectors import reading_vectors
+from clipdb.schema.vectors_place import table_in, vectors_place
 
 Progress = Callable[[File], None]
 
@@ -95,16 +96,17 @@ def export_index(
         If the index can't be read, has not what was chosen, or the directory can't be written or holds something else.
     """
     with (
-        reading_vectors(index),
         catalog.connect(index) as connection,
+        reading_vectors(index, connection),
         building(directory, options.replace) as root,
     ):
         choice = choose(connection, options.models, options.layers)
         tables: Tables = {}
         if options.what != "relations" or not choice.all_models:
+            place = vectors_place(index, connection)
             for key, committed in catalog.committed_versions(connection).items():
                 if key[0] in choice.layers:
-                    tables[key] = open_vectors(index, *key, committed)
+                    tables[key] = open_vectors(index, table_in(place, *key), committed)
         if options.what == "vectors" and not tables:
             raise ClipdbError("this index has no vectors of what was chosen: leave out --what vectors", kind="absent")
         make_tables(connection, choice, tables)

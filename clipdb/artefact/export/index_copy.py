@@ -12,15 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clipdb.artefact.export.index_files import files_of, table_in_store
 from clipdb.errors import ClipdbError
 from clipdb.schema import catalog, snapshots
-from clipdb.schema.names import MANIFEST
+from clipdb.schema.names import MANIFEST, VECTORS
 from clipdb.schema.published import GRACE, POINTER, Published, State, catalog_name, read_published, write_published
 from clipdb.schema.snapshots import CATALOG, SNAPSHOTS
-from clipdb.schema.vectors import VECTORS, vectors_path
+from clipdb.schema.vectors import vectors_path
+from clipdb.schema.vectors_place import remembered
 from clipdb.stores.address import StoreAddress
-from clipdb.stores.connecting import lance_options
-from clipdb.stores.failures import reaching
 from clipdb.stores.objects import Object, delete, listed, upload
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 _AT_ONCE = 4
 
 Told = Callable[[int, int], None]
-"""Is told how many of how many files are in the store."""
+"""Is told how many of how many files are copied."""
 
 
 @dataclass(frozen=True)
 class Copied:
-    """How many ``files`` and ``bytes`` went into the store; how many files were there already, and were ``deleted``."""
+    """How many ``files`` and ``bytes`` were copied; how many files were ``there`` already, and were ``deleted``."""
 
     files: int
     bytes: int
@@ -57,6 +57,11 @@ def copy_index(index: Path, to: StoreAddress, told: Told = lambda done, total: N
     with closing(catalog.connect(index, folder)) as connection:
         if folder is None:
             raise ClipdbError(f"{index} was written by an older clipdb, or copied: run `clipdb upgrade {index}` first")
+        if place := remembered(connection):
+            raise ClipdbError(
+                f"the vectors of {index} are in {place}, and only an index that holds its own can be copied: `clipdb "
+                f"export DIR -i {index}` and `clipdb import DIR -i NEW` make one that does"
+            )
         versions = catalog.versions_by_file(connection)
         runs = [run for (run,) in connection.execute("select run from runs order by run").fetchall()]
         before = _require_ours(read_published(to), to, runs, index)
@@ -70,7 +75,7 @@ def copy_index(index: Path, to: StoreAddress, told: Told = lambda done, total: N
         data: dict[str, Path] = {}
         manifests: dict[str, Path] = {}
         for table, version in versions.items():
-            names, manifest = _files_of(_opened(vectors_path(index) / table, version))
+            names, manifest = files_of(_opened(vectors_path(index) / table, version))
             data |= {f"{VECTORS}/{table}/{name}": vectors_path(index) / table / name for name in names}
             if vouched.get(table) != version:  # no other state has vouched for one that is there
                 manifests[f"{VECTORS}/{table}/{manifest}"] = vectors_path(index) / table / manifest
@@ -114,24 +119,6 @@ def _opened(table: Path, version: int) -> lance.LanceDataset:
     return lance.dataset(str(table), version=version)
 
 
-def _files_of(table: lance.LanceDataset) -> tuple[list[str], str]:
-    """Name the files of a version of a table in its folder: what it is made of, and its manifest."""
-    names = []
-    for fragment in table.get_fragments():
-        names += [f"data/{file.path}" for file in fragment.metadata.files]
-        if deleted := fragment.deletion_file():
-            names.append(deleted)
-    indexes = [f"_indices/{part.uuid}/" for one in table.describe_indices() for part in one.segments]
-    if indexes and Path(table.uri).is_dir():
-        folders = [Path(table.uri, one) for one in indexes]
-        names += [
-            str(file.relative_to(table.uri)) for folder in folders for file in folder.rglob("*") if file.is_file()
-        ]
-    else:
-        names += indexes
-    return names, f"_versions/{2**64 - 1 - table.version}.manifest"
-
-
 def _is_there(there: dict[str, Object], name: str, file: Path) -> bool:
     return name in there and there[name].size == file.stat().st_size
 
@@ -162,7 +149,7 @@ def _delete_unneeded(to: StoreAddress, there: dict[str, Object], states: tuple[S
     folders: set[str] = set()
     for table in {table for state in states for table in state.versions}:
         for version in {state.versions[table] for state in states if table in state.versions}:
-            names, manifest = _files_of(_in_store(to, table, version))
+            names, manifest = files_of(table_in_store(to, table, version))
             wanted |= {f"{VECTORS}/{table}/{name}" for name in (*names, manifest)}
             folders |= {f"{VECTORS}/{table}/{name}" for name in names if name.endswith("/")}
     count = 0
@@ -176,10 +163,3 @@ def _delete_unneeded(to: StoreAddress, there: dict[str, Object], states: tuple[S
 def _of_indexes(names: list[str]) -> Iterator[str]:
     """Leave out what isn't clipdb's, which somebody has put there."""
     return (name for name in names if name.startswith((f"{VECTORS}/", f"{SNAPSHOTS}/")))
-
-
-def _in_store(to: StoreAddress, table: str, version: int) -> lance.LanceDataset:
-    import lance
-
-    with reaching(to):
-        return lance.dataset(f"{to}/{VECTORS}/{table}", version=version, storage_options=lance_options(to))

@@ -11,6 +11,7 @@ import duckdb
 from clipdb.errors import ClipdbError
 from clipdb.queries.resolve import one_model
 from clipdb.queries.vectors.lance_tables import VectorTable
+from clipdb.queries.vectors.store_table import StoreTable
 from clipdb.queries.vectors.tables import Kind
 from clipdb.schema.layers import parse_layers
 from clipdb.schema.names import POOL, TRUNK, layer_name
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import lance
 
 _MOST_LAYERS = 10_000
-Tables = dict[tuple[str, Kind], "lance.LanceDataset"]
+Tables = dict[tuple[str, Kind], "lance.LanceDataset | StoreTable"]
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def make_tables(connection: duckdb.DuckDBPyConnection, choice: Choice, tables: T
     )
 
 
-def unvouched(connection: duckdb.DuckDBPyConnection, table: lance.LanceDataset, kind: Kind) -> list[str]:
+def unvouched(connection: duckdb.DuckDBPyConnection, table: lance.LanceDataset | StoreTable, kind: Kind) -> list[str]:
     """List the rows of a Lance table, by id, that the catalog doesn't have: in a whole index there are none."""
     key = f"{kind[:-1]}_id"
     connection.register("clipdb_export", VectorTable(table))

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from clipdb.artefact.columns import group_rows, vectors_schema
 from clipdb.artefact.export.parquet_writer import HashedFile, regroup, write_parquet
 from clipdb.artefact.format import SHARD_ROWS, File, vectors_path
+from clipdb.queries.vectors.store_table import StoreTable
 from clipdb.queries.vectors.tables import Kind
 from clipdb.schema import vectors
 from clipdb.schema.names import TRUNK
@@ -33,7 +34,7 @@ class Source:
 
     model_id: str
     kind: Kind
-    table: lance.LanceDataset
+    table: lance.LanceDataset | StoreTable
     layers: Sequence[int]
     without: Sequence[str]
 

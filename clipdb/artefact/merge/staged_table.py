@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import duckdb
-import lance
 import numpy as np
 import pyarrow as pa
 
 from clipdb.artefact.merge.checked_vectors import with_nulls
 from clipdb.ingest.store.moments import Moments, head_halves
+from clipdb.ingest.store.table_folder import open_table, write_rows
 from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.ingest.store.vector_table import VectorTable, with_batch
-from clipdb.ingest.store.writer import Writer, disk_errors
+from clipdb.ingest.store.writer import Writer
 from clipdb.schema.basis_matrix import in_head_space
 from clipdb.schema.names import Head, head_column
 from clipdb.schema.vectors import part_columns
@@ -49,7 +49,7 @@ class StagedTable(VectorTable):
         fields = [pa.field(head_column(*head), pa.list_(pa.float16(), q.shape[1])) for head, q in bases.items()]
         stored = self.dataset.to_batches(columns=["embedding"])
         batches = (text_heads(batch.column(0), bases) for batch in stored)
-        with disk_errors(self.writer.index):
+        with self.writing():
             self.dataset.add_columns(pa.RecordBatchReader.from_batches(pa.schema(fields), batches))
 
     def append(self, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
@@ -75,11 +75,11 @@ class StagedTable(VectorTable):
                 failed.append(error)
                 raise
 
-        with disk_errors(self.writer.index):
+        with self.writing():
             mode = "create" if self.dataset is None else "append"
             reader = pa.RecordBatchReader.from_batches(schema, stamped())
             try:
-                self.dataset = lance.write_dataset(reader, str(self.path), mode=mode)
+                self.dataset = write_rows(self.path, reader, mode)
             except (OSError, RuntimeError, ValueError):
                 if failed:  # Lance would tell of it in a page of text
                     raise failed[0] from None
@@ -89,10 +89,10 @@ class StagedTable(VectorTable):
         """Put rows in the place of those with their ids."""
         assert self.dataset is not None
         self.rows_added += len(rows)
-        with disk_errors(self.writer.index):
+        with self.writing():
             upsert = self.dataset.merge_insert(self.key).when_matched_update_all()
             upsert.execute(self._laid_out(rows, schema))
-            self.dataset = lance.dataset(str(self.path))
+            self.dataset = open_table(self.path)
 
     def record(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make what was written part of the index, with the transaction that a connection is in."""

@@ -17,10 +17,12 @@ from clipdb.artefact.merge.row_positions import find_places, stage_ids
 from clipdb.artefact.merge.sameness import apart, valid
 from clipdb.artefact.merge.staged_table import StagedTable, text_heads
 from clipdb.errors import ClipdbError
+from clipdb.ingest.store.table_folder import open_table
 from clipdb.ingest.store.writer import Writer
 from clipdb.schema.basis_matrix import stored_basis
 from clipdb.schema.names import PARTS, Head, head_column, head_name
-from clipdb.schema.vectors import images_path, part_columns, texts_path
+from clipdb.schema.vectors import part_columns
+from clipdb.schema.vectors_place import VectorsPlace, table_in, vectors_place
 
 REPLACED_AT_ONCE = 256 * 2**20  # bytes
 
@@ -69,8 +71,7 @@ class VectorMerge:
         ).fetchall()[0][0]
         self.ours: lance.LanceDataset | None = None
         if version is not None:
-            path = {"images": images_path, "texts": texts_path}[theirs.kind](index, theirs.model_id)
-            self.ours = _open(path, version)
+            self.ours = _open(table_in(vectors_place(index, connection), theirs.model_id, theirs.kind), version)
         self._places = find_places(connection, self.ours, theirs)
         self._rows = np.full(theirs.count, _Row.NEW, np.int8)
         shared = int((self._places >= 0).sum())
@@ -276,9 +277,9 @@ def one_sided_bases(connection: duckdb.DuckDBPyConnection, merge: VectorMerge) -
     return bases
 
 
-def _open(path: Path, version: int) -> lance.LanceDataset:
+def _open(path: VectorsPlace, version: int) -> lance.LanceDataset:
     try:
-        return lance.dataset(str(path), version=version)
+        return open_table(path, version)
     except (OSError, ValueError) as error:
         raise ClipdbError(
             f"the vectors {path} are not at version {version} as the catalog says: restore them from a copy, or import "

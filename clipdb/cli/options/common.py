@@ -14,7 +14,8 @@ from clipdb.cli.show.form import FORMATS, Output, format_of
 from clipdb.errors import ClipdbError, require_found
 from clipdb.pictures import PICTURES
 from clipdb.schema.names import is_url
-from clipdb.stores.address import StoreAddress, parse_options, with_options
+from clipdb.schema.vectors_place import giving, has_vectors_in_store
+from clipdb.stores.address import StoreAddress, is_store, parse_options, with_options
 
 DEFAULT_INDEX = "index.clipdb"
 
@@ -41,6 +42,14 @@ def index_option(function: _F) -> _F:
     return _shared(function, "index", _index, [_INDEX])
 
 
+def index_or_stored_option(function: _F) -> _F:
+    """Add ``--index`` to a command that takes an index in a store, too; it takes it as ``index: Path | StoreAddress``.
+
+    An export is refused.
+    """
+    return _shared(function, "index", _index_or_stored, [_INDEX_OR_STORED])
+
+
 def readable_option(function: _F) -> _F:
     """Add ``--index`` to a command, which may be an artefact; the function takes it as ``index: Path | str``, a URL."""
     return _shared(function, "index", _place, [_READABLE, _STORAGE])
@@ -48,9 +57,12 @@ def readable_option(function: _F) -> _F:
 
 def storage_option(function: _F) -> _F:
     """Add ``--storage-option`` to a command that writes to a store; it takes ``storage_options``, a dict."""
-    return _shared(
-        function, "storage_options", lambda ctx: parse_options(_meta(ctx, "storage_options", ())), [_STORAGE]
-    )
+    return _shared(function, "storage_options", _options, [_STORAGE])
+
+
+def vectors_storage_option(function: _F) -> _F:
+    """Add ``--storage-option`` to a command whose vectors may go to a store; it takes ``storage_options``, a dict."""
+    return _shared(function, "storage_options", _options, [_VECTORS_STORAGE])
 
 
 def output_options(function: _F) -> _F:
@@ -104,14 +116,30 @@ def _meta(ctx: click.Context, name: str, default: Any = None) -> Any:
 
 def _place(ctx: click.Context) -> Path | str:
     place = _meta(ctx, "index", DEFAULT_INDEX)
-    options = parse_options(_meta(ctx, "storage_options", ()))
+    options = _options(ctx)
+    if options and has_vectors_in_store(place):
+        ctx.find_root().with_resource(giving(options))
+        return Path(place)
     if is_url(place) or _meta(ctx, "index") is not None:  # which may stand after the name of a query
         return with_options(place if is_url(place) else Path(place), options)
     return Path(place)
 
 
+def _options(ctx: click.Context) -> dict[str, str]:
+    return parse_options(_meta(ctx, "storage_options", ()))
+
+
+def _index_or_stored(ctx: click.Context) -> Path | StoreAddress:
+    return _store(ctx) or _index(ctx)
+
+
+def _store(ctx: click.Context) -> StoreAddress | None:
+    place = _meta(ctx, "index", DEFAULT_INDEX)
+    return cast(StoreAddress, with_options(place, _options(ctx))) if is_store(place) else None
+
+
 def _index(ctx: click.Context) -> Path:
-    place = _place(ctx)
+    place = _store(ctx) or _meta(ctx, "index", DEFAULT_INDEX)
     if isinstance(place, StoreAddress):
         raise ClipdbError(
             f"{place} is in a store, where it can only be read: run this on the index on disk that it is a copy of; "
@@ -156,16 +184,24 @@ def _index_option(what: str) -> Callable[[_F], _F]:
 
 
 _INDEX = _index_option("The index's directory")
+_INDEX_OR_STORED = _index_option("The index's directory, or its s3://, gs:// or az:// address")
 _READABLE = _index_option("The directory or the s3://, gs:// or az:// address of an index or of an export, or its URL")
-_STORAGE = _option(
-    "--storage-option",
-    "storage_options",
-    type=str,
-    metavar="KEY=VALUE",
-    multiple=True,
-    help="What opens the store of an s3://, gs:// or az:// address, beyond the usual environment (AWS_..., "
-    "GOOGLE_..., AZURE_...): region=eu-west-1, for example. May be repeated; never stored.",
-)
+
+
+def _storage_option(store: str) -> Callable[[_F], _F]:
+    return _option(
+        "--storage-option",
+        "storage_options",
+        type=str,
+        metavar="KEY=VALUE",
+        multiple=True,
+        help=f"What opens the store of {store}, beyond the usual environment (AWS_..., GOOGLE_..., AZURE_...): "
+        "region=eu-west-1, for example. May be repeated; never stored.",
+    )
+
+
+_STORAGE = _storage_option("an s3://, gs:// or az:// address")
+_VECTORS_STORAGE = _storage_option("the vectors (not that of SRC)")
 _FORMAT = _option(
     "--format",
     "-f",

@@ -31,6 +31,7 @@ from clipdb.models.rank_cut import RankCut
 from clipdb.models.tower import Adapter
 from clipdb.schema.layers import parse_layers
 from clipdb.schema.names import MLP, POOL, REST, Head
+from clipdb.schema.vectors_place import VectorsPlace
 
 
 def ingest_images(
@@ -41,6 +42,7 @@ def ingest_images(
     progress: Progress | None = None,
     sources: Sources | None = None,
     ray: RayOptions | None = None,
+    vectors: VectorsPlace | None = None,
 ) -> Counts:
     """Run a model over images that the index lacks and store its heads' vectors.
 
@@ -60,6 +62,8 @@ def ingest_images(
         What the paths are, if they were opened already: a pipe can be read only once.
     ray
         The cluster that embeds; None for this process.
+    vectors
+        Where a new index keeps its vectors, if not in its directory.
 
     Raises
     ------
@@ -76,7 +80,7 @@ def ingest_images(
     arguments = {"sources": list(paths), "model": wanted.model_id, **asdict(options), "checkpoint": checkpoint}
     if ray is not None:
         arguments["ray"] = asdict(ray)
-    writer = Writer(index, "ingest images", arguments, create=True)
+    writer = Writer(index, "ingest images", arguments, create=True, vectors=vectors)
     with stopped(lambda: f"{writer.added + writer.skipped} images are in" if writer.added else ""), writer:
         # A cluster's driver runs the model over nothing but what `rank_cut` needs.
         loaded = load_for(writer, wanted, "cpu" if ray else options.device, options.precision)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from clipdb._util.text import without_login
@@ -45,11 +46,20 @@ def writer_lock(index: Path) -> Iterator[None]:
                 "a local disk; queries work here, as long as nobody writes"
             ) from error
         file.truncate(0)
-        # The file stays, and its content is shown to others: without the password of an address.
-        command = " ".join([Path(sys.argv[0]).name, *(without_login(one) for one in sys.argv[1:])])[:200]
+        # The file stays, and its content is shown to others: without any secret.
+        command = " ".join([Path(sys.argv[0]).name, *_without_secrets(sys.argv[1:])])[:200]
         json.dump({"pid": os.getpid(), "command": command, "since": f"{datetime.now(UTC):%F %T} UTC"}, file)
         file.flush()
         yield
+
+
+def _without_secrets(arguments: list[str]) -> Iterator[str]:
+    """Leave out passwords of addresses, and what opens a store."""
+    for before, one in pairwise(["", *arguments]):
+        if before == "--storage-option" or one.startswith("--storage-option="):
+            yield "..."
+        else:
+            yield without_login(one)
 
 
 def _holder(content: str) -> str:

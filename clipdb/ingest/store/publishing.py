@@ -7,12 +7,10 @@ from pathlib import Path
 
 import duckdb
 
-from clipdb._util.disk import sync
+from clipdb.ingest.store.table_folder import keep_tag, open_table, writing
 from clipdb.schema import catalog, snapshots
 from clipdb.schema.connections import closing
-from clipdb.schema.vectors import vectors_path
-
-_TAGS = Path("_refs", "tags")  # where Lance keeps them
+from clipdb.schema.vectors_place import VectorsPlace, below, vectors_place
 
 
 def publish(index: Path, work: duckdb.DuckDBPyConnection, clean: bool = True) -> None:
@@ -38,41 +36,27 @@ def publish(index: Path, work: duckdb.DuckDBPyConnection, clean: bool = True) ->
     with closing(work) as connection:
         connection.execute("checkpoint")  # so that the file is whole without its log
         versions = catalog.versions_by_file(connection)
+        place = vectors_place(index, connection)
     known = snapshots.vouched(index)
     new = {name for name, version in versions.items() if version not in known.get(name, ())}
     for name in new:
-        _tag(vectors_path(index) / name, versions[name])
+        with writing(index, place):
+            keep_tag(below(place, name), _name(versions[name]), versions[name])
     snapshots.publish(index, versions)
     snapshots.hide_unheld(index)
     wanted = snapshots.vouched(index)
     given_up = {name for name, old in snapshots.vouched(index, hidden=True).items() if old - wanted.get(name, set())}
     for name in new | given_up:  # versions may also have come and gone since the last publication
-        _collect(vectors_path(index) / name, wanted.get(name, set()), clean)
+        with writing(index, place):
+            _collect(below(place, name), wanted.get(name, set()), clean)
     snapshots.delete_hidden(index)
 
 
-def _tag(table: Path, version: int) -> None:
-    """Keep a version from being cleaned up."""
-    import lance  # half a second, which a verb that changes no vectors doesn't need
-
-    for file in (table / _TAGS).glob("*"):
-        if not file.stat().st_size:  # the power failed while it was written, and Lance would refuse to read any
-            file.unlink()
-    tags = lance.dataset(str(table), version=version).tags
-    if _name(version) not in tags.list():
-        tags.create(_name(version), version)
-        made = table / _TAGS / f"{_name(version)}.json"
-        for path in (made, made.parent, made.parent.parent, table):
-            sync(path)
-
-
-def _collect(table: Path, wanted: set[int], clean: bool) -> None:
+def _collect(table: VectorsPlace, wanted: set[int], clean: bool) -> None:
     """Delete what no snapshot needs of a table."""
-    import lance
-
     if not wanted:  # the model was taken out of the index
         return
-    dataset = lance.dataset(str(table), version=max(wanted))
+    dataset = open_table(table, max(wanted))
     for name in dataset.tags.list():
         if name not in map(_name, wanted):
             dataset.tags.delete(name)

@@ -17,7 +17,7 @@ from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.moments import ROWS_AT_ONCE
 from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.ingest.store.vector_table import VectorTable
-from clipdb.ingest.store.writer import Writer, disk_errors
+from clipdb.ingest.store.writer import Writer
 from clipdb.schema.names import Head, head_column, head_name
 from clipdb.schema.vector_indexes import (
     AT,
@@ -29,6 +29,7 @@ from clipdb.schema.vector_indexes import (
     index_name,
     vector_indexes,
 )
+from clipdb.stores.address import StoreAddress
 
 LEAST = 1000
 """Vectors that an index takes at least; fewer are searched in a millisecond as they are."""
@@ -79,6 +80,11 @@ def index_vectors(
     writer = Writer(index, "index", {"heads": heads, "model": model_id, "type": kind, "partitions": partitions})
     found: dict[Head, VectorIndex] = {}
     with stopped(lambda: f"{counted(len(found), 'head')} indexed" if found else ""), writer:
+        if isinstance(writer.vectors, StoreAddress):
+            raise ClipdbError(
+                f"the vectors of {index} are in {writer.vectors}, and readers use no vector indexes in a store: every "
+                "image is compared there"
+            )
         tables = ModelTables(writer, _one_model(writer, model_id))
         chosen = chosen_heads(tables, heads)
         for head in chosen:  # before there is any work to lose
@@ -105,7 +111,7 @@ def drop_vector_indexes(index: Path, heads: str, model_id: str | None = None) ->
         if not had:
             raise ClipdbError(f"none of these heads of {tables.model_id} has a vector index", kind="absent")
         for head in had:
-            with disk_errors(index):
+            with table.writing():
                 _open(table).drop_index(index_name(head_column(*head)))
                 _open(table).delete_config_keys([config_key(head_column(*head))])
         table.move()
@@ -151,7 +157,7 @@ def _there(tables: ModelTables, head: Head, kind: str, number: int) -> VectorInd
 
 def _make(tables: ModelTables, head: Head, kind: str, number: int) -> VectorIndex:
     table, column = tables.images, head_column(*head)
-    with disk_errors(table.writer.index):
+    with table.writing():
         _open(table).create_index(
             column, TYPES[kind], name=index_name(column), metric="cosine", replace=True, num_partitions=number
         )

@@ -7,9 +7,9 @@ those images again; so nothing is lost or doubled, whenever the kill comes.
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,22 @@ from clipdb.errors import ClipdbError
 from clipdb.ingest.store.durable import Durable
 from clipdb.ingest.store.id_index import index_ids
 from clipdb.ingest.store.rows import put
-from clipdb.ingest.store.writer import Writer, disk_errors
-from clipdb.schema import vectors
+from clipdb.ingest.store.table_folder import (
+    append_fragments,
+    delete_table,
+    delete_unfinished,
+    delete_unreadable_versions,
+    explain_store,
+    fragment_files,
+    open_table,
+    require_rows,
+    write_rows,
+    writing,
+)
+from clipdb.ingest.store.writer import Writer
 from clipdb.schema.names import head_column
 from clipdb.schema.vector_indexes import index_name, vector_indexes
+from clipdb.schema.vectors_place import table_in
 
 COMPACT_EVERY = 64
 FRAGMENT_ROWS = 2**15  # of a fragment that is never written again: larger ones would be, at every compaction
@@ -57,7 +69,7 @@ class VectorTable:
         self.model_id = model_id
         self.kind = kind
         self.run = writer.run  # that rows are recorded under
-        self.path: Path = {"images": vectors.images_path, "texts": vectors.texts_path}[kind](writer.index, model_id)
+        self.path = table_in(writer.vectors, model_id, kind)
         self.key = {"images": "image_id", "texts": "text_id"}[kind]
         self._batch = 0
         self._committed = False  # whether this run has
@@ -82,12 +94,16 @@ class VectorTable:
             found = self.dataset.to_table(columns=[self.key], filter=f"{self.key} in ({listed}){complete}")
         return set(found.column(self.key).to_pylist())
 
+    def writing(self) -> AbstractContextManager[None]:
+        """Say in one line why the table can't be written."""
+        return writing(self.writer.index, self.path)
+
     def add_columns(self, schema: pa.Schema) -> None:
         """Widen the table by the columns of a schema that it lacks, null in the rows that are there."""
         if self.dataset is not None:
             missing = [field for field in schema if field.name not in self.dataset.schema.names]
             if missing:
-                with disk_errors(self.writer.index):
+                with self.writing():
                     self.dataset.add_columns(pa.schema(missing))
 
     def commit(
@@ -114,26 +130,28 @@ class VectorTable:
         rows = with_batch(rows, self.run, batch)
         if self.dataset is not None and not overwrite:
             rows = rows.select(self.dataset.schema.names)
-        with disk_errors(self.writer.index), self._handle:
+        before = 0 if self.dataset is None or overwrite else self.dataset.count_rows()
+        with self.writing(), self._handle:
             if merge and self.dataset is not None:
                 upsert = self.dataset.merge_insert(self.key)
                 upsert.when_matched_update_all().when_not_matched_insert_all().execute(rows)
-                self.dataset = lance.dataset(str(self.path))
+                self.dataset = open_table(self.path)
             else:
                 mode = "create" if self.dataset is None else "overwrite" if overwrite else "append"
-                self.dataset = lance.write_dataset(rows, str(self.path), mode=mode)
+                self.dataset = write_rows(self.path, rows, mode)
+                require_rows(self.dataset, before + len(rows))
         self._record(record, {batch: len(rows)})
 
     def begin(self, schema: pa.Schema) -> None:
         """Make the table, empty, if it doesn't exist: fragments can be written beside it from then on."""
         if self.dataset is None:
-            with disk_errors(self.writer.index):
-                self.dataset = lance.write_dataset(schema.empty_table(), str(self.path), mode="create")
+            with self.writing():
+                self.dataset = write_rows(self.path, schema.empty_table(), "create")
 
     def drop_if_empty(self) -> None:
         """Delete a table of which nothing was committed, as if it had not begun."""
         if self.dataset is not None and self.dataset.count_rows() == 0:
-            shutil.rmtree(self.path, ignore_errors=True)
+            delete_table(self.path)
             self.dataset = None
 
     def next_batch(self) -> int:
@@ -161,12 +179,13 @@ class VectorTable:
             If a fragment's file can't be seen from here.
         """
         assert self.dataset is not None
-        for path in fragment_files(self.path, fragments):
+        for path in fragment_files(self.path, fragments) if isinstance(self.path, Path) else ():
             if not path.is_file():  # Lance would count its rows, and fail to read them later
                 raise ClipdbError(f"{path}, which another machine wrote, can't be seen from here: share {path.parent}")
-        with disk_errors(self.writer.index), self._handle:
-            append = lance.LanceOperation.Append(list(fragments))
-            self.dataset = lance.LanceDataset.commit(str(self.path), append, read_version=self.dataset.version)
+        before = self.dataset.count_rows()
+        with self.writing(), self._handle:
+            self.dataset = append_fragments(self.dataset, self.path, fragments)
+            require_rows(self.dataset, before + sum(added.values()))
         self._record(record, added)
 
     def _record(self, record: Record, added: Mapping[int, int]) -> None:
@@ -192,14 +211,14 @@ class VectorTable:
         """Merge small files and index the ids."""
         if self.dataset is None:
             return
-        with disk_errors(self.writer.index), self._handle:
+        with self.writing(), self._handle:
             self.dataset.optimize.compact_files(target_rows_per_fragment=FRAGMENT_ROWS)
-            self.dataset = lance.dataset(str(self.path))
+            self.dataset = open_table(self.path)
             index_ids(self.dataset, self.key)
-            self.dataset = lance.dataset(str(self.path))
+            self.dataset = open_table(self.path)
             if covered := [index_name(head_column(*head)) for head in vector_indexes(self.dataset)]:
                 self.dataset.optimize.optimize_indices(index_names=covered)  # they take in the rows that are new
-                self.dataset = lance.dataset(str(self.path))
+                self.dataset = open_table(self.path)
         if self._committed:
             self._move_version(self.dataset.version)
         else:  # this run finishes what another began
@@ -210,7 +229,7 @@ class VectorTable:
     def reopened(self) -> lance.LanceDataset:
         """Open the newest version, which this writer made."""
         with self._handle:
-            self.dataset = lance.dataset(str(self.path))
+            self.dataset = open_table(self.path)
         return self.dataset
 
     def move(self) -> None:
@@ -241,33 +260,23 @@ class VectorTable:
             "select max(lance_version) from batches where model_id = ? and kind = ?", self.model_id, self.kind
         )[0][0]
         if committed is None:
-            shutil.rmtree(self.path, ignore_errors=True)
+            delete_table(self.path)
             return None
         try:
-            for left in self.path.rglob(".tmp*"):  # files that Lance was killed over before it named them
-                left.unlink()
-            dataset = lance.dataset(str(self.path), version=committed)
+            delete_unfinished(self.path)
+            dataset = open_table(self.path, committed)
             if dataset.latest_version != committed:
-                self._delete_unreadable_versions(committed)
+                delete_unreadable_versions(self.path, committed)
                 dataset.restore()
-                dataset = lance.dataset(str(self.path))
+                dataset = open_table(self.path)
                 self._move_version(dataset.version)
         except (OSError, ValueError) as error:
+            explain_store(self.path, error)
             raise ClipdbError(
                 f"the vectors {self.path} are not at version {committed} as the catalog says: restore them from a "
                 f"copy, or ingest into a new index"
             ) from error
         return dataset
-
-    def _delete_unreadable_versions(self, committed: int) -> None:
-        """Delete manifests that were being written when the power failed: Lance reads the newest before all else."""
-        for file in (self.path / "_versions").glob("*.manifest"):
-            version = 2**64 - 1 - int(file.stem)  # Lance counts them down, so that the newest comes first
-            try:
-                if version > committed:
-                    lance.dataset(str(self.path), version=version)
-            except (OSError, ValueError):
-                file.unlink()
 
     def _move_version(self, version: int) -> None:
         """Record that the rows committed last are now found at another version."""
@@ -284,8 +293,3 @@ def with_batch(rows: pa.Table, run: str, batch: int) -> pa.Table:
     """Add the columns that say which run and batch rows are of."""
     with_run = rows.append_column("_run", pa.array([run] * len(rows)))
     return with_run.append_column("_batch", pa.array([batch] * len(rows), pa.int32()))
-
-
-def fragment_files(table: Path, fragments: Sequence[lance.FragmentMetadata]) -> list[Path]:
-    """Name the files that hold the rows of fragments."""
-    return [table / "data" / file.path for fragment in fragments for file in fragment.files]

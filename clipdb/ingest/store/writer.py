@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import platform
-import re
 import secrets
 import shutil
 import threading
@@ -22,16 +20,19 @@ import duckdb
 
 from clipdb._util.text import without_login
 from clipdb.errors import ClipdbError
+from clipdb.ingest.store.disk_errors import disk_errors
 from clipdb.ingest.store.lock import writer_lock
 from clipdb.ingest.store.publishing import publish
 from clipdb.ingest.store.rows import put
+from clipdb.ingest.store.table_folder import delete_table, make_place, require_free
 from clipdb.schema import catalog, creation, snapshots
 from clipdb.schema.connections import closing
+from clipdb.schema.names import VECTORS
 from clipdb.schema.vectors import unreadable_vectors
+from clipdb.schema.vectors_place import VectorsPlace, vectors_place
 
 # How many times longer than a publication takes, committed work waits for the next: at most a twentieth of a run.
 PUBLISH_EVERY = 20.0
-_LANCE_REFUSED = re.compile(r"LanceError\(IO\): (?P<reason>.+?)(?:, \S+\.rs:\d+:\d+)?$", re.MULTILINE)
 PACKAGES = ("clipdb", "duckdb", "pylance", "torch", "open_clip_torch", "transformers")
 
 
@@ -87,6 +88,8 @@ class Writer(Reader):
         Its arguments, as JSON can hold them.
     create
         Whether a missing index is made.
+    vectors
+        Where a new index keeps its vectors, if not in its directory; what one that is there already has to have.
     empty_run
         Whether a run that commits nothing is recorded.
 
@@ -96,6 +99,8 @@ class Writer(Reader):
         Id of the run.
     made
         Whether this writer made the index.
+    vectors
+        The folder of the index's Lance tables.
     added, skipped, failed, device
         What the run's row says; set as the work goes on.
     fragments_under_way
@@ -114,6 +119,7 @@ class Writer(Reader):
         arguments: Mapping[str, Any],
         create: bool = False,
         empty_run: bool = True,
+        vectors: VectorsPlace | None = None,
     ) -> None:
         super().__init__(index)
         self.run = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(2)}"
@@ -128,8 +134,9 @@ class Writer(Reader):
             "started_at": datetime.now(UTC),
             "finished_at": None,
         }
-        self._create, self._empty_run = create, empty_run
+        self._create, self._empty_run, self._wanted = create, empty_run, vectors
         self.made = False
+        self.vectors: VectorsPlace = index / VECTORS
         self._committed = False
         self._held = ExitStack()
         self._opening = threading.Lock()
@@ -139,7 +146,11 @@ class Writer(Reader):
 
     def __enter__(self) -> Self:
         if self._create and not catalog.exists(self.index):
-            creation.create(self.index)
+            if self._wanted is not None:
+                creation.require_free(self.index)
+                require_free(self._wanted)
+                make_place(self._wanted)
+            creation.create(self.index, self._wanted)
             self.made = True
         catalog.require_index(self.index)
         with ExitStack() as held:
@@ -148,7 +159,13 @@ class Writer(Reader):
             held.callback(self._close)
             if not snapshots.is_published(self.index):
                 catalog.connect(self.index).close()  # readers' state may be damaged, which nothing may cover up
-            self.connect().close()  # what can't be opened is said before there is any work to lose
+            with closing(self.connect()) as connection:  # fails before there is any work to lose
+                self.vectors = vectors_place(self.index, connection)
+            if self._wanted not in (None, self.vectors):
+                raise ClipdbError(
+                    f"the vectors of {self.index} are in {self.vectors} and stay there: leave --vectors out, or make "
+                    "another index"
+                )
             self._published = snapshots.is_published(self.index)  # not if its views were made anew just now
             self._held = held.pop_all()
         return self
@@ -163,7 +180,7 @@ class Writer(Reader):
                     pass  # which writes the run's row
             if not self._published and (self._committed or not self.made):  # it may be what a killed writer committed
                 self._publish()
-        if error is not None and (damaged := unreadable_vectors(self.index, error)):
+        if error is not None and (damaged := unreadable_vectors(self.index, self.vectors, error)):
             raise damaged from error
 
     @contextmanager
@@ -209,8 +226,16 @@ class Writer(Reader):
                 self._work = None
 
     def _discard(self) -> None:
-        """Delete an index that was made for this run, which has committed nothing."""
+        """Delete an index that was made for this run, which has committed nothing.
+
+        It stays where a store keeps what was written there: it knows whose that is, and the same command goes on.
+        """
         if self.made and not self._committed:
+            if self._wanted is not None:
+                try:
+                    delete_table(self._wanted)
+                except ClipdbError:
+                    return
             shutil.rmtree(self.index)
 
     def _publish(self) -> None:
@@ -222,24 +247,6 @@ class Writer(Reader):
             publish(self.index, work or catalog.connect_writing(self.index), clean=not self.fragments_under_way)
         self._published, self._published_at = True, time.monotonic()
         self._cost = self._published_at - began
-
-
-@contextmanager
-def disk_errors(index: Path) -> Iterator[None]:
-    """Turn a full disk, as Lance, DuckDB and the operating system report it, into a sentence."""
-    try:
-        yield
-    except (OSError, duckdb.Error) as error:
-        full = getattr(error, "errno", None) == errno.ENOSPC or "no space left" in str(error).lower()
-        if not full:
-            if refused := _LANCE_REFUSED.search(str(error)):  # by a file system without links, for example
-                raise ClipdbError(
-                    f"{index} can't be written where it is ({refused['reason']}): copy it to a local disk"
-                ) from error
-            raise
-        raise ClipdbError(
-            f"the disk of {index} is full: what was committed is kept; free some space and run the same command again"
-        ) from error
 
 
 def _versions() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,19 @@ from clipdb.queries.vectors.tables import Held, Key, Kind
 from clipdb.schema.catalog import committed_versions
 from clipdb.schema.names import Head, vectors_file
 from clipdb.schema.vector_indexes import VectorIndex, vector_indexes
-from clipdb.schema.vectors import VECTORS, vectors_uri
+from clipdb.schema.vectors_place import VectorsPlace, table_in, vectors_place
 from clipdb.stores.address import StoreAddress
 from clipdb.stores.connecting import lance_options
 
 if TYPE_CHECKING:
     import lance
     from lancedb.table import LanceTable
+
+
+_REMEDY = "see `clipdb verify -i {}`"
+_COPY_REMEDY = (
+    "this state of the index was superseded and deleted, so open it again; if that doesn't help, export the index again"
+)
 
 
 class LanceVectors:
@@ -34,11 +40,19 @@ class LanceVectors:
         The index's directory, or where it is in a store.
     connection
         Its catalog, open.
+    options
+        What opens the store that the vectors of an index on a disk are in, if any.
     """
 
-    def __init__(self, index: Path | StoreAddress, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self,
+        index: Path | StoreAddress,
+        connection: duckdb.DuckDBPyConnection,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
         self._index = index
         self._connection = connection
+        self._place = vectors_place(index, connection, options)
         self._versions = committed_versions(connection.cursor())  # which another thread may be using
 
     @property
@@ -48,10 +62,7 @@ class LanceVectors:
 
     def open(self, model_id: str, kind: Kind) -> lance.LanceDataset | StoreTable:
         """See `clipdb.queries.vectors.tables.Vectors`."""
-        version = self._versions[model_id, kind]
-        if isinstance(self._index, StoreAddress):
-            return StoreTable(self._index, vectors_uri(self._index, model_id, kind), version)
-        return open_vectors(self._index, model_id, kind, version)
+        return open_vectors(self._index, table_in(self._place, model_id, kind), self._versions[model_id, kind])
 
     def show(self, connection: duckdb.DuckDBPyConnection, name: str, model_id: str, kind: Kind) -> None:
         """See `clipdb.queries.vectors.tables.Vectors`."""
@@ -61,7 +72,7 @@ class LanceVectors:
         """See `clipdb.queries.vectors.tables.Vectors`."""
         table = (
             require("lancedb", "lancedb")
-            .connect(f"{self._index}/{VECTORS}", storage_options=lance_options(self._index))
+            .connect(str(self._place), storage_options=lance_options(self._place))
             .open_table(vectors_file(model_id, kind).removesuffix(".lance"))
         )
         table.checkout(self._versions[model_id, kind])
@@ -82,22 +93,23 @@ class LanceVectors:
         return {key: Held(self.open(*key).count_rows(), newest[key]) for key in self.keys}
 
 
-def open_vectors(index: Path, model_id: str, kind: Kind, version: int) -> lance.LanceDataset:
-    """Open a Lance table at a committed version.
+def open_vectors(index: Path | StoreAddress, table: VectorsPlace, version: int) -> lance.LanceDataset | StoreTable:
+    """Open a Lance table of an index at a committed version.
 
     Raises
     ------
     ClipdbError
-        If the table, or that version of it, is not there.
+        If the table, or that version of it, is not there, or a store refuses or fails.
     """
+    if isinstance(table, StoreAddress):
+        return StoreTable(table, version, _COPY_REMEDY if isinstance(index, StoreAddress) else _REMEDY.format(index))
     import lance  # half a second, which a question to an artefact doesn't need
 
-    path = vectors_uri(index, model_id, kind)
     try:
-        return lance.dataset(path, version=version)
+        return lance.dataset(str(table), version=version)
     except (ValueError, OSError) as error:
         raise ClipdbError(
-            f"the vectors {path} are not at version {version} as the catalog says: see `clipdb verify -i {index}`"
+            f"the vectors {table} are not at version {version} as the catalog says: {_REMEDY.format(index)}"
         ) from error
 
 

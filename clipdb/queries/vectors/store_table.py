@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from clipdb.errors import ClipdbError
 from clipdb.stores.address import StoreAddress
 from clipdb.stores.connecting import lance_options
-from clipdb.stores.failures import insisting
+from clipdb.stores.failures import insisting, require_bucket
 
 if TYPE_CHECKING:
     import lance
@@ -23,12 +23,12 @@ class StoreTable:
 
     Parameters
     ----------
-    index
-        The index in the store.
-    uri
-        The table.
+    table
+        Where it is.
     version
         Its version.
+    remedy
+        What to do where that version isn't there.
 
     Raises
     ------
@@ -36,26 +36,25 @@ class StoreTable:
         If it isn't there, or the store refuses or fails.
     """
 
-    def __init__(self, index: StoreAddress, uri: str, version: int) -> None:
+    def __init__(self, table: StoreAddress, version: int, remedy: str) -> None:
         # Lance logs what breaks off, though it asks again; what fails in the end is said below.
         os.environ.setdefault("LANCE_LOG", "error")
         import lance  # half a second, which a question to relations doesn't need
 
-        self._index = index
+        self._address = table
 
         def opened() -> lance.LanceDataset:
             try:
-                return lance.dataset(uri, version=version, storage_options=lance_options(index))
+                return lance.dataset(str(table), version=version, storage_options=lance_options(table))
             except ValueError as error:
                 if "was not found" not in str(error):
                     raise
+                require_bucket(table)
                 raise ClipdbError(
-                    f"the vectors {uri} are not at version {version}: this state of the index was superseded and "
-                    "deleted, so open it again; if that doesn't help, export the index again",
-                    kind="absent",
+                    f"the vectors {table} are not at version {version} as the catalog says: {remedy}", kind="absent"
                 ) from None
 
-        self._table = insisting(index, opened)
+        self._table = insisting(table, opened)
 
     @property
     def schema(self) -> pa.Schema:
@@ -64,11 +63,11 @@ class StoreTable:
 
     def count_rows(self) -> int:
         """Count the rows."""
-        return insisting(self._index, self._table.count_rows)
+        return insisting(self._address, self._table.count_rows)
 
     def to_table(self, columns: list[str], *, offset: int | None = None, limit: int | None = None) -> pa.Table:
         """Read some columns: see `clipdb.queries.vectors.tables.Table`."""
-        return insisting(self._index, lambda: self._table.to_table(columns, offset=offset, limit=limit))
+        return insisting(self._address, lambda: self._table.to_table(columns, offset=offset, limit=limit))
 
     def to_batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Read some columns of all rows; where that breaks off, the rows at hand are asked for again."""
@@ -77,7 +76,7 @@ class StoreTable:
 
     def take(self, indices: list[int], columns: list[str]) -> pa.Table:
         """Read some columns of some rows."""
-        return insisting(self._index, lambda: self._table.take(indices, columns))
+        return insisting(self._address, lambda: self._table.take(indices, columns))
 
     def scanner(self, **what: Any) -> lance.LanceScanner:
         """Scan the table, as DuckDB does; what fails then is DuckDB's to say."""

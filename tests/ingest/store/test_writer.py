@@ -62,6 +62,7 @@ def test_a_second_writer_is_told_who_is_at_it(scenes: Path, model: tuple, tmp_pa
 def test_readers_see_whole_batches_while_an_ingest_runs(scenes: Path, model: tuple, tmp_path: Path) -> None:
     from clipdb.queries.index import Index
     from clipdb.queries.vectors.lance_tables import open_vectors
+    from clipdb.schema.vectors_place import table_in
 
     index = tmp_path / "busy.clipdb"
     process = Process(tmp_path / "log", "ingest", "images", scenes, *model, *SMALL, "-i", index)
@@ -73,7 +74,8 @@ def test_readers_see_whole_batches_while_an_ingest_runs(scenes: Path, model: tup
                 "select (select count(*) from images), (select sum(added) from batches)"
             ).fetchall()[0]
             (((name, kind), version),) = catalog.committed_versions(opened.connection).items()
-            ids = open_vectors(index, name, kind, version).to_table(columns=["image_id"]).column(0).to_pylist()
+            table = open_vectors(index, table_in(index / "vectors", name, kind), version)
+            ids = table.to_table(columns=["image_id"]).column(0).to_pylist()
             joined = opened.sql("select count(*) from image_vectors join images using (image_id)").fetchall()[0][0]
         assert images == added == len(set(ids)) == len(ids) == joined
         seen.append(images)

@@ -24,10 +24,14 @@ from clipdb.ingest.images.embedded import Embedded, vector_rows
 from clipdb.ingest.images.embedding import Embedding, source_facts
 from clipdb.ingest.images.sources import Source, SourceItem
 from clipdb.ingest.images.stream import READERS, Candidate, Chunk, read_item
-from clipdb.ingest.store.vector_table import fragment_files, with_batch
+from clipdb.ingest.store.table_folder import fragment_files
+from clipdb.ingest.store.vector_table import with_batch
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.host_copies import pixel_memory
 from clipdb.models.loading import device_name, load
+from clipdb.stores.address import StoreAddress
+from clipdb.stores.connecting import lance_options
+from clipdb.stores.failures import reaching
 
 WINDOW_BATCHES = 4
 WINDOW_BYTES = 256 * 2**20
@@ -157,6 +161,11 @@ class EmbeddingActor:
             stored.vectors = vectors
             return
         vectors = with_batch(vectors, task.run, stored.batch).select(task.schema.names)
+        if isinstance(task.table, StoreAddress):
+            with reaching(task.table, "writing"):
+                options = lance_options(task.table, writes=True)
+                stored.fragments = write_fragments(vectors, str(task.table), mode="append", storage_options=options)
+            return
         stored.fragments = write_fragments(vectors, str(task.table), mode="append")
         files = fragment_files(task.table, stored.fragments)
         for path in (*files, *{file.parent for file in files}):

@@ -14,6 +14,7 @@ from clipdb.ingest.images.image_options import ImageOptions
 from clipdb.models.model_config import Named
 from clipdb.models.rank_cut import Loss, RankCut
 from clipdb.schema.names import Head
+from clipdb.schema.vectors_place import VectorsPlace
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Task:
     table, schema, run
         The Lance table of the model's images, its columns, and the run that rows are of.
     marker, sources
-        What the node has to see: a file in the index, and what is read.
+        What the node has to see: a file in the index, unless the table is in a store, and what is read.
     model, weights_sha256
         The model, and its weights as the driver found them.
     layers, components, bases, cut
@@ -36,10 +37,10 @@ class Task:
         Of the model, on a CPU.
     """
 
-    table: Path
+    table: VectorsPlace
     schema: pa.Schema
     run: str
-    marker: Path
+    marker: Path | None
     sources: list[str]
     model: Named
     weights_sha256: str

@@ -90,7 +90,7 @@ def to_be_seen(sources: Sources) -> list[str]:
     return named
 
 
-def require_seen(node: str, marker: Path, sources: Sequence[str]) -> None:
+def require_seen(node: str, marker: Path | None, sources: Sequence[str]) -> None:
     """Check, on a node, that it sees the driver's index and sources.
 
     Raises
@@ -99,7 +99,7 @@ def require_seen(node: str, marker: Path, sources: Sequence[str]) -> None:
         Naming what it doesn't see.
     """
     until = time.monotonic() + _SEEN_SECONDS
-    while not marker.exists():
+    while marker is not None and not marker.exists():
         if time.monotonic() > until:
             raise ClipdbError(
                 f"the node {node} doesn't see the index {marker.parent}: put it in a folder that all nodes share, "

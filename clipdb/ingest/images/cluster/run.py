@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from clipdb._util.notes import note
 from clipdb.ingest.images.cluster.connection import cluster
@@ -49,10 +50,10 @@ def run_on(options: RayOptions, session: Session, model: Named, sources: Sources
         note(f"ray: {described(chosen)}", warns=False)
         table.begin(vector_schema(session.decomposer, session.cut.bases))
         task = Task(
-            table=table.path.absolute(),
+            table=table.path.absolute() if isinstance(table.path, Path) else table.path,
             schema=table.schema,
             run=table.run,
-            marker=marker.absolute(),
+            marker=marker.absolute() if isinstance(table.path, Path) else None,
             sources=to_be_seen(sources),
             model=model,
             weights_sha256=session.model.weights_sha256,
