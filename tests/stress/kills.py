@@ -195,9 +195,11 @@ def main() -> None:
     options = parser.parse_args()
     end, failures = time.monotonic() + 60 * options.minutes, 0
     folder = Path(tempfile.mkdtemp(prefix="clipdb-kills-"))
-    # The server that processes are forked from starts with the first, and has the library from its beginning.
+    # The server that processes are forked from starts with the first, and has the library from its beginning. It finds
+    # `imported` by PYTHONPATH alone, and would say nothing if it didn't.
     FORKED.set_forkserver_preload(["imported"])
     os.environ |= {"LD_PRELOAD": str(compiled("killer", folder)), "OMP_NUM_THREADS": "1"}
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     with serving() as server:
         kills = Kills(Made(folder, server.url), folder, options.seed)
         for number, name in enumerate(itertools.cycle(options.verbs)):
