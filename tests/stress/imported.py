@@ -17,7 +17,8 @@ UNUSED = ("explorer", "pictures", "sandbox")
 
 leave_pandas_unseen()
 for library in LIBRARIES:
-    import_module(library)
+    with suppress(ImportError):
+        import_module(library)
 sys.modules |= dict.fromkeys(LATER)  # type: ignore[arg-type]  # to import them is an error
 for package in pkgutil.walk_packages(clipdb.__path__, "clipdb."):
     if not package.name.endswith(".__main__") and package.name.split(".")[1] not in UNUSED:
