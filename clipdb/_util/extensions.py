@@ -29,7 +29,7 @@ def extensions() -> EntryPoints:
 
 
 def _may_be_any() -> bool:
-    """Return whether a package has such a group, or may have one where only Python looks: in an archive, for example."""
+    """Return whether a package has such a group, or may have one where only Python looks, as in an archive."""
     if any(hasattr(finder, "find_distributions") for finder in sys.meta_path if finder is not PathFinder):
         return True
     for place in map(Path, sys.path):
