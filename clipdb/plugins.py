@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from clipdb._util.extensions import extensions
 from clipdb._util.notes import note
 from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError
@@ -19,13 +20,7 @@ _MEND = "correct it or uninstall {}"
 @cache
 def entries(kind: str) -> tuple[EntryPoint, ...]:
     """List the entry points of a group, ``clipdb.KIND``, by name."""
-    return tuple(sorted(_installed().select(group=f"clipdb.{kind}"), key=lambda entry: (entry.name, entry.value)))
-
-
-@cache
-def _installed() -> Any:
-    """Read the entry points of everything that is installed, once: it takes some 10 ms."""
-    return entry_points()
+    return tuple(sorted(extensions().select(group=f"clipdb.{kind}"), key=lambda entry: (entry.name, entry.value)))
 
 
 @cache

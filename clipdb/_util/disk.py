@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
 
@@ -21,6 +20,8 @@ def sync(path: Path) -> None:
 
 def swapped(one: Path, other: Path) -> bool:
     """Swap what two names stand for, in one step; return False where the system or the file system can't."""
+    import ctypes
+
     libc = ctypes.CDLL(None)
     first, second = os.fsencode(one), os.fsencode(other)
     if hasattr(libc, "renameat2"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 
 def pip_install(extra: str) -> str:
@@ -13,6 +12,7 @@ def pip_install(extra: str) -> str:
     A clone is installed as it was, a wheel from its file or address (both in ``direct_url.json``, PEP 610).
     """
     from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.request import url2pathname  # which brings http and ssl
 
     try:
         told = distribution("clipdb").read_text("direct_url.json")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from functools import cache
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+
+from clipdb._util.extensions import extensions
 
 
 class _Unseen(MetaPathFinder, Loader):
@@ -20,8 +21,8 @@ class _Unseen(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Answer where clipdb's own code runs, and so DuckDB or Arrow asks, and nobody's plugin."""
-        if fullname != "pandas" or _asks() not in ("clipdb", "pyarrow") or _has_plugins():
+        """Answer where clipdb's own code runs, and so DuckDB or Arrow asks, and no other package adds to it."""
+        if fullname != "pandas" or _asks() not in ("clipdb", "pyarrow") or extensions():
             return None
         return ModuleSpec(fullname, self)
 
@@ -42,11 +43,3 @@ def _asks() -> str:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("importlib."):
         frame = frame.f_back
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]
-
-
-@cache
-def _has_plugins() -> bool:
-    """Return whether another package adds to clipdb: it may need data frames."""
-    from importlib.metadata import entry_points
-
-    return any(group.startswith("clipdb.") for group in entry_points().groups)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from built_index import Built
@@ -43,18 +45,19 @@ def test_a_command_imports_no_pandas_and_code_after_it_may(words: list[str], bui
 
 
 PLUGIN = """
-import sys
-from importlib.metadata import EntryPoint, EntryPoints
 import clipdb._util.pandas_unseen as unseen
-import importlib.metadata
-importlib.metadata.entry_points = lambda: EntryPoints([EntryPoint("mine", "mine", "clipdb.queries")])
+import sys
 unseen.leave_pandas_unseen()
 exec("import duckdb; duckdb.execute('select ?', [1])", {"__name__": "clipdb.mine"})
 assert "pandas" in sys.modules
 """
 
 
-def test_pandas_is_as_ever_where_other_packages_add_to_clipdb() -> None:
+def test_pandas_is_as_ever_where_other_packages_add_to_clipdb(tmp_path: Path) -> None:
     pytest.importorskip("pandas")
-    result = subprocess.run([sys.executable, "-c", PLUGIN], capture_output=True, text=True)
+    (tmp_path / "mine-1.dist-info").mkdir()
+    (tmp_path / "mine-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1\n")
+    (tmp_path / "mine-1.dist-info" / "entry_points.txt").write_text("[clipdb.queries]\nmine = mine\n")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    result = subprocess.run([sys.executable, "-c", PLUGIN], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -191,11 +191,13 @@ class Table:
         return [name for name in self.columns if name not in ("embedding", "norm")]
 
 
-def table(index: Path, kind: str = "images", model: str = MODEL) -> Table:
-    """Read vectors as float64."""
+def table(index: Path, kind: str = "images", model: str = MODEL, version: int | None = None) -> Table:
+    """Read vectors as float64, by default those that are committed."""
     import lance
 
-    version = rows(index, "select max(lance_version) from batches where (model_id, kind) = (?, ?)", model, kind)[0][0]
+    if version is None:
+        committed = "select max(lance_version) from batches where (model_id, kind) = (?, ?)"
+        version = rows(index, committed, model, kind)[0][0]
     path = index / "vectors" / f"{model.replace('/', '__')}.{kind}.lance"
     stored = lance.dataset(str(path), version=version).to_table()
     ids = stored.column(f"{kind[:-1]}_id").to_pylist()

@@ -191,3 +191,14 @@ def test_a_card_has_the_first_spans_of_the_pool_that_the_label_is_from(db: duckd
     ]
     top = "select spans, variance_explained, cumulative_variance from head_cards(top_n := ?) where head = 0"
     assert db.execute(top, [2]).fetchone() == (["p1", "p2"], [0.1, 0.1], 0.2)
+    of_pool = "select name, property, pool, spans from head_cards(only_pool := ?) order by head"
+    assert db.execute(of_pool, ["p"]).fetchall() == [
+        ("L1.H0", "Colour", "p", ["p1", "p2", "p3"]),
+        ("L1.H1", None, "p", ["p1", "p2", "p3"]),
+        ("L1.H2", None, "p", ["p1", "p2", "p3"]),
+        ("L1.H3", None, None, None),
+    ]
+    names = [(f"L1.H{number}", None, None, None) for number in (0, 2, 3)]
+    assert db.execute(of_pool, ["never spanned"]).fetchall() == [
+        names[0], ("L1.H1", "shape", "never spanned", None), *names[1:],
+    ]  # fmt: skip

@@ -3,8 +3,9 @@
     python tests/stress/kills.py --kills 1000
 
 A chain is one to four kills of the same command, and then the command once more to its end. Half of the kills are by
-the clock, and half by `killer.c`, at one of the moments that a command has between two operations on its files. While a
-command is killed, another process reads the index (`watching.py`).
+the clock, and half by `killer.c`, at one of the moments that a command has between two operations on its files. This
+process reads the index meanwhile (`watching.py`). Commands are forked from a server that has imported what it can
+(`imported.py`).
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import oracle
 from artefacts import files
@@ -33,6 +37,7 @@ from verbs import VERBS, Made, Verb, at, lay_out
 from watching import watch
 
 MOST = 4  # kills of a chain
+REST = 1.0  # of the reader after an answer, times what that took
 
 
 class Work:
@@ -67,20 +72,35 @@ class Work:
         self.seconds, self.moments = time.monotonic() - began, int.from_bytes(self._count.read_bytes(), sys.byteorder)
         return code == -signal.SIGKILL
 
-    def compare(self, straight: Work) -> None:
-        """Check that all is there that another has, and nothing else."""
-        assert {one.name for one in self.place.iterdir()} == {one.name for one in straight.place.iterdir()}
-        oracle.assert_equal(self.index, straight.index)
-        assert files(self.out) == files(straight.out)
-
-    def tidy(self) -> None:
-        """Check that nothing is left over."""
-        assert not (left := list(oracle.leftovers(self.index))), left
+    def names(self) -> set[str]:
+        return {one.name for one in self.place.iterdir()}
 
     def delete(self) -> None:
         shutil.rmtree(self.place)
         self._log.unlink()
         self._count.unlink()
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What a command does without a kill.
+
+    Attributes
+    ----------
+    before
+        What the index holds before, if it is there and can be read.
+    names, content, exports
+        What is in the folder and in the index after it, and the export before and after it.
+    moments, seconds
+        How many moments it has, and how long it takes.
+    """
+
+    before: oracle.State
+    names: set[str]
+    content: oracle.Content
+    exports: tuple[object, object]
+    moments: int
+    seconds: float
 
 
 class Kills:
@@ -107,14 +127,13 @@ class Kills:
         self.made, self.folder, self.seed = made, folder, seed
         self.killed: Counter[str] = Counter()
         self.answers = 0
-        self._straight: dict[str, Work] = {}
+        self._straight: dict[str, Undisturbed] = {}
 
     def chain(self, number: int, name: str) -> None:
         """Kill a command some times, finish it, and check what it has done."""
         chance, verb = random.Random(f"{self.seed} {number}"), VERBS[name](self.made)
         straight = self._undisturbed(name, verb)
         work = Work(verb, self.folder / f"{number}")
-        exports = [files(one.out) for one in (straight, work)]
         with self._watched(verb, work, straight, number):
             for turn in range(chance.randint(1, MOST)):
                 part = chance.random() / (1 + turn)  # what was done before is not done again
@@ -124,40 +143,47 @@ class Kills:
                     how, killed = "moment", work.run(moment=1 + int(part * straight.moments))
                 self.killed[how] += killed
                 print(f"{number} {name}: {how} {part:.3f}, {'killed' if killed else 'had ended'}", flush=True)
-                assert files(work.out) in exports, "an export in part"
+                assert files(work.out) in straight.exports, "an export in part"
         work.run()
-        work.compare(straight)
-        if verb.read:  # what a reader held goes with the next publication
+        assert work.names() == straight.names
+        assert files(work.out) == straight.exports[1]
+        oracle.assert_same_content(oracle.content(work.index), straight.content)
+        left = list(oracle.leftovers(work.index))
+        if left and verb.read:  # what a reader held goes with the next publication
             done(*at(work.place, self.made.published("labels", "property", "another")))
-        work.tidy()
+            left = list(oracle.leftovers(work.index))
+        assert not left, left
         work.delete()
 
-    def _undisturbed(self, name: str, verb: Verb) -> Work:
+    def _undisturbed(self, name: str, verb: Verb) -> Undisturbed:
         if name not in self._straight:
-            self._straight[name] = straight = Work(verb, self.folder / name.replace(" ", "-"))
-            straight.run()
-            straight.compare(straight)
-            straight.tidy()
+            work = Work(verb, self.folder / name.replace(" ", "-"))
+            before = oracle.stored(work.index)[0] if verb.read and work.index.exists() else {}
+            earlier = files(work.out)
+            work.run()
+            content, exports = oracle.content(work.index), (earlier, files(work.out))
+            self._straight[name] = Undisturbed(before, work.names(), content, exports, work.moments, work.seconds)
+            assert not (left := list(oracle.leftovers(work.index))), left
+            work.delete()
         return self._straight[name]
 
     @contextmanager
-    def _watched(self, verb: Verb, work: Work, straight: Work, seed: int) -> Iterator[None]:
-        """Have another process read the index, which must not fail."""
+    def _watched(self, verb: Verb, work: Work, straight: Undisturbed, seed: int) -> Iterator[None]:
+        """Read the index meanwhile, which must not fail."""
         if not verb.read:
             yield
             return
-        before = oracle.stored(work.index)[0] if work.index.exists() else {}
-        after = oracle.stored(straight.index)[0]
-        stop, count = FORKED.Event(), FORKED.Value("i", 0)
-        reader = FORKED.Process(target=watch, args=(work.index, before, after, verb.whole, stop, seed, count))
-        reader.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            reader.join()
-            self.answers += count.value
-        assert reader.exitcode == 0, "a reader failed, as it says above"
+        stop, count = Event(), FORKED.Value("i", 0)
+        with ThreadPoolExecutor(1) as threads:
+            reader = threads.submit(
+                watch, work.index, straight.before, straight.content.state, verb.whole, stop, seed, count, REST
+            )
+            try:
+                yield
+            finally:
+                stop.set()
+            reader.result()
+        self.answers += count.value
 
 
 def main() -> None:
@@ -169,8 +195,11 @@ def main() -> None:
     options = parser.parse_args()
     end, failures = time.monotonic() + 60 * options.minutes, 0
     folder = Path(tempfile.mkdtemp(prefix="clipdb-kills-"))
-    # The server that processes are forked from starts with the first, and has the library from its beginning.
+    # The server that processes are forked from starts with the first, and has the library from its beginning. It finds
+    # `imported` by PYTHONPATH alone, and would say nothing if it didn't.
+    FORKED.set_forkserver_preload(["imported"])
     os.environ |= {"LD_PRELOAD": str(compiled("killer", folder)), "OMP_NUM_THREADS": "1"}
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     with serving() as server:
         kills = Kills(Made(folder, server.url), folder, options.seed)
         for number, name in enumerate(itertools.cycle(options.verbs)):

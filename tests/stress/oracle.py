@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
-from support import assert_same_vectors, table
+from support import Table, assert_same_vectors, table
 
 Ask = Callable[[str], list[tuple[Any, ...]]]
 Vectors = Callable[[str, str], list[tuple[str, str, int]]]
-State = dict[str, list[tuple[Any, ...]]]
+Rows = dict[str, list[tuple[Any, ...]]]
+State = Rows
 """The rows of each relation in order, but for runs, times and numbers that depend on the batches; and whose vectors
 there are. Fractions are not among them: they are compared at the end alone."""
 
@@ -41,7 +43,16 @@ def state(ask: Ask, vectors: Vectors) -> State:
     return found
 
 
-def stored(index: Path) -> tuple[State, dict[str, list[tuple[Any, ...]]]]:
+@dataclass(frozen=True)
+class Content:
+    """All that an index holds: its state, the fractions of each relation, and the vectors of each model and kind."""
+
+    state: State
+    fractions: Rows
+    vectors: dict[tuple[str, str], Table]
+
+
+def stored(index: Path) -> tuple[State, Rows]:
     """Read the newest snapshot of an index: its state, and the fractions of each relation in the order of its keys."""
     import lance
 
@@ -64,20 +75,31 @@ def stored(index: Path) -> tuple[State, dict[str, list[tuple[Any, ...]]]]:
         return state(ask, vectors), fractions
 
 
+def content(index: Path) -> Content:
+    """Read all that the newest snapshot of an index holds."""
+    with duckdb.connect(str(index / "catalog.duckdb"), read_only=True) as connection:
+        tables = _committed(lambda sql: connection.execute(sql).fetchall())
+    vectors = {(model, kind): table(index, kind, model, version) for (model, kind), version in tables.items()}
+    return Content(*stored(index), vectors)
+
+
 def assert_equal(index: Path, straight: Path) -> None:
     """Check that an index holds what another does, of the same commands without a kill."""
-    (ours, our_fractions), (theirs, their_fractions) = stored(index), stored(straight)
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        assert ours[name] == theirs[name], f"{name}: {set(ours[name]) ^ set(theirs[name])}"
-    for name, values in our_fractions.items():
-        for our, their in zip(values, their_fractions[name], strict=True):
-            for one, other in zip(our, their, strict=True):
-                np.testing.assert_allclose(*(np.array(n, float) for n in (one, other)), 1e-3, 1e-6, err_msg=name)
-    with duckdb.connect(str(straight / "catalog.duckdb"), read_only=True) as connection:
-        tables = _committed(lambda sql: connection.execute(sql).fetchall())
-    for model, kind in tables:
-        assert_same_vectors(table(index, kind, model), table(straight, kind, model))
+    assert_same_content(content(index), content(straight))
+
+
+def assert_same_content(ours: Content, theirs: Content) -> None:
+    """Check that two indexes hold the same, but for the rounding of fractions and vectors."""
+    assert ours.state.keys() == theirs.state.keys()
+    for name, rows in ours.state.items():
+        assert rows == theirs.state[name], f"{name}: {set(rows) ^ set(theirs.state[name])}"
+    for name, values in ours.fractions.items():
+        (sizes, our), (their_sizes, their) = _flat(values), _flat(theirs.fractions[name])
+        assert sizes == their_sizes, name
+        np.testing.assert_allclose(our, their, 1e-3, 1e-6, err_msg=name)
+    assert ours.vectors.keys() == theirs.vectors.keys()
+    for key, vectors in ours.vectors.items():
+        assert_same_vectors(vectors, theirs.vectors[key])
 
 
 def leftovers(index: Path) -> Iterator[str]:
@@ -99,6 +121,12 @@ def leftovers(index: Path) -> Iterator[str]:
             yield f"{path.name}: versions {versions} and tags {list(tags)}, where {version} is committed"
         used = {file.path for fragment in dataset.get_fragments() for file in fragment.data_files()}
         yield from (str(one) for one in (path / "data").iterdir() if one.name not in used)
+
+
+def _flat(rows: list[tuple[Any, ...]]) -> tuple[list[int], np.ndarray]:
+    """Return how many numbers each cell has, and all of them; null is NaN."""
+    cells = [np.atleast_1d(np.array(cell, float)) for row in rows for cell in row]
+    return [cell.size for cell in cells], np.concatenate([np.empty(0), *cells])
 
 
 def _table(index: Path, model: str, kind: str) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 from older_index import make_older, without_snapshots
-from support import MODEL, done, random_weights
+from support import FORKED, MODEL, Process, random_weights
 
 from clipdb.demo import write_scenes
 
@@ -61,9 +61,12 @@ class Made:
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder
-        write_scenes(folder / "scenes", 40, seed=7)
+        write_scenes(folder / "scenes", 24, seed=7)
         self.pictures = sorted((folder / "scenes").glob("*.png"))
-        weights = random_weights(folder / "random.safetensors", seed=3)
+        weights = folder / "random.safetensors"
+        made = FORKED.Process(target=random_weights, args=(weights, 3))
+        made.start()
+        made.join()
         self.model = ("--model", MODEL, "--checkpoint", weights, "--device", "cpu", "--workers", 0, "--batch-size", 1)
         self.llm = ("label", "--labeller", "llm", "--llm-model", "small", "--base-url", url, *OF_SCENES)
 
@@ -87,12 +90,13 @@ class Made:
         """Make a folder by commands."""
         place = lay_out(begin, self.folder / name)
         for one in commands:
-            done(*at(place, one))
+            process = Process(place.with_suffix(".log"), *at(place, one))
+            assert process.wait(600) == 0, process.log.read_text()
         return place
 
     @cached_property
     def pictured(self) -> Path:
-        return self.after("pictured", None, self.ingest(0, 16))
+        return self.after("pictured", None, self.ingest(0, 6))
 
     @cached_property
     def spanned(self) -> Path:
@@ -105,7 +109,7 @@ class Made:
     @cached_property
     def shared(self) -> Path:
         """An export of other images."""
-        return self.after("other", None, self.ingest(12, 24), ("export", "{place}/out", *ON)) / "out"
+        return self.after("other", None, self.ingest(4, 12), ("export", "{place}/out", *ON)) / "out"
 
     @cached_property
     def exported(self) -> Path:
@@ -135,13 +139,13 @@ class Made:
 
 
 VERBS: dict[str, Callable[[Made], Verb]] = {
-    "ingest into a new index": lambda made: Verb(None, made.ingest(0, 40), whole=False),
+    "ingest into a new index": lambda made: Verb(None, made.ingest(0, 24), whole=False),
     "import into a new index": lambda made: Verb(None, ("import", made.shared, *ON)),
     "merge": lambda made: Verb(made.pictured, ("import", made.shared, *ON)),
     "export --replace": lambda made: Verb(made.exported, ("export", "{place}/out", "--replace", *ON)),
     "publication": lambda made: Verb(made.unpublished, ("upgrade", *ON)),
-    "ingest of more images": lambda made: Verb(made.pictured, made.ingest(8, 40), whole=False),
-    "layers added": lambda made: Verb(made.pictured, made.ingest(0, 16, "--layers", "all"), whole=False),
+    "ingest of more images": lambda made: Verb(made.pictured, made.ingest(3, 24), whole=False),
+    "layers added": lambda made: Verb(made.pictured, made.ingest(0, 6, "--layers", "all"), whole=False),
     "ingest of texts": lambda made: Verb(made.pictured, made.texts("mine"), whole=False),
     "texts replaced": lambda made: Verb(made.labelled, made.texts("scenes"), whole=False),
     "span": lambda made: Verb(made.pictured, SPAN, whole=False),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing.synchronize
 import random
+import threading
+import time
 from collections import deque
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,12 @@ from oracle import State, state
 import clipdb
 
 HELD = 3
+Event = threading.Event | multiprocessing.synchronize.Event
 
 
-def watch(index: Path, before: State, after: State, whole: bool, stop: Event, seed: int, count: Any) -> None:
+def watch(
+    index: Path, before: State, after: State, whole: bool, stop: Event, seed: int, count: Any, rest: float = 0
+) -> None:
     """Ask until told to stop; fail where an answer is none of a published state.
 
     Parameters
@@ -26,21 +31,30 @@ def watch(index: Path, before: State, after: State, whole: bool, stop: Event, se
         Whether there is nothing between the two.
     count
         Where the number of answers goes.
+    rest
+        How long to pause after an answer, times what it took.
     """
     chance, held = random.Random(seed), deque[tuple[clipdb.Index, State]]()
-    while not stop.is_set():
-        if not index.exists():
-            stop.wait(0.01)
-            continue
-        opened = clipdb.open(index, models=False)
-        held.append((opened, asked(opened)))
-        check(held[-1][1], before, after, whole)
-        count.value += 1
-        while len(held) > chance.randrange(HELD):
-            opened, earlier = held.popleft()
-            assert asked(opened) == earlier, "a held state has changed"
-            opened.close()
+    try:
+        while not stop.is_set():
+            if not index.exists():
+                stop.wait(0.01)
+                continue
+            began = time.monotonic()
+            opened = clipdb.open(index, models=False)
+            held.append((opened, asked(opened)))
+            check(held[-1][1], before, after, whole)
             count.value += 1
+            while len(held) > chance.randrange(HELD):
+                opened, earlier = held[0]
+                assert asked(opened) == earlier, "a held state has changed"
+                held.popleft()
+                opened.close()
+                count.value += 1
+            stop.wait(rest * (time.monotonic() - began))
+    finally:
+        for opened, _ in held:
+            opened.close()
 
 
 def asked(index: clipdb.Index) -> State:

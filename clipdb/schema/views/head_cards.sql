@@ -28,14 +28,17 @@ with silent as ( -- who found no name when asked last
 first_silent as (
     select unnest(arg_max(silent, (-rank, created_at, run))) from silent group by model_id, layer, head
 ),
-shown_spans as (
-    from head_spans where only_pool is null
-    union all by name
-    select model_id, layer, head, pool, rank, text, variance_explained, cumulative_variance
-    from spans where pool = only_pool
-),
 names as (
     from head_properties(only_pool := only_pool)
+),
+pool_of_head as ( -- as in head_spans, which would find the names again
+    select
+        model_id, layer, head,
+        coalesce(only_pool, if(list_contains(pools, names.pool), names.pool, last_pool)) as pool
+    from head_pools left join names using (model_id, layer, head)
+),
+shown_spans as (
+    from spans semi join pool_of_head using (model_id, layer, head, pool)
 ),
 top_spans as (
     select
