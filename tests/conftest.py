@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from built_index import Built, build
 from llama_server import Llama, llama_server
+from once import once
 from support import MODEL, done, random_weights
 
 from clipdb.demo import write_scenes
@@ -72,6 +73,19 @@ def ready_index(scenes: Path, model: tuple[object, ...], tmp_path_factory: pytes
     for verb in (["span", "--device", "cpu"], ["label", "--labeller", "vote"], ["judge"]):
         done(*verb, "--pool", "scenes", "-i", index)
     return index
+
+
+@pytest.fixture(scope="session")
+def finished_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `clipdb demo` has run, and what it printed, in `printed.txt`. Don't write to it."""
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setenv("COLUMNS", "120")  # as in a pipe; a test runner may say otherwise
+            (folder / "printed.txt").write_text(done("demo"), encoding="utf-8")
+
+    return once(tmp_path_factory, "finished-demo", make)
 
 
 @pytest.fixture
