@@ -30,9 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 300 pictures of the demo's world."""
-    folder = tmp_path_factory.mktemp("scenes")
-    write_scenes(folder, 300, seed=7)
-    return folder
+    return once(tmp_path_factory, "scenes", lambda folder: write_scenes(folder, 300, seed=7))
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +55,8 @@ def some(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[sl
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of the demo model's architecture: enough wherever it doesn't matter what a picture shows."""
-    return random_weights(tmp_path_factory.mktemp("weights") / "random.safetensors", seed=3)
+    made = once(tmp_path_factory, "weights", lambda folder: random_weights(folder / "random.safetensors", seed=3))
+    return made / "random.safetensors"
 
 
 @pytest.fixture(scope="session")
@@ -69,11 +68,14 @@ def model(weights: Path) -> tuple[object, ...]:
 @pytest.fixture(scope="session")
 def ready_index(scenes: Path, model: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All scenes under the random model, with spans of the pool `scenes`, labels and judgements. Don't write to it."""
-    index = tmp_path_factory.mktemp("ready") / "ready.clipdb"
-    done("ingest", "images", scenes, *model, "--workers", 0, "-i", index)
-    for verb in (["span", "--device", "cpu"], ["label", "--labeller", "vote"], ["judge"]):
-        done(*verb, "--pool", "scenes", "-i", index)
-    return index
+
+    def make(folder: Path) -> None:
+        index = folder / "ready.clipdb"
+        done("ingest", "images", scenes, *model, "--workers", 0, "-i", index)
+        for verb in (["span", "--device", "cpu"], ["label", "--labeller", "vote"], ["judge"]):
+            done(*verb, "--pool", "scenes", "-i", index)
+
+    return once(tmp_path_factory, "ready", make) / "ready.clipdb"
 
 
 @pytest.fixture(scope="session")
