@@ -9,10 +9,12 @@ from pathlib import Path
 
 # Several tests run at once on few cores; and processes that tests start are to be no other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("SLURM_CPUS_ON_NODE", "1")  # the only variable from which DuckDB takes a number of threads
 
 import pytest
 from built_index import Built, build
 from llama_server import Llama, llama_server
+from once import once
 from support import MODEL, done, random_weights
 
 from clipdb.demo import write_scenes
@@ -28,9 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 300 pictures of the demo's world."""
-    folder = tmp_path_factory.mktemp("scenes")
-    write_scenes(folder, 300, seed=7)
-    return folder
+    return once(tmp_path_factory, "scenes", lambda folder: write_scenes(folder, 300, seed=7))
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +55,8 @@ def some(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[sl
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of the demo model's architecture: enough wherever it doesn't matter what a picture shows."""
-    return random_weights(tmp_path_factory.mktemp("weights") / "random.safetensors", seed=3)
+    made = once(tmp_path_factory, "weights", lambda folder: random_weights(folder / "random.safetensors", seed=3))
+    return made / "random.safetensors"
 
 
 @pytest.fixture(scope="session")
@@ -67,11 +68,27 @@ def model(weights: Path) -> tuple[object, ...]:
 @pytest.fixture(scope="session")
 def ready_index(scenes: Path, model: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All scenes under the random model, with spans of the pool `scenes`, labels and judgements. Don't write to it."""
-    index = tmp_path_factory.mktemp("ready") / "ready.clipdb"
-    done("ingest", "images", scenes, *model, "--workers", 0, "-i", index)
-    for verb in (["span", "--device", "cpu"], ["label", "--labeller", "vote"], ["judge"]):
-        done(*verb, "--pool", "scenes", "-i", index)
-    return index
+
+    def make(folder: Path) -> None:
+        index = folder / "ready.clipdb"
+        done("ingest", "images", scenes, *model, "--workers", 0, "-i", index)
+        for verb in (["span", "--device", "cpu"], ["label", "--labeller", "vote"], ["judge"]):
+            done(*verb, "--pool", "scenes", "-i", index)
+
+    return once(tmp_path_factory, "ready", make) / "ready.clipdb"
+
+
+@pytest.fixture(scope="session")
+def finished_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `clipdb demo` has run, and what it printed, in `printed.txt`. Don't write to it."""
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setenv("COLUMNS", "120")  # as in a pipe; a test runner may say otherwise
+            (folder / "printed.txt").write_text(done("demo"), encoding="utf-8")
+
+    return once(tmp_path_factory, "finished-demo", make)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from forked import forked
 from PIL import Image
 from support import MODEL
 
@@ -47,17 +48,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(site: Path, folder: Path, index: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), *sys.path]), "CLIPDB_INDEX": str(index)}
-    arguments = [sys.executable, "-m", *command]
-    return subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    program, *arguments = command
+    assert program == "clipdb"
+    environment = os.environ | {"CLIPDB_INDEX": str(index)}
+    return forked(*arguments, environment=environment, folder=folder, first=site, anew=("clipdb",))
 
 
 def python(site: Path, code: str) -> str:
     """Run code where the page's package is installed, and return what it prints."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), *sys.path])}
-    return subprocess.run(
-        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True, check=True
-    ).stdout
+    ran = forked(first=site, anew=("clipdb",), code=code)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
 
 
 def test_every_kind_of_the_page_has_a_file() -> None:

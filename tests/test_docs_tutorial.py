@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from support import rows
 from tool_scripts import tool as load_tool
+
+from clipdb.cli import main
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
@@ -31,9 +35,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def written(tool: ModuleType, folder: Path) -> str:
-    """The page as the commands would write it now."""
-    return str(tool.write(PAGE, folder))
+def written(tool: ModuleType, folder: Path, finished_demo: Path) -> str:
+    """The page as the commands would write it now, run in this process; the demo has run already."""
+
+    def start(words: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str, str]:
+        assert words[0] == "clipdb"
+        if words[1:] == ["demo"]:
+            shutil.copytree(finished_demo / "clipdb-demo" / "scenes", folder / "clipdb-demo" / "scenes")
+            printed = (finished_demo / "printed.txt").read_text(encoding="utf-8")
+            return 0, printed.replace(str(finished_demo.resolve()), str(folder.resolve())), ""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.delenv("CLIPDB_INDEX", raising=False)
+            result = CliRunner().invoke(main, words[1:], env=environment)
+        return result.exit_code, result.stdout, result.stderr
+
+    return str(tool.write(PAGE, folder, start))
 
 
 def outputs(page: str) -> dict[str, list[str]]:

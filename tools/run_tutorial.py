@@ -32,13 +32,23 @@ _PROGRESS = re.compile(r"^(loading the model|(images|texts|heads) \d+).*\n", re.
 _BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 
-def write(page: str, folder: Path) -> str:
+Start = Callable[[list[str], Path, dict[str, str]], tuple[int, str, str]]
+"""Runs words in a folder with an environment: gives the exit code, stdout and stderr."""
+
+
+def as_process(words: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str, str]:
+    """Run a command as a shell does."""
+    ran = subprocess.run([sys.executable, "-m", *words], cwd=folder, env=environment, capture_output=True, text=True)
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+def write(page: str, folder: Path, start: Start = as_process) -> str:
     """Give the page with what its commands print in a folder."""
     environment = os.environ | {"COLUMNS": str(WIDTH), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     environment.pop("CLIPDB_INDEX", None)
 
     def block(match: re.Match[str]) -> str:
-        return f"```console\n{rewritten(match[1], lambda command: run(command, folder, environment))}```"
+        return f"```console\n{rewritten(match[1], lambda command: run(command, folder, environment, start))}```"
 
     return _BLOCK.sub(block, page)
 
@@ -55,7 +65,7 @@ def rewritten(block: str, printed: Callable[[str], str]) -> str:
     return "".join(parts)
 
 
-def run(command: str, folder: Path, environment: dict[str, str]) -> str:
+def run(command: str, folder: Path, environment: dict[str, str], start: Start) -> str:
     """Run a command of the page; an export changes the environment of those that follow."""
     words = shlex.split(command)
     if words[0] == "export":
@@ -63,15 +73,13 @@ def run(command: str, folder: Path, environment: dict[str, str]) -> str:
         environment[name] = value
         return ""
     arguments = [STANDS_IN.get(word, word) for word in words[1:]]
-    ran = subprocess.run(
-        [sys.executable, "-m", words[0], *arguments], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    if ran.returncode:
-        raise SystemExit(f"{command}: {ran.stderr}")
+    code, output, errors = start([words[0], *arguments], folder, environment)
+    if code:
+        raise SystemExit(f"{command}: {errors}")
     if arguments != words[1:]:
         return ""
-    notes = _PROGRESS.sub("", ran.stderr)  # said every half minute, on a busy machine
-    return (ran.stdout + notes).replace(str(folder.resolve()), HOME)
+    notes = _PROGRESS.sub("", errors)  # said every half minute, on a busy machine
+    return (output + notes).replace(str(folder.resolve()), HOME)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,15 @@ from clipdb.models.tracing.text import TracedText, split_text
 PROOF_TEXTS = 16
 LARGEST_DIFFERENCE = 1e-5
 """Between a unit embedding's numbers with padding and without: float32 adds up in another order, no more."""
+
+
+@lru_cache(maxsize=4)
+def _tokenizer_of(arch: str, config: str) -> Any:
+    """Make an architecture's tokenizer once in a process: to read its 48,000 merges takes longer than most texts.
+
+    An architecture may be given another configuration meanwhile, so that is part of what it is remembered by.
+    """
+    return open_clip.get_tokenizer(arch)
 
 
 class TextTower:
@@ -53,7 +63,7 @@ class TextTower:
     @cached_property
     def _tokenizer(self) -> Any:
         try:
-            return open_clip.get_tokenizer(self._arch)
+            return _tokenizer_of(self._arch, json.dumps(open_clip.get_model_config(self._arch)))
         except ImportError as error:  # SigLIP's, among others
             raise ClipdbError(
                 f"the tokenizer of {self._model_id} needs the package {error.name}: pip install {error.name}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections import defaultdict
 from pathlib import Path
 
@@ -26,16 +27,14 @@ HEADS_THAT_MAY_DIFFER = 3
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo")
+def folder(finished_demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of a finished demo of these tests' own."""
+    return Path(shutil.copytree(finished_demo, tmp_path_factory.mktemp("demo") / "copy", symlinks=True))
 
 
 @pytest.fixture(scope="module")
-def printed(folder: Path) -> str:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("COLUMNS", "120")  # as in a pipe; a test runner may say otherwise
-        return done("demo")
+def printed(finished_demo: Path) -> str:
+    return (finished_demo / "printed.txt").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

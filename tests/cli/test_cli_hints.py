@@ -29,6 +29,14 @@ def index(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / made.name))
 
 
+@pytest.fixture(scope="module")
+def with_texts(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`made` with the texts of the pool that is described with by default, which take seconds to embed."""
+    index = Path(shutil.copytree(made, tmp_path_factory.mktemp("texts") / made.name))
+    done("ingest", "texts", "--pool", "general", "-i", index)
+    return index
+
+
 def advised(text: str) -> list[list[str]]:
     return [shlex.split(command)[1:] for command in ADVICE.findall(text)]
 
@@ -49,7 +57,8 @@ def follow(index: Path, *command: object) -> None:
     "command",
     [("query", "spans", "red"), ("query", "properties"), ("query", "association"), ("label",), ("judge",)],
 )
-def test_following_the_advice_leads_to_an_answer(index: Path, command: tuple[str, ...]) -> None:
+def test_following_the_advice_leads_to_an_answer(with_texts: Path, tmp_path: Path, command: tuple[str, ...]) -> None:
+    index = Path(shutil.copytree(with_texts, tmp_path / with_texts.name))
     follow(index, *command, "-i", index)
     assert clipdb(*command, "-i", index).exit_code == 0
 

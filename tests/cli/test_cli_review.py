@@ -6,6 +6,7 @@ import csv
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,11 +24,17 @@ PEOPLE = (
 )
 
 
-@pytest.fixture
-def index(tmp_path: Path) -> Path:
-    made = span_index(tmp_path / "index.clipdb")
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index whose heads have names by vote; don't write to it."""
+    made = span_index(tmp_path_factory.mktemp("named") / "index.clipdb")
     done("label", "--labeller", "vote", "--pool", "plain", "-i", made)
     return made
+
+
+@pytest.fixture
+def index(named: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(named, tmp_path / "index.clipdb", symlinks=True))
 
 
 def review(index: Path, typed: str, *options: object, reviewer: str = "ann") -> str:

@@ -1,8 +1,13 @@
-"""Rows for the tests of views: an in-memory catalog, and short ways to fill it."""
+"""Rows for the tests of views: an empty catalog, and short ways to fill it."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -13,12 +18,28 @@ from clipdb.schema.ddl import ddl
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
-def catalog() -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect()
-    for statement in ddl():
-        connection.execute(statement)
-    views.create(connection)
-    return connection
+@contextmanager
+def catalog() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an empty catalog: a copy of one that was made before, which takes a tenth of the time."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "catalog.duckdb")
+        file.write_bytes(_made())
+        with duckdb.connect(str(file)) as connection:
+            yield connection
+
+
+@cache
+def _made() -> bytes:
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "catalog.duckdb")
+        with duckdb.connect(str(file)) as connection:
+            connection.begin()
+            for statement in ddl():
+                connection.execute(statement)
+            views.create(connection)
+            connection.commit()
+            connection.execute("checkpoint")
+        return file.read_bytes()
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:

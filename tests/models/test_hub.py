@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import open_clip
 import pytest
 import torch
+from forked import HUB, forked
 from hub_server import Hub, hub_server
 from safetensors.torch import save_file
 from support import rows
@@ -43,8 +43,7 @@ def run(hub: Hub, cache: Path, *arguments: object, **more: str) -> subprocess.Co
     """Run clipdb in a process of its own, which has a token, with the server as its Hub."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "http"))}
     environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(cache), "HF_TOKEN": TOKEN, "NO_COLOR": "1"} | more
-    command = [sys.executable, "-m", "clipdb", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+    return forked(*arguments, environment=environment, anew=HUB)
 
 
 def ingest(hub: Hub, folder: Path, pictures: list[Path], **more: str) -> subprocess.CompletedProcess[str]:

@@ -155,6 +155,10 @@ def _keys(table: str) -> tuple[str, ...]:
 
 def _find(connection: duckdb.DuckDBPyConnection, table: str) -> None:
     keys = ", ".join(_keys(table))
+    both = f"select exists (from {table}) and exists (from their_{table})"
+    if not _one(connection, both)[0]:  # as in a new index: to compare them would take most of its import
+        connection.execute(f"create or replace temp table differing_{table} as select {keys} from {table} limit 0")
+        return
     connection.execute(
         f"create or replace temp table differing_{table} as select distinct {keys} from ("
         f"(select * from their_{table} semi join {table} using ({keys}) except select * from {table}) union all "

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
 import pytest
+from forked import HUB, forked
 from PIL import Image
 from support import MODEL, assert_same, change, done, refused, rows, table, verified
 
@@ -107,11 +107,8 @@ def test_no_hub_and_no_weights(name: str, hub: str, offline: str, new: Path, sce
     environment = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
     environment |= {"HF_ENDPOINT": hub, "HF_HUB_OFFLINE": offline}
     environment |= dict.fromkeys(("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"), str(tmp_path / "hub"))
-    command = ["ingest", "images", str(scenes), "--model", name, "--device", "cpu", "-i", str(new)]
-    run = subprocess.run(
-        [sys.executable, "-m", "clipdb.cli", *command],
-        env=environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    command = ["ingest", "images", scenes, "--model", name, "--device", "cpu", "-i", new]
+    run = forked(*command, environment=environment, anew=HUB)
     lines = [line for line in run.stderr.splitlines() if not line.startswith("note:")]
     assert run.returncode == 1 and run.stdout == "" and len(lines) == 1, run.stderr
     assert lines[0].startswith(f"Error: can't get the weights of {name}: the hub can't be reached, and they are ")
