@@ -9,7 +9,6 @@ from pathlib import Path
 
 # Several tests run at once on few cores; and processes that tests start are to be no other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("SLURM_CPUS_ON_NODE", "1")  # the only variable from which DuckDB takes a number of threads
 
 import pytest
 from built_index import Built, build
