@@ -3,8 +3,8 @@
 -- Over the pairs of `clipdb ingest pairs`: how far a head's vectors are apart, mean |y_a - y_b|^2, where only this attribute
 -- differs. share is the attribute's part of the sum over all attributes, each counted alike, with the 95 % interval of a
 -- bootstrap over pairs: 1 where nothing else moves the head, 1 over the number of attributes where all do alike. margin
--- is how many times as far it moves the head as the next attribute does. p is how many of 1,000 permutations of the
--- attributes over the pairs have a largest share like that. property is the head's name. The attribute that moves each
+-- is how many times as far it moves the head as the next attribute does. p is the share of 1,000 permutations of the
+-- attributes over the pairs that have a largest share like that. property is the head's name. The attribute that moves each
 -- head most; all of them with --head.
 --
 -- $head head optional: Only this head, with all attributes.

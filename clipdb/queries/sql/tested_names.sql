@@ -3,10 +3,11 @@
 -- A row per head. name is what counts for it among the names of all labellers but evidence, which is what tests them.
 -- direct and causal are by how much zero-shot accuracy in telling the name's values apart falls without the head:
 -- directly, when what it writes is taken off the embedding, and when the model runs without it, with the 95 % interval
--- (the query effects; empty where `clipdb ablate --each --target NAME` hasn't measured it). follows is the property that
--- the head goes with most by the truth, in minimal pairs or else in the metadata of images, and specificity that
--- property's share (the queries specificity and evidence). holds says whether that is the name: yes; no; unclear where no
--- property stands out, by 1.3 times the next; not tested where `clipdb label --labeller evidence` hasn't compared it.
+-- (the query `effects`; empty where `clipdb ablate --each --target NAME` hasn't measured it; of several measurements,
+-- that over most images). follows is the property that the head goes with most by the truth, in minimal pairs or else
+-- in the metadata of images, and specificity that property's share (the queries specificity and evidence). holds says
+-- whether that is the name: yes; no; unclear where no property stands out, by 1.3 times the next; not tested where
+-- `clipdb label --labeller evidence` hasn't compared it.
 --
 -- $holds choice(yes|no|unclear|not tested) optional: Only names of which this is so.
 -- $head head optional: Only this head.
