@@ -48,8 +48,8 @@ class Costs:
     held
         Of a commit, for each fragment that the table has: Lance writes the list of all.
     compaction, indexed
-        For each row since the last compaction, which is written again, and for each row of the table, whose ids are
-        sorted.
+        For each row since the last compaction, which is written again, and for each row whose id is put into the index
+        of ids.
     """
 
     window: float = 0.04
@@ -66,12 +66,15 @@ class Rules:
     """When the driver commits, and after how many commits it compacts.
 
     It commits after so many seconds, or when so many images wait and the last commit's time has passed ``pause`` times.
+    A compaction leaves fragments of so many rows, and adds a segment to the index of ids, or makes one of so many.
     """
 
     seconds: float = 5.0
     images: int = 4096
     pause: float = 10.0
     compact_every: int = 64
+    segments: int = 16
+    fragment_rows: int = 2**15
 
 
 @dataclass
@@ -116,6 +119,7 @@ class _Driver:
     rows: int = 0
     new: int = 0
     since: int = 0
+    segments: int = 0
 
     def spend(self, now: float, seconds: float) -> float:
         self.free = max(now, self.free) + seconds
@@ -143,10 +147,12 @@ class _Driver:
             self.compact(now)
 
     def compact(self, now: float) -> None:
-        seconds = self.costs.compaction * self.new + self.costs.indexed * self.rows
+        merges = self.segments == self.rules.segments
+        self.segments = 1 if merges else self.segments + 1
+        seconds = self.costs.compaction * self.new + self.costs.indexed * (self.rows if merges else self.new)
         self.spend(now, seconds)
         self.compacted += seconds
-        self.held, self.new, self.since = 1 + self.rows // 1_000_000, 0, 0
+        self.held, self.new, self.since = 1 + self.rows // self.rules.fragment_rows, 0, 0
         self.outcome.compactions += 1
 
 
