@@ -61,7 +61,11 @@ INTERVALS = (
 )
 @click.option("--images", type=click.IntRange(min=1), help="Classify the first so many images by id [default: all].")
 @click.option(
-    "--control", type=click.IntRange(min=0), default=5, show_default=True, help="How many random sets to draw; with --each none."
+    "--control",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="How many random sets to draw; with --each none.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides the random sets and the bootstrap.")
 @model_options
@@ -78,8 +82,9 @@ def command(
     """Measure zero-shot accuracy with the model run again without heads.
 
     The heads' outputs are replaced inside the model, and every layer behind them is computed anew: causal is the
-    accuracy then. direct is what `clipdb query ablate` gives with the same --mode: the heads' own contributions are taken
-    off the embedding, and later layers can't make up for them. before is the model as it is. Where direct and causal differ, trust causal.
+    accuracy then. direct is what `clipdb query ablate` gives with the same --mode: the heads' own contributions are
+    taken off the embedding, and later layers can't make up for them. before is the model as it is. Where direct and
+    causal differ, trust causal.
 
     The image files must be where they were; those that aren't are left out and counted. The interval of causal is
     Wilson's, that of the difference a bootstrap over images, both of 95 %. control_direct and control_causal are the

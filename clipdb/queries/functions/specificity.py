@@ -40,8 +40,8 @@ def specificity(context: Context, model: str | None, head: str | None = None) ->
         A row per head and attribute, rank 1 the attribute that moves the head most. movement is the mean of
         |y_a - y_b|^2 over the pairs that differ in the attribute, share its part of the sum of all attributes'
         movements (each counts alike, however many pairs it has), low to high the 95 % interval of a bootstrap over
-        pairs. margin is movement over that of the next attribute. p is the share of 1,000 permutations of the attributes
-        over the pairs that have a largest share of at least this, and chance what 5 % of them exceed. Pairs
+        pairs. margin is movement over that of the next attribute. p is the share of 1,000 permutations of the
+        attributes over the pairs that have a largest share of at least this, and chance what 5 % of them exceed. Pairs
         without vectors of a head are left out.
 
     Raises

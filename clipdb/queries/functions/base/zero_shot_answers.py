@@ -7,6 +7,7 @@ from typing import cast
 import numpy as np
 
 from clipdb._util.kinds_of_descriptions import kinds_of_descriptions
+from clipdb._util.notes import note
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.classification import text_embeddings
 from clipdb.queries.functions.base.context import Context
@@ -47,6 +48,9 @@ class ZeroShotAnswers:
         self._store, self._model = context.store, model
         heads = context.heads(model)
         self._bases, self.pool = heads.bases, _chosen(context, pool)
+        if ("answers", model, self.pool) not in context.noted:
+            context.noted.add(("answers", model, self.pool))
+            note(f"note: compared with what {model} itself says without each head, by the pool {self.pool}")
         ids = [one.decode() for one in self._store.ids(model, "images")]
         self._usable = outside_pairs(context, ids)
         texted = model if heads.aligner is None else heads.aligner.target
