@@ -11,7 +11,6 @@ import duckdb
 from clipdb.errors import ClipdbError
 from clipdb.schema import catalog, snapshots
 from clipdb.schema.vectors_place import vectors_place
-from clipdb.stores.failures import is_of_lance
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -129,6 +128,8 @@ class OnDisk:
         return self._unreadable_vectors(error) or catalog.unreadable(self._path, error)
 
     def _unreadable_vectors(self, error: Exception) -> ClipdbError | None:
+        from clipdb.stores.failures import is_of_lance
+
         if not is_of_lance(error):
             return None
         from clipdb.schema.vectors import unreadable_vectors
