@@ -69,6 +69,7 @@ class Session:
         self.failures = Failures(self.writer)
         self.started: Started | None = None
         self.waiting: list[Embedded] = []
+        self.cut_short = False  # whether a commit was
         self.recorded_error = 0.0
         self.described = False  # whether this run has recorded the model and its heads
         self.committed_at = time.monotonic()
@@ -93,8 +94,9 @@ class Session:
                 if full or time.monotonic() - self.committed_at > COMMIT_SECONDS:
                     self._commit(stream)
         finally:  # Ctrl-C keeps what was computed
-            self._finish()
-            self._commit(stream)
+            if not self.cut_short:
+                self._finish()
+                self._commit(stream)
 
     def _take(self, chunk: Chunk) -> None:
         for uri, reason in chunk.failures:
@@ -155,7 +157,10 @@ class Session:
             Stores the vectors, and calls what it is given in the transaction that records them.
         """
         all_new = not again and self._has_no_others()
+        # A commit that is cut short may leave vectors that no row belongs to: another one would let them in.
+        self.cut_short = True
         store(partial(self._record, rows, all_new, losses))
+        self.cut_short = False
         self.described = True
         for row in rows:
             if row["image_id"] in again:
