@@ -10,10 +10,10 @@ _MOST_SEGMENTS = 16  # a lookup asks each
 def index_ids(dataset: lance.LanceDataset, key: str) -> None:
     """Take rows that are new into the index of a column of ids.
 
-    An index that were made anew each time would take the square of the rows over a long ingest.
+    If the index were made anew each time, a long ingest would take the square of its rows.
     """
     name = f"{key}_idx"
-    if name not in {one["name"] for one in dataset.list_indices()}:
+    if name not in {one.name for one in dataset.describe_indices()}:
         dataset.create_scalar_index(key, "BTREE", name=name)
         return
     found = dataset.stats.index_stats(name)
