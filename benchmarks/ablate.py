@@ -16,11 +16,11 @@ from statistics import median
 
 import numpy as np
 from measure import alternate, report
-from queries import EMBED, HEADS, LAYERS, SIZE, build
 from tasks import TEMPLATE, add_classes
 
 import clipdb
 from clipdb.schema.names import head_name
+from queries import EMBED, HEADS, LAYERS, SIZE, build
 
 ROWS = 4096  # of a chunk: the baseline, too, keeps no more scores than that
 NAMES = [head_name(layer, head) for layer in LAYERS for head in range(HEADS)]

@@ -20,13 +20,13 @@ from statistics import median
 import lance
 import numpy as np
 from measure import alternate, report, seconds
-from queries import build
 
 import clipdb
 from clipdb._util.stages import untold
 from clipdb.ingest.descriptions.head_pairs import refresh_pairs
 from clipdb.ingest.store.writer import Writer
 from clipdb.schema.vectors import images_path
+from queries import build
 
 ONE, OTHER = "synthetic/one", "synthetic/other"
 

@@ -19,9 +19,9 @@ from statistics import median
 import numpy as np
 from made_vectors import POOL, build
 from measure import alternate, report
-from queries import HEADS, LAYERS, SIZE
 
 import clipdb
+from queries import HEADS, LAYERS, SIZE
 
 SPANS = 20
 

@@ -16,12 +16,12 @@ from statistics import median
 
 import lance
 from measure import alternate, report
-from queries import LAYERS, MODEL, build
 from tasks import add_classes
 
 import clipdb
 from clipdb.schema.names import head_column
 from clipdb.schema.vectors import images_path
+from queries import LAYERS, MODEL, build
 
 HEADS = 12
 CLASSES = 50

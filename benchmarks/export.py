@@ -14,9 +14,9 @@ import tempfile
 from pathlib import Path
 
 from measure import alternate, report
-from queries import EMBED, HEADS, LAYERS, SIZE, build
 
 from clipdb.artefact.export import Options, export_index
+from queries import EMBED, HEADS, LAYERS, SIZE, build
 
 
 def main() -> None:

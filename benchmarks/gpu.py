@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ingest import random_weights
 from measure import alternate, report
 from photos import write_photos
 
@@ -44,6 +43,7 @@ from clipdb.models.host_copies import finish_line, pixel_memory, to_host
 from clipdb.models.loading import device_name, load
 from clipdb.models.model import Model
 from clipdb.schema.names import POOL
+from ingest import random_weights
 
 MODELS = ("ViT-B-32", "ViT-L-14", "ViT-SO400M-14-SigLIP")
 PER_SHARD = 1000

@@ -15,10 +15,10 @@ import tempfile
 from pathlib import Path
 
 from measure import alternate, report
-from queries import HEADS, LAYERS, SIZE, build
 
 from clipdb.artefact.export import Options, export_index
 from clipdb.artefact.merge import import_artefact
+from queries import HEADS, LAYERS, SIZE, build
 
 
 def main() -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import lance
 import numpy as np
 import pyarrow as pa
-from queries import EMBED, HEADS, LAYERS, MODEL, PROPERTY_LAYER, RUN, SIZE
 
 from clipdb.ingest.store.rows import put
 from clipdb.schema import catalog, creation
 from clipdb.schema.names import head_column
 from clipdb.schema.vectors import images_path, images_schema, texts_path, texts_schema
+from queries import EMBED, HEADS, LAYERS, MODEL, PROPERTY_LAYER, RUN, SIZE
 
 POOL, POOL_TEXTS, CLASSES = "made", 1000, 100
 CLUSTERS, DIMENSIONS, NOISE = 200, 16, 0.1

@@ -29,12 +29,12 @@ import lance
 import numpy as np
 from made_vectors import POOL, build
 from measure import alternate, report, seconds
-from queries import HEADS, MODEL, PROPERTY_LAYER
 
 import clipdb
 from clipdb.queries.holdings import holdings
 from clipdb.schema.names import head_column
 from clipdb.schema.vectors import images_path
+from queries import HEADS, MODEL, PROPERTY_LAYER
 
 K = 10
 ONE = {"head": f"L{PROPERTY_LAYER}.H3"}

@@ -22,10 +22,10 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-import queries
 from measure import alternate, report, seconds
 
 import clipdb
+import queries
 from clipdb.explorer.asking import ask
 from clipdb.explorer.pages.head import IMAGES
 from clipdb.explorer.pages.image import NEIGHBOURS

@@ -9,10 +9,10 @@ from pathlib import Path
 import lance
 import numpy as np
 import pyarrow as pa
-from queries import EMBED, MODEL, RUN
 
 from clipdb.schema import catalog
 from clipdb.schema.vectors import texts_path, texts_schema
+from queries import EMBED, MODEL, RUN
 
 TEMPLATE = "a photo of a {}"
 

@@ -18,7 +18,6 @@ import lance
 import numpy as np
 import pyarrow as pa
 from measure import alternate, report
-from queries import EMBED, HEADS, LAYERS, MODEL, ROWS, SIZE, build
 
 from clipdb.ingest.descriptions.pool_ingest import ensure_pool
 from clipdb.ingest.descriptions.texts import pool_members
@@ -28,6 +27,7 @@ from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer
 from clipdb.schema.names import head_column
 from clipdb.schema.vectors import images_path, texts_schema
+from queries import EMBED, HEADS, LAYERS, MODEL, ROWS, SIZE, build
 
 POOL = "general"
 
