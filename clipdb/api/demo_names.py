@@ -51,7 +51,7 @@ def tested_names(folder: Path, drawn: Sequence[tuple[Path, Scene]], pairs: int, 
     pairs
         How many minimal pairs of each property to draw.
     images
-        Over how many of the scenes and pictures of pairs effects are measured.
+        Over how many of the scenes effects are measured.
 
     Returns
     -------
@@ -59,26 +59,34 @@ def tested_names(folder: Path, drawn: Sequence[tuple[Path, Scene]], pairs: int, 
         The index.
     """
     from clipdb import demo
-    from clipdb.demo.captions import PHRASES
 
     index = folder / "names.clipdb"
     models = (demo.MODEL_ID, demo.PLAIN_ID)
     if not index.exists():
         _begin(index, folder / "demo.clipdb")
-    counts = [ingest_images(index, folder / "scenes", model=model) for model in models]
+    added = any(ingest_images(index, folder / "scenes", model=model).added for model in models)
     with open_index(index) as db:
-        unfinished = not db.sql("from labels where labeller = 'evidence' limit 1").fetchall()
-    if unfinished or any(one.added for one in counts):
+        paired = db.sql("from images where split = 'pairs' limit 1").fetchall()
+        tested = db.sql("from labels where labeller = 'evidence' limit 1").fetchall()
+    if added or not paired:  # spans, names and effects stand on the scenes alone: pairs come after them
         store_truth(index, drawn)
-        span(index, pool=POOL)  # spans and names stand on the scenes alone: pairs come after them
+        span(index, pool=POOL)
         for labeller in ("zero-shot", "vote"):
             label(index, labeller=labeller, pool=POOL)
+        measure_effects(index, images)
+    if added or not tested:
         add_pairs(index, folder / "name-pairs", pairs, models)
+    return index
+
+
+def measure_effects(index: Path, images: int) -> None:
+    """Measure for each named head what zero-shot classification by its property loses without it."""
+    from clipdb.demo.captions import PHRASES
+
     with open_index(index) as db:
         for model, name, heads in db.sql(_UNMEASURED).fetchall():
             template = PHRASES[name][0].format(v="{}", n="objects")  # as in the cards of the models
             ablate(db, heads=heads, each=True, target=name, template=template, images=images, model=model)
-    return index
 
 
 def _begin(index: Path, made: Path) -> None:
