@@ -40,7 +40,7 @@ def main() -> None:
     report(
         "`clipdb query heads`, cold start: time over `import duckdb, click`",
         timing.ratio,
-        most=2.0,
+        most=1.6,
         detail=f"pairs {timing.spread}; {median(timing.candidate):.2f} against {median(timing.baseline):.2f} s",
     )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from contextlib import suppress
 from functools import cache
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoints, entry_points
-from pathlib import Path
 
 _GROUP = re.compile(rb"^\s*\[\s*clipdb\.", re.MULTILINE)
 _INFORMATION = (".dist-info", "egg-info")
@@ -32,15 +32,16 @@ def _may_be_any() -> bool:
     """Return whether a package has such a group, or may have one where only Python looks, as in an archive."""
     if any(hasattr(finder, "find_distributions") for finder in sys.meta_path if finder is not PathFinder):
         return True
-    for place in map(Path, sys.path):
+    for place in sys.path:
         try:
-            information = [one for one in place.iterdir() if one.name.lower().endswith(_INFORMATION)]
+            names = os.listdir(place or ".")  # noqa: PTH208 - hundreds of paths would take longer than to read them
         except NotADirectoryError:
             return True
         except OSError:
             continue
-        for one in information:
-            with suppress(OSError):
-                if _GROUP.search((one / "entry_points.txt").read_bytes()):
-                    return True
+        for name in names:
+            if name.lower().endswith(_INFORMATION):
+                with suppress(OSError), open(f"{place or '.'}/{name}/entry_points.txt", "rb") as file:  # noqa: PTH123
+                    if _GROUP.search(file.read()):
+                        return True
     return False

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from urllib.parse import urlsplit
-
 
 def pip_install(extra: str) -> str:
     """Return the command that adds an extra, as ``clipdb`` may be another project's name in an index of packages.
 
     A clone is installed as it was, a wheel from its file or address (both in ``direct_url.json``, PEP 610).
     """
+    import json
     from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import urlsplit
     from urllib.request import url2pathname  # which brings http and ssl
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import keyword
 import signal
@@ -55,6 +56,7 @@ class Verbs(Group):
             return None
         module = f"{name}_" if keyword.iskeyword(name) else name.replace("-", "_")
         command: click.Command = importlib.import_module(f"clipdb.cli.{module}").command
+        gc.enable()
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ import duckdb
 from clipdb._util.disk import sync
 from clipdb._util.notes import note
 from clipdb.errors import ClipdbError
-from clipdb.schema import migrations, snapshots, views
+from clipdb.schema import migrations, snapshots, view_files
 from clipdb.schema.connections import closing, settle
 from clipdb.schema.duckdb_files import CONFIG, is_torn, open_file, reason_of, require_writable, unreadable
 from clipdb.schema.names import MANIFEST, vectors_file
@@ -138,7 +138,9 @@ def _checked(index: Path | str, connection: duckdb.DuckDBPyConnection, read_only
     try:
         connection.execute("set global TimeZone = 'UTC'")
         _check_version(connection, index)
-        if not views.are_current(connection):
+        if not view_files.are_current(connection):
+            from clipdb.schema import views
+
             views.create(connection, comments=not read_only, temporary=read_only)
     except BaseException as error:  # Ctrl-C too: a connection left open would keep this process from writing
         settle(connection)

@@ -11,7 +11,7 @@ import duckdb
 
 from clipdb._util.disk import sync
 from clipdb.errors import ClipdbError
-from clipdb.schema import catalog, migrations, snapshots, views
+from clipdb.schema import catalog, migrations, snapshots, view_files
 from clipdb.schema.duckdb_files import CONFIG, reason_of, require_writable
 from clipdb.schema.leftovers import delete_leftovers, make_locked
 from clipdb.schema.snapshots import CATALOG, SNAPSHOTS, WORK
@@ -63,15 +63,15 @@ def create(index: Path, vectors: VectorsPlace | None = None) -> None:
 
 def _make_catalog(file: Path, vectors: VectorsPlace | None) -> None:
     """Make an empty catalog; after the first of a process from its bytes, since to bind all views takes .3 s."""
-    if views.digest() in _made:
-        file.write_bytes(_made[views.digest()])
+    if view_files.digest() in _made:
+        file.write_bytes(_made[view_files.digest()])
     else:
         with duckdb.connect(str(file), config=CONFIG) as connection:
             connection.begin()
             migrations.make(connection)
             connection.commit()
             connection.execute("checkpoint")
-        _made[views.digest()] = file.read_bytes()
+        _made[view_files.digest()] = file.read_bytes()
     with duckdb.connect(str(file), config=CONFIG) as connection:
         migrations.stamp(connection, migrations.SCHEMA_VERSION)
         if vectors is not None:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import duckdb
 
-from clipdb.schema import views
-
 
 @dataclass(frozen=True)
 class Migration:
@@ -81,6 +79,8 @@ def make(connection: duckdb.DuckDBPyConnection) -> None:
 
     for statement in ddl():
         connection.execute(statement)
+    from clipdb.schema import views
+
     views.create(connection)
 
 

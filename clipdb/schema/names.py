@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Literal
@@ -150,4 +149,6 @@ def is_url(place: str | Path) -> bool:
 
 def text_id(text: str) -> str:
     """Return a text's id: the lower-case hexadecimal SHA-256 of its UTF-8."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    from hashlib import sha256  # loads OpenSSL, which few questions need
+
+    return sha256(text.encode()).hexdigest()

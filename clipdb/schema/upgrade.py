@@ -8,7 +8,7 @@ import duckdb
 
 from clipdb._util.disk import sync
 from clipdb.errors import ClipdbError
-from clipdb.schema import catalog, migrations, snapshots, vectors_place, views
+from clipdb.schema import catalog, migrations, snapshots, vectors_place, view_files, views
 from clipdb.schema.connections import closing
 from clipdb.schema.duckdb_files import CONFIG, reason_of
 from clipdb.schema.snapshots import WORK
@@ -34,7 +34,7 @@ def upgrade(index: Path) -> bool:
     with closing(catalog.open_work(index)) as connection:
         current = catalog.known_version(connection, index)
         if current == migrations.SCHEMA_VERSION:
-            if outdated := not views.are_current(connection):
+            if outdated := not view_files.are_current(connection):
                 views.create(connection)
             return outdated or not published
         vectors = vectors_place.remembered(connection)

@@ -8,9 +8,6 @@ Each is a file in ``views/``: a header in comments, then one select. The header 
 With parameters the select becomes a table macro, called ``NAME(parameter := value)``, and the view of the
 same name is the macro with its defaults. Without columns it is an expression, and becomes a scalar macro. A view may
 stand on any other: they are made in an order that allows it.
-
-A catalog keeps the views that it was made with, and their hash as the macro ``views_sha256()``. Where that isn't the
-hash of today's views, whoever opens the catalog for writing makes them anew, and a reader gets its own.
 """
 
 from __future__ import annotations
@@ -20,16 +17,13 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
-from hashlib import sha256
-from pathlib import Path
 
 import duckdb
 
 from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError
-from clipdb.plugins import folders
+from clipdb.schema import view_files
 
-_FOLDER = Path(__file__).parent / "views"
 _PARAMETER = re.compile(r"param (?P<name>\w+)(?: = (?P<default>.+?))?: (?P<comment>.+)")
 # What SQL reads from or calls; query_table reads from a name in quotes.
 _USED = re.compile(r"\b(?:from|join)\s+(\w+)|(\w+)\(|'(\w+)'", re.IGNORECASE)
@@ -87,7 +81,7 @@ class View:
 @cache
 def load() -> tuple[View, ...]:
     """Read every view, in an order in which each stands on those before it."""
-    views = {name: parse(name, source) for name, source in _sources().items()}
+    views = {name: parse(name, source) for name, source in view_files.sources().items()}
     needs = {name: _used(view) & views.keys() for name, view in views.items()}
     return tuple(views[name] for name in TopologicalSorter(needs).static_order())
 
@@ -104,30 +98,6 @@ def _and_below(tops: Iterable[str]) -> Iterator[View]:
         if view.name in wanted:
             wanted |= _used(view)
     return (view for view in load() if view.name in wanted)
-
-
-@cache
-def digest() -> str:
-    """Hash every view: SHA-256, in hexadecimal."""
-    return sha256(repr(sorted(_sources().items())).encode()).hexdigest()
-
-
-@cache
-def _sources() -> dict[str, str]:
-    """Read the files of all views: clipdb's own, and those of other packages (entry points ``clipdb.views``).
-
-    Raises
-    ------
-    ClipdbError
-        If two have one name.
-    """
-    found: dict[str, Path] = {}
-    for folder in (_FOLDER, *folders("views")):
-        for path in sorted(folder.glob("*.sql")):
-            if path.stem in found:
-                raise ClipdbError(f"{path} has the name of another view, {found[path.stem]}: rename it")
-            found[path.stem] = path
-    return {name: path.read_text(encoding="utf-8") for name, path in found.items()}
 
 
 def parse(name: str, source: str) -> View:
@@ -182,21 +152,15 @@ def create(
             for statement in view.statements(temporary) + (view.comments() if comments else []):
                 connection.execute(statement)
         except duckdb.Error as error:
-            if (_FOLDER / f"{view.name}.sql").exists():  # clipdb's own: then something is wrong with the tables
+            if (
+                view_files.FOLDER / f"{view.name}.sql"
+            ).exists():  # clipdb's own: then something is wrong with the tables
                 raise
             raise ClipdbError(f"the view {view.name} can't be made, {first_line(error)}: correct its file") from error
     if not temporary and only is None:
-        connection.execute(f"create or replace macro views_sha256() as '{digest()}'")
-        connection.execute("comment on macro views_sha256 is 'SHA-256 of the views and macros that this catalog has'")
+        connection.execute(f"create or replace macro views_hash() as '{view_files.digest()}'")
+        connection.execute("comment on macro views_hash is 'Hash of the views and macros that this catalog has'")
     return {view.name for view in made}
-
-
-def are_current(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Return whether a catalog has the views of this version."""
-    try:
-        return connection.execute("select views_sha256()").fetchone() == (digest(),)
-    except duckdb.CatalogException:  # made before catalogs said it
-        return False
 
 
 def _quote(text: str) -> str:

@@ -158,7 +158,9 @@ def test_shards_are_the_same_model(clip: Path, tmp_path: Path) -> None:
         for found in (named(f"local-dir:{place}", None, None) for place in (clip, tmp_path / "shards"))
     )
     assert len(many.weights) > 1 and many.tensors_sha256 == one.tensors_sha256
-    assert np.array_equal(many.embed_texts(["a red ring"], 1), one.embed_texts(["a red ring"], 1))
+    # The last bit depends on where the same weights lie in memory, which is where they lie in their files.
+    texts = [model.embed_texts(["a red ring"], 1) for model in (one, many)]
+    np.testing.assert_allclose(texts[0], texts[1], rtol=0, atol=5e-7)
 
 
 def _tensors(change: Callable[[dict], object]) -> Callable[[Path], object]:

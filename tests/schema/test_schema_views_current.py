@@ -12,12 +12,12 @@ import pytest
 from clipdb.api.sharing import upgrade
 from clipdb.errors import ClipdbError
 from clipdb.schema import catalog as catalogs
-from clipdb.schema import views
+from clipdb.schema import view_files, views
 from clipdb.schema.catalog import CATALOG
 
 
 def forget() -> None:
-    for cached in (views.load, views.digest, views._sources):
+    for cached in (views.load, view_files.digest, view_files.sources):
         cached.cache_clear()
 
 
@@ -25,8 +25,8 @@ def forget() -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the views' folder, to change."""
 
-    copied = Path(shutil.copytree(views._FOLDER, tmp_path / "views"))
-    monkeypatch.setattr(views, "_FOLDER", copied)
+    copied = Path(shutil.copytree(view_files.FOLDER, tmp_path / "views"))
+    monkeypatch.setattr(view_files, "FOLDER", copied)
     forget()
     yield copied
     monkeypatch.undo()
@@ -48,14 +48,14 @@ def test_a_view_that_is_new_answers_in_an_index_made_before(index: Path, folder:
     for _ in range(2):  # a reader has its own, and leaves the catalog as it was
         with catalogs.connect(index) as reader:
             assert reader.execute(question).fetchall() == [(0, 42)]
-            assert not views.are_current(reader)
+            assert not view_files.are_current(reader)
     with catalogs.changing(index):
         pass
     with duckdb.connect(str(index / CATALOG), read_only=True) as bare:
         assert bare.execute(question).fetchall() == [(0, 42)]
         comments = "select comment from duckdb_columns() where table_name = 'carried' order by column_index"
         assert bare.execute(comments).fetchall() == [("Name",), ("How many have it",)]
-        assert views.are_current(bare)
+        assert view_files.are_current(bare)
 
 
 def test_upgrade_makes_views_anew(index: Path, folder: Path) -> None:
@@ -69,9 +69,9 @@ def test_upgrade_makes_views_anew(index: Path, folder: Path) -> None:
 def test_two_views_of_one_name_are_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "ccs.sql").write_text(CARRIED)
-    monkeypatch.setattr(views, "folders", lambda kind: (tmp_path / "theirs",))
+    monkeypatch.setattr(view_files, "folders", lambda kind: (tmp_path / "theirs",))
     with pytest.raises(ClipdbError, match=r"theirs/ccs\.sql has the name of another view"):
-        views.digest()
+        view_files.digest()
 
 
 def test_a_view_of_ones_own_that_has_no_columns_is_named(index: Path, folder: Path) -> None:

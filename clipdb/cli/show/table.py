@@ -6,16 +6,21 @@ Own code, because importing rich takes as long as the whole of a query may.
 from __future__ import annotations
 
 import datetime
-import decimal
 import os
 import re
 import shutil
+import sys
 import textwrap
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from clipdb._util.text import printable
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from typing_extensions import TypeIs
 
 Row = tuple[Any, ...]
 
@@ -120,11 +125,16 @@ def texts(names: Sequence[str], rows: Sequence[Row], whole_ids: bool = False) ->
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | decimal.Decimal) and not isinstance(value, bool)
+    return (isinstance(value, int) and not isinstance(value, bool)) or _is_fraction(value)
+
+
+def _is_fraction(value: Any) -> TypeIs[float | Decimal]:
+    decimal = sys.modules.get("decimal")  # whoever made a Decimal has imported it
+    return isinstance(value, float) or (decimal is not None and isinstance(value, decimal.Decimal))
 
 
 def _write_column(column: Sequence[Any]) -> list[str]:
-    fractions = [abs(float(value)) for value in column if isinstance(value, float | decimal.Decimal)]
+    fractions = [abs(float(value)) for value in column if _is_fraction(value)]
     largest = max((value for value in fractions if value < float("inf")), default=0.0)
     places = 4 if largest < 0.01 else 3 if largest < 10 else 2 if largest < 1000 else 1
     return [_write(value, places) for value in column]
@@ -135,7 +145,7 @@ def _write(value: Any, places: int) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float | decimal.Decimal):
+    if _is_fraction(value):
         number = float(value)
         small = 0.0 < abs(number) < 0.5 * 0.1**places
         return f"{number:.1e}" if small else f"{number:.{places}f}"

@@ -31,23 +31,19 @@ first_silent as (
 names as (
     from head_properties(only_pool := only_pool)
 ),
-pool_of_head as ( -- as in head_spans, which would find the names again
+spans_by_pool as (
     select
-        model_id, layer, head,
-        coalesce(only_pool, if(list_contains(pools, names.pool), names.pool, last_pool)) as pool
-    from head_pools left join names using (model_id, layer, head)
+        model_id, layer, head, pool, max(run) as run,
+        list(text order by rank) filter (rank <= top_n) as spans,
+        list(variance_explained order by rank) filter (rank <= top_n) as variance_explained,
+        max(cumulative_variance) filter (rank <= top_n) as cumulative_variance
+    from spans
+    where only_pool is null or pool = only_pool
+    group by model_id, layer, head, pool
 ),
-shown_spans as (
-    from spans semi join pool_of_head using (model_id, layer, head, pool)
-),
-top_spans as (
-    select
-        model_id, layer, head, any_value(pool) as pool,
-        list(text order by rank) as spans,
-        list(variance_explained order by rank) as variance_explained,
-        max(cumulative_variance) as cumulative_variance
-    from shown_spans
-    where rank <= top_n
+top_spans as ( -- of the pool that head_spans would choose; to ask it would find the names again
+    select unnest(arg_max(spans_by_pool, (coalesce(spans_by_pool.pool = names.pool, false), spans_by_pool.run, spans_by_pool.pool)))
+    from spans_by_pool left join names using (model_id, layer, head)
     group by model_id, layer, head
 )
 select

@@ -100,7 +100,7 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
     index = span_index(tmp_path / "many.clipdb", heads=60)
 
     def slow(asked: Asked) -> Sent:
-        return Sent(named(asked).body, delay=0.02)
+        return Sent(named(asked).body, delay=0.1)  # few are asked while a commit is written
 
     with serving(slow) as server:
         answered = 0
