@@ -9,7 +9,8 @@ from typing import Literal
 
 from clipdb.api.describing import import_torch
 from clipdb.api.progress import Shown, stage_progress
-from clipdb.errors import ClipdbError
+from clipdb.errors import ClipdbError, require_found
+from clipdb.ingest.images.cluster.ray_options import ray_options
 
 SOURCES = ("images", "weights", "principal")
 CONVENTIONS = ("clipdb", "released")
@@ -33,6 +34,8 @@ def span(
     count: int | None = None,
     checkpoint: str | Path | None = None,
     device: str = "auto",
+    ray: str | bool = False,
+    actors: int | None = None,
     progress: Shown = True,
 ) -> Spanned:
     """Find the descriptions that explain each head (TEXTSPAN, arXiv 2310.05916), or directions inside heads.
@@ -59,6 +62,9 @@ def span(
         Default: all models of the index.
     count
         Spans per head, by default 20, or directions, by default 5.
+    ray, actors
+        Where the moments of the vectors are taken, which spans are found from: on a Ray cluster, as in
+        `clipdb.ingest_images`, by so many processes at once. Worth it from some millions of images on.
     checkpoint, device, progress
         As in `clipdb.ingest_images`.
 
@@ -85,6 +91,11 @@ def span(
         raise ClipdbError(f"convention is {convention!r}: it is one of {', '.join(CONVENTIONS)}")
     if source != "images" and convention != "clipdb":
         raise ClipdbError("the released code finds spans over images: directions have no --convention released")
+    on_ray = ray_options(ray, actors, None, "auto")
+    if on_ray is not None and (source, convention) != ("images", "clipdb"):
+        raise ClipdbError("--ray takes the moments of spans over images: leave it out")
+    if on_ray is not None:
+        require_found("ray", "ray")
     weights = None if checkpoint is None else Path(checkpoint)
     with stage_progress(progress) as told:
         import_torch()
@@ -101,4 +112,9 @@ def span(
             from clipdb.api.released_moments import released_moments
 
             released = partial(released_moments, index, device, weights)
-        return Spanned(pool, describe(Path(index), pool, model, count or 20, weights, device, told, released))
+        taking = {}
+        if on_ray is not None:
+            from clipdb.ingest.images.cluster.moments import taking_on
+
+            taking["taking"] = partial(taking_on, on_ray)
+        return Spanned(pool, describe(Path(index), pool, model, count or 20, weights, device, told, released, **taking))

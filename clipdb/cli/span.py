@@ -34,6 +34,14 @@ from clipdb.cli.show.messages import say
     "--model", help="Only this model [default: all of the index]; with --from weights, also one without images."
 )
 @click.option("--count", type=click.IntRange(min=1), help="Spans per head [default: 20], or directions [default: 5].")
+@click.option(
+    "--ray",
+    is_flag=False,
+    flag_value="",
+    metavar="[HOST:PORT]",
+    help="Take the moments of the vectors on a Ray cluster, as `clipdb ingest images --ray` does.",
+)
+@click.option("--actors", type=click.IntRange(min=1), help="With --ray, processes at work [default: one per CPU].")
 @checkpoint_option
 @device_option
 @index_option
@@ -46,6 +54,8 @@ def command(
     count: int | None,
     checkpoint: Path | None,
     device: str,
+    ray: str | None,
+    actors: int | None,
 ) -> None:
     """Find the descriptions that explain each head (TEXTSPAN, arXiv 2310.05916), over all images of the index.
 
@@ -68,6 +78,7 @@ def command(
     from clipdb.api.spanning import span
 
     options = {"model": model, "count": count, "checkpoint": checkpoint, "device": device}
+    options |= {"ray": ray or ray == "", "actors": actors}
     spanned = span(index, pool=pool, source=source, convention=convention, **options)  # type: ignore[arg-type]
     for model_id, heads in spanned.heads.items():
         done = "spanned" if source == "images" else f"described by directions ({source})"

@@ -126,6 +126,11 @@ def hide_unheld(index: Path) -> None:
                     os.close(handle)
 
 
+def has_older(index: Path) -> bool:
+    """Return whether there are other snapshots than the newest: held, hidden, or left by a killed publication."""
+    return len(list((index / SNAPSHOTS).glob("*"))) > 1
+
+
 def delete_hidden(index: Path) -> None:
     """Delete the snapshots that were hidden, and what killed publications left."""
     for left in (index / SNAPSHOTS).glob(".*"):

@@ -68,11 +68,16 @@ def random_weights(path: Path, seed: int) -> Path:
 
 
 class Process:
-    """A command in a process of its own, which may be killed; what it sees of the environment is changed as told."""
+    """A command in a process of its own, which may be killed; what it sees of the environment is changed as told.
 
-    def __init__(self, log: Path, *arguments: object, **environment: str) -> None:
+    ``first`` is a function of a module, which the process calls first.
+    """
+
+    def __init__(
+        self, log: Path, *arguments: object, first: Callable[[], object] | None = None, **environment: str
+    ) -> None:
         self.log = log
-        given = ([str(one) for one in arguments], str(log), environment)
+        given = ([str(one) for one in arguments], str(log), environment, first)
         self._process = FORKED.Process(target=_main, args=given)
         self._process.start()
         assert self._process.pid is not None
@@ -104,8 +109,12 @@ class Process:
         return code
 
 
-def _main(arguments: list[str], log: str, environment: dict[str, str]) -> None:
+def _main(
+    arguments: list[str], log: str, environment: dict[str, str], first: Callable[[], object] | None = None
+) -> None:
     os.environ.update(environment)
+    if first is not None:
+        first()
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

@@ -115,5 +115,5 @@ def table_moments(table: StagedTable) -> dict[Head, Moments]:
     """Take the moments of the heads and components that have vectors, the rows that are not recorded yet among them."""
     assert table.dataset is not None
     columns = part_columns(table.dataset.schema)
-    by_column = head_halves(table.dataset, columns.values())
+    by_column = head_halves(table.dataset, list(columns.values()))
     return {head: by_column[column].whole for head, column in columns.items() if by_column[column].one.count}

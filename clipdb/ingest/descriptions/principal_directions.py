@@ -41,7 +41,7 @@ def principal_directions(
     dataset, bases = tables.images.dataset, tables.bases()
     assert dataset is not None
     names = {head: head_column(*head) for head in heads}
-    halves = head_halves(dataset, names.values())
+    halves = head_halves(dataset, list(names.values()))
     for head, name in names.items():
         whole = halves[name].whole
         if whole.count < 4:

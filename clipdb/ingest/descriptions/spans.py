@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from clipdb.ingest.descriptions.pool_ingest import ensure_pool
 from clipdb.ingest.descriptions.texts import embed_missing, pool_members, reached_by_texts, text_embeddings
 from clipdb.ingest.store.known_models import reload
 from clipdb.ingest.store.model_tables import ModelTables
-from clipdb.ingest.store.moments import Halves
+from clipdb.ingest.store.moments import Halves, TakeHalves, head_halves
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.writer import Writer
 from clipdb.models.model import Model
@@ -67,6 +68,7 @@ def span(
     device: str = "auto",
     progress: Stages = untold,
     released: Callable[[str], Mapping[Head, Spannable]] | None = None,
+    taking: Callable[[Path], AbstractContextManager[TakeHalves]] = lambda index: nullcontext(head_halves),
 ) -> dict[str, int]:
     """Span the heads of one model, or of all models of an index, over all their images, and compare them in pairs.
 
@@ -89,6 +91,8 @@ def span(
         Is told of texts that are embedded and heads that are spanned.
     released
         Finds a model's heads as the code released with arXiv 2310.05916 has them; if None the stored vectors are used.
+    taking
+        Gives what takes the moments of vectors: in this process, or on a cluster.
 
     Returns
     -------
@@ -111,18 +115,20 @@ def span(
         _keep_imported(writer, pool, spannable)
         ensure_pool(writer, pool)
         members = pool_members(writer, pool)
-        spanned = {
-            name: _span_model(
-                ModelTables(writer, name),
-                pool,
-                members,
-                count,
-                lambda name: reload(writer, name, checkpoint, device),
-                progress,
-                released,
-            )
-            for name in spannable
-        }
+        with taking(writer.index) as take:
+            spanned = {
+                name: _span_model(
+                    ModelTables(writer, name),
+                    pool,
+                    members,
+                    count,
+                    lambda name: reload(writer, name, checkpoint, device),
+                    progress,
+                    released,
+                    take,
+                )
+                for name in spannable
+            }
         refresh_pairs(writer, chosen, progress)
         return spanned
 
@@ -150,11 +156,12 @@ def _span_model(
     load: Callable[[str], Model],
     progress: Stages,
     released: Callable[[str], Mapping[Head, Spannable]] | None,
+    take: TakeHalves,
 ) -> int:
     writer, model_id = tables.writer, tables.model_id
     embed_missing(tables, members, load, progress)
     embeddings = text_embeddings(tables.texts, [key for key, _ in members])
-    moments, bases = tables.refresh_statistics(), tables.bases()
+    moments, bases = tables.refresh_statistics(take), tables.bases()
     if released is None:
         heads: Mapping[Head, Spannable] = {head: Spannable.of(both, bases[head]) for head, both in moments.items()}
     else:

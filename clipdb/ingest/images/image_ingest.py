@@ -104,11 +104,11 @@ def ingest_images(
                 ImageStream(sources, decoders, session.known, options.batch_on(loaded.device)) as stream,
             ):
                 session.run(stream)
+            session.close()
         else:
             from clipdb.ingest.images.cluster.run import run_on
 
             given_up, left_out = run_on(ray, session, remembered(writer, wanted), sources)
-        session.close()
         counts, links = session.counts, sources.left_out + left_out
         if not counts.added + counts.skipped + counts.failed:
             but = f", but {links} links, pipes or devices" if links else ""

@@ -20,6 +20,7 @@ from clipdb.ingest.images.image_options import ImageOptions
 from clipdb.ingest.images.stream import Chunk, ImageStream
 from clipdb.ingest.store.heads import store_bases, store_losses
 from clipdb.ingest.store.model_tables import ModelTables
+from clipdb.ingest.store.moments import TakeHalves, head_halves
 from clipdb.ingest.store.rows import put
 from clipdb.ingest.store.vector_table import Record
 from clipdb.models.decomposition import Decomposer
@@ -190,8 +191,13 @@ class Session:
         self.failures.mend(row["uri"] for row in rows)
         self.failures.record(connection)
 
-    def close(self) -> None:
+    def close(self, take: TakeHalves = head_halves) -> None:
         """Record failures, leave the table compact, and bring what depends on the vectors up to date.
+
+        Parameters
+        ----------
+        take
+            Takes the moments of the vectors.
 
         Raises
         ------
@@ -210,7 +216,7 @@ class Session:
         self._record_base()
         if not self.table.settled:
             self.table.compact()
-            self.tables.refresh_statistics()
+            self.tables.refresh_statistics(take)
             refresh_text_heads(self.tables)
 
     def _record_base(self) -> None:

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from clipdb.ingest.store.heads import store_statistics, stored_bases
-from clipdb.ingest.store.moments import Halves, head_halves
+from clipdb.ingest.store.moments import Halves, TakeHalves, head_halves
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer
 from clipdb.schema.names import Head
@@ -57,8 +57,13 @@ class ModelTables:
         """Read the bases of the heads, float64 ``[D, k]`` each."""
         return stored_bases(self.writer, self.model_id)
 
-    def refresh_statistics(self) -> dict[Head, Halves]:
+    def refresh_statistics(self, take: TakeHalves = head_halves) -> dict[Head, Halves]:
         """Take the moments of all vectors of images, and store the mean, variance and rank of each head and component.
+
+        Parameters
+        ----------
+        take
+            Takes the moments: in this process, or on a cluster.
 
         Returns
         -------
@@ -69,7 +74,7 @@ class ModelTables:
         if dataset is None:
             return {}
         columns = part_columns(dataset.schema)
-        by_column = head_halves(dataset, columns.values())
+        by_column = take(dataset, list(columns.values()), self.images.path)
         halves = {part: by_column[column] for part, column in columns.items() if by_column[column].one.count}
         with self.writer.transaction() as connection:
             store_statistics(connection, self.model_id, {part: found.whole for part, found in halves.items()})

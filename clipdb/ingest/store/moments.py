@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from operator import add
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from clipdb._util.half_floats import widened
 from clipdb.ingest.store.vector_arrays import vector_matrix
+from clipdb.schema.vectors_place import VectorsPlace
 
 ROWS_AT_ONCE = 8192
 
@@ -81,27 +83,42 @@ class Halves(NamedTuple):
         return self.one + self.other
 
 
-def head_halves(dataset: Any, columns: Iterable[str]) -> Mapping[str, Halves]:
-    """Take the moments of head columns in one pass.
+class TakeHalves(Protocol):
+    """Takes the moments of columns of a Lance dataset, which is that of a table; here, or on a cluster."""
 
-    Parameters
-    ----------
-    dataset
-        A Lance dataset of a model's images.
-    columns
-        Names of its head columns. Images that a head has not seen yet (null) don't count.
+    def __call__(self, dataset: Any, columns: Sequence[str], table: VectorsPlace) -> Mapping[str, Halves]:
+        """Return them by column. Images that a head has not seen yet (null) don't count."""
+
+
+def head_halves(dataset: Any, columns: Sequence[str], table: VectorsPlace | None = None) -> Mapping[str, Halves]:
+    """Take the moments of head columns of a Lance dataset in one pass, in this process.
+
+    Images that a head has not seen yet (null) don't count. `TakeHalves` says what the ``table`` is for.
     """
-    names = list(columns)
+    threads = os.cpu_count() or 1
+    return summed(fragment_halves(fragment, columns, threads) for fragment in dataset.get_fragments())
+
+
+def fragment_halves(fragment: Any, columns: Sequence[str], threads: int) -> dict[str, Halves]:
+    """Take the moments of head columns in a fragment of a Lance dataset, several columns at once."""
+    with ThreadPoolExecutor(threads) as pool:
+
+        def batches() -> Iterator[dict[str, Halves]]:
+            for batch in fragment.to_batches(columns=list(columns), batch_size=ROWS_AT_ONCE):
+                vectors = (vector_matrix(batch.column(name)) for name in columns)
+                yield dict(zip(columns, pool.map(_halves, vectors), strict=True))
+
+        return summed(batches())
+
+
+def summed(parts: Iterable[Mapping[str, Halves]]) -> dict[str, Halves]:
+    """Add up moments of the same columns over different images."""
     sums: dict[str, Halves] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for batch in dataset.to_batches(columns=names, batch_size=ROWS_AT_ONCE):
-            vectors = (vector_matrix(batch.column(name)) for name in names)
-            for name, (one, other) in zip(names, pool.map(_halves, vectors), strict=True):
-                sums[name] = (
-                    Halves(sums[name].one + one, sums[name].other + other) if name in sums else Halves(one, other)
-                )
+    for part in parts:
+        for name, halves in part.items():
+            sums[name] = Halves(*map(add, sums[name], halves)) if name in sums else halves
     return sums
 
 
-def _halves(vectors: np.ndarray) -> tuple[Moments, Moments]:
-    return Moments.of(vectors[::2]), Moments.of(vectors[1::2])
+def _halves(vectors: np.ndarray) -> Halves:
+    return Halves(Moments.of(vectors[::2]), Moments.of(vectors[1::2]))

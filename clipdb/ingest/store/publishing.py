@@ -38,6 +38,8 @@ def publish(index: Path, work: duckdb.DuckDBPyConnection, clean: bool = True) ->
         versions = catalog.versions_by_file(connection)
         place = vectors_place(index, connection)
     known = snapshots.vouched(index)
+    # A publication that was killed before it had cleaned up leaves its snapshot beside the one before.
+    checked = set(versions) if snapshots.has_older(index) else set()
     new = {name for name, version in versions.items() if version not in known.get(name, ())}
     for name in new:
         with writing(index, place):
@@ -46,7 +48,7 @@ def publish(index: Path, work: duckdb.DuckDBPyConnection, clean: bool = True) ->
     snapshots.hide_unheld(index)
     wanted = snapshots.vouched(index)
     given_up = {name for name, old in snapshots.vouched(index, hidden=True).items() if old - wanted.get(name, set())}
-    for name in new | given_up:  # versions may also have come and gone since the last publication
+    for name in new | given_up | checked:  # versions may also have come and gone since the last publication
         with writing(index, place):
             _collect(below(place, name), wanted.get(name, set()), clean)
     snapshots.delete_hidden(index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,8 @@ def main(folder: Path) -> None:
         folder / "equal.clipdb", folder / "tars", model=MODEL, batch_size=10, ray="auto", progress=False
     )
     print(f"equal: {counts.added} {counts.skipped} {counts.failed}")
+    spanned = shutil.copytree(folder / "equal.clipdb", folder / "spanned.clipdb", symlinks=True)
+    print("spanned:", clipdb.span(spanned, pool="scenes", ray="auto", progress=False).heads[MODEL])
     chance = random.Random(SEED)
     print("driver:", kill_driver(cluster, folder, chance))
     print("poisoned:", poisoned_under_kills(cluster, folder, chance), flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -58,6 +59,18 @@ def test_a_cluster_makes_what_one_process_makes_bit_for_bit(ran: tuple[Path, dic
     for name, matrix in theirs.columns.items():
         np.testing.assert_array_equal(ours[name], matrix, err_msg=name)
     assert not list(oracle.leftovers(folder / "equal.clipdb"))
+
+
+def test_spans_on_a_cluster_are_those_of_one_process(ran: tuple[Path, dict[str, str]]) -> None:
+    folder, said = ran
+    assert said["spanned"] == "24"
+    alone = shutil.copytree(folder / "equal.clipdb", folder / "spanned-alone.clipdb", symlinks=True)
+    done("span", "--pool", "scenes", "--device", "cpu", "-i", alone)
+    for question in (
+        "select * exclude (run) from spans order by all",
+        "select layer, head, mean, total_variance, effective_rank from heads order by all",
+    ):
+        assert rows(folder / "spanned.clipdb", question) == rows(alone, question) != []
 
 
 def test_nothing_is_lost_or_doubled_whoever_is_killed(ran: tuple[Path, dict[str, str]]) -> None:

@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from oracle import leftovers
-from support import Process, change, done, refused, rows, until
+from support import Process, change, clipdb, done, refused, rows, until
 
 from clipdb.errors import ClipdbError
-from clipdb.ingest.store import vector_table
+from clipdb.ingest.store import vector_table, writer
 from clipdb.ingest.store.vector_arrays import vector_column
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer
@@ -65,7 +65,7 @@ def test_readers_see_whole_batches_while_an_ingest_runs(scenes: Path, model: tup
     from clipdb.schema.vectors_place import table_in
 
     index = tmp_path / "busy.clipdb"
-    process = Process(tmp_path / "log", "ingest", "images", scenes, *model, *SMALL, "-i", index)
+    process = Process(tmp_path / "log", "ingest", "images", scenes, *model, *SMALL, "-i", index, first=publish_often)
     assert until(lambda: catalog.exists(index) and rows_of(index, "from batches limit 1"))
     seen = []
     while process.runs:
@@ -81,6 +81,11 @@ def test_readers_see_whole_batches_while_an_ingest_runs(scenes: Path, model: tup
         seen.append(images)
     assert process.wait() == 0, (tmp_path / "log").read_text()
     assert len(set(seen)) > 2 and seen == sorted(seen)
+
+
+def publish_often() -> None:
+    """Publish after each commit, however long that takes on a busy machine."""
+    writer.PUBLISH_EVERY = 0.0
 
 
 def rows_of(index: Path, sql: str) -> list[tuple]:
@@ -222,5 +227,23 @@ def test_versions_that_no_snapshot_had_go_with_the_publication(
     monkeypatch.setattr("clipdb.ingest.store.writer.PUBLISH_EVERY", math.inf)  # at the end alone
     index = tmp_path / "x.clipdb"
     done("ingest", "images", *pictures[:4], *model, "--workers", 0, "-i", index)
+    done("ingest", "texts", "--pool", "scenes", "-i", index)
+    assert not list(leftovers(index))
+
+
+def test_versions_that_no_snapshot_had_go_after_a_killed_publication(
+    pictures: list[Path], model: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = tmp_path / "x.clipdb"
+    done("ingest", "images", *pictures[:4], *model, "--workers", 0, "-i", index)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr("clipdb.ingest.store.writer.PUBLISH_EVERY", math.inf)
+        killed.setattr("clipdb.ingest.store.publishing._collect", stop)
+        assert clipdb("ingest", "texts", "--pool", "scenes", "-i", index).exit_code == 130
+    assert list(leftovers(index))
     done("ingest", "texts", "--pool", "scenes", "-i", index)
     assert not list(leftovers(index))

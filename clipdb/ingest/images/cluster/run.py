@@ -8,6 +8,7 @@ from pathlib import Path
 from clipdb._util.notes import note
 from clipdb.ingest.images.cluster.connection import cluster
 from clipdb.ingest.images.cluster.messages import Task
+from clipdb.ingest.images.cluster.moments import halves_on
 from clipdb.ingest.images.cluster.nodes import alive, marked, to_be_seen
 from clipdb.ingest.images.cluster.ray_options import RayOptions, described, plan
 from clipdb.ingest.images.cluster.shards import Shards
@@ -18,7 +19,7 @@ from clipdb.models.model_config import Named
 
 
 def run_on(options: RayOptions, session: Session, model: Named, sources: Sources) -> tuple[list[str], int]:
-    """Have a cluster embed what the index lacks of sources.
+    """Have a cluster embed what the index lacks of sources, and take the moments of all; the session is closed.
 
     Parameters
     ----------
@@ -73,5 +74,6 @@ def run_on(options: RayOptions, session: Session, model: Named, sources: Sources
         finally:
             workers.stop()
             table.drop_if_empty()
-    writer.fragments_under_way = False
+        writer.fragments_under_way = False
+        session.close(halves_on(chosen, marker))
     return [shard.name for shard in shards.given_up], driver.left_out
