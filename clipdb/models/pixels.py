@@ -18,11 +18,20 @@ _UPRIGHT = {
 
 def upright(image: Image.Image, pixels: Image.Image) -> Image.Image:
     """Turn `pixels` as the EXIF orientation of the loaded `image` says; damaged EXIF says nothing."""
+    turn = _orientation(image)
+    return pixels.transpose(_UPRIGHT[turn]) if isinstance(turn, int) and turn in _UPRIGHT else pixels
+
+
+def upright_size(image: Image.Image, size: tuple[int, int]) -> tuple[int, int]:
+    """Return what becomes of a width and height when the loaded `image` is turned upright."""
+    return size[::-1] if _orientation(image) in (5, 6, 7, 8) else size
+
+
+def _orientation(image: Image.Image) -> object:
     try:
-        orientation = image.getexif().get(0x0112, 1)
+        return image.getexif().get(0x0112, 1)
     except Exception:  # decoders raise nearly anything; the pixels are whole, so the image is good
-        return pixels
-    return pixels.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else pixels
+        return None
 
 
 def eight_bits(image: Image.Image) -> Image.Image:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from clipdb.errors import ClipdbError
-from clipdb.ingest.images.decoding.workers import DecodePool
 from clipdb.ingest.images.image_options import ImageOptions
 from clipdb.ingest.images.sources import SourceItem
 from clipdb.ingest.images.stream import ImageStream
@@ -81,7 +80,7 @@ def _chosen(
     vectors: dict[int, list[np.ndarray]] = {layer: [] for layer in layers}
     batch_size, count = options.batch_on(model.device), 0
     with (
-        DecodePool(model.preprocess, options.workers) as decoders,
+        options.decoders(model.preprocess, model.device) as decoders,
         ImageStream(sources, decoders, lambda _: set(), min(batch_size, wanted)) as stream,
     ):
         for chunk in stream:

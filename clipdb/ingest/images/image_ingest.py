@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 
 from clipdb._util.notes import note
@@ -13,7 +12,6 @@ from clipdb._util.text import counted
 from clipdb.errors import ClipdbError, stopped
 from clipdb.ingest.images.cluster.ray_options import RayOptions
 from clipdb.ingest.images.cutting import rank_cut
-from clipdb.ingest.images.decoding.workers import DecodePool
 from clipdb.ingest.images.embedded import vector_schema
 from clipdb.ingest.images.image_options import ImageOptions
 from clipdb.ingest.images.session import Session
@@ -24,7 +22,6 @@ from clipdb.ingest.store.known_models import load_for, remembered
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.writer import Writer
 from clipdb.models.decomposition import Decomposer
-from clipdb.models.host_copies import pixel_memory
 from clipdb.models.loading import device_name
 from clipdb.models.model_config import named
 from clipdb.models.rank_cut import RankCut
@@ -100,7 +97,7 @@ def ingest_images(
         left_out = 0
         if ray is None:
             with (
-                DecodePool(loaded.preprocess, options.workers, partial(pixel_memory, device=loaded.device)) as decoders,
+                options.decoders(loaded.preprocess, loaded.device) as decoders,
                 ImageStream(sources, decoders, session.known, options.batch_on(loaded.device)) as stream,
             ):
                 session.run(stream)

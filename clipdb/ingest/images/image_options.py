@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
+
+from clipdb.ingest.images.decoding.workers import DecodePool
+from clipdb.models.host_copies import pixel_memory
+from clipdb.models.preprocess import Preprocess
 
 BATCH_ON_CPU, BATCH_ON_GPU = 32, 256
 
@@ -28,7 +33,12 @@ class ImageOptions:
     overwrite: bool = False
     base: str | None = None
     rank_factor: int | None = None
+    draft: bool = False
 
     def batch_on(self, device: torch.device) -> int:
         """Return how many images a forward pass takes."""
         return self.batch_size or (BATCH_ON_CPU if device.type == "cpu" else BATCH_ON_GPU)
+
+    def decoders(self, preprocess: Preprocess, device: torch.device) -> DecodePool:
+        """Start what decodes images for a model on a device."""
+        return DecodePool(replace(preprocess, draft=self.draft), self.workers, partial(pixel_memory, device=device))

@@ -4,7 +4,7 @@
 -- the model run again, over the single heads that `clipdb ablate` has measured: by layer, and over all layers (layer is
 -- empty). Heads are compared that were measured in the same task, in the same way and over the same images. Near 1, direct
 -- effects can be trusted to say which heads matter; near 0 they can't. spearman is empty where there are fewer than 3
--- heads, or where all have the same effect: note says which.
+-- heads, or where all have the same effect: note says which, and where effects are all one of two values.
 --
 -- $target text optional: Only this task: label, or a key of the images' metadata.
 -- $model model optional: Only this model.
@@ -33,7 +33,8 @@ select
     if(count(*) < 3 or least(count(distinct direct), count(distinct causal)) < 2, null, corr(direct_rank, causal_rank))
         as spearman,
     case when count(*) < 3 then 'fewer than 3 heads'
-        when least(count(distinct direct), count(distinct causal)) < 2 then 'one value only' end as note,
+        when least(count(distinct direct), count(distinct causal)) < 2 then 'one value only'
+        when least(count(distinct direct), count(distinct causal)) < 3 then 'two values only' end as note,
     any_value(images) as images, target, mode, mean, tokens
 from ranked
 group by model_id, target, template, mode, mean, tokens, images_sha256, layer

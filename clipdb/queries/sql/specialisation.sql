@@ -1,8 +1,9 @@
 -- How specialised a model's heads are
 --
--- Entanglement and association compare names; this compares what heads do. It stands on the shares that the labeller
--- zero-shot measured (see the query label-scores): how much of a head's variance lies between images told apart by a
--- property. share is the largest share of each head, averaged over the heads, and margin how far it is over the second
+-- Entanglement and association compare names; this compares what heads do. It stands on the shares that the labellers
+-- zero-shot and evidence measured (see the query label-scores): how much of a head's variance lies between images told
+-- apart by a property, by the model's own classification over a pool; and, as the pool evidence, by the truth, in minimal
+-- pairs or else in the metadata of images. share is the largest share of each head, averaged over the heads, and margin how far it is over the second
 -- largest. chance is what 1 in 20 random groupings of the images would exceed, averaged likewise, and excess is share
 -- less chance. information is in bits: take a unit of variance of a head drawn at random; how much does knowing the
 -- head tell about the property that it goes with? Of a head's variance the part over chance is told apart by property,

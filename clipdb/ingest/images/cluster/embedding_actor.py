@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 
 import torch
 from lance.fragment import write_fragments
@@ -19,7 +18,6 @@ from clipdb._util.disk import sync
 from clipdb.errors import ClipdbError
 from clipdb.ingest.images.cluster.messages import Answer, Look, Ready, Stored, Task
 from clipdb.ingest.images.cluster.nodes import require_seen
-from clipdb.ingest.images.decoding.workers import DecodePool
 from clipdb.ingest.images.embedded import Embedded, vector_rows
 from clipdb.ingest.images.embedding import Embedding, source_facts
 from clipdb.ingest.images.sources import Source, SourceItem
@@ -27,7 +25,6 @@ from clipdb.ingest.images.stream import READERS, Candidate, Chunk, read_item
 from clipdb.ingest.store.table_folder import fragment_files
 from clipdb.ingest.store.vector_table import with_batch
 from clipdb.models.decomposition import Decomposer
-from clipdb.models.host_copies import pixel_memory
 from clipdb.models.loading import device_name, load
 from clipdb.stores.address import StoreAddress
 from clipdb.stores.connecting import lance_options
@@ -76,7 +73,7 @@ class EmbeddingActor:
         self._task, self._model = task, loaded
         self._decomposer = Decomposer(loaded.adapter, task.layers, task.bases, task.components)
         self._embedding = Embedding(loaded, self._decomposer, task.cut, options)
-        self._decoders = DecodePool(loaded.preprocess, options.workers, partial(pixel_memory, device=loaded.device))
+        self._decoders = options.decoders(loaded.preprocess, loaded.device)
         self._batch_size = options.batch_on(loaded.device)
         return Ready(node, os.getpid(), loaded.device.type, device_name(loaded.device))
 
