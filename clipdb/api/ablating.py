@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from clipdb._util.notes import note
+from clipdb._util.text import counted
 from clipdb.api.ablation_sets import COLUMNS as COLUMNS
-from clipdb.errors import ClipdbError, require
+from clipdb.errors import ClipdbError, require, stopped
 
 if TYPE_CHECKING:
     from clipdb.api.ablation_sets import Row
@@ -80,8 +81,9 @@ def ablate(
     contribution off the embedding (Gandelsman et al., arXiv 2310.05916, section 3.2), as the query `ablate` does.
 
     Each set's rows go into the relation ``effects`` as soon as they are computed, in the place of older ones of the
-    same set and task. Where they are there already, of the same images and seed, they are read and not computed again.
-    Of an export, an index that can't be written and one that somebody else writes nothing is kept: a note says so.
+    same set and task, but for those over more images. Where they are there already, of the same images and seed, they
+    are read and not computed again. Of an export, an index that can't be written and one that somebody else writes
+    nothing is kept: a note says so.
 
     Parameters
     ----------
@@ -132,7 +134,7 @@ def ablate(
     """
     from clipdb.api.ablation_sets import choose_sets
     from clipdb.queries.functions.base.ablation import have_vectors, require_means
-    from clipdb.queries.functions.base.classification import group_keys, read_task
+    from clipdb.queries.functions.base.classification import group_keys, note_weak, read_task
     from clipdb.queries.templates import read_templates
 
     context = index.context
@@ -156,7 +158,11 @@ def ablate(
         require_means(context, model, involved)
     for module in ("torch", "open_clip", "clipdb.models.ablation"):
         require(module, "ingest")
-    task = read_task(context, model, target, template, groups, have_vectors(context, model, involved))
+    usable = have_vectors(context, model, involved)
+    task = read_task(context, model, target, template, groups, usable)
+    if left_out := int(usable.sum()) - len(task.rows):
+        also = f" or no {groups}" if groups else ""
+        note(f"note: {left_out} of {int(usable.sum())} images have no {target}{also} and are left out")
     from clipdb._util.apart import apart
     from clipdb.api.ablation_runs import Measuring, Replacement
     from clipdb.api.ablation_sets import set_name, tabulate
@@ -177,14 +183,19 @@ def ablate(
         if writer:
             writer.skipped = len(found)
         if found:
-            kept = f"{len(found)} of {len(names)} heads are" if each else "this set is"
-            note(f"{kept} kept from before", warns=False)
+            kept = f"{len(found)} of {len(names)} heads were" if each else "this set was"
+            note(f"{kept} measured before: not computed again", warns=False)
+        larger = effects.measured_over_more(len(measuring.task.rows)) if effects else set()
+        if larger := larger & set(names) - found.keys():
+            note(f"{len(larger)} of {len(names)} sets stay as they were measured over more images: this isn't kept")
         lacking = [unit for name, unit in zip(names, units, strict=True) if name not in found]
         results = measuring.measure(lacking)
-        for unit in lacking:
-            rows = tabulate(apart(lambda: next(results)), unit, seed, groups is not None)
-            if effects:
-                effects.keep(rows, len(unit) - 1)
-            found[set_name(unit[0])] = rows
+        with stopped(lambda: f"{counted(writer.added, 'set')} of heads kept" if writer and writer.added else ""):
+            for unit in lacking:
+                rows = tabulate(apart(lambda: next(results)), unit, seed, groups is not None)
+                if effects and set_name(unit[0]) not in larger:
+                    effects.keep(rows, len(unit) - 1)
+                found[set_name(unit[0])] = rows
+    note_weak(task, float(str(found[names[0]][0][COLUMNS.index("before")])))
     shown = [row for name in names for row in found[name] if not each or row[1] not in ("class", "group")]
     return Ablation(model, shown, len(measuring.task.rows), measuring.unread, len(before.keys() & set(names)))

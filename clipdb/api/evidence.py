@@ -38,11 +38,13 @@ def label_by_evidence(index: Path, model: str | None) -> Labelled:
 
 def _shares(opened: Index, model: str, by_pairs: bool) -> dict[tuple[str, int, int], list[Share]]:
     from clipdb.ingest.names.shares import Share
+    from clipdb.queries.functions.base.truths import truth_keys
     from clipdb.schema.names import parse_head
 
     found: dict[tuple[str, int, int], list[Share]] = {}
-    rows = opened.rows("specificity" if by_pairs else EVIDENCE, model=model)
-    for row in rows:
+    # Without metadata the query would take the model's own answers for the truth.
+    there = by_pairs or truth_keys(opened.context)
+    for row in opened.rows("specificity" if by_pairs else EVIDENCE, model=model) if there else []:
         name = row["attribute"] if by_pairs else row["key"]
         if row["share"] is not None and (by_pairs or name != "label"):
             found.setdefault((model, *parse_head(row["head"])), []).append(Share(name, row["share"], row["chance"]))

@@ -30,6 +30,11 @@ where ({", ".join(_TASK)}, seed, images_sha256) = ({", ".join("?" * (len(_TASK) 
     and run > (select coalesce(max(run), '') from batches where kind = 'images' and batches.model_id = effects.model_id)
 order by ablated, list_position(['all', 'class', 'group', 'worst group'], part), class_name
 """
+_LARGER = f"""
+select ablated from effects
+where ({", ".join(_TASK)}) = ({", ".join("?" * len(_TASK))}) and part = 'all' and images > ?
+    and run > (select coalesce(max(run), '') from batches where kind = 'images' and batches.model_id = effects.model_id)
+"""
 _REPLACED = f"delete from effects where ablated = ? and ({', '.join(_TASK)}) = ({', '.join('?' * len(_TASK))})"
 
 
@@ -69,6 +74,11 @@ class KeptEffects:
         for heads, part, name, *figures in self._writer.read(_KNOWN, *asked, controls):
             found.setdefault(heads, []).append((heads, part, name or None, *figures))
         return found
+
+    def measured_over_more(self, images: int) -> set[str]:
+        """Return the sets that rows which hold today are of, over more images than these."""
+        asked = [self._about[name] for name in _TASK]
+        return {heads for (heads,) in self._writer.read(_LARGER, *asked, images)}
 
     def keep(self, rows: Sequence[Row], controls: int) -> None:
         """Put one set's rows in the place of older ones.

@@ -90,6 +90,8 @@ def label(
     """
     index = Path(index)
     if labeller == EVIDENCE:
+        if pool is not None:
+            raise ClipdbError("the labeller evidence reads pairs or metadata, not descriptions: leave the pool out")
         return label_by_evidence(index, model)
     if labeller != "llm":
         name_heads = load("labellers", LABELLERS, labeller, "label", others=(EVIDENCE, "llm"))

@@ -190,12 +190,16 @@ judgements = declare(
 effects = declare(
     "effects",
     "Zero-shot accuracy without a set of heads, as `clipdb ablate` measured it: with the model run again, and by "
-    "what the heads write into the embedding. Asked again, a set's rows take the place of the older ones.",
+    "what the heads write into the embedding. A set's rows take the place of older ones over as many images or fewer.",
     model(),
     key("ablated", Text, "The set: names of its heads in order, with commas: L3.H0,L3.H3"),
     key("target", Text, "What is classified: label, or a key of the images' metadata; with groups, label x background"),
     key("template", Text, "Text of a class, whose name goes where {} is; of which several, one a line, or openai"),
-    key("mode", Text, "What takes the place of the heads' outputs: mean (their mean over these images) or zero"),
+    key(
+        "mode",
+        Text,
+        "What takes the heads' place: zero, or mean (over these images; for direct over all images of the index)",
+    ),
     key("mean", Text, "Over what the mean is taken: token (for each token's place) or global; none where mode is zero"),
     key("tokens", Text, "At which tokens outputs are replaced: all or class-token"),
     key("part", Text, "Which images: all, those of a class or group, or worst group: those of the lowest accuracy"),

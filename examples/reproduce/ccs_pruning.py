@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from shared import arguments, compare
+from shared import arguments, compare, run
 
 import clipdb
 from clipdb.api.ablating import COLUMNS
@@ -57,4 +57,4 @@ def main(given: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import tarfile
+import tempfile
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import clipdb
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
@@ -23,19 +26,30 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
 
 
 def fetch_tar(url: str, folder: Path) -> Path:
-    """Download and unpack an archive whose only folder has this name, unless that is there."""
+    """Download an archive that has one folder, and unpack that under this name, unless it is there."""
     if not folder.is_dir():
         print(f"fetching {url}")
         archive, _ = urllib.request.urlretrieve(url)
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder.parent, filter="data")
+        with tarfile.open(archive) as tar, tempfile.TemporaryDirectory(dir=folder.parent) as unpacked:
+            tar.extractall(unpacked, filter="data")
+            (only,) = Path(unpacked).iterdir()
+            only.rename(folder)
     return folder
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a script; what a person can mend is one line."""
+    try:
+        main()
+    except (clipdb.ClipdbError, OSError) as error:  # no network, among others
+        raise SystemExit(f"Error: {error}") from error
 
 
 def compare(figures: Sequence[tuple[str, float]], printed: Sequence[float]) -> None:
     """Print each figure in percent, and beside it what the paper's table has, in the same order."""
     if printed and len(printed) != len(figures):
-        raise SystemExit(f"--printed takes {len(figures)} figures: {', '.join(name for name, _ in figures)}")
+        names = "; ".join(name for name, _ in figures)
+        raise SystemExit(f"--printed takes {len(figures)} figures, in this order: {names}")
     for place, (name, figure) in enumerate(figures):
         other = f"  printed {printed[place]:5.1f}  {100 * figure - printed[place]:+5.1f}" if printed else ""
         print(f"{name:32} {100 * figure:5.1f}{other}")

@@ -10,7 +10,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared import arguments, compare, fetch_tar
+from shared import arguments, compare, fetch_tar, run
 
 import clipdb
 
@@ -53,4 +53,4 @@ def main(given: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

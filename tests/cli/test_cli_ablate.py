@@ -206,7 +206,7 @@ def test_groups_and_templates_equal_a_plain_run(index: Path, tmp_path: Path) -> 
     assert rows[-1]["causal"] == min(row["causal"] for row in by_group.values())
     assert rows[-1]["before"] == pytest.approx(min(sum(good) / len(good) for good in groups.values()))
     again = clipdb("ablate", "--target", "background", "--device", "cpu", "-i", index, "-f", "json", *given)
-    assert "kept from before" in again.stderr and json.loads(again.stdout) == rows
+    assert "measured before: not computed again" in again.stderr and json.loads(again.stdout) == rows
     asked = ("query", "ablate", *given[:4], "--target", "background", "-i", index, "-f", "json")
     direct = json.loads(done(*asked, "--mode", "mean", *given[4:6], "--templates", tmp_path / "same.txt"))
     assert {row["name"]: row["after"] for row in direct if row["part"] == "group"} == {

@@ -67,7 +67,7 @@ def test_what_is_printed_is_kept_and_read_again(swept: tuple[Path, list[dict[str
     verified(index)
     runs = rows(index, "select run from runs where command = 'ablate'")
     again = ablate(index, *EACH)
-    assert json.loads(again.stdout) == printed and "12 of 12 heads are kept from before" in again.stderr
+    assert json.loads(again.stdout) == printed and "12 of 12 heads were measured before" in again.stderr
     assert rows(index, "select run from runs where command = 'ablate'") == runs
     # Another seed is another interval: its rows take the place of the older ones, as do those of other classes.
     other = ablate(index, "--heads", "L3.H0", *EACH[3:], "--seed", 1, "--control", 1)
@@ -99,7 +99,7 @@ def test_what_was_computed_stays_where_the_work_is_cut_short(
     assert stopped.exit_code != 0 and len(stopped.stderr.splitlines()) == 1
     assert [name for (name,) in rows(index, "select ablated from effects where part = 'all' order by 1")] == NAMES[:4]
     went_on = ablate(index, *EACH)
-    assert "4 of 12 heads are kept from before" in went_on.stderr and json.loads(went_on.stdout) == swept[1]
+    assert "4 of 12 heads were measured before" in went_on.stderr and json.loads(went_on.stdout) == swept[1]
     assert rows(index, LOST) == rows(swept[0], LOST)
 
 
@@ -189,3 +189,24 @@ def spearman(pairs: np.ndarray) -> float:
     """Pearson's correlation of ranks, each value's the mean of the places that it takes ``[n, 2]``."""
     ranks = np.array([[np.mean(np.flatnonzero(np.sort(side) == value)) for value in side] for side in pairs.T])
     return float(np.corrcoef(ranks)[0, 1])
+
+
+def test_figures_over_more_images_stay(swept: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
+    index = Path(shutil.copytree(swept[0], tmp_path / "i.clipdb", symlinks=True))
+    before = rows(index, LOST)
+    fewer = ablate(index, "--each", "--heads", "L3.H0,L3.H1", *EACH[3:], "--images", COUNT - 4)
+    assert "2 of 2 sets stay as they were measured over more images: this isn't kept" in fewer.stderr
+    assert max(row["images"] for row in json.loads(fewer.stdout)) == COUNT - 4 and rows(index, LOST) == before
+
+
+def test_what_tells_little_is_said(index: Path) -> None:
+    change(
+        index, "update images set metadata = '{\"n\": ' || rowid || ', \"half\": ' || rowid % 2 || '}' where rowid > 2"
+    )
+    alone = ablate(index, "--heads", "L3.H0", "--target", "n", "--control", 0).stderr
+    assert "note: each image has a value of its own as 'n'" in alone
+    told = ablate(index, "--heads", "L3.H0", "--target", "half", "--template", "a {}", "--control", 0).stderr
+    assert f"note: 3 of {COUNT} images have no half and are left out" in told
+    assert "the model hardly tells these classes apart, so what it loses says little" in told
+    asked = ("query", "ablate", "--heads", "L3.H0", "--target", "half", "--template", "a {}", "--control", 0)
+    assert "the model hardly tells these classes apart" in clipdb(*asked, "-i", index).stderr

@@ -121,7 +121,7 @@ def test_other_files_say_the_same_and_change_nothing(index: Built, tmp_path: Pat
     [
         (
             "0.png,none.png,colour,a,b\nnone.png,nor.png,size,a,b",
-            "row 1: none.png is no image of .*, and 1 more image of",
+            "row 1: none.png is no image of .*, and 1 more image of .*ingest images none.png nor.png --model one/a -i",
         ),
         ("0.png,0.png,colour,a,b", "row 1: 0.png and 0.png are the same image"),
         ("0.png,1.png,colour,a,a", "row 1: both images have the colour 'a'"),

@@ -56,6 +56,11 @@ class KnownImages:
             raise ClipdbError(f"{written!r} may be several images of this index: write more of the path or the id")
         return next(iter(found), None) or self._by_content(name)
 
+    def file_of(self, written: str) -> str:
+        """Return the path from here of a file that is written relative to the folder, if it is there."""
+        path = self._folder / written
+        return str(path) if path.is_file() else written
+
     def _by_content(self, name: str) -> str | None:
         """Find the file's content: the same picture may have been ingested under another path."""
         for path in (self._folder / name, Path(name)):

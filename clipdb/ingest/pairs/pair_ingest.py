@@ -40,7 +40,7 @@ def ingest_pairs(index: Path, file: Path) -> PairCounts:
     lines = read_pairs(file)
     with Writer(index, "ingest pairs", {"file": str(file)}, empty_run=False) as writer:
         images = KnownImages(writer.read("select image_id, uri from images"), file.parent)
-        rows = _rows(index, lines, images)
+        rows = _rows(index, lines, images, next(iter(writer.models()), "ARCH/PRETRAINED"))
         stored = set(writer.read(f"select {', '.join(_SAYS)} from pairs"))
         new = [row | {"run": writer.run} for row in rows if tuple(row[name] for name in _SAYS) not in stored]
         writer.added, writer.skipped = len(new), len(rows) - len(new)
@@ -51,7 +51,7 @@ def ingest_pairs(index: Path, file: Path) -> PairCounts:
         return PairCounts(len(new), len(rows) - len(new), dict(counts))
 
 
-def _rows(index: Path, lines: Sequence[PairLine], images: KnownImages) -> list[dict[str, Any]]:
+def _rows(index: Path, lines: Sequence[PairLine], images: KnownImages, model: str) -> list[dict[str, Any]]:
     """Find the images of every line; the same pair twice is one."""
     found: dict[tuple[str, ...], tuple[dict[str, Any], str]] = {}
     unknown: dict[str, str] = {}
@@ -84,10 +84,11 @@ def _rows(index: Path, lines: Sequence[PairLine], images: KnownImages) -> list[d
     if unknown:
         name, place = next(iter(unknown.items()))
         more = f", and {counted(len(unknown) - 1, 'more image')} of this file" if len(unknown) > 1 else ""
-        named = " ".join(shlex.quote(one) for one in list(unknown)[:_SHOWN]) + (" ..." if len(unknown) > _SHOWN else "")
+        files = [images.file_of(one) for one in list(unknown)[:_SHOWN]]
+        named = " ".join(map(shlex.quote, files)) + (" ..." if len(unknown) > _SHOWN else "")
         raise ClipdbError(
             f"{place}: {name} is no image of {index}{more}: first run `clipdb ingest images {named} "
-            f"-i {shlex.quote(str(index))}`",
+            f"--model {shlex.quote(model)} -i {shlex.quote(str(index))}`",
             kind="absent",
         )
     return [row for row, _ in found.values()]

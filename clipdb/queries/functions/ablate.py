@@ -16,7 +16,7 @@ from clipdb.queries.functions.base.ablation import (
     random_sets,
     require_means,
 )
-from clipdb.queries.functions.base.classification import LABEL, Task, read_task
+from clipdb.queries.functions.base.classification import LABEL, Task, note_weak, read_task
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.partition import in_partition_of
 from clipdb.queries.functions.base.table_function import Rows, table_function
@@ -112,6 +112,7 @@ def ablate(
     task = task.only(context.store.in_table_order(model, task.rows))
     removals = [Removal(context, task, one, mode == "mean") for one in sets]
     right = count_right(context, task, removals, Remainder(context, task, every) if replaced else None)
+    note_weak(task, float(right[0].sum() / len(task.rows)))
     return [(*row, len(chosen), NOTE) for row in _rows(task, right, groups is not None)]
 
 

@@ -30,7 +30,7 @@ ranked as (
 )
 select
     model_id, layer, count(*) as heads,
-    if(count(*) < 3 or least(count(distinct direct), count(distinct causal)) < 2, null, corr(direct_rank, causal_rank))
+    if(count(*) < 3 or least(count(distinct direct), count(distinct causal)) < 2, null, round(corr(direct_rank, causal_rank), 12))
         as spearman,
     case when count(*) < 3 then 'fewer than 3 heads'
         when least(count(distinct direct), count(distinct causal)) < 2 then 'one value only'

@@ -2,8 +2,8 @@
 --
 -- A row per head. name is what counts for it among the names of all labellers but evidence, which is what tests them.
 -- direct and causal are by how much zero-shot accuracy in telling the name's values apart falls without the head:
--- directly, when what it writes is taken off the embedding, and when the model runs without it, with the 95 % interval
--- (the query `effects`; empty where `clipdb ablate --each --target NAME` hasn't measured it; of several measurements,
+-- directly, when what it writes into the embedding is replaced, and when its output is replaced while the model runs,
+-- by its mean or by nothing (mode), with the 95 % interval (the query `effects`; empty where `clipdb ablate --each --target NAME` hasn't measured it; of several measurements,
 -- that over most images). follows is the property that the head goes with most by the truth, in minimal pairs or else
 -- in the metadata of images, and specificity that property's share (the queries specificity and evidence). holds says
 -- whether that is the name: yes; no; unclear where no property stands out, by 1.3 times the next; not tested where
@@ -30,7 +30,7 @@ truth as (
     group by all
 ),
 measured as (
-    select model_id, ablated, before, direct, causal, causal_low, causal_high, images, mode, normal_property(target) as task
+    select model_id, ablated, before, direct, causal, images, mode, normal_property(target) as task
     from effects where part = 'all'
     qualify row_number() over (
         partition by model_id, ablated, task order by images desc, mode, mean, tokens, template, target
@@ -53,7 +53,8 @@ held as (
 select
     model_id, head_name as head, property as name, labeller,
     round(before - direct, 12) as direct, round(before - causal, 12) as causal,
-    round(before - causal_high, 12) as causal_low, round(before - causal_low, 12) as causal_high,
+    round(drop_interval(before, causal, images).low, 12) as causal_low,
+    round(drop_interval(before, causal, images).high, 12) as causal_high,
     follows, specificity, holds, before, images, mode
 from held
 where ($model is null or model_id = $model) and ($head is null or head_name = $head) and ($holds is null or holds = $holds)

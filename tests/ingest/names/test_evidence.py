@@ -130,3 +130,17 @@ def test_names_are_shown_with_what_their_test_found(index: Built) -> None:
     assert found["L1.H2"][1:2] + found["L1.H2"][5:] == ("vote", "not tested")  # shape, which is no key
     assert shown(holds="no").keys() == {head for head, row in found.items() if row[5] == "no"}
     assert shown(head="L2.H0") == {"L2.H0": found["L2.H0"]}
+
+
+def test_what_a_model_answers_itself_is_no_truth(index: Built) -> None:
+    """Without metadata the query `evidence` compares heads with the model's own answers, which test no names."""
+    with catalog.changing(index.path) as connection:
+        connection.execute("update images set metadata = null")
+    with pytest.raises(ClipdbError, match="have fewer than two keys of metadata that group them"):
+        clipdb.label(index.path, labeller="evidence")
+    assert rows(index.path, "select count(*) from labels where labeller = 'evidence'") == [(0,)]
+
+
+def test_it_reads_no_pool(index: Built) -> None:
+    with pytest.raises(ClipdbError, match="reads pairs or metadata, not descriptions: leave the pool out"):
+        clipdb.label(index.path, labeller="evidence", pool="general")

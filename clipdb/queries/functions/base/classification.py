@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from clipdb._util.notes import note
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.templates import written_templates
@@ -116,6 +117,8 @@ def read_task(
         raise ClipdbError(
             f"images have {listed} as {target!r}: classification takes from 2 to {_MOST_CLASSES:,} classes"
         )
+    if len(known) == len(used) > 2:
+        note(f"note: each image has a value of its own as {target!r}: is that what you want them told apart by?")
     texts = class_texts(context, model, known, templates)
     number = {name: place for place, name in enumerate(known)}
     group_number = {pair: place for place, pair in enumerate(groups)}
@@ -128,6 +131,18 @@ def read_task(
         group=np.array([group_number[pair] for pair in used]),
         texts=texts,
     )
+
+
+def note_weak(task: Task, accuracy: float) -> None:
+    """Say so where a model tells classes apart no better than who always answers with the most frequent one."""
+    sizes = np.bincount(task.truth)
+    majority = float(sizes.max() / sizes.sum())
+    if accuracy <= majority:
+        most = task.classes[int(sizes.argmax())]
+        note(
+            f"note: with all heads {accuracy:.3f} of the images are told right, and {majority:.3f} are {most!r}: the "
+            "model hardly tells these classes apart, so what it loses says little"
+        )
 
 
 def group_keys(grouped_by: str | None) -> list[str]:
