@@ -97,10 +97,11 @@ def test_the_address_of_another_server(index: Path) -> None:
 
 
 def test_killed_again_and_again(tmp_path: Path) -> None:
-    index = span_index(tmp_path / "many.clipdb", heads=60)
+    index, before = span_index(tmp_path / "many.clipdb", heads=60), 0
 
     def slow(asked: Asked) -> Sent:
-        return Sent(named(asked).body, delay=0.1)  # few are asked while a commit is written
+        """Answer slowly once there is enough for a commit, since few are to be asked while that is written."""
+        return Sent(named(asked).body, delay=0.02 if len(server.asked) - before <= 16 else 0.3)
 
     with serving(slow) as server:
         answered = 0
