@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
-from browser import launched
+from browser import launched, wait_until_complete
 from PIL import Image
 
 import clipdb
@@ -112,7 +112,7 @@ def _shot(browser: Browser, address: str, state: State) -> bytes:
     try:
         page.goto(address)
         page.locator("h1:not(:text-is('One moment'))").wait_for(timeout=_PATIENCE)  # the page asks again by itself
-        page.wait_for_load_state("networkidle")
+        wait_until_complete(page)
         if page.locator(".problem").count():
             raise RuntimeError(f"{address} can't be shown: {page.locator('.problem').first.inner_text()}")
         return page.screenshot()

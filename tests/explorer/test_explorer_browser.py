@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser import wait_until_complete
 from in_browser import broken_rules, need_browser
 from PIL import Image
 from screenshots import STATES, take
@@ -189,21 +190,24 @@ def test_anybody_can_use_it(browser, url: str, image_ids: list[str]) -> None:  #
             "/queries",
             "/queries/scoreboard",
             "/sql?sql=select+1",
-            "/sql?sql=select+x",
             "/status",
             "/no",
         ),
     )
     assert violations(browser, url, addresses) == []
+    # Beside the same tables as above, which take axe-core longer than all other pages do.
+    assert violations(browser, url, ("/sql?sql=select+x",), unfold=False) == []
 
 
-def violations(browser, url: str, addresses: tuple[str, ...]) -> list[tuple[object, ...]]:  # type: ignore[no-untyped-def]
+def violations(  # type: ignore[no-untyped-def]
+    browser, url: str, addresses: tuple[str, ...], unfold: bool = True
+) -> list[tuple[object, ...]]:
     page = browser.new_page(base_url=url, bypass_csp=True)
     found: list[tuple[object, ...]] = []
     for address in addresses:
         while page.goto(address).status == 202:
             page.wait_for_timeout(300)
-        page.wait_for_load_state("networkidle")
-        found += broken_rules(page, address)
+        wait_until_complete(page)
+        found += broken_rules(page, address, unfold)
     page.close()
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -9,10 +10,10 @@ import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from support import FORKED
+from forking import FORKED
 
-HUB = ("huggingface_hub", "open_clip", "transformers", "clipdb")
-"""What reads the Hub's settings as it is imported, and what has imported that."""
+HUB = ("huggingface_hub.constants",)
+"""What reads the Hub's settings as it is imported, and has them for all others."""
 
 
 def forked(
@@ -21,6 +22,7 @@ def forked(
     folder: Path | None = None,
     first: Path | None = None,
     anew: Collection[str] = (),
+    reloaded: Collection[str] = (),
     code: str | None = None,
     seconds: float = 300,
 ) -> subprocess.CompletedProcess[str]:
@@ -36,13 +38,24 @@ def forked(
         A folder that it looks for modules in before all others.
     anew
         Packages that it imports anew, since they see the environment as they are imported.
+    reloaded
+        Modules that it reads once more, for the same reason: whoever has imported them sees what they say now.
     code
         What is run in place of the command.
     """
     command = [str(one) for one in arguments]
     with tempfile.TemporaryDirectory() as logs:
         place = str(folder or Path.cwd())
-        given = (command, dict(environment or os.environ), place, first and str(first), tuple(anew), code, logs)
+        given = (
+            command,
+            dict(environment or os.environ),
+            place,
+            first and str(first),
+            tuple(anew),
+            tuple(reloaded),
+            code,
+            logs,
+        )
         process = FORKED.Process(target=_run, args=given)
         process.start()
         process.join(seconds)
@@ -60,6 +73,7 @@ def _run(
     folder: str,
     first: str | None,
     anew: Collection[str],
+    reloaded: Collection[str],
     code: str | None,
     logs: str,
 ) -> None:
@@ -72,6 +86,8 @@ def _run(
         sys.path.insert(0, first)
     for name in [name for name in sys.modules if name.partition(".")[0] in anew]:
         del sys.modules[name]
+    for name in reloaded:
+        importlib.reload(importlib.import_module(name))
     sys.argv = ["clipdb", *command]
     if code is not None:
         exec(code, {"__name__": "__main__"})

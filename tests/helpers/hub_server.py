@@ -17,7 +17,7 @@ CHUNK = 1 << 20
 REFUSALS = {
     401: {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access to this model is restricted."},
     404: {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"},
-    429: {"Retry-After": "1", "X-Error-Message": "Too many requests"},
+    429: {"Retry-After": "0", "X-Error-Message": "Too many requests"},
     500: {},
 }
 

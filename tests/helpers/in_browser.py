@@ -25,10 +25,11 @@ def need_browser() -> None:
         pytest.skip("there is no chromium: on Debian, apt-get install chromium", allow_module_level=True)
 
 
-def broken_rules(page, address: str) -> list[tuple[object, ...]]:  # type: ignore[no-untyped-def]
+def broken_rules(page, address: str, unfold: bool = True) -> list[tuple[object, ...]]:  # type: ignore[no-untyped-def]
     """List what axe finds on an open page, light and dark, wide and narrow, and whether anything is cut off."""
     found: list[tuple[object, ...]] = []
-    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    if unfold:
+        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     page.evaluate(AXE.read_text(encoding="utf-8"))
     for width in (1400, 390):
         page.set_viewport_size({"width": width, "height": 900})

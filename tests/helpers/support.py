@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import sys
@@ -17,16 +16,13 @@ from typing import Any
 import duckdb
 import numpy as np
 from click.testing import CliRunner, Result
+from forking import FORKED
 
 from clipdb.schema import catalog
 
 MODEL = "clipdb-tiny/random"
 HALF = 2e-3
 """How far apart two float16 of the same vector may be: a step, after batches of other sizes."""
-
-# Each process is forked from a server that has torch imported, which takes seconds; Lance can't be forked and is not.
-FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["clipdb.models.loading"])
 
 
 def clipdb(*arguments: object) -> Result:
@@ -77,7 +73,7 @@ class Process:
         self, log: Path, *arguments: object, first: Callable[[], object] | None = None, **environment: str
     ) -> None:
         self.log = log
-        given = ([str(one) for one in arguments], str(log), environment, first)
+        given = ([str(one) for one in arguments], str(log), os.environ | environment, first)
         self._process = FORKED.Process(target=_main, args=given)
         self._process.start()
         assert self._process.pid is not None
@@ -112,6 +108,7 @@ class Process:
 def _main(
     arguments: list[str], log: str, environment: dict[str, str], first: Callable[[], object] | None = None
 ) -> None:
+    os.environ.clear()
     os.environ.update(environment)
     if first is not None:
         first()

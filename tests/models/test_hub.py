@@ -14,7 +14,7 @@ import torch
 from forked import HUB, forked
 from hub_server import Hub, hub_server
 from safetensors.torch import save_file
-from support import rows
+from support import done, rows
 
 MODEL = "ViT-B-32/openai"
 REPOSITORY = "timm/vit_base_patch32_clip_224.openai"
@@ -43,7 +43,7 @@ def run(hub: Hub, cache: Path, *arguments: object, **more: str) -> subprocess.Co
     """Run clipdb in a process of its own, which has a token, with the server as its Hub."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "http"))}
     environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(cache), "HF_TOKEN": TOKEN, "NO_COLOR": "1"} | more
-    return forked(*arguments, environment=environment, anew=HUB)
+    return forked(*arguments, environment=environment, reloaded=HUB)
 
 
 def ingest(hub: Hub, folder: Path, pictures: list[Path], **more: str) -> subprocess.CompletedProcess[str]:
@@ -65,9 +65,10 @@ def test_from_an_empty_cache_to_a_named_head(hub: Hub, published: Path, pictures
     pool = tmp_path / "words.csv"
     pool.write_text("text,property\n" + "".join(f"{word},colour\n" for word in ("red", "green", "blue", "black")))
     describe = ["span", "--pool", "words", "--count", 2, "--device", "cpu"]
-    for verb in (["ingest", "texts", pool, "--pool", "words"], describe, ["label", "--labeller", "vote"]):
-        done = run(hub, tmp_path / "cache", *verb, "-i", index)
-        assert done.returncode == 0, done.stderr
+    for verb in (["ingest", "texts", pool, "--pool", "words"], describe):
+        ended = run(hub, tmp_path / "cache", *verb, "-i", index)
+        assert ended.returncode == 0, ended.stderr
+    done("label", "--labeller", "vote", "-i", index)
     assert rows(index, "select count(*) from labels where property is not null") == [(48,)]
     assert len(hub.downloads()) == 2  # never again
     hub.refuses = 500

@@ -30,9 +30,10 @@ from threading import Event
 
 import oracle
 from artefacts import files
+from forking import FORKED
 from hostile_server import serving
 from preloaded import compiled
-from support import FORKED, Process, done
+from support import Process, done
 from verbs import VERBS, Made, Verb, at, lay_out
 from watching import watch
 
@@ -195,11 +196,8 @@ def main() -> None:
     options = parser.parse_args()
     end, failures = time.monotonic() + 60 * options.minutes, 0
     folder = Path(tempfile.mkdtemp(prefix="clipdb-kills-"))
-    # The server that processes are forked from starts with the first, and has the library from its beginning. It finds
-    # `imported` by PYTHONPATH alone, and would say nothing if it didn't.
-    FORKED.set_forkserver_preload(["imported"])
+    # The server that processes are forked from starts with the first, and has the library from its beginning.
     os.environ |= {"LD_PRELOAD": str(compiled("killer", folder)), "OMP_NUM_THREADS": "1"}
-    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     with serving() as server:
         kills = Kills(Made(folder, server.url), folder, options.seed)
         for number, name in enumerate(itertools.cycle(options.verbs)):

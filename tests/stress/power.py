@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -57,14 +58,37 @@ class Disk:
             place.touch()
 
 
-def recorded(library: Path, root: Path, store: Path, arguments: list[str]) -> None:
-    """Run a command of clipdb to its end and record what it has synced below a folder."""
-    store.mkdir(parents=True)
-    own = {"LD_PRELOAD": str(library), "RECORD_ROOT": str(root), "RECORD_STORE": str(store)}
-    done = subprocess.run(
-        [sys.executable, "-m", "clipdb", *arguments], env=os.environ | own, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+class Recorder:
+    """A process that has the library and all imports (`recording.py`), and forks a command at a time.
+
+    Parameters
+    ----------
+    library
+        Made of `recorder.c`.
+    """
+
+    def __init__(self, library: Path) -> None:
+        own = {"LD_PRELOAD": str(library), "PYTHONPATH": os.pathsep.join(sys.path)}
+        self._process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("recording.py")],
+            env=os.environ | own,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, root: Path, store: Path, arguments: list[str]) -> None:
+        """Run a command of clipdb to its end and record what it has synced below a folder."""
+        store.mkdir(parents=True)
+        log = store.with_suffix(".printed")
+        assert self._process.stdin is not None and self._process.stdout is not None
+        environment = os.environ | {"RECORD_ROOT": str(root), "RECORD_STORE": str(store)}
+        print(json.dumps([environment, str(log), arguments]), file=self._process.stdin, flush=True)
+        code = self._process.stdout.readline()
+        assert code == "0\n", code + log.read_text()
+
+    def close(self) -> None:
+        self._process.communicate()
 
 
 def states(root: Path, store: Path, before: Path | None = None) -> Iterator[Disk]:

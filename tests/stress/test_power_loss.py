@@ -6,12 +6,12 @@ The suite looks at some of the states; with CLIPDB_STRESS=1, as in `make stress`
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from effort import STRESS
-from power import recorded, states
+from power import Recorder, states
 from preloaded import compiled
 from support import assert_same, done, verified
 
@@ -22,10 +22,12 @@ Model = tuple[object, ...]
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorder]:
     if shutil.which("cc") is None:
         pytest.skip("needs a C compiler")
-    return compiled("recorder", tmp_path_factory.mktemp("recorder"))
+    recorder = Recorder(compiled("recorder", tmp_path_factory.mktemp("recorder")))
+    yield recorder
+    recorder.close()
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def made(pictures: list[Path], model: Model, tmp_path_factory: pytest.TempPathFa
 
 
 def lost(
-    library: Path, tmp_path: Path, begin: Path | None, command: Callable[[Path], list[object]], resumed: int
+    recorded: Recorder, tmp_path: Path, begin: Path | None, command: Callable[[Path], list[object]], resumed: int
 ) -> int:
     """Run a command, look at what the disk has after each of its syncs, and resume it from some; count the states."""
     root, before, again = tmp_path / "disk", tmp_path / "before", tmp_path / "again"
@@ -52,7 +54,7 @@ def lost(
     if begin is not None:
         shutil.copytree(begin, index, symlinks=True)
         shutil.copytree(root, before, symlinks=True)
-    recorded(library, root, tmp_path / "store", [str(one) for one in command(index)])
+    recorded(root, tmp_path / "store", [str(one) for one in command(index)])
     count = sum(1 for _ in states(root, tmp_path / "store"))
     step = 1 if STRESS else max(1, count // 3)
     to_resume = {count * part // resumed for part in range(resumed)} if not STRESS else set(range(0, count, 7))
@@ -74,41 +76,43 @@ def lost(
     return count
 
 
-def test_ingest_into_a_new_index(library: Path, model: Model, pictures: list[Path], tmp_path: Path) -> None:
+def test_ingest_into_a_new_index(recorded: Recorder, model: Model, pictures: list[Path], tmp_path: Path) -> None:
     def command(index: Path) -> list[object]:
         return ["ingest", "images", *pictures[:8], *model, "--workers", 0, "--batch-size", 2, "-i", index]
 
-    assert lost(library, tmp_path, None, command, resumed=2) > 10
+    assert lost(recorded, tmp_path, None, command, resumed=2) > 10
 
 
 def test_ingest_of_more(
-    library: Path, made: dict[str, Path], model: Model, pictures: list[Path], tmp_path: Path
+    recorded: Recorder, made: dict[str, Path], model: Model, pictures: list[Path], tmp_path: Path
 ) -> None:
     def command(index: Path) -> list[object]:
         return ["ingest", "images", *pictures[8:20], *model, "--workers", 0, "-i", index]
 
-    assert lost(library, tmp_path, made["first"], command, resumed=2) > 10
+    assert lost(recorded, tmp_path, made["first"], command, resumed=2) > 10
 
 
-def test_ingest_of_texts(library: Path, made: dict[str, Path], tmp_path: Path) -> None:
+def test_ingest_of_texts(recorded: Recorder, made: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("a heron\na boat\n")
 
     def command(index: Path) -> list[object]:
         return ["ingest", "texts", tmp_path / "mine.txt", "--pool", "mine", "-i", index]
 
-    assert lost(library, tmp_path, made["first"], command, resumed=2) > 10
+    assert lost(recorded, tmp_path, made["first"], command, resumed=2) > 10
 
 
-def test_import_into_another(library: Path, made: dict[str, Path], tmp_path: Path) -> None:
-    assert lost(library, tmp_path, made["first"], lambda index: ["import", made["shared"], "-i", index], resumed=2) > 10
+def test_import_into_another(recorded: Recorder, made: dict[str, Path], tmp_path: Path) -> None:
+    assert (
+        lost(recorded, tmp_path, made["first"], lambda index: ["import", made["shared"], "-i", index], resumed=2) > 10
+    )
 
 
-def test_import_into_a_new_index(library: Path, made: dict[str, Path], tmp_path: Path) -> None:
-    assert lost(library, tmp_path, None, lambda index: ["import", made["shared"], "-i", index], resumed=2) > 10
+def test_import_into_a_new_index(recorded: Recorder, made: dict[str, Path], tmp_path: Path) -> None:
+    assert lost(recorded, tmp_path, None, lambda index: ["import", made["shared"], "-i", index], resumed=2) > 10
 
 
-def test_names(library: Path, made: dict[str, Path], tmp_path: Path) -> None:
+def test_names(recorded: Recorder, made: dict[str, Path], tmp_path: Path) -> None:
     def command(index: Path) -> list[object]:
         return ["label", "--labeller", "zero-shot", "--pool", "scenes", "-i", index]
 
-    assert lost(library, tmp_path, made["named"], command, resumed=2) > 5
+    assert lost(recorded, tmp_path, made["named"], command, resumed=2) > 5

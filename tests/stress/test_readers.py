@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import oracle
-from support import FORKED, Process, done, until
+from forking import FORKED
+from support import Process, done, until
 from watching import asked, watch
 
 import clipdb

@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 
 import duckdb
+from forking import FORKED
 from older_index import make_older, without_snapshots
-from support import FORKED, MODEL, Process, random_weights
+from support import MODEL, Process, random_weights
 
 from clipdb.demo import write_scenes
 

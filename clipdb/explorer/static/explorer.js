@@ -56,6 +56,7 @@ for (const button of all("[data-copy]")) {
 }
 
 for (const part of all("[data-part]")) {
+  part.setAttribute("aria-busy", "true");
   fetch(part.dataset.part, { headers: { "X-Part": "1" } })
     .then((answer) => (answer.ok ? answer.text() : Promise.reject()))
     .then((html) => (part.innerHTML = html), () => {}) // the link that is there stays

@@ -108,7 +108,7 @@ def test_no_hub_and_no_weights(name: str, hub: str, offline: str, new: Path, sce
     environment |= {"HF_ENDPOINT": hub, "HF_HUB_OFFLINE": offline}
     environment |= dict.fromkeys(("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME"), str(tmp_path / "hub"))
     command = ["ingest", "images", scenes, "--model", name, "--device", "cpu", "-i", new]
-    run = forked(*command, environment=environment, anew=HUB)
+    run = forked(*command, environment=environment, reloaded=HUB)
     lines = [line for line in run.stderr.splitlines() if not line.startswith("note:")]
     assert run.returncode == 1 and run.stdout == "" and len(lines) == 1, run.stderr
     assert lines[0].startswith(f"Error: can't get the weights of {name}: the hub can't be reached, and they are ")
