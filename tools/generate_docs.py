@@ -271,8 +271,12 @@ def _query(query: NamedQuery) -> str:
             for parameter in query.parameters
         )
         parts.append("| parameter | type | default | |\n| --- | --- | --- | --- |\n" + rows)
-    parts.append(f"<details><summary>SQL</summary>\n\n```sql\n{query.sql}\n```\n\n</details>\n")
+    parts.append(f"<details><summary>SQL</summary>\n\n```sql\n{_sql(query)}\n```\n\n</details>\n")
     return "\n".join(parts)
+
+
+def _sql(query: NamedQuery) -> str:
+    return "\n\n".join([query.sql, *(f"-- with ${name}:\n{sql}" for name, sql in query.variants.items())])
 
 
 def _default(required: bool, default: object) -> str:

@@ -130,7 +130,7 @@ def _named(query: NamedQuery) -> click.Command:
 
                 if note := draw_sheet(opened, query, bound, sheet, **cells):
                     say(f"note: {note}", err=True)
-            result = opened.execute(query.sql, bound)
+            result = opened.execute(*query.statement(bound))
             if plot is not None:
                 from clipdb.pictures.charts import make_chart, save_chart
 

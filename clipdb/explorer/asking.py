@@ -74,7 +74,7 @@ class Answer:
     @property
     def sql(self) -> str:
         """Its SQL with the values filled in."""
-        return filled(self.query.sql, self.values)
+        return filled(*self.query.statement(self.values))
 
     @property
     def for_console(self) -> bool:
@@ -117,7 +117,7 @@ def ask(index: Index, name: str, limit: int = MOST_ROWS, offset: int = 0, /, **g
     query = find_query(name, index.folders)
     known = {key: str(value) for key, value in given.items() if value is not None and str(value).strip()}
     values = index.bind(query, known)
-    result = index.execute(query.sql, values)
+    result = index.execute(*query.statement(values))
     columns = [column[0] for column in result.description or ()]
     found = index.explained(lambda: result.fetchmany(offset + limit + 1)[offset:])
     rows = [dict(zip(columns, row, strict=True)) for row in islice(found, limit)]

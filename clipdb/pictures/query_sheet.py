@@ -64,7 +64,7 @@ def draw_sheet(
     """
     require("PIL", "plot")
     assert query.sheet is not None  # the caller saw to it
-    found = index.execute(query.sql, values)
+    found = index.execute(*query.statement(values))
     names = [column[0] for column in found.description or ()]
     if missing := [column for column in query.sheet if column not in names]:
         raise ClipdbError(f"{query.path}: `sheet:` names {missing[0]}, and the query has {', '.join(names)}")

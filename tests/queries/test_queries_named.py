@@ -146,3 +146,14 @@ def test_values_are_converted(kind: str, value: object, expected: object) -> Non
 def test_values_of_another_type_are_refused(kind: str, value: object) -> None:
     with pytest.raises(ClipdbError):
         convert(Parameter("p", kind, "Help."), value)
+
+
+def test_a_parameter_may_ask_for_other_sql(tmp_path: Path) -> None:
+    header = "-- Two.\n--\n-- $wide boolean = false: More.\n-- $k integer = 1: How many.\n\n"
+    text = f"{header}select $k\n\n-- with $wide:\nselect $k, 2\n"
+    query = read_query(write(tmp_path, text))
+    assert query.statement({"wide": False, "k": 3}) == ("select $k", {"k": 3})
+    assert query.statement({"wide": True, "k": 3}) == ("select $k, 2", {"k": 3})
+    for change, problem in (("$k, 2", "$k, $n"), ("select $k, 2", "delete from t")):
+        with pytest.raises(ClipdbError, match=r"\$n is not declared|a query is one SELECT, and this is DELETE"):
+            read_query(write(tmp_path, text.replace(change, problem)))

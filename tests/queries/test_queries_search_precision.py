@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from built_index import Built, build
-from support import refused, table
+from support import clipdb as command
+from support import refused, rows, table
 
 import clipdb
 from clipdb.errors import ClipdbError
@@ -92,3 +93,50 @@ def test_without_a_key_of_a_propertys_name(tmp_path: Path) -> None:
     bare = build(tmp_path / "bare.clipdb", seed=32)
     says = refused("query", "search-precision", "--model", MODEL, "-i", bare.path)
     assert says == "no property of a head is also a key of the images' metadata: give --property and --target"
+
+
+@pytest.mark.parametrize(
+    ("query", "given"), [("neighbours", {"head": "L2.H0"}), ("property_neighbours", {"like": "colour"})]
+)
+def test_what_the_whole_embedding_finds_stands_beside(
+    db: clipdb.Index, index: Built, query: str, given: dict[str, str]
+) -> None:
+    colour = {one: "rgb"[number % 3] for number, one in enumerate(index.ids[:-1])}
+    image = index.ids[0]
+    ask = getattr(db.query, query)
+    alone = ask(image=image, k=K, model=MODEL, **given).fetchall()
+    beside = ask(image=image, k=K, model=MODEL, baseline=True, **given)
+    assert beside.columns == [
+        *(
+            "rank",
+            "score",
+            "image_id",
+            "label",
+            "uri",
+            "baseline_id",
+            "baseline_score",
+            "precision",
+            "baseline_precision",
+        )
+    ]
+    rows = beside.fetchall()
+    assert [row[:5] for row in rows] == alone
+    whole = db.rows("embedding_neighbours", model=MODEL, image=image, k=K)
+    assert [row[5:7] for row in rows] == [(row["image_id"], row["score"]) for row in whole]
+    # A head whose name is no key of the metadata has the labels for the truth, which are the same but for one image.
+    by_colour = query == "property_neighbours" or db.sql(
+        "select property_key = 'colour' from head_properties where model_id = $m and name = 'L2.H0'", m=MODEL
+    ).fetchone() == (True,)
+    for place, ids in ((7, [row[2] for row in rows]), (8, [row[5] for row in rows])):
+        same = [colour[one] == colour[image] if by_colour else True for one in ids if one in colour]
+        assert [row[place] for row in rows] == pytest.approx([np.mean(same)] * K)
+
+
+def test_a_property_of_untested_heads_is_said_to_be(index: Built) -> None:
+    said = command(
+        "query", "property-neighbours", index.ids[0], "--like", "colour:2", "--model", MODEL, "-i", index.path
+    )
+    heads = rows(
+        index.path, "select count(*) from head_properties where model_id = 'one/a' and property_key = 'colour'"
+    )
+    assert f"note: 0 of {heads[0][0]} heads of colour have a name that was tested and holds" in said.stderr

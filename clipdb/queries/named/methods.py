@@ -43,7 +43,8 @@ class Queries:
             if len(values) > len(names):
                 raise ClipdbError(f"{query.command} takes {len(names)} parameters and {len(values)} were given")
             bound = self._index.bind(query, {**dict(zip(names, values, strict=False)), **params})
-            return self._index.sql(query.sql, **bound)
+            sql, given = query.statement(bound)
+            return self._index.sql(sql, **given)
 
         ask.__name__ = ask.__qualname__ = query.name
         ask.__doc__ = "\n\n".join(

@@ -18,13 +18,17 @@ A file `NAME.sql` starts with comments::
 
     select ... where property = $property limit $k
 
+    -- with $wide:
+    select ...
+
 The first line is the title. A parameter is ``$name TYPE``, then ``required``, ``optional`` (null when left out) or ``=
 DEFAULT``, then a colon and its help. Types are those of `clipdb.queries.named.parameters`. ``needs`` names the tables
 that must have rows; ``empty`` says what to do where the query finds none; ``limit`` is how many rows the command line
 prints unless told otherwise; ``sheet`` says that the rows are images that can be shown, and which columns are the
 image and its caption, and perhaps a third whose values are headings; ``interval``, once for each, names a figure's
 column and those of the ends of its interval, which a table on a screen shows as ``0.958 [0.875, 1.000]``; ``note`` is
-SQL of one text, which the command line says on stderr where there is one; it may go on over indented lines.
+SQL of one text, which the command line says on stderr where there is one; it may go on over indented lines. SQL behind
+a line ``-- with $NAME:`` is run in place of the first where that boolean parameter is true.
 """
 
 from __future__ import annotations
@@ -35,10 +39,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from clipdb import plugins
-from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError
 from clipdb.queries.named.parameters import Parameter, convert, known_type
 
@@ -49,6 +50,7 @@ _PARAMETER = re.compile(
     r"\$(?P<name>\w+)\s+(?P<type>[a-z]+(?:\([^)]*\))?)\s*(?P<rule>required|optional|=\s*(?P<default>[^:]*?))\s*:\s*(?P<help>\S.*)"
 )
 _NOT_SQL = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"", re.DOTALL)
+_VARIANT = re.compile(r"^-- with \$(\w+):\n", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\$([A-Za-z_]\w*)")
 
 
@@ -68,6 +70,13 @@ class NamedQuery:
     path: Path
     intervals: tuple[tuple[str, str, str], ...] = ()
     note: str | None = None
+    variants: Mapping[str, str] = field(default_factory=dict)
+    """SQL in place of its own, by the parameter that asks for it."""
+
+    def statement(self, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Return the SQL for some values, its own or that of a parameter which is true, and what it takes of them."""
+        chosen = next((sql for name, sql in self.variants.items() if values.get(name)), self.sql)
+        return chosen, {name: value for name, value in values.items() if name not in self.variants}
 
     @property
     def command(self) -> str:
@@ -188,12 +197,18 @@ def read_query(path: Path) -> NamedQuery:
             raise ClipdbError(f"{path}, line {number}: {error}") from error
     if not header.title:
         raise ClipdbError(f"{path}, line 1: a query starts with a comment that is its title, `-- TITLE`")
-    sql = "\n".join(lines[body:]).strip().rstrip(";").rstrip()
+    sql, *others = (part.strip().rstrip(";").rstrip() for part in _VARIANT.split("\n".join(lines[body:])))
     if not sql:
         raise ClipdbError(f"{path}, line {len(lines)}: there is no SQL after the header")
-    _check_placeholders(path, header, f"{sql} {header.note or ''}")
+    variants = dict(zip(others[::2], others[1::2], strict=True))
+    _check_placeholders(
+        path, header, " ".join([sql, header.note or "", *variants.values(), *map("${}".format, variants)])
+    )
     if path.parent != SHIPPED:
-        _require_one_select(path, sql)
+        from clipdb.queries.named.reading_only import require_one_select
+
+        for one in (sql, *variants.values()):
+            require_one_select(path, one)
     return NamedQuery(
         name=path.stem,
         title=header.title,
@@ -207,6 +222,7 @@ def read_query(path: Path) -> NamedQuery:
         path=path,
         intervals=header.intervals,
         note=header.note,
+        variants=variants,
     )
 
 
@@ -268,19 +284,6 @@ def _read_parameter(text: str, seen: Sequence[Parameter]) -> Parameter:
         return Parameter(name, kind, match["help"], default=convert(parameter, match["default"].strip("' ")))
     except ClipdbError as error:
         raise ValueError(f"the default of {error}") from error
-
-
-def _require_one_select(path: Path, sql: str) -> None:
-    """Check that a query of the user's, which may be a stranger's, reads and does nothing else."""
-    with duckdb.connect(config={"enable_external_access": False}) as parser:
-        try:
-            statements = parser.extract_statements(sql)
-        except duckdb.Error as error:
-            raise ClipdbError(f"{path}: {first_line(error)}") from error
-    # A PIVOT brings a second statement, without text of its own.
-    kinds = [one.type.name for one in statements if one.query or one.type.name != "CREATE"]
-    if kinds != ["SELECT"]:
-        raise ClipdbError(f"{path}: a query is one SELECT, and this is {', '.join(kinds) or 'nothing'}")
 
 
 def _check_placeholders(path: Path, header: _Header, sql: str) -> None:

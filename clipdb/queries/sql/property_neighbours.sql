@@ -3,8 +3,10 @@
 -- All heads of a property are compared together. The score is the mean over the properties of --like, by their weights,
 -- of the cosine after the heads' means are taken off; each property of --unlike takes off its weight times that cosine,
 -- where it is above 0. In the space `joint` what the heads write into the joint embedding is summed, as published;
--- in `heads` their vectors stand side by side. `clipdb query search-precision` measures whether this finds more of what
--- is true of the images than the whole embedding does.
+-- in `heads` their vectors stand side by side. With --baseline, baseline_id and baseline_score are the image of the same
+-- rank by the whole embedding. precision is then the share of the images found that have the image's own true value, by
+-- the metadata key that is called as the first property, or else by their label, and baseline_precision that of those by
+-- the whole embedding. `clipdb query search-precision` measures both over many images.
 --
 -- $image image required: The image: a file, its name or uri in the index, or the beginning of its id.
 -- $like text optional: Properties with weights: texture, or texture:2,colour.
@@ -13,8 +15,14 @@
 -- $k integer = 10: How many to list.
 -- $space choice(joint|heads) = joint: Where the heads of a property are put together.
 -- $partition choice(pool|trunk) optional: Heads of the pooling or of the trunk, where the index has both.
+-- $baseline boolean = false: Show what the whole embedding finds beside them, and how many of each have the image's own true value.
 -- $model model required: The model; may be left out where the index has one.
--- note: select note from cut_models where model_id = $model
+-- note: select note from cut_models where model_id = $model union all
+--     select format('{} of {} heads of {} have a name that was tested and holds: `clipdb query search-precision` measures '
+--     || 'whether to search by it', count_if(coalesce(tested, false)), count(*), property_key) from head_properties
+--     where model_id = $model and list_contains(list_transform(split(concat_ws(',', $like, $property), ','),
+--     lambda one: normal_property(split_part(one, ':', 1))), property_key)
+--     group by property_key having count_if(coalesce(tested, false)) < count(*)
 -- needs: labels
 -- sheet: image_id score
 -- empty: the image has not been through these heads, or no other has: `clipdb ingest images SRC --model MODEL --layers all` runs them
@@ -22,4 +30,30 @@
 select rank, score, image_id, label, uri
 from property_neighbours($model, $image, concat_ws(',', $like, $property), $unlike, $k, $space, $partition)
 left join images using (image_id)
+order by rank
+
+-- with $baseline:
+with asked as ( -- what is true of the image: under a key that is called as the property, or else its label
+    select own_key, coalesce(metadata ->> own_key, label) as own
+    from (
+        select metadata, label, list_filter(json_keys(metadata), lambda one: normal_property(one) = key)[1] as own_key
+        from images, (select normal_property(split_part(split_part(concat_ws(',', $like, $property), ',', 1), ':', 1)) as key)
+        where image_id = $image
+    )
+),
+found as (
+    select rank, score, image_id, label, uri, metadata
+    from property_neighbours($model, $image, concat_ws(',', $like, $property), $unlike, $k, $space, $partition)
+    left join images using (image_id)
+),
+whole as (
+    select rank, score as baseline_score, image_id as baseline_id, label as baseline_label, metadata as baseline_metadata
+    from embedding_neighbours($model, $image, $k)
+    left join images using (image_id)
+)
+select
+    rank, score, image_id, label, uri, baseline_id, baseline_score,
+    avg((coalesce(metadata ->> own_key, label) = own)::int) over () as precision,
+    avg((coalesce(baseline_metadata ->> own_key, baseline_label) = own)::int) over () as baseline_precision
+from found left join whole using (rank) left join asked on true
 order by rank
