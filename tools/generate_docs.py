@@ -276,7 +276,7 @@ def _query(query: NamedQuery) -> str:
 
 
 def _sql(query: NamedQuery) -> str:
-    return "\n\n".join([query.sql, *(f"-- with ${name}:\n{sql}" for name, sql in query.variants.items())])
+    return "\n\n".join([query.sql, *(f"-- with ${name}:\n{sql}" for name, sql in query.variants)])
 
 
 def _default(required: bool, default: object) -> str:

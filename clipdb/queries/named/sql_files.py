@@ -70,13 +70,13 @@ class NamedQuery:
     path: Path
     intervals: tuple[tuple[str, str, str], ...] = ()
     note: str | None = None
-    variants: Mapping[str, str] = field(default_factory=dict)
+    variants: tuple[tuple[str, str], ...] = ()
     """SQL in place of its own, by the parameter that asks for it."""
 
     def statement(self, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Return the SQL for some values, its own or that of a parameter which is true, and what it takes of them."""
-        chosen = next((sql for name, sql in self.variants.items() if values.get(name)), self.sql)
-        return chosen, {name: value for name, value in values.items() if name not in self.variants}
+        chosen = next((sql for name, sql in self.variants if values.get(name)), self.sql)
+        return chosen, {name: value for name, value in values.items() if name not in dict(self.variants)}
 
     @property
     def command(self) -> str:
@@ -222,7 +222,7 @@ def read_query(path: Path) -> NamedQuery:
         path=path,
         intervals=header.intervals,
         note=header.note,
-        variants=variants,
+        variants=tuple(variants.items()),
     )
 
 
