@@ -25,27 +25,19 @@ left join images using (image_id)
 order by rank
 
 -- with $baseline:
-with asked as ( -- what is true of the image: under a key that is called as the property, or else its label
-    select own_key, coalesce(metadata ->> own_key, label) as own
-    from (
-        select metadata, label, list_filter(json_keys(metadata), lambda one: normal_property(one) = key)[1] as own_key
-        from images, (select max(property_key) as key from head_properties where model_id = $model and name = $head)
-        where image_id = $image
-    )
-),
-found as (
-    select rank, score, image_id, label, uri, metadata
-    from neighbours($model, $head, $image, $k, $measure, $exact)
-    left join images using (image_id)
-),
-whole as (
-    select rank, score as baseline_score, image_id as baseline_id, label as baseline_label, metadata as baseline_metadata
-    from embedding_neighbours($model, $image, $k)
-    left join images using (image_id)
+with asked as (
+    select key, true_value(metadata, label, key) as own
+    from images, (select max(property_key) as key from head_properties where model_id = $model and name = $head)
+    where image_id = $image
 )
 select
-    rank, score, image_id, label, uri, baseline_id, baseline_score,
-    avg((coalesce(metadata ->> own_key, label) = own)::int) over () as precision,
-    avg((coalesce(baseline_metadata ->> own_key, baseline_label) = own)::int) over () as baseline_precision
-from found left join whole using (rank) left join asked on true
+    rank, found.score, found.image_id, images.label, images.uri, whole.image_id as baseline_id,
+    whole.score as baseline_score,
+    avg((true_value(images.metadata, images.label, key) = own)::int) over () as precision,
+    avg((true_value(near.metadata, near.label, key) = own)::int) over () as baseline_precision
+from neighbours($model, $head, $image, $k, $measure, $exact) as found
+left join embedding_neighbours($model, $image, $k) as whole using (rank)
+left join images on images.image_id = found.image_id
+left join images as near on near.image_id = whole.image_id
+left join asked on true
 order by rank
