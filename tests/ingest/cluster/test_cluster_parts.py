@@ -145,3 +145,10 @@ def test_the_commands_of_the_page_are_understood(tmp_path: Path, monkeypatch: py
     for command in commands:  # as far as they go without shards and without an index
         said = r"no index at index\.clipdb.*|no such file or folder: (/data/)?shards/"
         assert re.fullmatch(said, refused(*shlex.split(command)))
+
+
+def test_only_spans_over_images_take_a_cluster(tmp_path: Path) -> None:
+    index = tmp_path / "i.clipdb"
+    said = refused("span", "--from", "weights", "--model", "clipdb-tiny/scenes", "--ray", "-i", index)
+    assert "--ray takes the moments of spans over images: leave it out" in said and not index.exists()
+    assert "are for a cluster: add --ray" in refused("span", "--actors", 2, "-i", index)
