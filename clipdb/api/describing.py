@@ -134,11 +134,13 @@ def ingest_images(
     from clipdb.ingest.images.asked_model import check_asked, check_base
     from clipdb.ingest.images.cluster.ray_options import ray_options
     from clipdb.ingest.images.sources import open_sources
+    from clipdb.ingest.store.lock import require_unlocked
 
     paths = [str(one) for one in ([sources] if isinstance(sources, str | Path) else sources)]
     index, config = Path(index), _path(config)
     check_asked(index, model, config)
     check_base(model, base)
+    require_unlocked(index)
     kept_at = chosen_place(index, vectors, storage_options)
     on_ray = ray_options(ray, actors, gpus_per_actor, device)
     if on_ray is not None:

@@ -58,7 +58,8 @@ def open(
     files
         Whether an image in a question may be a file on this machine. Say False where strangers ask.
     models
-        Whether models are loaded for images and texts that the index lacks. Say False where strangers ask.
+        Whether models are loaded for images and texts that the index lacks. Say False where strangers ask; their SQL is
+        for `clipdb.sandbox.Sandbox`, since DuckDB's own functions still open files here.
     storage_options
         What opens a store, the one of an index's vectors too, where the environment doesn't say it: ``region``,
         ``endpoint``, ``access_key_id`` and so on, as in `clipdb.stores.address.OPTIONS`. Nothing of it is stored or

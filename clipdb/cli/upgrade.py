@@ -23,9 +23,10 @@ def command(index: Path, path: Path | None) -> None:
 
     target = path or index
     catalog.require_index(target)
-    before = _megabytes(target / catalog.CATALOG)
+    file = target / catalog.CATALOG
+    before = f"was {_megabytes(file)} and " if file.exists() else ""  # its snapshot may have been deleted by hand
     upgraded = upgrade(target)
-    size = f" Its catalog was {before} and is {_megabytes(target / catalog.CATALOG)}." if upgraded else ""
+    size = f" Its catalog {before}is {_megabytes(file)}." if upgraded else ""
     say(f"{target} is at schema version {catalog.SCHEMA_VERSION}, this clipdb's.{size}")
 
 

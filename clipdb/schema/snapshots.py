@@ -35,14 +35,15 @@ Versions = Mapping[str, int]
 
 
 def newest(index: Path) -> Path | None:
-    """Return the folder of the newest snapshot, whether it exists or not.
+    """Return the folder of the newest snapshot, whether it exists or not; where the link is gone, the last there is.
 
     None where the catalog is a file: an older clipdb wrote it, or a copy followed the link.
     """
     try:
         return (index / (index / CATALOG).readlink()).parent
     except OSError:
-        return None
+        numbers = [] if os.path.lexists(index / CATALOG) else _numbers(index)
+        return index / SNAPSHOTS / numbers[-1] if numbers else None
 
 
 def hold(index: Path, snapshot: Path | None = None) -> tuple[Path, int | None]:
@@ -131,6 +132,12 @@ def has_older(index: Path) -> bool:
     return len(list((index / SNAPSHOTS).glob("*"))) > 1
 
 
+def free_hidden(index: Path) -> None:
+    """Give the room of hidden snapshots back, but keep which versions of tables they vouched for."""
+    for left in (index / SNAPSHOTS).glob(f".*/{CATALOG}"):
+        left.unlink()
+
+
 def delete_hidden(index: Path) -> None:
     """Delete the snapshots that were hidden, and what killed publications left."""
     for left in (index / SNAPSHOTS).glob(".*"):
@@ -172,7 +179,7 @@ def held(handle: int | None) -> Iterator[None]:
 
 
 def _numbers(index: Path) -> list[str]:
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         return sorted(one.name for one in (index / SNAPSHOTS).iterdir() if one.name.isdecimal())
     return []
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from older_index import without_snapshots
+from support import done
 
 from clipdb.errors import ClipdbError
 from clipdb.schema import snapshots
@@ -142,6 +143,23 @@ def test_a_snapshot_that_was_deleted_by_hand(index: Path) -> None:
         connect(index)
     add(index, "b")
     assert texts(connect(index)) == ["a", "b"] and kept(index) == ["000003"]
+
+
+def test_the_advice_for_a_deleted_snapshot_works(index: Path) -> None:
+    add(index, "a")
+    shutil.rmtree(index / SNAPSHOTS)
+    with pytest.raises(ClipdbError, match="was deleted"):
+        connect(index)
+    assert "Its catalog is " in done("upgrade", index)
+    assert texts(connect(index)) == ["a"]
+
+
+def test_a_link_that_was_deleted_by_hand(index: Path) -> None:
+    add(index, "a")
+    (index / CATALOG).unlink()
+    assert texts(connect(index)) == ["a"]
+    add(index, "b")
+    assert (index / CATALOG).is_symlink() and texts(connect(index)) == ["a", "b"]
 
 
 def test_a_copy_that_followed_the_link(index: Path, tmp_path: Path) -> None:

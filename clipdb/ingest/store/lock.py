@@ -53,6 +53,19 @@ def writer_lock(index: Path) -> Iterator[None]:
         yield
 
 
+def require_unlocked(index: Path) -> None:
+    """Check that nobody else writes an index, before what takes seconds; who begins to write meanwhile is met later.
+
+    Raises
+    ------
+    ClipdbError
+        As `writer_lock` does.
+    """
+    if (index / LOCK).exists():
+        with writer_lock(index):
+            pass
+
+
 def _without_secrets(arguments: list[str]) -> Iterator[str]:
     """Leave out passwords of addresses, and what opens a store."""
     for before, one in pairwise(["", *arguments]):

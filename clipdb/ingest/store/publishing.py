@@ -44,6 +44,9 @@ def publish(index: Path, work: duckdb.DuckDBPyConnection, clean: bool = True) ->
     for name in new:
         with writing(index, place):
             keep_tag(below(place, name), _name(versions[name]), versions[name])
+    if checked:  # what an earlier publication left may be the room that this one needs
+        snapshots.hide_unheld(index)
+        snapshots.free_hidden(index)
     snapshots.publish(index, versions)
     snapshots.hide_unheld(index)
     wanted = snapshots.vouched(index)
