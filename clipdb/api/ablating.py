@@ -196,6 +196,6 @@ def ablate(
                 if effects and set_name(unit[0]) not in larger:
                     effects.keep(rows, len(unit) - 1)
                 found[set_name(unit[0])] = rows
-    note_weak(task, float(str(found[names[0]][0][COLUMNS.index("before")])))
+    note_weak(measuring.task, float(str(found[names[0]][0][COLUMNS.index("before")])))
     shown = [row for name in names for row in found[name] if not each or row[1] not in ("class", "group")]
     return Ablation(model, shown, len(measuring.task.rows), measuring.unread, len(before.keys() & set(names)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -19,7 +21,7 @@ _UPRIGHT = {
 def upright(image: Image.Image, pixels: Image.Image) -> Image.Image:
     """Turn `pixels` as the EXIF orientation of the loaded `image` says; damaged EXIF says nothing."""
     turn = _orientation(image)
-    return pixels.transpose(_UPRIGHT[turn]) if isinstance(turn, int) and turn in _UPRIGHT else pixels
+    return pixels.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else pixels
 
 
 def upright_size(image: Image.Image, size: tuple[int, int]) -> tuple[int, int]:
@@ -27,7 +29,7 @@ def upright_size(image: Image.Image, size: tuple[int, int]) -> tuple[int, int]:
     return size[::-1] if _orientation(image) in (5, 6, 7, 8) else size
 
 
-def _orientation(image: Image.Image) -> object:
+def _orientation(image: Image.Image) -> Any:
     try:
         return image.getexif().get(0x0112, 1)
     except Exception:  # decoders raise nearly anything; the pixels are whole, so the image is good

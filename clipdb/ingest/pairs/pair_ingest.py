@@ -40,7 +40,7 @@ def ingest_pairs(index: Path, file: Path) -> PairCounts:
     lines = read_pairs(file)
     with Writer(index, "ingest pairs", {"file": str(file)}, empty_run=False) as writer:
         images = KnownImages(writer.read("select image_id, uri from images"), file.parent)
-        rows = _rows(index, lines, images, next(iter(writer.models()), "ARCH/PRETRAINED"))
+        rows = _rows(index, lines, images, writer.models()[0])
         stored = set(writer.read(f"select {', '.join(_SAYS)} from pairs"))
         new = [row | {"run": writer.run} for row in rows if tuple(row[name] for name in _SAYS) not in stored]
         writer.added, writer.skipped = len(new), len(rows) - len(new)
