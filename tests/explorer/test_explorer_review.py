@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,11 +129,13 @@ def test_a_decision_waits_for_an_ingest(
         )
         holder = own_index / LOCK  # which is read, not tried: an ingest that finds it taken gives up
         assert until(lambda: f'"pid": {ingest.pid},' in holder.read_text())
+        ingest.signal(signal.SIGSTOP)  # or it may be done before the answers below are
         sent = client.post(f"/review/{MODEL}/L1.H0", data={"decision": "rename", "property": "sky"})
         waiting = client.get(sent.headers["location"])
         assert waiting.status_code == 202 and waiting.headers["refresh"], waiting.text
         assert "your answer is kept" in waiting.text and "clipdb ingest images" in waiting.text
         assert reader.get(f"/models/{MODEL}").status_code == 200  # nobody who reads has to wait
+        ingest.signal(signal.SIGCONT)
         settled = client.settled(sent.headers["location"])
         assert ingest.wait() == 0 and "/L1.H1" in settled.headers["location"]
     assert [row[1] for row in on_disk(own_index, DECIDED)] == ["sky"]

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import TextIO
 
 from clipdb._util.text import without_login
 from clipdb.errors import ClipdbError
@@ -27,24 +28,7 @@ def writer_lock(index: Path) -> Iterator[None]:
     ClipdbError
         Naming the process that holds it, or saying why the index can't be written.
     """
-    try:
-        file = (index / LOCK).open("a+")
-    except OSError as error:
-        raise ClipdbError(f"{index} can't be written: {error.strerror}: copy it to where you may write") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise ClipdbError(
-                f"{index} is being written by {_holder(file.read())}: wait for it, or stop it; queries work meanwhile",
-                kind="busy",
-            ) from error
-        except OSError as error:
-            raise ClipdbError(
-                f"{index} can't be written where it is, on a file system without locks ({error.strerror}): copy it to "
-                "a local disk; queries work here, as long as nobody writes"
-            ) from error
+    with _locked(index, fcntl.LOCK_EX) as file:
         file.truncate(0)
         # The file stays, and its content is shown to others: without any secret.
         command = " ".join([Path(sys.argv[0]).name, *_without_secrets(sys.argv[1:])])[:200]
@@ -62,8 +46,31 @@ def require_unlocked(index: Path) -> None:
         As `writer_lock` does.
     """
     if (index / LOCK).exists():
-        with writer_lock(index):
+        with _locked(index, fcntl.LOCK_SH):  # which isn't in the way of others who check
             pass
+
+
+@contextmanager
+def _locked(index: Path, kind: int) -> Iterator[TextIO]:
+    try:
+        file = (index / LOCK).open("a+")
+    except OSError as error:
+        raise ClipdbError(f"{index} can't be written: {error.strerror}: copy it to where you may write") from error
+    with file:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise ClipdbError(
+                f"{index} is being written by {_holder(file.read())}: wait for it, or stop it; queries work meanwhile",
+                kind="busy",
+            ) from error
+        except OSError as error:
+            raise ClipdbError(
+                f"{index} can't be written where it is, on a file system without locks ({error.strerror}): copy it to "
+                "a local disk; queries work here, as long as nobody writes"
+            ) from error
+        yield file
 
 
 def _without_secrets(arguments: list[str]) -> Iterator[str]:

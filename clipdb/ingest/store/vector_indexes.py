@@ -35,7 +35,9 @@ LEAST = 1000
 """Vectors that an index takes at least; fewer are searched in a millisecond as they are."""
 
 RECALL = 0.99
-"""Partitions are added to a search until it finds this share of the ten nearest."""
+"""Partitions are added to a search until it finds this share of the ten nearest, by more than chance may add."""
+
+_ERRORS = 2  # standard errors that chance may add
 
 _ASKED = 64  # stored images, and as many texts, that recall is measured with
 _MULTIPLE = 8  # of the numbers in a vector: what RaBitQ takes
@@ -213,13 +215,12 @@ def _probes(
     dataset: lance.LanceDataset, column: str, index: VectorIndex, questions: np.ndarray, tenth: np.ndarray
 ) -> tuple[int, float]:
     """Return how many partitions have to be searched, and the recall then."""
-    nprobes, recall = 1, 0.0
+    nprobes = 1
     while True:
-        recall = float(
-            np.mean([_recall(dataset, column, index, *one, nprobes) for one in zip(questions, tenth, strict=True)])
-        )
-        if recall >= RECALL or nprobes == index.partitions:
-            return nprobes, recall
+        found = [_recall(dataset, column, index, *one, nprobes) for one in zip(questions, tenth, strict=True)]
+        chance = _ERRORS * np.std(found) / len(found) ** 0.5
+        if np.mean(found) - chance >= RECALL or nprobes == index.partitions:
+            return nprobes, float(np.mean(found))
         nprobes = min(2 * nprobes, index.partitions)
 
 

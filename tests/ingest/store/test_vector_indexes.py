@@ -77,7 +77,9 @@ def test_scores_are_exact_and_most_neighbours_are_found(indexed: Built) -> None:
                 assert [one["rank"] for one in found] == list(range(1, 11))
                 truth = dict(nearest(indexed, head, row, IMAGES))
                 assert all(one["score"] == pytest.approx(truth[one["image_id"]], abs=1e-6) for one in found)
-                hits.append(len({image for image, _ in expected} & {one["image_id"] for one in found}))
+            for row in range(150):  # of fewer, one that lies badly among the partitions decides
+                found = {one["image_id"] for one in db.rows("neighbours", head=name, image=indexed.ids[row])}
+                hits.append(len(found & {image for image, _ in nearest(indexed, head, row)}))
     assert np.mean(hits) >= 9.9  # of ten
 
 
