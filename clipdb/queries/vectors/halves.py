@@ -81,9 +81,11 @@ def each_block(
         Say False for products of two matrices: BLAS has threads of its own.
     """
 
+    widest = max(matrix.shape[1] for matrix in matrices)
+
     def some_blocks(rows: slice) -> None:
         rooms: dict[int, np.ndarray] = {}
-        for some in blocks_of(rows):
+        for some in blocks_of(rows, widest):
             work(some, (_wide(matrix, some, rooms) for matrix in matrices))
 
     if threads:
