@@ -10,10 +10,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import ray
-from ray_cluster import LocalCluster, kill_actor
+from ray_cluster import LocalCluster, busy, kill_actor
 from support import until
 
 import clipdb
@@ -32,25 +33,41 @@ def main(folder: Path) -> None:
     spanned = shutil.copytree(folder / "equal.clipdb", folder / "spanned.clipdb", symlinks=True)
     print("spanned:", clipdb.span(spanned, pool="scenes", ray="auto", progress=False).heads[MODEL])
     chance = random.Random(SEED)
-    print("driver:", kill_driver(cluster, folder, chance))
+    print("first driver:", kill_driver(cluster, folder, chance, ("actor",)))
+    print("second driver:", kill_driver(cluster, folder, chance, ("raylet", "actor")))
     print("poisoned:", poisoned_under_kills(cluster, folder, chance), flush=True)
     os._exit(0)  # which ends all else in the namespace, too
 
 
-def kill_driver(cluster: LocalCluster, folder: Path, chance: random.Random) -> str:
-    """Kill -9 a driver once it has committed something; the same command resumes in `poisoned_under_kills`."""
+def kill(kinds: tuple[str, ...], cluster: LocalCluster, chance: random.Random, ended: Callable[[], bool]) -> list[str]:
+    """Kill actors and nodes, one after the other; return what was killed before something had ended."""
+    kills = []
+    for kind in kinds:
+        if kind == "raylet" and busy(ended):
+            cluster.kill_raylet(chance)
+            kills.append(kind)
+        elif kind == "actor" and kill_actor(chance, ended):
+            kills.append(kind)
+    return kills
+
+
+def kill_driver(cluster: LocalCluster, folder: Path, chance: random.Random, before: tuple[str, ...]) -> str:
+    """Kill others and then, once it has committed something, the driver; the same command resumes afterwards."""
+    index, log = folder / "kills.clipdb", folder / "driver.log"
     command = [sys.executable, "-m", "clipdb", "ingest", "images", str(folder / "slow"), "--model", MODEL]
+    versions = index / "vectors" / f"{MODEL.replace('/', '__')}.images.lance" / "_versions"
+    known = max(1, len(list(versions.glob("*.manifest"))))  # the first is of the empty table
     process = subprocess.Popen(
-        [*command, "--batch-size", "2", "--ray", cluster.address, "-i", str(folder / "kills.clipdb")],
+        [*command, "--batch-size", "2", "--ray", cluster.address, "-i", str(index)],
         stdout=subprocess.DEVNULL,
-        stderr=(folder / "driver.log").open("w"),
+        stderr=log.open("a"),
     )
-    versions = folder / "kills.clipdb" / "vectors" / f"{MODEL.replace('/', '__')}.images.lance" / "_versions"
-    committed = until(lambda: len(list(versions.glob("*.manifest"))) > 1, 180)  # the first is of the empty table
+    kills = kill(before, cluster, chance, lambda: process.poll() is not None)
+    committed = until(lambda: len(list(versions.glob("*.manifest"))) > known, 180)
     time.sleep(chance.uniform(0, 1))
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    return "killed" if committed else (folder / "driver.log").read_text()
+    process.kill()
+    ended = process.wait()
+    return " ".join([*kills, "driver"]) if committed and ended == -signal.SIGKILL else log.read_text()
 
 
 def poisoned_under_kills(cluster: LocalCluster, folder: Path, chance: random.Random) -> str:
@@ -69,14 +86,10 @@ def poisoned_under_kills(cluster: LocalCluster, folder: Path, chance: random.Ran
 
     working = threading.Thread(target=ingest)
     working.start()
-    kills = []
-    for kind in ("actor", "raylet", "actor"):  # in this thread: Ray starts nodes in no other
-        if kind == "raylet":
-            cluster.kill_raylet(chance)
-        if kind == "raylet" or kill_actor(chance, lambda: not working.is_alive()):
-            kills.append(kind)
+    kinds = ("actor", "raylet", "actor", "actor", "actor")
+    kills = kill(kinds, cluster, chance, lambda: not working.is_alive())  # in this thread: Ray starts nodes in no other
     working.join()
-    return f"{kills} {' '.join(ended)}"
+    return f"{' '.join(kills)}; {' '.join(ended)}"
 
 
 if __name__ == "__main__":

@@ -76,10 +76,12 @@ def test_spans_on_a_cluster_are_those_of_one_process(ran: tuple[Path, dict[str, 
 def test_nothing_is_lost_or_doubled_whoever_is_killed(ran: tuple[Path, dict[str, str]]) -> None:
     folder, said = ran
     index = folder / "kills.clipdb"
-    assert said["driver"] == "killed"
-    assert said["poisoned"].startswith("['actor', 'raylet', 'actor']")
+    assert (said["first driver"], said["second driver"]) == ("actor driver", "raylet actor driver")
+    assert said["poisoned"].startswith("actor raylet actor actor actor; ")
     runs = rows(index, "select added, finished_at is not null from runs order by started_at")
-    assert len(runs) == 2 and 0 < runs[0][0] < 160 and runs == [(runs[0][0], False), (160 - runs[0][0], True)]
+    *killed, (added, whole) = runs  # a driver that was killed before it committed leaves none
+    assert whole and killed and all(some > 0 and not finished for some, finished in killed)
+    assert sum(some for some, _ in killed) + added == 160
     state, _ = oracle.stored(index)  # each image once, in both stores
     wanted = {hashlib.sha256(file.read_bytes()).hexdigest() for file in (folder / "scenes").glob("*.png")}
     assert {one for (one,) in state["images with vectors"]} == wanted
