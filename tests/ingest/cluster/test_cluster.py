@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import oracle
+import pyarrow.parquet as pq
 import pytest
 import ray_cluster
 import ray_sources
 from support import done, refused, rows, table, verified
 
+import clipdb
 from clipdb import demo
 
 MODEL = "clipdb-tiny/scenes"
@@ -59,6 +61,16 @@ def test_a_cluster_makes_what_one_process_makes_bit_for_bit(ran: tuple[Path, dic
     for name, matrix in theirs.columns.items():
         np.testing.assert_array_equal(ours[name], matrix, err_msg=name)
     assert not list(oracle.leftovers(folder / "equal.clipdb"))
+
+
+def test_nodes_write_vectors_to_a_store(ran: tuple[Path, dict[str, str]]) -> None:
+    folder, said = ran
+    assert said["stored"] == said["equal"]
+    with clipdb.open(folder / "equal.clipdb") as db:
+        equal = db.sql("select * exclude (_run, _batch) from image_vectors order by image_id").to_arrow_table()
+    assert len(equal) == 119
+    assert pq.read_table(folder / "stored.parquet").to_pylist() == equal.to_pylist()
+    assert not any((folder / "stored.clipdb" / "vectors").iterdir())
 
 
 def test_spans_on_a_cluster_are_those_of_one_process(ran: tuple[Path, dict[str, str]]) -> None:
