@@ -38,6 +38,7 @@ from queries import HEADS, MODEL, PROPERTY_LAYER
 
 K = 10
 ONE = {"head": f"L{PROPERTY_LAYER}.H3"}
+TEXTURE = {"like": "texture"}  # which 12 heads carry
 BY_LABEL = {"heads": f"L{PROPERTY_LAYER}.H0,L{PROPERTY_LAYER}.H1"}
 Ask = Callable[[clipdb.Index, str], object]
 QUESTIONS: dict[str, Ask] = {
@@ -48,7 +49,10 @@ QUESTIONS: dict[str, Ask] = {
     "text_neighbours": lambda db, _: db.rows("text_neighbours", text="text 3", exact=True, **ONE),
     "neighbours, by index": lambda db, image: db.rows("neighbours", image=image, **ONE),
     "text_neighbours, by index": lambda db, _: db.rows("text_neighbours", text="text 3", **ONE),
-    "property_neighbours, 12 heads": lambda db, image: db.rows("property_neighbours", image=image, like="texture"),
+    "property_neighbours, 12 heads": lambda db, image: db.rows(
+        "property_neighbours", image=image, exact=True, **TEXTURE
+    ),
+    "property_neighbours, by index": lambda db, image: db.rows("property_neighbours", image=image, **TEXTURE),
     "embedding_neighbours": lambda db, image: db.rows("embedding_neighbours", image=image),
     "activating": lambda db, _: db.rows("activating", **ONE),
     "outliers": lambda db, _: db.rows("outliers", **ONE),
@@ -56,6 +60,11 @@ QUESTIONS: dict[str, Ask] = {
     "ablate, 2 heads": lambda db, _: db.rows("ablate", **BY_LABEL),
     "span": lambda db, _: clipdb.span(db.path, pool=POOL),
     "reconstruct": lambda db, _: db.rows("reconstruct", pool=POOL),
+}
+INDEXED = {  # the heads whose vector indexes a question is about, which are made before it is asked
+    "neighbours, by index": ONE["head"],
+    "text_neighbours, by index": ONE["head"],
+    "property_neighbours, by index": "property=texture",
 }
 SLOW = 20.0  # seconds of a question that is repeated once only
 ONCE = {"span"}  # again it would find its texts and pairs stored
@@ -88,6 +97,9 @@ def main() -> None:
 
 def row(name: str, paths: dict[int, Path]) -> None:
     """Ask in a process for each size, and print what came out."""
+    if name in INDEXED:
+        for path in paths.values():
+            clipdb.index_vectors(path, INDEXED[name], progress=False)
     found = {size: in_process(path, name) for size, path in paths.items()}
     cells = [
         f"{one['first']:.3g} ({one['first_cpu']:.3g}), {one['again']:.3g} ({one['again_cpu']:.3g}); {one['peak']:.0f}"

@@ -18,11 +18,14 @@ def test_the_page(tmp_path: Path) -> None:
 
     with ran("millions.md", tmp_path, smaller) as printed:
         assert "recall@10" in printed["clipdb index --heads L11.H3"]
-        assert printed["clipdb info"].count("vector index") == 3
-        by_index, exact = (
-            [line.split()[:3] for line in printed[line].splitlines()]
-            for line in printed
-            if line.startswith("clipdb query")
-        )
-        assert len(by_index) == len(exact) == 12
-        assert "3 heads are dropped: L1.H0, L1.H1, L2.H0" in printed["clipdb index --heads all --drop"]
+        assert "property=colour: recall@10" in printed["clipdb index --heads property=colour"]
+        assert printed["clipdb info"].count("vector index") == 4
+        for query in ("query neighbours", "query property-neighbours"):
+            by_index, exact = (
+                [line.split()[:3] for line in printed[line].splitlines()]
+                for line in printed
+                if line.startswith(f"clipdb {query}")
+            )
+            assert len(by_index) == len(exact) == 12
+        dropped = "dropped 4 vector indexes: L1.H0; L1.H1; L2.H0; L1.H0,L1.H1,L2.H0"
+        assert dropped in printed["clipdb index --heads all --drop"]

@@ -9,6 +9,7 @@ from clipdb.api.progress import Shown, stage_progress
 from clipdb.errors import require
 
 if TYPE_CHECKING:
+    from clipdb.schema.property_index import PropertyIndex
     from clipdb.schema.vector_indexes import VectorIndex
 
 
@@ -20,8 +21,10 @@ def index_vectors(
     type: str = "ivf_flat",
     partitions: int | None = None,
     progress: Shown = True,
-) -> dict[str, VectorIndex]:
+) -> dict[str, VectorIndex | PropertyIndex]:
     """Make vector indexes of heads, by which `neighbours` and `text_neighbours` find images by cosine.
+
+    The heads of a property get one more index together, by which `property_neighbours` finds images alike in it.
 
     Which images are found is then approximate; their scores are exact. How many of the ten nearest are found is
     measured over stored images and texts, and so many partitions are searched that at least 99 percent are, if any
@@ -46,8 +49,8 @@ def index_vectors(
     Returns
     -------
     dict
-        What was made and measured, by the head's name. A head that has such an index of all its images keeps it; any
-        other is replaced.
+        What was made and measured: a `VectorIndex` by the head's name, and, with ``property=colour``, under that name a
+        `PropertyIndex` of its heads together. What has such an index of all its images keeps it; any other is replaced.
 
     Raises
     ------
@@ -66,11 +69,9 @@ exact search of so few is as quick
     """
     require("lance", "ingest")
     from clipdb.ingest.store import vector_indexes
-    from clipdb.schema.names import head_name
 
     with stage_progress(progress, "heads") as stages:
-        made = vector_indexes.index_vectors(Path(index), heads, model, type, partitions, stages)
-    return {head_name(*head): one for head, one in made.items()}
+        return vector_indexes.index_vectors(Path(index), heads, model, type, partitions, stages)
 
 
 def drop_vector_indexes(index: str | Path, heads: str, *, model: str | None = None) -> list[str]:
@@ -84,7 +85,7 @@ def drop_vector_indexes(index: str | Path, heads: str, *, model: str | None = No
     Returns
     -------
     list of str
-        The heads that had one.
+        The heads that had one; with commas, those that had one together.
 
     Raises
     ------
@@ -99,6 +100,5 @@ def drop_vector_indexes(index: str | Path, heads: str, *, model: str | None = No
     """
     require("lance", "ingest")
     from clipdb.ingest.store import vector_indexes
-    from clipdb.schema.names import head_name
 
-    return [head_name(*head) for head in vector_indexes.drop_vector_indexes(Path(index), heads, model)]
+    return vector_indexes.drop_vector_indexes(Path(index), heads, model)

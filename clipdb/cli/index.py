@@ -9,7 +9,7 @@ import click
 from clipdb._util.text import counted
 from clipdb.cli.options.common import index_option
 from clipdb.cli.show.messages import say
-from clipdb.schema.vector_indexes import AT, TYPES
+from clipdb.schema.vector_indexes import AT, TYPES, VectorIndex
 
 
 @click.command()
@@ -21,7 +21,7 @@ from clipdb.schema.vector_indexes import AT, TYPES
     type=click.IntRange(min=1),
     help="Parts that the vectors are cut into [default: a quarter of the square root of the number of images].",
 )
-@click.option("--drop", is_flag=True, help="Drop the heads' vector indexes instead.")
+@click.option("--drop", is_flag=True, help="Drop the vector indexes of these heads instead.")
 @index_option
 def command(index: Path, heads: str, model: str | None, kind: str | None, partitions: int | None, drop: bool) -> None:
     """Make vector indexes of heads, for neighbours among millions of images.
@@ -30,7 +30,10 @@ def command(index: Path, heads: str, model: str | None, kind: str | None, partit
     queries neighbours and text-neighbours look at the nearest parts of a head's vectors only, by cosine: which images
     they find is approximate, their scores are exact, and --exact true compares every image all the same.
 
-    How many of the ten nearest images are found is measured for each head, and `clipdb info` says it. So many parts are
+    With property=NAME, the heads of a property get one more index together, by which property-neighbours finds images
+    that are like another in that property.
+
+    How many of the ten nearest images are found is measured for each, and `clipdb info` says it. So many parts are
     searched that at least 99 percent are found. Images that are ingested later are found, too.
 
     \b
@@ -44,10 +47,12 @@ def command(index: Path, heads: str, model: str | None, kind: str | None, partit
         from clipdb.api.indexing import drop_vector_indexes
 
         dropped = drop_vector_indexes(index, heads, model=model)
-        say(f"the vector indexes of {counted(len(dropped), 'head')} are dropped: {', '.join(dropped)}")
+        say(f"dropped {counted(len(dropped), 'vector index', 'vector indexes')}: {'; '.join(dropped)}")
         return
     from clipdb.api.indexing import index_vectors
 
     for name, made in index_vectors(index, heads, model=model, type=kind or "ivf_flat", partitions=partitions).items():
-        of_texts = "" if made.text_recall is None else f", of texts {made.text_recall:.3f} in {made.text_nprobes}"
+        of_texts = ""
+        if isinstance(made, VectorIndex) and made.text_recall is not None:
+            of_texts = f", of texts {made.text_recall:.3f} in {made.text_nprobes}"
         say(f"{name}: recall@{AT} {made.recall:.3f} in {made.nprobes} of {made.partitions} partitions{of_texts}")

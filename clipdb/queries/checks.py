@@ -28,6 +28,8 @@ _REFERENCES = {
     "aligners are of known models": "from aligners anti join models using (model_id)",
     "shares are of known heads": "from label_scores anti join heads using (model_id, layer, head)",
     "pairs are of known heads": "from head_pairs anti join heads using (model_id, layer, head)",
+    "parts are of known property indexes": "from property_index_parts anti join property_indexes "
+    "using (model_id, heads)",
     "minimal pairs are of known images": "from (select unnest([image_a, image_b]) as image_id from pairs) "
     "anti join images using (image_id)",
     "effects are of known heads": "from (select model_id, unnest(string_split(ablated, ',')) as name from effects) "
@@ -51,6 +53,8 @@ _UNIQUE = {
     "directions": "model_id, layer, head, source, pool, direction",
     "runs": "run",
     "head_pairs": "model_id, layer, head, other_model, other_layer, other_head",
+    "property_indexes": "model_id, heads",
+    "property_index_parts": "model_id, heads, part",
 }
 
 

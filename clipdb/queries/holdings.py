@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import duckdb
 
 from clipdb.queries.index import Index
+from clipdb.queries.vectors.property_indexes import fits, known_property_indexes
 from clipdb.schema.names import head_name
 from clipdb.schema.vector_indexes import AT, VectorIndex
 from clipdb.schema.vectors_place import remembered
@@ -120,6 +124,12 @@ select model_id, what, name, number, nullif(note, '') as note
 from holdings order by model_id nulls first, place, name
 """
 
+# The heads that are compared together where a property is asked for.
+_CARRIERS = """
+select string_agg(name, ',' order by layer, head), property_key
+from head_properties where model_id = ? group by property_key, layer < 0
+"""
+
 
 def holdings(index: Index) -> duckdb.DuckDBPyConnection:
     """Ask what an index holds: rows of ``model_id``, ``what``, ``name``, ``number`` and ``note``.
@@ -140,10 +150,31 @@ def holdings(index: Index) -> duckdb.DuckDBPyConnection:
         for head, (made, covered) in (index.vectors.indexes(model) if kind == "images" else {}).items():
             row = [model, head_name(*head), covered, _described(made, held.rows - covered)]
             run("insert into vector_index_rows values (?, ?, ?, ?)", row)
+        for one in _of_properties(index, model, held.rows) if kind == "images" else ():
+            run("insert into vector_index_rows values (?, ?, ?, ?)", [model, *one])
     place = remembered(index.bare_connection)
     elsewhere = "create or replace temp table vectors_elsewhere as select unnest(?::text[]) as place"
     run(elsewhere, [[place] if place else []])
     return index.ask(_HOLDINGS)
+
+
+def _of_properties(index: Index, model: str, images: int) -> Iterator[tuple[str, int, str]]:
+    """Yield the property, number of images and note of each vector index of several heads together."""
+
+    def read(sql: str, *values: str) -> list[tuple[Any, ...]]:
+        return index.ask(sql, values).fetchall()
+
+    table = index.store.table(model, "images")
+    for made in known_property_indexes(read, table, model):
+        names = [name for heads, name in read(_CARRIERS, model) if heads == made.name]
+        said = [f"recall@{AT} {made.recall:.3f} in {made.nprobes} of {made.partitions} partitions"]
+        if not names:
+            said.append("not used: no property is of just these heads now")
+        elif not fits(made, table):
+            said.append(f"not used, as images are in other places now: run `clipdb index --heads property={names[0]}`")
+        elif newer := images - made.images:
+            said.append(_beside(newer))
+        yield names[0] if names else made.name, made.images, "; ".join(said)
 
 
 def _described(made: VectorIndex, newer: int) -> str:
@@ -152,5 +183,9 @@ def _described(made: VectorIndex, newer: int) -> str:
     if made.text_recall is not None:
         said.append(f"of texts {made.text_recall:.3f} in {made.text_nprobes}")
     if newer:
-        said.append(f"{newer:,} images beside it are searched one by one")
+        said.append(_beside(newer))
     return "; ".join(said)
+
+
+def _beside(newer: int) -> str:
+    return f"{newer:,} images beside it are searched one by one"

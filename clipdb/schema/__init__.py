@@ -35,6 +35,8 @@ if TYPE_CHECKING:
         head_statistics,
         heads,
         models,
+        property_index_parts,
+        property_indexes,
     )
 
 __all__ = [
@@ -58,6 +60,8 @@ __all__ = [
     "pairs",
     "pool_texts",
     "pools",
+    "property_index_parts",
+    "property_indexes",
     "runs",
     "spans",
     "texts",

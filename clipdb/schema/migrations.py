@@ -50,6 +50,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(7, {}),  # effects
     Migration(8, {}),  # directions
     Migration(9, {}),  # spans.stability
+    Migration(10, {}),  # property_indexes, property_index_parts
 )
 SCHEMA_VERSION = 1 + len(MIGRATIONS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Double, Integer, Text
+from sqlalchemy import ARRAY, JSON, REAL, BigInteger, Double, Integer, LargeBinary, Text
 
 from clipdb.schema.columns import (
     aligner,
@@ -162,5 +162,36 @@ head_pairs = declare(
     need("sample", BigInteger, "Over how many images at most"),
     need("vectors", Text, "State of both models' vectors that this was computed from; of another state it is stale"),
     run(),
+    indexed=False,
+)
+
+property_indexes = declare(
+    "property_indexes",
+    "A vector index of several heads together, by which `property-neighbours` chooses images (`clipdb index --heads "
+    "property=NAME`).",
+    model(),
+    key("heads", Text, "The heads that it is over: their names in order, with commas: L3.H0,L3.H3"),
+    need("images", BigInteger, "How many rows of the table of vectors it covers, from the first on"),
+    need("rows_sha256", Text, "Hex SHA-256 of the ids and runs of these rows; where they are others, it isn't used"),
+    need("partitions", Integer, "How many parts the images are cut into"),
+    need("nprobes", Integer, "How many of these are searched"),
+    need("compared", Integer, "How many images are compared by their vectors, for each that is asked for"),
+    need("recall", Double, "Share of the ten nearest images that are found, 0..1, over stored images asked about"),
+    run(),
+    need("created_at", INSTANT, "When it was made (UTC)"),
+    indexed=False,
+)
+
+property_index_parts = declare(
+    "property_index_parts",
+    "Images that lie together in a vector index of several heads: 140 bytes an image where embed_dim is 512.",
+    model(),
+    key("heads", Text, "The index (property_indexes.heads)"),
+    key("part", Integer, "The part, counted from 0"),
+    need("centre", ARRAY(REAL), "Its centre by k-means, shape [embed_dim]; it and what follows in turned coordinates"),
+    need("rows", LargeBinary, "The images, as rows of the table of vectors, counted from 0: uint32, little-endian"),
+    need("codes", LargeBinary, "How an image lies about the centre: two bits for each number, the first ones highest"),
+    need("scales", LargeBinary, "Squared distance to the centre over the product of difference and code, float32"),
+    need("offsets", LargeBinary, "Inner product of the centre and what leads from it to the image, float32"),
     indexed=False,
 )

@@ -18,6 +18,7 @@ create table heads (model_id text, layer integer, head integer, name text, basis
     total_variance double, effective_rank double, primary key (model_id, layer, head));
 drop table bases; drop table head_statistics; drop table label_scores; drop table head_pairs; drop table aligners;
 drop table pairs; drop table effects; drop table directions;
+drop table property_indexes; drop table property_index_parts;
 alter table models drop column config; alter table models drop column tensors_sha256;
 alter table models drop column base;
 alter table models drop column pool_heads; alter table models drop column logit_bias;

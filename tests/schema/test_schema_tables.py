@@ -17,6 +17,8 @@ KEYS = {
     "head_statistics": [],
     "aligners": ["model_id"],
     "head_pairs": [],
+    "property_indexes": [],
+    "property_index_parts": [],
     "images": [],
     "image_failures": [],
     "pairs": [],

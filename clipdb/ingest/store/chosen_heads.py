@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.model_tables import ModelTables
-from clipdb.schema.names import Head, head_name, parse_head
+from clipdb.schema.names import Head, head_name, parse_head, partition_of
 from clipdb.schema.vectors import head_columns
 
 _PROPERTIES = (
@@ -47,6 +49,19 @@ def chosen_heads(tables: ModelTables, heads: str) -> list[Head]:
                 kind="absent",
             )
     return wanted
+
+
+def together_of(chosen: Sequence[Head], heads: str) -> dict[str, list[Head]]:
+    """Return which of the chosen heads are compared together, by name: those of a property, of one partition each."""
+    if "=" not in heads:
+        return {}
+    groups: dict[str, list[Head]] = {}
+    for head in chosen:
+        groups.setdefault(partition_of(head[0]), []).append(head)
+    name = heads.strip()
+    if len(groups) == 1:
+        return {name: list(chosen)}
+    return {f"{name}, {partition}": some for partition, some in groups.items()}
 
 
 def _of_property(tables: ModelTables, stored: list[Head], kind: str, name: str) -> list[Head]:

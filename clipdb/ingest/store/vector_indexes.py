@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import lance
@@ -12,13 +13,16 @@ from clipdb._util.half_floats import widened
 from clipdb._util.stages import Stages, untold
 from clipdb._util.text import counted
 from clipdb.errors import ClipdbError, stopped
-from clipdb.ingest.store.chosen_heads import chosen_heads
+from clipdb.ingest.store.chosen_heads import chosen_heads, together_of
+from clipdb.ingest.store.fewest import fewest
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.moments import ROWS_AT_ONCE
+from clipdb.ingest.store.property_index import drop_together, index_together
 from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.ingest.store.vector_table import VectorTable
 from clipdb.ingest.store.writer import Writer
 from clipdb.schema.names import Head, head_column, head_name
+from clipdb.schema.property_index import PropertyIndex, property_indexes
 from clipdb.schema.vector_indexes import (
     AT,
     TYPES,
@@ -34,11 +38,6 @@ from clipdb.stores.address import StoreAddress
 LEAST = 1000
 """Vectors that an index takes at least; fewer are searched in a millisecond as they are."""
 
-RECALL = 0.99
-"""Partitions are added to a search until it finds this share of the ten nearest, by more than chance may add."""
-
-_ERRORS = 2  # standard errors that chance may add
-
 _ASKED = 64  # stored images, and as many texts, that recall is measured with
 _MULTIPLE = 8  # of the numbers in a vector: what RaBitQ takes
 
@@ -50,8 +49,8 @@ def index_vectors(
     kind: str = "ivf_flat",
     partitions: int | None = None,
     progress: Stages = untold,
-) -> dict[Head, VectorIndex]:
-    """Make a vector index of each of some heads; another one that a head has is replaced.
+) -> dict[str, VectorIndex | PropertyIndex]:
+    """Make a vector index of each of some heads, and of the heads of a property together; others are replaced.
 
     Each head is committed when it is done, so that Ctrl-C and a full disk keep those that are.
 
@@ -70,6 +69,11 @@ def index_vectors(
     progress
         Is told of heads.
 
+    Returns
+    -------
+    dict
+        What there is now, by the head's name; of a property's heads together by ``property=NAME``.
+
     Raises
     ------
     ClipdbError
@@ -80,7 +84,8 @@ def index_vectors(
     if kind not in TYPES:
         raise ClipdbError(f"{kind!r} is no type of vector index: take {' or '.join(TYPES)}")
     writer = Writer(index, "index", {"heads": heads, "model": model_id, "type": kind, "partitions": partitions})
-    found: dict[Head, VectorIndex] = {}
+    found: dict[str, VectorIndex] = {}
+    together: dict[str, PropertyIndex] = {}
     with stopped(lambda: f"{counted(len(found), 'head')} indexed" if found else ""), writer:
         if isinstance(writer.vectors, StoreAddress):
             raise ClipdbError(
@@ -91,15 +96,24 @@ def index_vectors(
         chosen = chosen_heads(tables, heads)
         for head in chosen:  # before there is any work to lose
             _require_enough(tables, head, kind, partitions)
+        number = partitions or max(8, round(_open(tables.images).count_rows() ** 0.5 / 4))
+        groups = together_of(chosen, heads)
         for done, head in enumerate(chosen):
-            progress("heads", done, len(chosen))
-            number = partitions or max(8, round(_open(tables.images).count_rows() ** 0.5 / 4))
-            found[head] = _there(tables, head, kind, number) or _make(tables, head, kind, number)
-    return found
+            progress("heads", done, len(chosen) + len(groups))
+            found[head_name(*head)] = _there(tables, head, kind, number) or _make(tables, head, kind, number)
+        for done, (name, several) in enumerate(groups.items(), start=len(chosen)):
+            progress("heads", done, len(chosen) + len(groups))
+            together[name] = index_together(tables, several, number)
+    return found | together
 
 
-def drop_vector_indexes(index: Path, heads: str, model_id: str | None = None) -> list[Head]:
-    """Drop the vector indexes of some heads, and return which heads had one.
+def drop_vector_indexes(index: Path, heads: str, model_id: str | None = None) -> list[str]:
+    """Drop the vector indexes of some heads, and those that are over several of them together.
+
+    Returns
+    -------
+    list of str
+        The heads of each, with commas.
 
     Raises
     ------
@@ -109,15 +123,21 @@ def drop_vector_indexes(index: Path, heads: str, model_id: str | None = None) ->
     with Writer(index, "index", {"heads": heads, "model": model_id, "drop": True}) as writer:
         tables = ModelTables(writer, _one_model(writer, model_id))
         table = tables.images
-        had = [head for head in chosen_heads(tables, heads) if head in vector_indexes(_open(table))]
-        if not had:
+        chosen = chosen_heads(tables, heads)
+        had = [head for head in chosen if head in vector_indexes(_open(table))]
+        of_several = [one for one in property_indexes(writer.read, tables.model_id) if set(one.heads) <= set(chosen)]
+        if not had and not of_several:
             raise ClipdbError(f"none of these heads of {tables.model_id} has a vector index", kind="absent")
         for head in had:
             with table.writing():
                 _open(table).drop_index(index_name(head_column(*head)))
                 _open(table).delete_config_keys([config_key(head_column(*head))])
-        table.move()
-        return had
+        if had:
+            table.move()
+        with writer.transaction() as connection:
+            for one in of_several:
+                drop_together(connection, tables.model_id, one.name)
+        return [*(head_name(*head) for head in had), *(one.name for one in of_several)]
 
 
 def _one_model(writer: Writer, model_id: str | None) -> str:
@@ -167,10 +187,12 @@ def _make(tables: ModelTables, head: Head, kind: str, number: int) -> VectorInde
         dataset = table.reopened()
         questions, texts = _questions(dataset, column), _text_questions(tables, head)
         best = _nearest(dataset, column, np.concatenate([questions, texts]))
-        nprobes, recall = _probes(dataset, column, made, questions, best[: len(questions)])
+        found = partial(_shares, dataset, column, made, questions, best[: len(questions)])
+        nprobes, recall = fewest(1, number, found)
         made = replace(made, nprobes=nprobes, recall=recall)
         if len(texts):
-            text_nprobes, text_recall = _probes(dataset, column, made, texts, best[len(questions) :])
+            found = partial(_shares, dataset, column, made, texts, best[len(questions) :])
+            text_nprobes, text_recall = fewest(1, number, found)
             made = replace(made, text_nprobes=text_nprobes, text_recall=text_recall)
         dataset.update_config(described(made, column))
     table.move()
@@ -211,17 +233,15 @@ def _cosines(vectors: np.ndarray, unit: np.ndarray) -> np.ndarray:
     return found
 
 
-def _probes(
-    dataset: lance.LanceDataset, column: str, index: VectorIndex, questions: np.ndarray, tenth: np.ndarray
-) -> tuple[int, float]:
-    """Return how many partitions have to be searched, and the recall then."""
-    nprobes = 1
-    while True:
-        found = [_recall(dataset, column, index, *one, nprobes) for one in zip(questions, tenth, strict=True)]
-        chance = _ERRORS * np.std(found) / len(found) ** 0.5
-        if np.mean(found) - chance >= RECALL or nprobes == index.partitions:
-            return nprobes, float(np.mean(found))
-        nprobes = min(2 * nprobes, index.partitions)
+def _shares(
+    dataset: lance.LanceDataset,
+    column: str,
+    index: VectorIndex,
+    questions: np.ndarray,
+    tenth: np.ndarray,
+    nprobes: int,
+) -> list[float]:
+    return [_recall(dataset, column, index, *one, nprobes) for one in zip(questions, tenth, strict=True)]
 
 
 def _recall(

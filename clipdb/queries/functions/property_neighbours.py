@@ -6,6 +6,7 @@ import numpy as np
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.property_candidates import nearest_of_index, note_property_index, property_index
 from clipdb.queries.functions.base.property_search import carriers_of, check_space, similarities
 from clipdb.queries.functions.base.property_weights import parse_weights
 from clipdb.queries.functions.base.similarity import best, check_k
@@ -22,6 +23,7 @@ def property_neighbours(
     k: int = 10,
     space: str = "joint",
     partition: str | None = None,
+    exact: bool = False,
 ) -> Rows:
     """Find the images that are most like an image in some properties, and not in others.
 
@@ -29,6 +31,9 @@ def property_neighbours(
     heads of the property, after the heads' means are taken off. Each property of ``unlike`` takes off its weight,
     relative to those of ``like`` together, times that cosine as far as it is above 0: images that have nothing in
     common there are not preferred to one another.
+
+    Where one property alone is asked about, in the joint space, and its heads have a vector index together, that is
+    used, unless `exact` is true: then every image is compared. Scores are exact either way.
 
     Raises
     ------
@@ -47,6 +52,11 @@ def property_neighbours(
     row, found = context.subjects.image_heads(model, image, heads)
     if found is None:
         return []
+    if len(wanted) == 1 and not unwanted and space == "joint" and not exact:
+        by_index = property_index(context, model, heads)
+        if by_index.index is not None:
+            note_property_index(context, model, next(iter(wanted)), by_index.index)
+            return nearest_of_index(context, model, by_index, found, row, k)
     vectors = dict(zip(heads, found, strict=True))
 
     def alike(name: str) -> np.ndarray:

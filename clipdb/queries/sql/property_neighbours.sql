@@ -8,6 +8,9 @@
 -- the metadata key that is called as the first property, or else by their label, and baseline_precision that of those by
 -- the whole embedding. `clipdb query search-precision` measures both over many images.
 --
+-- Every image is compared, or, for one property of --like alone in the space `joint`, where its heads have a vector
+-- index together (`clipdb index --heads property=NAME`), those that it chooses.
+--
 -- $image image required: The image: a file, its name or uri in the index, or the beginning of its id.
 -- $like text optional: Properties with weights: texture, or texture:2,colour.
 -- $unlike text optional: Properties in which to differ, with weights relative to those of --like.
@@ -15,6 +18,7 @@
 -- $k integer = 10: How many to list.
 -- $space choice(joint|heads) = joint: Where the heads of a property are put together.
 -- $partition choice(pool|trunk) optional: Heads of the pooling or of the trunk, where the index has both.
+-- $exact boolean = false: Compare every image, even where the property has a vector index.
 -- $baseline boolean = false: Show what the whole embedding finds beside them, and how many of each have the image's own true value.
 -- $model model required: The model; may be left out where the index has one.
 -- note: select note from cut_models where model_id = $model union all
@@ -28,7 +32,7 @@
 -- empty: the image has not been through these heads, or no other has: `clipdb ingest images SRC --model MODEL --layers all` runs them
 
 select rank, score, image_id, label, uri
-from property_neighbours($model, $image, concat_ws(',', $like, $property), $unlike, $k, $space, $partition)
+from property_neighbours($model, $image, concat_ws(',', $like, $property), $unlike, $k, $space, $partition, $exact)
 left join images using (image_id)
 order by rank
 
@@ -43,7 +47,7 @@ select
     whole.score as baseline_score,
     avg((true_value(images.metadata, images.label, key) = own)::int) over () as precision,
     avg((true_value(near.metadata, near.label, key) = own)::int) over () as baseline_precision
-from property_neighbours($model, $image, concat_ws(',', $like, $property), $unlike, $k, $space, $partition) as found
+from property_neighbours($model, $image, concat_ws(',', $like, $property), $unlike, $k, $space, $partition, $exact) as found
 left join embedding_neighbours($model, $image, $k) as whole using (rank)
 left join images on images.image_id = found.image_id
 left join images as near on near.image_id = whole.image_id

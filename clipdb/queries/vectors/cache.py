@@ -22,8 +22,8 @@ from clipdb.schema.vectors import head_columns, part_columns
 
 _SPARSE = 8  # rows of a table that are read for one that is wanted, at most: then each is sought by itself
 
-
 _Made = TypeVar("_Made")
+_Of = TypeVar("_Of")
 
 
 class VectorStore:
@@ -120,16 +120,15 @@ class VectorStore:
 
     def vector_index(self, model: str, head: Head) -> VectorIndex | None:
         """Return the vector index over a head's images, where it has one."""
-        if model not in self._indexes:
-            self._indexes[model] = self._vectors.indexes(model)
-        return self._indexes[model].get(head, (None, 0))[0]
+        known = self._once(self._indexes, model, lambda: self._vectors.indexes(model))
+        return known.get(head, (None, 0))[0]
 
-    def of_row(self, model: str, heads: Sequence[Head], row: int) -> list[np.ndarray]:
-        """Return an image's vectors of some heads, float32 ``[k]`` each, without reading those of the others."""
+    def of_rows(self, model: str, heads: Sequence[Head], rows: np.ndarray) -> list[np.ndarray]:
+        """Return some images' vectors of some heads, float32 ``[m, k]`` each, without reading those of the others."""
         kept = [self._kept.get(("column", model, "images", head_column(*head))) for head in heads]
         if all(matrix is not None for matrix in kept):
-            return [cast(Matrix, matrix)[row] for matrix in kept]
-        return [widened(values)[0] for values in self.stored(model, heads, np.array([row])).values()]
+            return [cast(Matrix, matrix)[rows] for matrix in kept]
+        return [widened(values) for values in self.stored(model, heads, rows).values()]
 
     def together(self, model: str, heads: Sequence[Head]) -> list[Matrix]:
         """Return the images' vectors of several heads, each as `head` does; what isn't kept is read in one pass."""
@@ -177,6 +176,10 @@ class VectorStore:
     def present(self, model: str, head: Head) -> np.ndarray:
         """Return which images have a vector of a head, bool ``[n]``; layers that were added later may have fewer."""
         return self.keep(("present", model, head), lambda: self._has_vectors(model, head))
+
+    def by_table(self, model: str) -> np.ndarray:
+        """Return for each row of the table of the images' vectors its row here ``[n]``."""
+        return self._order(model, "images").by_table
 
     def in_table_order(self, model: str, rows: np.ndarray) -> np.ndarray:
         """Return the order ``[m]`` of some of the images' rows that `blocks` reads them quickest in."""
@@ -239,7 +242,7 @@ class VectorStore:
         key = "image_id" if kind == "images" else "text_id"
         return self._once(self._orders, (model, kind), lambda: RowOrder.of(self.table(model, kind), key))
 
-    def _once(self, made: dict[Key, _Made], key: Key, make: Callable[[], _Made]) -> _Made:
+    def _once(self, made: dict[_Of, _Made], key: _Of, make: Callable[[], _Made]) -> _Made:
         """Return what is made when it is first asked for; then without the lock, which `keep` holds while it makes."""
         if key not in made:
             with self._kept.lock:

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import lance
 import numpy as np
-import pyarrow as pa
 import pytest
 from built_index import LAYERS, Built, build
+from twin_images import add_twins
 
 import clipdb
 from clipdb.errors import ClipdbError, Stopped
-from clipdb.ingest.store.vector_table import VectorTable
-from clipdb.ingest.store.writer import Writer
 from clipdb.queries.holdings import holdings
 from clipdb.schema.vectors import images_path
 
@@ -33,7 +31,7 @@ def indexed(plain: Built, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """One with a vector index of each head of layers 1 and 2 that is called a colour."""
     path = tmp_path_factory.mktemp("indexed") / "indexed.clipdb"
     shutil.copytree(plain.path, path, symlinks=True)
-    made = clipdb.index_vectors(path, "property=colour", partitions=6, progress=False)
+    made = clipdb.index_vectors(path, "L1.H0,L1.H1,L2.H0", partitions=6, progress=False)
     assert list(made) == ["L1.H0", "L1.H1", HEAD]
     assert all(one.recall >= 0.99 and one.nprobes <= one.partitions == 6 for one in made.values())
     return Built(path, plain.ids, plain.vectors, plain.files)
@@ -115,22 +113,10 @@ def test_it_says_that_an_index_chose_and_info_how_good_it_is(
     assert told_of[HEAD][0] == IMAGES and told_of[HEAD][1].startswith("ivf_flat, recall@10 ")
 
 
-def add(path: Path, like: int, ids: list[str], compact: bool) -> None:
-    """Add images whose vectors are those of one that is there."""
-    with Writer(path, "ingest images", {}) as writer:
-        table = VectorTable(writer, MODEL, "images")
-        assert table.dataset is not None
-        row = table.dataset.take([like]).drop_columns(["_run", "_batch", "image_id"])
-        rows = pa.concat_tables([row] * len(ids)).add_column(0, "image_id", pa.array(ids))
-        table.commit(rows, lambda connection: None)
-        if compact:
-            table.compact()
-
-
 @pytest.mark.parametrize("compact", [False, True])
 def test_images_that_come_later_are_found(own: Built, compact: bool) -> None:
     newer = [f"{number:064x}" for number in range(3)]
-    add(own.path, ASKED, newer, compact)
+    add_twins(own.path, MODEL, ASKED, newer, compact=compact)
     found = ask(own.path, image=own.ids[ASKED], k=3)
     assert [one["image_id"] for one in found] == newer and all(one["score"] == pytest.approx(1) for one in found)
     covered, note = about(own.path)[HEAD]

@@ -7,7 +7,9 @@ Both are sums over heads of one product of a matrix and a vector, so that a prop
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -52,6 +54,60 @@ def carriers_of(context: Context, model: str, partition: str | None) -> dict[str
     return carriers
 
 
+@dataclass(frozen=True)
+class Question:
+    """What an image is compared by, over some heads together.
+
+    Attributes
+    ----------
+    heads, means
+        The heads, and the mean of each ``[k]``.
+    joint
+        The heads' bases, one below the other ``[sum of k, D]``; None where heads are set side by side.
+    parts
+        What the vectors of each head are multiplied by ``[k]``.
+    whole
+        The vector over all heads, ``[D]`` in the joint space, else ``[sum of k]``.
+    """
+
+    heads: Sequence[Head]
+    means: Sequence[np.ndarray]
+    joint: np.ndarray | None
+    parts: Sequence[np.ndarray]
+    whole: np.ndarray
+
+    @classmethod
+    def of(cls, context: Context, model: str, query: Sequence[np.ndarray], heads: Sequence[Head], space: str) -> Self:
+        """Ask about vectors, ``[k]`` by head, in one of `SPACES`."""
+        means = [mean_of(context, model, "images", head) for head in heads]
+        parts = [vector - mean for vector, mean in zip(query, means, strict=True)]
+        if space == "heads":
+            return cls(heads, means, None, parts, np.concatenate(parts))
+        bases = [context.heads(model).bases[head] for head in heads]
+        whole = np.sum([basis @ part for basis, part in zip(bases, parts, strict=True)], axis=0)
+        parts = [basis.T @ whole for basis in bases]  # <Q y, whole> = <y, Q^T whole>
+        return cls(heads, means, np.concatenate(bases, axis=1).T, parts, whole)
+
+    def products(self, vectors: Iterable[np.ndarray]) -> np.ndarray:
+        """Return the inner products with images, by their vectors ``[m, k]`` of each head, whose means stay on."""
+        found: np.ndarray = sum(product(some, part) for some, part in zip(vectors, self.parts, strict=True))  # type: ignore[assignment]
+        return found
+
+    def lengths(self, vectors: Iterable[np.ndarray]) -> np.ndarray:
+        """Return the lengths of images over the heads together, float32 ``[m]``."""
+        together = np.concatenate([some - mean for some, mean in zip(vectors, self.means, strict=True)], axis=1)
+        found: np.ndarray = np.linalg.norm(together if self.joint is None else together @ self.joint, axis=1)
+        return found
+
+    def cosines(self, products: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Return the cosines that products and lengths come to; the products are written to."""
+        products -= np.float32(sum(mean @ part for mean, part in zip(self.means, self.parts, strict=True)))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            products /= lengths
+            products /= np.linalg.norm(self.whole)
+        return products
+
+
 def similarities(
     context: Context, model: str, query: Sequence[np.ndarray], heads: Sequence[Head], space: str
 ) -> np.ndarray:
@@ -71,45 +127,20 @@ def similarities(
     numpy.ndarray
         Float32 ``[n]``; NaN for images that have not been through all of these heads.
     """
-    store = context.store
-    means = [mean_of(context, model, "images", head) for head in heads]
-    parts = [vector - mean for vector, mean in zip(query, means, strict=True)]
-    if space == "joint":
-        bases = [context.heads(model).bases[head] for head in heads]
-        whole = sum(basis @ part for basis, part in zip(bases, parts, strict=True))
-        parts = [basis.T @ whole for basis in bases]  # <Q y, whole> = <y, Q^T whole>
-        size = float(np.linalg.norm(whole))
-    else:
-        size = float(np.sqrt(sum(part @ part for part in parts)))
+    store, asked = context.store, Question.of(context, model, query, heads, space)
     scores = np.empty(len(store.ids(model, "images")), np.float32)
 
     def add(rows: slice | np.ndarray, vectors: Iterator[np.ndarray]) -> None:
-        scores[rows] = sum(product(some, part) for some, part in zip(vectors, parts, strict=True))
+        scores[rows] = asked.products(vectors)
 
-    store.each_block(model, heads, add)
-    scores -= np.float32(sum(mean @ part for mean, part in zip(means, parts, strict=True)))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scores /= _lengths(context, model, heads, space, means)
-        scores /= np.float32(size)
-    return scores
-
-
-def _lengths(
-    context: Context, model: str, heads: Sequence[Head], space: str, means: Sequence[np.ndarray]
-) -> np.ndarray:
-    """Return the lengths of all images' vectors over some heads together, kept between calls: float32 ``[n]``."""
-
-    bases = [context.heads(model).bases[head] for head in heads]
-    joint = np.concatenate(bases, axis=1).T if space == "joint" else None
-
-    def make() -> np.ndarray:
-        lengths = np.empty(len(context.store.ids(model, "images")), np.float32)
+    def make_lengths() -> np.ndarray:
+        lengths = np.empty(len(scores), np.float32)
 
         def put(rows: slice | np.ndarray, vectors: Iterator[np.ndarray]) -> None:
-            together = np.concatenate([some - mean for some, mean in zip(vectors, means, strict=True)], axis=1)
-            lengths[rows] = np.linalg.norm(together if joint is None else together @ joint, axis=1)
+            lengths[rows] = asked.lengths(vectors)
 
-        context.store.each_block(model, heads, put, threads=joint is None)
+        store.each_block(model, heads, put, threads=space == "heads")
         return lengths
 
-    return context.store.keep(("lengths", model, tuple(heads), space), make)
+    store.each_block(model, heads, add)
+    return asked.cosines(scores, store.keep(("lengths", model, tuple(heads), space), make_lengths))

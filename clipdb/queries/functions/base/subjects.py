@@ -154,7 +154,7 @@ class Subjects:
         """
         row = self._store.position(model, "images", self.image_id(model, image))
         if row is not None:
-            vectors = self._store.of_row(model, heads, row)
+            vectors = [of_head[0] for of_head in self._store.of_rows(model, heads, np.array([row]))]
         else:
             computed = self.image(model, image)[1].heads
             vectors = [computed[head] for head in heads]
