@@ -10,7 +10,8 @@ import numpy as np
 _NUMBERS_AT_ONCE = 2**20
 _EXPONENT = np.uint16(0x7C00)  # all ones in what isn't finite
 _SIGN_AND_REST = np.int32(-0x70002000)  # of a float16 moved up by 13 bits, with its sign extended
-_BIAS = np.float32(2.0**112)  # between the exponents of float16 and float32, 15 and 127
+BIAS = np.float32(2.0**112)
+"""What lies between the exponents of float16 and float32, 15 and 127."""
 
 
 def widened(values: np.ndarray) -> np.ndarray:
@@ -22,12 +23,17 @@ def widened_finite(values: np.ndarray, found: np.ndarray | None = None) -> np.nd
     """Convert float16 of which every number is finite, by moving bits; into ``found``, where that is given."""
     found = np.empty(values.shape, np.float32) if found is None else found
     for some in blocks(values):
-        bits = found[some].view(np.int32)
-        bits[...] = values[some].view(np.int16)
-        np.left_shift(bits, 13, out=bits)
-        np.bitwise_and(bits, _SIGN_AND_REST, out=bits)
-        np.multiply(found[some], _BIAS, out=found[some])
+        moved(values[some], found[some])
+        np.multiply(found[some], BIAS, out=found[some])
     return found
+
+
+def moved(values: np.ndarray, found: np.ndarray) -> None:
+    """Put finite float16, divided by `BIAS`, into float32 of the same shape, exactly."""
+    bits = found.view(np.int32)
+    bits[...] = values.view(np.int16)
+    np.left_shift(bits, 13, out=bits)
+    np.bitwise_and(bits, _SIGN_AND_REST, out=bits)
 
 
 def finite(values: np.ndarray) -> bool:

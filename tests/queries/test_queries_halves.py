@@ -15,6 +15,7 @@ from support import change
 import clipdb
 from clipdb.queries.vectors.cache import VectorStore
 from clipdb.queries.vectors.halves import Halves
+from clipdb.schema.names import head_column
 from clipdb.schema.vectors import images_path
 
 
@@ -37,6 +38,9 @@ def test_it_computes_as_float32_does(rows: int) -> None:
     for other in (rng.standard_normal(24), rng.standard_normal((24, 3))):
         other = other.astype(np.float32)
         assert np.allclose(halves @ other, plain @ other, atol=1e-5)
+    unit = rng.standard_normal(24).astype(np.float32)
+    unit /= np.linalg.norm(unit)
+    assert np.allclose(halves.near_products(unit), plain @ unit, atol=1e-5)
     some = rng.integers(0, rows, 7) if rows else np.empty(0, int)
     for place in (slice(1, 9), some, (slice(None), 0), (some, 3)):
         assert np.array_equal(halves[place], plain[place])
@@ -88,6 +92,33 @@ def test_answers_stay_the_same(index: Built, function: str, arguments: dict[str,
         assert row.keys() == other.keys()
         for name, value in row.items():
             assert value == (pytest.approx(other[name], abs=1e-5) if isinstance(value, float) else other[name]), name
+
+
+def test_images_that_rounding_makes_alike_are_ranked_by_what_is_stored(tmp_path: Path) -> None:
+    made, rng = build(tmp_path / "close.clipdb"), np.random.default_rng(6)
+    heads = [(1, 0), (1, 1), (2, 0)]  # which are called a colour, and have 12 numbers beside 8 of the joint space
+    table = lance.dataset(str(images_path(made.path, "one/a"))).to_table()
+    for head in heads:
+        close = (rng.normal(size=4) + 0.02 * rng.normal(size=(len(made.ids), 4))).astype(np.float16)
+        made.vectors["one/a", *head] = close.astype(np.float64)
+        place = table.schema.names.index(head_column(*head))
+        table = table.set_column(place, table.schema.field(place), pa.array(list(close), table.schema.types[place]))
+    version = lance.write_dataset(table, str(images_path(made.path, "one/a")), mode="overwrite").version
+    change(made.path, "update batches set lance_version = ? where kind = 'images'", version)
+    with clipdb.open(made.path) as db:
+        bases = {head: db.context.heads("one/a").bases[head].astype(np.float64) for head in heads}
+        joint = sum(made.vectors["one/a", *head] @ bases[head].T for head in heads)
+        units = joint / np.linalg.norm(joint, axis=1, keepdims=True)
+        rounded = units.astype(np.float16).astype(np.float64)
+        mistaken = 0
+        for row in range(20):
+            cosines, near = units @ units[row], rounded @ units[row]
+            expected = [one for one in np.argsort(-cosines) if one != row][:5]
+            found = db.rows("property_neighbours", image=made.ids[row], like="colour", k=5)
+            assert [one["image_id"] for one in found] == [made.ids[one] for one in expected]
+            assert [one["score"] for one in found] == pytest.approx(cosines[expected], abs=1e-6)
+            mistaken += [one for one in np.argsort(-near) if one != row][:5] != expected
+        assert mistaken > 10  # what the rounded vectors alone would say
 
 
 @pytest.mark.parametrize("rows", [[3], [0, -1], list(range(7, 2, -1)), None])

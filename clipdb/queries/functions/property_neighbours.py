@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.property_candidates import nearest_of_index, note_property_index, property_index
-from clipdb.queries.functions.base.property_search import carriers_of, check_space, similarities
+from clipdb.queries.functions.base.property_scan import best_rows, nearest_rows
+from clipdb.queries.functions.base.property_search import Question, carriers_of, check_space
 from clipdb.queries.functions.base.property_weights import parse_weights
-from clipdb.queries.functions.base.similarity import best, check_k
+from clipdb.queries.functions.base.similarity import check_k
 from clipdb.queries.functions.base.table_function import Rows, table_function
 
 
@@ -59,17 +58,12 @@ def property_neighbours(
             return nearest_of_index(context, model, by_index, found, row, k)
     vectors = dict(zip(heads, found, strict=True))
 
-    def alike(name: str) -> np.ndarray:
-        of_property = carriers[name]
-        return similarities(context, model, [vectors[head] for head in of_property], of_property, space)
+    def asked(name: str) -> Question:
+        return Question.of(context, model, [vectors[head] for head in carriers[name]], carriers[name], space)
 
-    scores = np.zeros(len(context.store.ids(model, "images")), np.float32)
-    for name, weight in wanted.items():
-        scores += np.float32(weight) * alike(name)
-    for name, weight in unwanted.items():
-        scores -= np.float32(weight) * np.maximum(alike(name), 0)
-    scores /= np.float32(sum(wanted.values()))
-    return best(context.store.ids(model, "images"), scores, k, row)
+    weights = [*wanted.items(), *((name, -weight) for name, weight in unwanted.items())]
+    rows, scores = nearest_rows(context, model, [(asked(name), weight) for name, weight in weights], k + 1)
+    return best_rows(context, model, rows, scores, k, row)
 
 
 FUNCTION = property_neighbours

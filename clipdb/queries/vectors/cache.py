@@ -148,10 +148,11 @@ class VectorStore:
         heads: Sequence[Head],
         work: Callable[[slice | np.ndarray, Iterator[np.ndarray]], object],
         threads: bool = True,
+        keep: bool = True,
     ) -> None:
         """Call a function with all images' vectors of several heads, some images at a time.
 
-        Heads that don't fit into the cache together are read from the table and not kept.
+        Heads that don't fit into the cache together, or needn't be kept, are read from the table.
 
         Parameters
         ----------
@@ -164,7 +165,7 @@ class VectorStore:
             Say False for products of two matrices: BLAS has threads of its own.
         """
         names = [head_column(*head) for head in heads]
-        if self._fit(model, names):
+        if self._fit(model, names) if keep else self._all_fit(model):
             each_block(self.together(model, heads), work, threads)
             return
         order, start = self._order(model, "images"), 0

@@ -10,16 +10,14 @@ import numpy as np
 
 from clipdb._util.notes import note
 from clipdb.queries.functions.base.context import Context
+from clipdb.queries.functions.base.property_scan import best_rows, exact_cosines
 from clipdb.queries.functions.base.property_search import Question
-from clipdb.queries.functions.base.similarity import best
 from clipdb.queries.functions.base.table_function import Rows
 from clipdb.queries.vectors.property_indexes import fits, known_property_indexes
 from clipdb.schema.image_codes import turn
 from clipdb.schema.names import Head
 from clipdb.schema.property_index import Part, PropertyIndex, candidates
 from clipdb.schema.vector_indexes import AT
-
-_ROWS_AT_ONCE = 8192
 
 _CENTRES = "select centre from property_index_parts where model_id = ? and heads = ? order by part"
 _PART = (  # DuckDB reads of a list of parts all of the table
@@ -83,13 +81,7 @@ def nearest_of_index(
     by_table = store.by_table(model)
     chosen = candidates(index, centres, asked.whole / size @ turn(len(asked.whole)), k + 1, parts)
     rows = np.sort(by_table[np.concatenate([chosen, np.arange(index.images, len(by_table))])])
-    scores = np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        some = slice(start, start + _ROWS_AT_ONCE)
-        vectors = store.of_rows(model, index.heads, rows[some])
-        scores[some] = asked.cosines(asked.products(vectors), asked.lengths(vectors))
-    itself = [] if row is None else np.flatnonzero(rows == row).tolist()
-    return best(store.ids(model, "images")[rows], scores, k, itself[0] if itself else None)
+    return best_rows(context, model, rows, exact_cosines(context, model, asked, rows), k, row)
 
 
 def note_property_index(context: Context, model: str, name: str, index: PropertyIndex) -> None:

@@ -93,10 +93,14 @@ class Question:
         found: np.ndarray = sum(product(some, part) for some, part in zip(vectors, self.parts, strict=True))  # type: ignore[assignment]
         return found
 
+    def together(self, vectors: Iterable[np.ndarray]) -> np.ndarray:
+        """Return what images' vectors of each head come to over the heads, as `whole` is."""
+        found = np.concatenate([some - mean for some, mean in zip(vectors, self.means, strict=True)], axis=1)
+        return found if self.joint is None else found @ self.joint
+
     def lengths(self, vectors: Iterable[np.ndarray]) -> np.ndarray:
         """Return the lengths of images over the heads together, float32 ``[m]``."""
-        together = np.concatenate([some - mean for some, mean in zip(vectors, self.means, strict=True)], axis=1)
-        found: np.ndarray = np.linalg.norm(together if self.joint is None else together @ self.joint, axis=1)
+        found: np.ndarray = np.linalg.norm(self.together(vectors), axis=1)
         return found
 
     def cosines(self, products: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -127,7 +131,12 @@ def similarities(
     numpy.ndarray
         Float32 ``[n]``; NaN for images that have not been through all of these heads.
     """
-    store, asked = context.store, Question.of(context, model, query, heads, space)
+    return all_cosines(context, model, Question.of(context, model, query, heads, space))
+
+
+def all_cosines(context: Context, model: str, asked: Question) -> np.ndarray:
+    """Return the cosine of every image with a question, float32 ``[n]``, NaN as in `similarities`."""
+    store, heads, joint = context.store, asked.heads, asked.joint is not None
     scores = np.empty(len(store.ids(model, "images")), np.float32)
 
     def add(rows: slice | np.ndarray, vectors: Iterator[np.ndarray]) -> None:
@@ -139,8 +148,8 @@ def similarities(
         def put(rows: slice | np.ndarray, vectors: Iterator[np.ndarray]) -> None:
             lengths[rows] = asked.lengths(vectors)
 
-        store.each_block(model, heads, put, threads=space == "heads")
+        store.each_block(model, heads, put, threads=not joint)
         return lengths
 
     store.each_block(model, heads, add)
-    return asked.cosines(scores, store.keep(("lengths", model, tuple(heads), space), make_lengths))
+    return asked.cosines(scores, store.keep(("lengths", model, tuple(heads), joint), make_lengths))
