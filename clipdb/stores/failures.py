@@ -165,23 +165,30 @@ def require_bucket(address: StoreAddress) -> None:
     ClipdbError
         If it can't be listed.
     """
-    from pyarrow.fs import FileSelector
-
-    with reaching(address, "listing"), suppress(FileNotFoundError):
-        file_system(address).get_file_info(FileSelector(address.path))
+    with reaching(address, "listing"):
+        _list(address)
 
 
 def _asked(address: StoreAddress) -> str:
     """Ask for a list, whose refusal has its reason in it; empty where there is none."""
-    from pyarrow.fs import FileSelector
-
     try:
-        file_system(address).get_file_info(FileSelector(address.path))
-    except FileNotFoundError:
-        return ""
+        _list(address)
     except (OSError, ValueError, RuntimeError) as error:
         return str(error)
     return ""
+
+
+def _list(address: StoreAddress) -> None:
+    from pyarrow.fs import FileSelector, FileType
+
+    files = file_system(address)
+    if files.get_file_info(FileSelector(address.path, allow_not_found=True)):
+        return
+    kind = FileType.Unknown
+    with suppress(OSError):  # who may list a bucket need not be told about the bucket itself
+        kind = files.get_file_info(address.bucket).type
+    if kind == FileType.NotFound:
+        raise OSError("NoSuchBucket")
 
 
 def _who(address: StoreAddress) -> str:
