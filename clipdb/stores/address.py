@@ -109,13 +109,6 @@ class StoreAddress(str):
         """Bucket and key, as pyarrow's file systems take them."""
         return f"{self.bucket}/{self.key}".rstrip("/")
 
-    def without_secrets(self, text: str) -> str:
-        """Leave the secrets among the options out of a text."""
-        for name in SECRETS:
-            if value := self.options.get(name):
-                text = text.replace(value, "...")
-        return text
-
 
 def is_store(place: object) -> bool:
     """Distinguish an address in a store from a path, and from other URLs."""

@@ -13,7 +13,7 @@ from typing import TypeVar
 from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError, Kind
 from clipdb.stores import connecting
-from clipdb.stores.address import StoreAddress
+from clipdb.stores.address import SECRETS, StoreAddress
 from clipdb.stores.connecting import file_system, is_anonymous, settings
 
 _T = TypeVar("_T")
@@ -54,7 +54,7 @@ _CAUSES: tuple[tuple[str, str, Kind], ...] = (
     ),
     (
         r"Failed to get AWS credentials|CredentialsNotLoaded|No AWS Credentials|CredentialsProvider|"
-        r"Could not find credentials|google.*credentials|DefaultAzureCredential",
+        r"Could not find credentials|google.*credentials|DefaultAzureCredential|OAuth2 access token|performing token request",
         "no credentials for bucket {bucket} were found: {who}",
         "invalid",
     ),
@@ -89,6 +89,8 @@ _OF_LANCE = re.compile(r"LanceError\(IO\)|Generic (S3|GCS|MicrosoftAzure) error|
 
 # What Lance says of a file that is missing or too short, which is no failure of the store.
 _DAMAGED = re.compile(r"LanceError.*?(?P<reason>Not found: [^\s,]+|Invalid range [^,\n]+)", re.DOTALL)
+
+_SIGNATURE = re.compile(r"\bsig=[^&\s']+")
 
 # A refusal without its reason.
 _BARE = re.compile(rf"{_REFUSED}|BAD_?REQUEST|\b(301|40[04])\b", re.IGNORECASE)
@@ -148,7 +150,7 @@ def explained(address: StoreAddress, error: BaseException, doing: str = "reading
             return (ClipdbError if refused else StoreFailed)(f"{address}: {said}", kind=kind)
     if damaged := _DAMAGED.search(text):
         return ClipdbError(f"{address}: the vectors there are damaged ({damaged['reason']}): take a copy that is whole")
-    reason = address.without_secrets(first_line(error))[:_MOST_REASON]
+    reason = _without_secrets(address, first_line(error))[:_MOST_REASON]
     return ClipdbError(f"{address}: the store of bucket {address.bucket} fails ({reason}): check the address")
 
 
@@ -167,6 +169,14 @@ def require_bucket(address: StoreAddress) -> None:
     """
     with reaching(address, "listing"):
         _list(address)
+
+
+def _without_secrets(address: StoreAddress, text: str) -> str:
+    """Leave what opens a store out of a text, also the signature of a token, whose parts Azure sends in another order."""
+    found = settings(address)
+    for secret in (found[name] for name in SECRETS if name in found):
+        text = text.replace(secret, "...")
+    return _SIGNATURE.sub("sig=...", text)
 
 
 def _asked(address: StoreAddress) -> str:
