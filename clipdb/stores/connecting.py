@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from base64 import b64decode
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clipdb.errors import ClipdbError
-from clipdb.stores.address import ENDPOINTS, Scheme, StoreAddress, require_endpoint
+from clipdb.stores.address import Scheme, StoreAddress, require_endpoint
+from clipdb.stores.azure import azure_files, require_one_credential
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -81,28 +81,8 @@ def settings(address: StoreAddress) -> dict[str, str]:
         )
     require_endpoint(address.scheme, found.get("endpoint"))
     if address.scheme == "az":
-        _require_one_credential(address, found)
+        require_one_credential(address, found)
     return {name: value.rstrip("/") if name == "endpoint" else value for name, value in found.items()}
-
-
-def _require_one_credential(address: StoreAddress, found: dict[str, str]) -> None:
-    """Check a key, which pyarrow aborts on if it is none; drop the environment's token where a key was given."""
-    if key := found.get("account_key"):
-        try:
-            b64decode(key, validate=True)
-        except ValueError:
-            raise ClipdbError(
-                f"{address}: the account_key is no key of Azure's, which are base64: copy it again"
-            ) from None
-        if "sas_token" in found and ("sas_token" in address.options or "account_key" not in address.options):
-            # Lance would take the key, also where it is in the environment and the token was given.
-            raise ClipdbError(
-                f"{address}: there are an account_key and a sas_token: give one, and unset the other in the environment "
-                "(AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN)"
-            )
-        found.pop("sas_token", None)
-    elif "sas_token" not in found and found.get("endpoint", "").startswith("http:"):
-        raise ClipdbError(f"{address}: an endpoint that is http:// takes an account_key or a sas_token: give one")
 
 
 def file_system(address: StoreAddress) -> FileSystem:
@@ -160,9 +140,7 @@ def _opened(scheme: str, found: tuple[tuple[str, str], ...]) -> FileSystem:
     options = dict(found)
     protocol, _, host = options.pop("endpoint", "").rpartition("://")
     if scheme == "az":
-        if "sas_token" in options:
-            options["sas_token"] = f"?{options['sas_token'].removeprefix('?')}"  # pyarrow adds it to a URL as it is
-        return fs.AzureFileSystem(**options, **_azure_servers(protocol, host, options["account_name"]))
+        return azure_files(options, protocol, host)
     if scheme == "gs":
         return fs.GcsFileSystem(
             anonymous=is_anonymous(options),
@@ -185,24 +163,6 @@ def _opened(scheme: str, found: tuple[tuple[str, str], ...]) -> FileSystem:
         request_timeout=REQUEST_SECONDS,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
     )
-
-
-def _azure_servers(protocol: str, host: str, account: str) -> dict[str, str]:
-    """Take the account out of an endpoint, to which pyarrow adds it."""
-    if not host:
-        return {}
-    if host.endswith(f"/{account}"):
-        blob = host.removesuffix(f"/{account}")
-    elif host.startswith(f"{account}."):
-        blob = host.removeprefix(account)
-    else:
-        raise ClipdbError(f"the endpoint isn't account {account}'s: write it as {ENDPOINTS['az']}")
-    return {
-        "blob_storage_scheme": protocol,
-        "blob_storage_authority": blob,
-        "dfs_storage_scheme": protocol,
-        "dfs_storage_authority": blob.replace(".blob.", ".dfs."),
-    }
 
 
 @cache
