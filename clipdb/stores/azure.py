@@ -31,8 +31,8 @@ def require_one_credential(address: StoreAddress, found: dict[str, str]) -> None
         if "sas_token" in found and ("sas_token" in address.options or "account_key" not in address.options):
             # Lance would take the key, also where it is in the environment and the token was given.
             raise ClipdbError(
-                f"{address}: there are an account_key and a sas_token: give one, and unset the other in the environment "
-                "(AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN)"
+                f"{address}: there are an account_key and a sas_token: give one, and unset the other in the environment"
+                " (AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN)"
             )
         found.pop("sas_token", None)
     elif "sas_token" not in found and found.get("endpoint", "").startswith("http:"):

