@@ -8,8 +8,8 @@ from clipdb.errors import Kind
 
 REFUSED = r"Access_?Denied|AllAccessDisabled|Forbidden|AuthorizationPermissionMismatch|PermissionDenied|\b40[13]\b"
 
-# What pyarrow, Lance and DuckDB say, in the order in which it is looked for; the reason of a refusal comes before the
-# refusal. {bucket}, {scheme} and {who} are filled in.
+# In the order in which it is looked for; the reason of a refusal comes before the refusal. {bucket}, {doing} and {who}
+# are filled in.
 CAUSES: tuple[tuple[str, str, Kind], ...] = (
     (
         r"Expired_?Token|TokenRefreshRequired|InvalidToken|INVALID_TOKEN",

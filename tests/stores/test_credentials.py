@@ -11,7 +11,7 @@ from support import refused
 import clipdb
 from clipdb.stores.address import StoreAddress
 from clipdb.stores.connecting import file_system, lance_options, settings
-from clipdb.stores.failures import explained
+from clipdb.stores.failures import explained, is_of_lance
 
 PLACE = f"s3://{BUCKET}/signed/one.clipdb"
 
@@ -116,3 +116,8 @@ def test_no_token_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for url in ("http://host/me/sv=1&sp=r&sig=s3cr3t%3D/box/x", "http://host/me/box/x?sig=s3cr3t%3D&sp=r&sv=1"):
         said = str(explained(StoreAddress("az://box/x"), OSError(f"GetProperties failed for '{url}'. It is a teapot")))
         assert "s3cr3t" not in said and "It is a teapot" in said
+
+
+def test_what_was_explained_is_not_explained_again() -> None:
+    failed = OSError("LanceError(IO): It is a teapot")
+    assert is_of_lance(failed) and not is_of_lance(explained(StoreAddress("gs://box/x"), failed))

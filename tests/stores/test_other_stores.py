@@ -20,22 +20,22 @@ from clipdb.ingest.images.sources import open_sources
 from clipdb.stores.address import StoreAddress
 from clipdb.stores.objects import upload
 
-only_azure = pytest.mark.parametrize("server", ["az"], indirect=True)
+only_azure = pytest.mark.parametrize("running", ["az"], indirect=True)
 WRONG_KEY = base64.b64encode(b"another key").decode()
 
 
 @pytest.fixture(scope="module", params=["az", "gs"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherStore]:
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherStore]:
     with STORES[request.param](tmp_path_factory.mktemp(request.param)) as store:
         yield store
 
 
 @pytest.fixture
-def other(server: OtherStore, monkeypatch: pytest.MonkeyPatch) -> OtherStore:
+def other(running: OtherStore, monkeypatch: pytest.MonkeyPatch) -> OtherStore:
     """A server, and what opens it in the environment."""
-    for name, value in server.environment.items():
+    for name, value in running.environment.items():
         monkeypatch.setenv(name, value)
-    return server
+    return running
 
 
 def sent(folder: Path, to: str) -> str:
@@ -91,10 +91,10 @@ def test_no_bucket_and_nothing_there_are_told_apart(other: OtherStore, built: Bu
     assert "nothing matches" in refused(*ingest, f"{other.root}/nothing/*.png")
 
 
-@pytest.mark.parametrize("server", ["gs"], indirect=True)
-def test_options_open_a_public_bucket_of_google(server: OtherStore, built: Built) -> None:
-    options = {"endpoint": server.environment["STORAGE_EMULATOR_HOST"], "skip_signature": "true"}
-    place = f"{server.root}/public/one.clipdb"
+@pytest.mark.parametrize("running", ["gs"], indirect=True)
+def test_options_open_a_public_bucket_of_google(running: OtherStore, built: Built) -> None:
+    options = {"endpoint": running.environment["STORAGE_EMULATOR_HOST"], "skip_signature": "true"}
+    place = f"{running.root}/public/one.clipdb"
     clipdb.export_index(built.path, place, storage_options=options, progress=False)
     given = [word for name, value in options.items() for word in ("--storage-option", f"{name}={value}")]
     question = "select sum(l1h1[1]) from image_vectors"
