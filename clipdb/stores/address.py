@@ -16,7 +16,7 @@ _SCHEMES: dict[str, Scheme] = {"s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs",
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]")
 _PREFIX = re.compile(r"(aws|google|azure_storage|azure)_", re.IGNORECASE)
 _ALIASES = {"endpoint_url": "endpoint", "default_region": "region", "account": "account_name", "key": "account_key"}
-_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+/?")
+_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(?P<path>/[a-z0-9]+)?/?")
 
 OPTIONS: dict[Scheme, tuple[str, ...]] = {
     "s3": (
@@ -28,10 +28,17 @@ OPTIONS: dict[Scheme, tuple[str, ...]] = {
         "skip_signature",
         "virtual_hosted_style_request",
     ),
-    "gs": ("skip_signature",),
-    "az": ("account_name", "account_key", "sas_token", "client_id", "client_secret", "tenant_id"),
+    "gs": ("endpoint", "skip_signature"),
+    "az": ("account_name", "account_key", "sas_token", "client_id", "client_secret", "tenant_id", "endpoint"),
 }
 """What a store of each kind can be told."""
+
+ENDPOINTS: dict[Scheme, str] = {
+    "s3": "https://HOST or http://HOST:PORT",
+    "gs": "https://HOST or http://HOST:PORT",
+    "az": "https://ACCOUNT.blob.HOST or http://HOST:PORT/ACCOUNT",
+}
+"""How a person writes where such a store is."""
 
 SECRETS = ("access_key_id", "secret_access_key", "session_token", "account_key", "sas_token", "client_secret")
 """Those of them that no message may show."""
@@ -102,13 +109,6 @@ class StoreAddress(str):
         """Bucket and key, as pyarrow's file systems take them."""
         return f"{self.bucket}/{self.key}".rstrip("/")
 
-    def without_secrets(self, text: str) -> str:
-        """Leave the secrets among the options out of a text."""
-        for name in SECRETS:
-            if value := self.options.get(name):
-                text = text.replace(value, "...")
-        return text
-
 
 def is_store(place: object) -> bool:
     """Distinguish an address in a store from a path, and from other URLs."""
@@ -161,11 +161,11 @@ def _known(scheme: Scheme, options: Mapping[str, str]) -> dict[str, str]:
             # A name that is unknown may be a secret that was put in the wrong place.
             raise ClipdbError(f"a storage option isn't one of {scheme}://, which are {', '.join(OPTIONS[scheme])}")
         found[known] = str(value)
-    require_endpoint(found.get("endpoint"))
+    require_endpoint(scheme, found.get("endpoint"))
     return found
 
 
-def require_endpoint(endpoint: str | None) -> None:
+def require_endpoint(scheme: Scheme, endpoint: str | None) -> None:
     """Check the address of a server.
 
     Raises
@@ -173,5 +173,6 @@ def require_endpoint(endpoint: str | None) -> None:
     ClipdbError
         If it isn't one.
     """
-    if endpoint is not None and not _ENDPOINT.fullmatch(endpoint):
-        raise ClipdbError("the endpoint of the store isn't an address: write it as https://HOST or http://HOST:PORT")
+    match = _ENDPOINT.fullmatch(endpoint) if endpoint is not None else None
+    if endpoint is not None and (match is None or (match["path"] and scheme != "az")):
+        raise ClipdbError(f"the endpoint of the store isn't an address: write it as {ENDPOINTS[scheme]}")

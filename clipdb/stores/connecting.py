@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from clipdb.errors import ClipdbError
 from clipdb.stores.address import Scheme, StoreAddress, require_endpoint
+from clipdb.stores.azure import azure_files, require_one_credential
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -27,11 +28,15 @@ _ENVIRONMENT: dict[Scheme, dict[str, tuple[str, ...]]] = {
         "skip_signature": ("AWS_SKIP_SIGNATURE",),
         "virtual_hosted_style_request": ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST",),
     },
-    "gs": {"skip_signature": ("GOOGLE_SKIP_SIGNATURE",)},
+    "gs": {
+        "endpoint": ("CLOUD_STORAGE_EMULATOR_ENDPOINT", "STORAGE_EMULATOR_HOST"),
+        "skip_signature": ("GOOGLE_SKIP_SIGNATURE",),
+    },
     "az": {
         "account_name": ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT"),
         "account_key": ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY"),
         "sas_token": ("AZURE_STORAGE_SAS_TOKEN",),
+        "endpoint": ("AZURE_STORAGE_ENDPOINT",),
         "client_id": ("AZURE_CLIENT_ID",),
         "client_secret": ("AZURE_CLIENT_SECRET",),
         "tenant_id": ("AZURE_TENANT_ID",),
@@ -44,9 +49,10 @@ _LANCE = {
     "az": "azure_storage_{}",
 }
 _LANCE_OTHERWISE = {
-    "client_id": "azure_client_id",
-    "client_secret": "azure_client_secret",
-    "tenant_id": "azure_tenant_id",
+    "azure_storage_client_id": "azure_client_id",
+    "azure_storage_client_secret": "azure_client_secret",
+    "azure_storage_tenant_id": "azure_tenant_id",
+    "google_endpoint": "google_base_url",
 }
 
 
@@ -73,8 +79,10 @@ def settings(address: StoreAddress) -> dict[str, str]:
             f"{address}: a key was given, and AWS_SESSION_TOKEN in the environment belongs to another: unset that, or "
             "give the key's own token as session_token"
         )
-    require_endpoint(found.get("endpoint"))
-    return found
+    require_endpoint(address.scheme, found.get("endpoint"))
+    if address.scheme == "az":
+        require_one_credential(address, found)
+    return {name: value.rstrip("/") if name == "endpoint" else value for name, value in found.items()}
 
 
 def file_system(address: StoreAddress) -> FileSystem:
@@ -109,8 +117,8 @@ def lance_options(place: Path | str, writes: bool = False) -> dict[str, str] | N
     if not isinstance(place, StoreAddress):
         return None
     found = settings(place)
-    named = {_LANCE_OTHERWISE.get(name, _LANCE[place.scheme].format(name)): value for name, value in found.items()}
-    return named | {
+    usual = {_LANCE[place.scheme].format(name): value for name, value in found.items()}
+    return {_LANCE_OTHERWISE.get(name, name): value for name, value in usual.items()} | {
         "allow_http": str(found.get("endpoint", "").startswith("http:")).lower(),
         "connect_timeout": f"{CONNECT_SECONDS}s",
         "timeout": f"{REQUEST_SECONDS}s",
@@ -130,13 +138,16 @@ def _opened(scheme: str, found: tuple[tuple[str, str], ...]) -> FileSystem:
     from pyarrow import fs
 
     options = dict(found)
+    protocol, _, host = options.pop("endpoint", "").rpartition("://")
     if scheme == "az":
-        return fs.AzureFileSystem(**options)
+        return azure_files(options, protocol, host)
     if scheme == "gs":
         return fs.GcsFileSystem(
-            anonymous=is_anonymous(options), retry_time_limit=timedelta(seconds=2 * REQUEST_SECONDS)
+            anonymous=is_anonymous(options),
+            scheme=protocol or None,
+            endpoint_override=host or None,
+            retry_time_limit=timedelta(seconds=2 * REQUEST_SECONDS),
         )
-    protocol, _, host = options.get("endpoint", "").rstrip("/").rpartition("://")
     return fs.S3FileSystem(
         access_key=options.get("access_key_id"),
         secret_key=options.get("secret_access_key"),

@@ -11,87 +11,25 @@ from pathlib import Path
 from typing import TypeVar
 
 from clipdb._util.text import first_line
-from clipdb.errors import ClipdbError, Kind
+from clipdb.errors import ClipdbError
 from clipdb.stores import connecting
-from clipdb.stores.address import StoreAddress
+from clipdb.stores.address import SECRETS, StoreAddress
+from clipdb.stores.causes import CAUSES, NAMED, REFUSED
 from clipdb.stores.connecting import file_system, is_anonymous, settings
 
 _T = TypeVar("_T")
 
 _MOST_REASON = 300
 
-_REFUSED = r"Access_?Denied|AllAccessDisabled|Forbidden|AuthorizationPermissionMismatch|PermissionDenied|\b40[13]\b"
-
-# What pyarrow, Lance and DuckDB say, in the order in which it is looked for; the reason of a refusal comes before the
-# refusal. {bucket}, {scheme} and {who} are filled in.
-_CAUSES: tuple[tuple[str, str, Kind], ...] = (
-    (
-        r"Expired_?Token|TokenRefreshRequired|InvalidToken|INVALID_TOKEN",
-        "the credentials for bucket {bucket} have expired: get new ones, and run the same command again",
-        "invalid",
-    ),
-    (
-        r"Request_?Time_?Too_?Skewed|RequestExpired|REQUEST_EXPIRED|AuthenticationFailed.*not within the valid time",
-        "this machine's clock is wrong by more than the store of bucket {bucket} allows (15 minutes): set it, and run "
-        "the same command again",
-        "invalid",
-    ),
-    (
-        r"Invalid_?Access_?Key_?Id|Signature_?Does_?Not_?Match|INVALID_SIGNATURE|UNRECOGNIZED_CLIENT|InvalidClientTokenId",
-        "the store of bucket {bucket} doesn't know these credentials: check the key and its secret, and the endpoint",
-        "invalid",
-    ),
-    (
-        r"PermanentRedirect|AuthorizationHeaderMalformed|IllegalLocationConstraint|HTTP status 301|301 Moved|"
-        r"Received redirect",
-        "bucket {bucket} is in another region: name it, with AWS_REGION or --storage-option region=REGION",
-        "invalid",
-    ),
-    (
-        r"NoSuchBucket|NO_SUCH_BUCKET|ContainerNotFound|bucket does not exist",
-        "there is no bucket {bucket}: check its name, and the endpoint",
-        "absent",
-    ),
-    (
-        r"Failed to get AWS credentials|CredentialsNotLoaded|No AWS Credentials|CredentialsProvider|"
-        r"Could not find credentials|google.*credentials|DefaultAzureCredential",
-        "no credentials for bucket {bucket} were found: {who}",
-        "invalid",
-    ),
-    (
-        _REFUSED,
-        "bucket {bucket} refuses access ({doing}): {who}",
-        "invalid",
-    ),
-    (
-        r"Slow_?Down|Service_?Unavailable|Internal_?(Failure|Error|Server)|Throttl|TooManyRequests|\b(429|50\d)\b",
-        "the store of bucket {bucket} is overloaded or broken, also when asked again: run the same command again later",
-        "busy",
-    ),
-    (
-        r"NETWORK_CONNECTION|REQUEST_TIMEOUT|[Tt]imed? ?out|[Tt]imeout|[Cc]ould not connect|[Cc]onnection|resolve host|"
-        r"error sending request|error decoding response|dns error|HTTP error|curlCode|incomplete|partial file",
-        "the store of bucket {bucket} can't be reached, or breaks off: check the network and the endpoint, and run the "
-        "same command again",
-        "busy",
-    ),
-    (
-        r"Failed to resolve region",
-        "the region of bucket {bucket} can't be found: check the bucket's name, or name the region, with AWS_REGION or "
-        "--storage-option region=REGION",
-        "invalid",
-    ),
-)
-_NAMED = re.compile("|".join(pattern for pattern, _, _ in _CAUSES[:6]), re.IGNORECASE)
-
-
 _OF_LANCE = re.compile(r"LanceError\(IO\)|Generic (S3|GCS|MicrosoftAzure) error|External error")
 
 # What Lance says of a file that is missing or too short, which is no failure of the store.
 _DAMAGED = re.compile(r"LanceError.*?(?P<reason>Not found: [^\s,]+|Invalid range [^,\n]+)", re.DOTALL)
 
+_SIGNATURE = re.compile(r"\bsig=[^&\s']+")
+
 # A refusal without its reason.
-_BARE = re.compile(rf"{_REFUSED}|BAD_?REQUEST|\b(301|40[04])\b", re.IGNORECASE)
+_BARE = re.compile(rf"{REFUSED}|BAD_?REQUEST|\b(301|40[04])\b", re.IGNORECASE)
 
 
 class StoreFailed(ClipdbError):
@@ -139,22 +77,22 @@ def insisting(address: StoreAddress, read: Callable[[], _T]) -> _T:
 def explained(address: StoreAddress, error: BaseException, doing: str = "reading") -> ClipdbError:
     """Return why a store refused or failed."""
     text = str(error)
-    if not _NAMED.search(text) and _BARE.search(text):
+    if not NAMED.search(text) and _BARE.search(text):
         text = _asked(address) or text  # answers to HEAD have no body, which would name the reason
-    for pattern, sentence, kind in _CAUSES:
+    for pattern, sentence, kind in CAUSES:
         if re.search(pattern, text, re.IGNORECASE):
             said = sentence.format(bucket=address.bucket, doing=doing, who=_who(address))
-            refused = pattern == _REFUSED  # which may be about this object alone
+            refused = pattern == REFUSED  # which may be about this object alone
             return (ClipdbError if refused else StoreFailed)(f"{address}: {said}", kind=kind)
     if damaged := _DAMAGED.search(text):
         return ClipdbError(f"{address}: the vectors there are damaged ({damaged['reason']}): take a copy that is whole")
-    reason = address.without_secrets(first_line(error))[:_MOST_REASON]
+    reason = _without_secrets(address, first_line(error))[:_MOST_REASON]
     return ClipdbError(f"{address}: the store of bucket {address.bucket} fails ({reason}): check the address")
 
 
 def is_of_lance(error: BaseException) -> bool:
     """Return whether an error says why Lance can't read a table in a store."""
-    return _OF_LANCE.search(str(error)) is not None
+    return not isinstance(error, ClipdbError) and _OF_LANCE.search(str(error)) is not None
 
 
 def require_bucket(address: StoreAddress) -> None:
@@ -165,23 +103,38 @@ def require_bucket(address: StoreAddress) -> None:
     ClipdbError
         If it can't be listed.
     """
-    from pyarrow.fs import FileSelector
+    with reaching(address, "listing"):
+        _list(address)
 
-    with reaching(address, "listing"), suppress(FileNotFoundError):
-        file_system(address).get_file_info(FileSelector(address.path))
+
+def _without_secrets(address: StoreAddress, text: str) -> str:
+    """Leave what opens a store out of a text, also a token's signature, where its parts come in another order."""
+    found = settings(address)
+    for name in found.keys() & set(SECRETS):
+        text = text.replace(found[name], "...")
+    return _SIGNATURE.sub("sig=...", text)
 
 
 def _asked(address: StoreAddress) -> str:
     """Ask for a list, whose refusal has its reason in it; empty where there is none."""
-    from pyarrow.fs import FileSelector
-
     try:
-        file_system(address).get_file_info(FileSelector(address.path))
-    except FileNotFoundError:
-        return ""
+        _list(address)
     except (OSError, ValueError, RuntimeError) as error:
         return str(error)
     return ""
+
+
+def _list(address: StoreAddress) -> None:
+    from pyarrow.fs import FileSelector, FileType
+
+    files = file_system(address)
+    if files.get_file_info(FileSelector(address.path, allow_not_found=True)):
+        return
+    kind = FileType.Unknown
+    with suppress(OSError):  # who may list a bucket need not be told about the bucket itself
+        kind = files.get_file_info(address.bucket).type
+    if kind == FileType.NotFound:
+        raise OSError("NoSuchBucket")
 
 
 def _who(address: StoreAddress) -> str:

@@ -11,7 +11,7 @@ from typing import IO
 from clipdb.errors import ClipdbError
 from clipdb.stores.address import StoreAddress
 from clipdb.stores.connecting import file_system
-from clipdb.stores.failures import reaching
+from clipdb.stores.failures import reaching, require_bucket
 
 _CHUNK = 2**23  # a request; one that breaks off is asked for again
 
@@ -127,6 +127,8 @@ def listed(address: StoreAddress) -> dict[str, Object]:
 
     with reaching(address, "listing"):
         found = file_system(address).get_file_info(FileSelector(address.path, recursive=True, allow_not_found=True))
+    if not found:
+        require_bucket(address)
     return {
         one.path.removeprefix(f"{address.path}/"): Object(one.size, one.mtime)
         for one in sorted(found, key=lambda one: one.path)
@@ -160,7 +162,10 @@ def has_objects(address: StoreAddress) -> bool:
     from pyarrow.fs import FileSelector
 
     with reaching(address, "listing"):
-        return bool(file_system(address).get_file_info(FileSelector(address.path, allow_not_found=True)))
+        found = file_system(address).get_file_info(FileSelector(address.path, allow_not_found=True))
+    if not found:
+        require_bucket(address)
+    return bool(found)
 
 
 def delete_folder(address: StoreAddress) -> None:

@@ -138,13 +138,8 @@ def object_store() -> Iterator[Store]:
     import boto3
     from botocore.config import Config
 
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _wait(port, server)
+    port = free_port()
+    with started([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port):
         client = boto3.client(
             "s3",
             endpoint_url=f"http://127.0.0.1:{port}",
@@ -156,6 +151,22 @@ def object_store() -> Iterator[Store]:
         client.create_bucket(Bucket=BUCKET)
         with _proxy(port, client) as store:
             yield store
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def started(command: list[str], port: int) -> Iterator[None]:
+    """Run a server that listens on a port until the block ends."""
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait(port, server)
+        yield
     finally:
         server.kill()
         server.wait(10)
@@ -168,7 +179,7 @@ def _wait(port: int, server: subprocess.Popen[bytes]) -> None:
             if one.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise TimeoutError("the S3 server doesn't start")
+    raise TimeoutError(f"{server.args!r} doesn't start")
 
 
 class _Quiet(ThreadingHTTPServer):

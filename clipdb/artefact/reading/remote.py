@@ -47,7 +47,7 @@ def use_options(connection: duckdb.DuckDBPyConnection, address: StoreAddress) ->
     found = settings(address)
     if address.scheme != "s3" or not found:
         return
-    scheme, _, host = found.get("endpoint", "").rstrip("/").rpartition("://")
+    scheme, _, host = found.get("endpoint", "").rpartition("://")
     said = {
         "key_id": found.get("access_key_id"),
         "secret": found.get("secret_access_key"),

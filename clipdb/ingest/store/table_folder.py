@@ -95,7 +95,6 @@ def require_free(place: VectorsPlace) -> None:
         If something is there already, or the store refuses or fails.
     """
     if isinstance(place, StoreAddress):
-        require_bucket(place)
         taken = has_objects(place)
     else:
         taken = place.exists() and not (place.is_dir() and not any(place.iterdir()))

@@ -148,7 +148,6 @@ def expand_stored(path: str) -> list[str]:
     folder = f"{scheme}://{'/'.join(parts[:plain])}"
     found = [one for one in stored_files(folder) if _fits(one.removeprefix(f"{folder}/").split("/"), parts[plain:])]
     if not found:
-        require_bucket(StoreAddress(folder))
         raise ClipdbError(f"nothing matches {path}: check the pattern", kind="absent")
     return found
 
