@@ -22,7 +22,7 @@ def index_vectors(
     partitions: int | None = None,
     progress: Shown = True,
 ) -> dict[str, VectorIndex | PropertyIndex]:
-    """Make vector indexes of heads, by which `neighbours` and `text_neighbours` find images by cosine.
+    """Make vector indexes of heads and properties, by which neighbours are found among many images.
 
     The heads of a property get one more index together, by which `property_neighbours` finds images alike in it.
 
@@ -55,8 +55,8 @@ def index_vectors(
     Raises
     ------
     ClipdbError
-        If there is no such index, model or head, the type is unknown, a head has fewer than 1,000 vectors, or another
-        process writes to the index.
+        If there is no such index, model or head, the type is unknown, a head has fewer vectors than 1,000 or than
+        partitions, or another process writes to the index.
     Stopped
         On Ctrl-C; the heads that were done keep their indexes.
 

@@ -71,6 +71,8 @@ def _of_property(tables: ModelTables, stored: list[Head], kind: str, name: str) 
     found = [(layer, head) for layer, head, _ in rows if (layer, head) in stored]
     if not found:
         known = ", ".join(str(one) for (one,) in tables.writer.read(_KNOWN, tables.model_id))
+        if "," in name:
+            raise ClipdbError(f"{name!r} is no property: name one property, or heads with commas, but not both")
         raise ClipdbError(
             f"no head of {tables.model_id} carries {name!r}: "
             + (f"properties here are {known}" if known else "run `clipdb label`"),

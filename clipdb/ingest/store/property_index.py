@@ -34,6 +34,13 @@ from clipdb.schema.property_index import (
 _SAMPLED = 64  # images that k-means is trained on, for each partition
 _ROUNDS = 20  # of k-means
 
+# Of heads that were a property's until labels changed.
+_ORPHANS = """
+select heads from property_indexes where model_id = ? and heads not in (
+    select string_agg(name, ',' order by layer, head) from head_properties where model_id = ?
+    group by property_key, layer < 0)
+"""
+
 _MEANS = "select layer, head, mean from heads where model_id = ? and mean is not null"
 
 
@@ -108,6 +115,8 @@ def index_together(tables: ModelTables, heads: Sequence[Head], partitions: int) 
     about = {name: value for name, value in vars(made).items() if name != "heads"}
     with tables.writer.transaction() as connection:
         drop_together(connection, tables.model_id, made.name)
+        for (name,) in connection.execute(_ORPHANS, [tables.model_id] * 2).fetchall():
+            drop_together(connection, tables.model_id, name)
         put(connection, "property_indexes", [key | about | {"created_at": datetime.now(UTC)}], new=True)
         for number in range(partitions):
             (part,) = parts([number])

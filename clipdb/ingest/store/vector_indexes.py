@@ -38,7 +38,7 @@ from clipdb.stores.address import StoreAddress
 LEAST = 1000
 """Vectors that an index takes at least; fewer are searched in a millisecond as they are."""
 
-_ASKED = 64  # stored images, and as many texts, that recall is measured with
+_ASKED = 256  # stored images, and as many texts, that recall is measured with: misses come together, in a few of them
 _MULTIPLE = 8  # of the numbers in a vector: what RaBitQ takes
 
 
@@ -155,11 +155,15 @@ def _open(table: VectorTable) -> lance.LanceDataset:
 def _require_enough(tables: ModelTables, head: Head, kind: str, partitions: int | None) -> None:
     dataset, column = _open(tables.images), head_column(*head)
     number = dataset.count_rows(f"{column} is not null")
-    least = max(LEAST, partitions or 0)
-    if number < least:
+    if number < LEAST:
         raise ClipdbError(
             f"{head_name(*head)} of {tables.model_id} has {number:,} vectors and a vector index takes at least "
-            f"{least:,}: exact search of so few is as quick"
+            f"{LEAST:,}: exact search of so few is as quick"
+        )
+    if partitions is not None and partitions > number:
+        raise ClipdbError(
+            f"{head_name(*head)} of {tables.model_id} has {number:,} vectors, which can't be cut into {partitions:,} "
+            "partitions: leave --partitions out, or take fewer"
         )
     size = dataset.schema.field(column).type.list_size
     if kind == "ivf_rq" and size % _MULTIPLE:
@@ -187,11 +191,12 @@ def _make(tables: ModelTables, head: Head, kind: str, number: int) -> VectorInde
         dataset = table.reopened()
         questions, texts = _questions(dataset, column), _text_questions(tables, head)
         best = _nearest(dataset, column, np.concatenate([questions, texts]))
-        found = partial(_shares, dataset, column, made, questions, best[: len(questions)])
+        # A stored image is itself the nearest, and always found: it is left out.
+        found = partial(_shares, dataset, column, made, questions, best[: len(questions), AT], 1)
         nprobes, recall = fewest(1, number, found)
         made = replace(made, nprobes=nprobes, recall=recall)
         if len(texts):
-            found = partial(_shares, dataset, column, made, texts, best[len(questions) :])
+            found = partial(_shares, dataset, column, made, texts, best[len(questions) :, AT - 1], 0)
             text_nprobes, text_recall = fewest(1, number, found)
             made = replace(made, text_nprobes=text_nprobes, text_recall=text_recall)
         dataset.update_config(described(made, column))
@@ -215,13 +220,13 @@ def _text_questions(tables: ModelTables, head: Head) -> np.ndarray:
 
 
 def _nearest(dataset: lance.LanceDataset, column: str, questions: np.ndarray) -> np.ndarray:
-    """Return the cosine of the tenth nearest vector to each question, of all vectors."""
+    """Return the cosines of the eleven vectors nearest to each question, of all, descending."""
     unit = questions / np.linalg.norm(questions, axis=1, keepdims=True)
-    best = np.full((len(unit), AT), -2, np.float32)
+    best = np.full((len(unit), AT + 1), -2, np.float32)
     for batch in dataset.to_batches(columns=[column], batch_size=ROWS_AT_ONCE):
         found = _cosines(widened(vector_matrix(batch.column(column))), unit)
-        best = -np.partition(-np.concatenate([best, found], axis=1), AT - 1, axis=1)[:, :AT]
-    return best.min(axis=1)
+        best = -np.partition(-np.concatenate([best, found], axis=1), AT, axis=1)[:, : AT + 1]
+    return -np.sort(-best, axis=1)
 
 
 def _cosines(vectors: np.ndarray, unit: np.ndarray) -> np.ndarray:
@@ -238,17 +243,25 @@ def _shares(
     column: str,
     index: VectorIndex,
     questions: np.ndarray,
-    tenth: np.ndarray,
+    last: np.ndarray,
+    itself: int,
     nprobes: int,
 ) -> list[float]:
-    return [_recall(dataset, column, index, *one, nprobes) for one in zip(questions, tenth, strict=True)]
+    return [_recall(dataset, column, index, *one, itself, nprobes) for one in zip(questions, last, strict=True)]
 
 
 def _recall(
-    dataset: lance.LanceDataset, column: str, index: VectorIndex, query: np.ndarray, tenth: float, nprobes: int
+    dataset: lance.LanceDataset,
+    column: str,
+    index: VectorIndex,
+    query: np.ndarray,
+    last: float,
+    itself: int,
+    nprobes: int,
 ) -> float:
-    """Return the share of the ten nearest that is found: vectors as near as the tenth, whichever they are."""
-    found = candidates(dataset, column, index, query, AT, nprobes)
+    """Return the share of the ten nearest that is found: vectors as near as the last of them, whichever they are."""
+    most = AT + itself
+    found = candidates(dataset, column, index, query, most, nprobes)
     unit = (query / np.linalg.norm(query))[None]
-    near = _cosines(widened(vector_matrix(found.column(column))), unit)[0] >= tenth - 1e-6
-    return min(int(np.count_nonzero(near)), AT) / AT
+    near = _cosines(widened(vector_matrix(found.column(column))), unit)[0] >= last - 1e-6
+    return (min(int(np.count_nonzero(near)), most) - itself) / AT

@@ -115,6 +115,23 @@ def test_cards_that_are_not_there_leave_nothing_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "x.clipdb").exists()
 
 
+def test_more_actors_than_cores_would_never_begin(tmp_path: Path) -> None:
+    demo.write_scenes(tmp_path / "scenes", 1, 1)
+    given = ("--model", "clipdb-tiny/scenes", "--ray", "--actors", 999, "-i", tmp_path / "x.clipdb")
+    line = refused("ingest", "images", tmp_path / "scenes", *given)
+    assert line.startswith("--actors 999 are more than this machine's ") and line.endswith(("core", "cores"))
+    assert not (tmp_path / "x.clipdb").exists()
+
+
+def test_the_cluster_that_auto_stands_for_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo.write_scenes(tmp_path / "scenes", 1, 1)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    given = ("--model", "clipdb-tiny/scenes", "--ray", "auto", "-i", tmp_path / "x.clipdb")
+    line = refused("ingest", "images", tmp_path / "scenes", *given)
+    assert line.startswith("no Ray cluster at ") and ":1 (Connection refused): start one with" in line
+    assert not (tmp_path / "x.clipdb").exists()
+
+
 def test_a_node_that_lacks_clipdb_or_has_another_is_named_with_both_versions() -> None:
     ours = {"clipdb": "0.2", "pylance": "14.0"}
     nodes.require_same("one", dict(ours), ours)

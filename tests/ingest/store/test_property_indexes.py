@@ -197,7 +197,9 @@ def test_other_heads_of_the_property_are_compared_one_by_one(own: Built) -> None
     assert name == NAMES and note.endswith("not used: no property is of just these heads now")
     made = clipdb.index_vectors(own.path, "property=colour", partitions=6, progress=False)
     assert made["property=colour"].heads == (*COLOURS, (2, 2))
-    assert list(about(own.path)) == [NAMES, "colour"]
+    assert list(about(own.path)) == ["colour"]  # the one that nothing uses went
+    with catalog.connect(own.path) as connection:
+        assert connection.execute("select distinct heads from property_index_parts").fetchall() == [(f"{NAMES},L2.H2",)]
 
 
 def test_dropping(own: Built) -> None:

@@ -190,7 +190,8 @@ def test_an_export_leaves_them_behind(indexed: Built, tmp_path: Path) -> None:
         ({"heads": "property=smell"}, "no head of one/a carries 'smell': properties here are colour, counting, shape"),
         ({"model": "two/b"}, "has no images of model two/b: it has one/a"),
         ({"type": "ivf_rq"}, "size is a multiple of 8, and those of L2.H0 have 4 numbers: take ivf_flat"),
-        ({"partitions": 1101}, "L2.H0 of one/a has 1,100 vectors and a vector index takes at least 1,101"),
+        ({"partitions": 1101}, "L2.H0 of one/a has 1,100 vectors, which can't be cut into 1,101 partitions"),
+        ({"heads": "property=colour,L2.H2"}, "is no property: name one property, or heads with commas"),
     ],
 )
 def test_what_cannot_be_indexed_is_refused_in_a_line(plain: Built, given: dict[str, object], message: str) -> None:

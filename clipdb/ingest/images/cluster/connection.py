@@ -7,7 +7,7 @@ import secrets
 import socket
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -78,13 +78,17 @@ def _token() -> str:
 
 def _start(ray: Any, options: RayOptions) -> None:
     """Start Ray, with a token that only this run and what it starts know: its ports are open to the network."""
+    cpus = os.cpu_count() or 1
+    if options.actors is not None and options.actors > cpus:
+        if not torch.cuda.is_available():
+            raise ClipdbError(f"--actors {options.actors} are more than this machine's {counted(cpus, 'core')}")
+        cpus = options.actors  # which wait for their cards
     asks = getattr(ray._raylet, "get_authentication_mode", None)
     if asks is None or asks() != ray._raylet.AuthenticationMode.TOKEN:
         raise ClipdbError(
             "Ray can't ask for a token here: it is too old for that, or this process imported it before. Upgrade Ray, "
             "or set RAY_AUTH_MODE=token before Python starts, or call ray.init and give ray='auto'"
         )
-    cpus = max(options.actors or 0, os.cpu_count() or 1)
     own = {"include_dashboard": False, "object_store_memory": _STORE_BYTES, "_node_ip_address": "127.0.0.1"}
     gpus = {} if options.cards is None else {"num_gpus": len(options.cards)}
     with warnings.catch_warnings():  # about forks, which Ray's processes are not
@@ -101,14 +105,15 @@ def _start(ray: Any, options: RayOptions) -> None:
 
 def _join(ray: Any, address: str) -> None:
     """Join the cluster at an address; what Ray says of a failure is a page, of which the first line is kept."""
-    if address != "auto":
-        host, _, port = address.rpartition(":")
+    known = _recorded() if address == "auto" else address
+    if known is not None:
+        host, _, port = known.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ClipdbError(
-                f"no Ray cluster at {address} ({reason}): start one with `ray start --head`, or leave the address out",
+                f"no Ray cluster at {known} ({reason}): start one with `ray start --head`, or leave the address out",
                 kind="absent",
             ) from error
     try:
@@ -119,6 +124,16 @@ def _join(ray: Any, address: str) -> None:
             "nodes (`ray start --address HOST:PORT`), with its token and the same versions of Ray and Python"
         ) from error
     require_packages()
+
+
+def _recorded() -> str | None:
+    """Return the address that ``auto`` stands for, if there is one: it may be of a cluster that is gone."""
+    with suppress(Exception):  # Ray raises nearly anything, and will say it again
+        from ray._private.services import canonicalize_bootstrap_address
+
+        found: str | None = canonicalize_bootstrap_address("auto")
+        return found
+    return None
 
 
 @contextmanager
