@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,8 @@ def killed(process: Process, index: Path, commits: int, delay: float) -> bool:
     until(lambda: versions(index) >= before + commits or not process.runs, every=0.001)
     time.sleep(delay)
     started = children(process.pid)
-    process.signal(signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it may be done already
+        process.signal(signal.SIGKILL)
     code = process.wait()
     assert until(lambda: not any(alive(pid) for pid in started)), "decoders outlive the ingest"
     return code == -signal.SIGKILL
