@@ -60,7 +60,7 @@ with image_runs as (
         case when count(size) < count(*) then count(*) - count(size) || ' without vectors' end, any_value(note))
     from heads left join (select model_id, note from cut_models) using (model_id) group by model_id
     union all
-    select 4.2, model_id, 'vector index', name, number, note from vector_index_rows
+    select 4.2 + rowid / 1e6, model_id, 'vector index', name, number, note from vector_index_rows
     union all
     select 4.5, model_id, 'components', null, count(*), concat_ws('; ',
         'MLPs of layers ' || string_agg(if(layer < 0, 'pool', layer::text), ', ' order by layer) filter (head = -1),
@@ -147,7 +147,7 @@ def holdings(index: Index) -> duckdb.DuckDBPyConnection:
         run("insert into vector_rows values (?, ?, ?, ?)", [model, kind, held.rows, held.newest])
     run("create or replace temp table vector_index_rows (model_id text, name text, number bigint, note text)")
     for (model, kind), held in index.vectors.held().items():
-        for head, (made, covered) in (index.vectors.indexes(model) if kind == "images" else {}).items():
+        for head, (made, covered) in sorted((index.vectors.indexes(model) if kind == "images" else {}).items()):
             row = [model, head_name(*head), covered, _described(made, held.rows - covered)]
             run("insert into vector_index_rows values (?, ?, ?, ?)", row)
         for one in _of_properties(index, model, held.rows) if kind == "images" else ():

@@ -20,7 +20,7 @@ class SlowTar(TarShard):
 
     def __iter__(self) -> Iterator[SourceItem]:
         for item in super().__iter__():
-            time.sleep(0.03)
+            time.sleep(0.05)
             yield item
 
 

@@ -19,6 +19,7 @@ import clipdb
 from clipdb import demo
 
 MODEL = "clipdb-tiny/scenes"
+PICTURES = 280  # enough for ten kills, between which some have to be committed
 
 
 def write_tar(path: Path, files: list[Path]) -> None:
@@ -33,14 +34,15 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]
     if reason := ray_cluster.why_not():
         pytest.skip(f"no namespace of its own for Ray's ports: {reason}")
     folder = tmp_path_factory.mktemp("cluster")
-    pictures = [path for path, _ in demo.write_scenes(folder / "scenes", 160, 5)]
+    pictures = [path for path, _ in demo.write_scenes(folder / "scenes", PICTURES, 5)]
     (folder / "broken.png").write_bytes(pictures[0].read_bytes()[:200])
     for name in ("tars", "slow", "plugin"):
         (folder / name).mkdir()
     for place in range(6):
         files = pictures[20 * place : 20 * place + 20]
         write_tar(folder / "tars" / f"{place}.tar", files if place else [folder / "broken.png", *files[1:]])
-    for place in range(16):  # the first picture of each is the last of the one before, and one is in all of them
+    # The first picture of each is the last of the one before, and one is in all of them.
+    for place in range(PICTURES // 10):
         files = pictures[10 * place : 10 * place + 11]
         write_tar(folder / "slow" / f"{place:02}.slowtar", [pictures[77], *files])
     write_tar(folder / "nobody.poisoned", pictures[:8])
@@ -93,7 +95,7 @@ def test_nothing_is_lost_or_doubled_whoever_is_killed(ran: tuple[Path, dict[str,
     runs = rows(index, "select added, finished_at is not null from runs order by started_at")
     *killed, (added, whole) = runs  # a driver that was killed before it committed leaves none
     assert whole and killed and all(some > 0 and not finished for some, finished in killed)
-    assert sum(some for some, _ in killed) + added == 160
+    assert sum(some for some, _ in killed) + added == PICTURES
     state, _ = oracle.stored(index)  # each image once, in both stores
     wanted = {hashlib.sha256(file.read_bytes()).hexdigest() for file in (folder / "scenes").glob("*.png")}
     assert {one for (one,) in state["images with vectors"]} == wanted

@@ -143,6 +143,7 @@ class Driver:
             self._shards.died(shard)
             if shard in self._shards.given_up:
                 self._session.failures.add(shard.name, gave_up(shard))
+        note("ray: an actor died; what it had is handed out again", warns=False)
         self._workers.start()
 
     def _commit(self) -> None:
