@@ -10,6 +10,7 @@ import duckdb
 from clipdb.queries.index import Index
 from clipdb.queries.vectors.property_indexes import fits, known_property_indexes
 from clipdb.schema.names import head_name
+from clipdb.schema.property_index import PROPERTY_HEADS
 from clipdb.schema.vector_indexes import AT, VectorIndex
 from clipdb.schema.vectors_place import remembered
 
@@ -124,12 +125,6 @@ select model_id, what, name, number, nullif(note, '') as note
 from holdings order by model_id nulls first, place, name
 """
 
-# The heads that are compared together where a property is asked for.
-_CARRIERS = """
-select string_agg(name, ',' order by layer, head), property_key
-from head_properties where model_id = ? group by property_key, layer < 0
-"""
-
 
 def holdings(index: Index) -> duckdb.DuckDBPyConnection:
     """Ask what an index holds: rows of ``model_id``, ``what``, ``name``, ``number`` and ``note``.
@@ -166,7 +161,7 @@ def _of_properties(index: Index, model: str, images: int) -> Iterator[tuple[str,
 
     table = index.store.table(model, "images")
     for made in known_property_indexes(read, table, model):
-        names = [name for heads, name in read(_CARRIERS, model) if heads == made.name]
+        names = [name for heads, name in read(PROPERTY_HEADS, model) if heads == made.name]
         said = [f"recall@{AT} {made.recall:.3f} in {made.nprobes} of {made.partitions} partitions"]
         if not names:
             said.append("not used: no property is of just these heads now")

@@ -23,6 +23,12 @@ from clipdb.schema.names import Head, head_name, parse_head
 ROW_COLUMNS = ["image_id", "_run"]
 """What tells whether rows of a table are those that were indexed."""
 
+PROPERTY_HEADS = """
+select string_agg(name, ',' order by layer, head) as heads, property_key
+from head_properties where model_id = ? group by property_key, layer < 0
+"""
+"""SQL for the heads that are compared together where a property of a model is asked for."""
+
 _STORED = """
 select heads, images, rows_sha256, partitions, nprobes, compared, recall, run
 from property_indexes where model_id = ? order by heads

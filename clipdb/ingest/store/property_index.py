@@ -24,6 +24,7 @@ from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.schema.image_codes import code_bytes, encoded, turn
 from clipdb.schema.names import Head, head_column, head_name
 from clipdb.schema.property_index import (
+    PROPERTY_HEADS,
     ROW_COLUMNS,
     Part,
     PropertyIndex,
@@ -35,11 +36,9 @@ _SAMPLED = 64  # images that k-means is trained on, for each partition
 _ROUNDS = 20  # of k-means
 
 # Of heads that were a property's until labels changed.
-_ORPHANS = """
-select heads from property_indexes where model_id = ? and heads not in (
-    select string_agg(name, ',' order by layer, head) from head_properties where model_id = ?
-    group by property_key, layer < 0)
-"""
+_ORPHANS = (
+    f"select heads from property_indexes where model_id = ? and heads not in (select heads from ({PROPERTY_HEADS}))"
+)
 
 _MEANS = "select layer, head, mean from heads where model_id = ? and mean is not null"
 

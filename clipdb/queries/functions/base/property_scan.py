@@ -14,7 +14,7 @@ import numpy as np
 
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.property_search import Question, all_cosines
-from clipdb.queries.functions.base.similarity import best
+from clipdb.queries.functions.base.similarity import best, near_best
 from clipdb.queries.functions.base.table_function import Rows
 from clipdb.queries.vectors.halves import Halves
 
@@ -111,8 +111,7 @@ def nearest_rows(
     off = float(np.abs(weights) @ np.array(errors)) / float(weights[weights > 0].sum())
     if off == 0 or not len(scores):
         return np.arange(len(scores)), scores
-    worst = -np.partition(-scores, min(k, len(scores)) - 1)[min(k, len(scores)) - 1]  # NaN goes last
-    rows = np.flatnonzero(scores == scores if np.isnan(worst) else scores >= worst - 2 * off)
+    rows = near_best(scores, k, 2 * off)
     return rows, total([exact_cosines(context, model, one, rows) for one, _ in asked])
 
 

@@ -95,12 +95,16 @@ def best(
         ids, scores = ids[among], scores[among]
     if not len(scores):
         return []
-    k = min(k, len(scores))
-    worst = -np.partition(-scores, k - 1)[k - 1]  # NaN goes last
-    # Every row that ties at the k-th place comes along, so that ties go by id.
-    top = np.flatnonzero(scores == scores if np.isnan(worst) else scores >= worst)
+    top = near_best(scores, k)  # with every row that ties at the k-th place, so that ties go by id
     top = top[np.argsort(-scores[top], kind="stable")][:k]
     return [(ids[row].decode(), float(scores[row]), rank) for rank, row in enumerate(top, start=1)]
+
+
+def near_best(scores: np.ndarray, k: int, within: float = 0.0) -> np.ndarray:
+    """Return the rows of scores ``[n]``, of which there are some, that are the k-th best or at most so much worse."""
+    k = min(k, len(scores))
+    worst = -np.partition(-scores, k - 1)[k - 1]  # NaN goes last
+    return np.flatnonzero(scores == scores if np.isnan(worst) else scores >= worst - within)
 
 
 def check_measure(measure: str) -> str:
