@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from support import done, rows
 
+from clipdb.ingest.images.decoding.workers import DecodePool
 from clipdb.models.preprocess import Preprocess, decode
 
 EXACT = Preprocess(96, (0.5,) * 3, (0.5,) * 3)
@@ -55,6 +56,14 @@ def test_whatever_is_no_large_jpeg_is_exact(data: bytes) -> None:
 
 def test_it_is_no_part_of_what_the_model_wants() -> None:
     assert DRAFT.to_json() == EXACT.to_json() and Preprocess.from_json(DRAFT.to_json()) == EXACT
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_whoever_decodes_drafts(workers: int) -> None:
+    data = picture(1201, 800)
+    for preprocess in (EXACT, DRAFT):
+        with DecodePool(preprocess, workers) as pool:
+            np.testing.assert_array_equal(pool.submit([data]).result().pixels[0], decode(data, preprocess).pixels)
 
 
 def test_a_run_says_whether_it_drafted(tmp_path: Path, model: tuple[object, ...]) -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection, Pipe
 
 from clipdb.errors import ClipdbError
@@ -102,7 +103,8 @@ class Worker:
             self._connection, child = Pipe()
             # our own import path, and no thread pools of numpy's in every worker
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-            code = f"from {__name__} import serve; serve({child.fileno()}, {self._preprocess.to_json()!r})"
+            given = f"{child.fileno()}, {self._preprocess.to_json()!r}, {self._preprocess.draft}"
+            code = f"from {__name__} import serve; serve({given})"
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-c", code],
@@ -151,13 +153,13 @@ class Worker:
         return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def serve(descriptor: int, preprocess: str) -> None:
+def serve(descriptor: int, preprocess: str, draft: bool) -> None:
     """Decode whatever comes through a descriptor, in the worker process, until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Decoding runs ahead in what the model leaves: a model's thread that waits for a core holds up all its others.
     os.nice(10)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    connection, wanted = Connection(descriptor), Preprocess.from_json(preprocess)
+    connection, wanted = Connection(descriptor), replace(Preprocess.from_json(preprocess), draft=draft)
     connection.send_bytes(b"ready")
     # libtiff and others write warnings straight to stderr, across the parent's progress bar
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
