@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,6 @@ from photos import write_photos
 
 from clipdb._util.stages import Progress
 from clipdb.ingest.images import image_ingest
-from clipdb.ingest.images.decoding.workers import DecodePool
 from clipdb.ingest.images.image_options import ImageOptions
 from clipdb.ingest.images.session import Session
 from clipdb.ingest.images.sources import open_sources
@@ -58,6 +56,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=2_000, help="So many are made; shards repeat them.")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--gpu-decode", action="store_true", help="Have the GPU decode, too.")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -144,10 +143,11 @@ def read_rate(folder: Path, options: argparse.Namespace) -> float:
 
 
 def decode_rate(model: Model, folder: Path, options: argparse.Namespace) -> float:
-    """Decode photographs in the processes that an ingest uses."""
+    """Decode photographs where an ingest does."""
     files = [file.read_bytes() for file in sorted((folder / "photos").iterdir())]
     batches = [files[at : at + options.batch] for at in range(0, len(files), options.batch)]
-    with DecodePool(model.preprocess, options.workers, partial(pixel_memory, device=model.device)) as pool:
+    how = ImageOptions(workers=options.workers, gpu_decode=options.gpu_decode)
+    with how.decoders(model.preprocess, model.device) as pool:
         pool.submit(files[: options.workers * 16]).result()  # starts the processes
 
         def decode() -> None:
@@ -188,6 +188,7 @@ def ingest_rates(arch: str, folder: Path, checkpoint: Path, options: argparse.Na
         precision=options.precision,
         batch_size=options.batch,
         workers=options.workers,
+        gpu_decode=options.gpu_decode,
     )
     with commits() as seconds:
         sources = [str(folder / "shards")]

@@ -20,16 +20,17 @@ _UPRIGHT = {
 
 def upright(image: Image.Image, pixels: Image.Image) -> Image.Image:
     """Turn `pixels` as the EXIF orientation of the loaded `image` says; damaged EXIF says nothing."""
-    turn = _orientation(image)
+    turn = orientation(image)
     return pixels.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else pixels
 
 
 def upright_size(image: Image.Image, size: tuple[int, int]) -> tuple[int, int]:
     """Return what becomes of a width and height when the loaded `image` is turned upright."""
-    return size[::-1] if _orientation(image) in (5, 6, 7, 8) else size
+    return size[::-1] if orientation(image) in (5, 6, 7, 8) else size
 
 
-def _orientation(image: Image.Image) -> Any:
+def orientation(image: Image.Image) -> Any:
+    """Read the EXIF orientation, 1 where there is none; None where EXIF is damaged, and anything that it may say."""
     try:
         return image.getexif().get(0x0112, 1)
     except Exception:  # decoders raise nearly anything; the pixels are whole, so the image is good

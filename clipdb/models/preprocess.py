@@ -203,9 +203,9 @@ def shown(width: int, height: int, preprocess: Preprocess) -> Box:
     """
     if preprocess.resize_mode == "patches":
         return Box(0.0, 0.0, float(width), float(height))
-    if preprocess.resize_mode == "shortest" and _is_long(width, height):
+    if preprocess.resize_mode == "shortest" and is_long(width, height):
         return _middle_square(width, height, preprocess)
-    (across, down), (left, top) = _layout(width, height, preprocess)
+    (across, down), (left, top) = layout(width, height, preprocess)
     side, x, y = preprocess.image_size, width / across, height / down
     return Box(left * x, top * y, (left + side) * x, (top + side) * y)
 
@@ -223,8 +223,8 @@ def _finished(
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             whole = image.size
-            if draft_for is not None and not _is_long(*whole):
-                (across, down), _ = _layout(*whole, draft_for)
+            if draft_for is not None and not is_long(*whole):
+                (across, down), _ = layout(*whole, draft_for)
                 image.draft(None, (_DRAFT * across, _DRAFT * down))
             image.load()
             size = upright_size(image, whole)
@@ -253,10 +253,10 @@ def _fit(image: Image.Image, preprocess: Preprocess) -> Image.Image:
     if preprocess.library == "transformers":
         image = on_white(image)
     resample = Image.Resampling.BILINEAR if preprocess.interpolation == "bilinear" else Image.Resampling.BICUBIC
-    if preprocess.resize_mode == "shortest" and _is_long(width, height):
+    if preprocess.resize_mode == "shortest" and is_long(width, height):
         return image.resize((side, side), resample, _middle_square(width, height, preprocess)).convert("RGB")
     gap = 3.0 if preprocess.resize_mode != "shortest" and max(width, height) > _SIDE else None
-    size, (left, top) = _layout(width, height, preprocess)
+    size, (left, top) = layout(width, height, preprocess)
     image = image.resize(size, resample, reducing_gap=gap).convert("RGB")
     if preprocess.resize_mode == "patches":
         return image
@@ -267,7 +267,7 @@ def _fit(image: Image.Image, preprocess: Preprocess) -> Image.Image:
     return image.crop((left, top, left + side, top + side))
 
 
-def _layout(width: int, height: int, preprocess: Preprocess) -> tuple[tuple[int, int], tuple[int, int]]:
+def layout(width: int, height: int, preprocess: Preprocess) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the size that a picture is resized to, and where in it the model's square begins (padding is negative)."""
     side = preprocess.image_size
     if (grid := preprocess.grid(width, height)) and preprocess.patch_size:
@@ -285,7 +285,8 @@ def _layout(width: int, height: int, preprocess: Preprocess) -> tuple[tuple[int,
     return size, (begin((size[0] - side) / 2.0), begin((size[1] - side) / 2.0))
 
 
-def _is_long(width: int, height: int) -> bool:
+def is_long(width: int, height: int) -> bool:
+    """Return whether a picture is so long that it is resampled only where the crop is."""
     return max(width, height) > _ASPECT * min(width, height)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -79,8 +80,9 @@ def _chosen(
     layers, wanted = sorted({layer for layer, _ in heads}), max(FIRST, 2 * size)
     vectors: dict[int, list[np.ndarray]] = {layer: [] for layer in layers}
     batch_size, count = options.batch_on(model.device), 0
+    by_pillow = replace(options, gpu_decode=False)  # few images, and a cluster's driver has no GPU
     with (
-        options.decoders(model.preprocess, model.device) as decoders,
+        by_pillow.decoders(model.preprocess, model.device) as decoders,
         ImageStream(sources, decoders, lambda _: set(), min(batch_size, wanted)) as stream,
     ):
         for chunk in stream:

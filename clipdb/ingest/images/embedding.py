@@ -81,7 +81,7 @@ class Embedding:
         ClipdbError
             If the components of the first images don't add up, or the device is out of memory.
         """
-        images = self.model.pixels_to_input(torch.from_numpy(chunk.pixels))
+        images = self.model.pixels_to_input(torch.as_tensor(chunk.pixels))
         if self.error is None:
             self.error = self._prove(images[:PROOF_IMAGES])
         with out_of_memory(self.options.batch_on(self.model.device)):

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import torch
 
+from clipdb.errors import ClipdbError
+from clipdb.ingest.images.decoding.on_device import DeviceDecoders
 from clipdb.ingest.images.decoding.workers import DecodePool
+from clipdb.models.device_jpeg import DeviceJpegs
 from clipdb.models.host_copies import pixel_memory
 from clipdb.models.preprocess import Preprocess
 
@@ -34,11 +37,25 @@ class ImageOptions:
     base: str | None = None
     rank_factor: int | None = None
     draft: bool = False
+    gpu_decode: bool = False
 
     def batch_on(self, device: torch.device) -> int:
         """Return how many images a forward pass takes."""
         return self.batch_size or (BATCH_ON_CPU if device.type == "cpu" else BATCH_ON_GPU)
 
-    def decoders(self, preprocess: Preprocess, device: torch.device) -> DecodePool:
-        """Start what decodes images for a model on a device."""
-        return DecodePool(replace(preprocess, draft=self.draft), self.workers, partial(pixel_memory, device=device))
+    def decoders(self, preprocess: Preprocess, device: torch.device) -> DecodePool | DeviceDecoders:
+        """Start what decodes images for a model on a device.
+
+        Raises
+        ------
+        ClipdbError
+            If a GPU is to decode and there is none, or it can't.
+        """
+        jpegs = None
+        if self.gpu_decode:
+            if device.type != "cuda":
+                raise ClipdbError(f"--gpu-decode needs an NVIDIA GPU, and this runs on {device}: leave it out")
+            jpegs = DeviceJpegs(preprocess, device)
+        room = partial(pixel_memory, device=device)
+        pool = DecodePool(replace(preprocess, draft=self.draft), self.workers, room)
+        return pool if jpegs is None else DeviceDecoders(pool, jpegs)

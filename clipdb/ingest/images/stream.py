@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
-from clipdb.ingest.images.decoding.workers import DecodedBatch, DecodePool
+from clipdb.ingest.images.decoding.workers import DecodedBatch
 from clipdb.ingest.images.sources import SourceItem
 from clipdb.ingest.images.sources.item import reason
 from clipdb.models.preprocess import ImageFacts
@@ -22,6 +22,13 @@ from clipdb.stores.failures import StoreFailed
 
 READERS = 4
 LOOKAHEAD = 3
+
+
+class Decoders(Protocol):
+    """Decodes batches of image files in the background."""
+
+    def submit(self, images: Sequence[bytes]) -> Future[DecodedBatch]:
+        """Decode a batch."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Chunk:
     Attributes
     ----------
     candidates, facts, pixels
-        New images that were decoded: one entry each, and pixels uint8 ``[n, *Preprocess.shape]``.
+        New images that were decoded: one entry each, and pixels uint8 ``[n, *Preprocess.shape]``, an array or a tensor.
     failures
         ``(uri, reason)`` of files that could not be read or decoded.
     skipped
@@ -48,7 +55,7 @@ class Chunk:
 
     candidates: list[Candidate] = field(default_factory=list)
     facts: list[ImageFacts] = field(default_factory=list)
-    pixels: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
+    pixels: Any = field(default_factory=lambda: np.empty((0, 0, 0, 3), np.uint8))
     failures: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[Candidate] = field(default_factory=list)
 
@@ -80,7 +87,7 @@ class ImageStream:
     sources
         Images to read.
     decoders
-        The pool that decodes.
+        What decodes.
     is_known
         Says which of some ids the index has.
     batch_size
@@ -90,7 +97,7 @@ class ImageStream:
     def __init__(
         self,
         sources: Iterable[SourceItem],
-        decoders: DecodePool,
+        decoders: Decoders,
         is_known: Callable[[Sequence[str]], set[str]],
         batch_size: int,
     ) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -40,11 +41,12 @@ class DecodedBatch:
     ----------
     pixels
         uint8 ``[n_ok, *Preprocess.shape]``: the images that could be decoded, in the order in which they were given.
+        An array, or a tensor on the device that decoded them.
     decoded
         For each image given, its `ImageFacts`, or why it could not be decoded.
     """
 
-    pixels: np.ndarray
+    pixels: Any
     decoded: list[ImageFacts | str]
 
 
