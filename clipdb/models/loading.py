@@ -28,6 +28,7 @@ from clipdb.models.no_texts import NoTexts
 from clipdb.models.preprocess import Preprocess
 from clipdb.models.text_tower import TextTower
 from clipdb.models.towers import adapt
+from clipdb.models.unfilled import Unfilled
 from clipdb.schema.names import model_slug
 
 
@@ -115,19 +116,20 @@ def _load_transformers(
 
 
 def _build(arch: str, precision: str, quick_gelu: bool, preprocess: Mapping[str, Any]) -> Any:
-    """Make a network with random weights."""
+    """Make a network whose weights are still to be filled."""
     wanted = {k: v for k, v in preprocess.items() if k in ("mean", "std", "interpolation", "resize_mode")}
     logging.disable(logging.WARNING)  # it would warn that the weights, which come next, are random
     try:
-        return open_clip.create_model(
-            arch,
-            load_weights=False,
-            pretrained_text=False,
-            precision=precision,
-            # What a tag was trained with is a fact about its weights: the same architecture's name stands for both.
-            force_quick_gelu=quick_gelu,
-            force_preprocess_cfg=wanted or None,
-        )
+        with Unfilled():
+            return open_clip.create_model(
+                arch,
+                load_weights=False,
+                pretrained_text=False,
+                precision=precision,
+                # What a tag was trained with is a fact about its weights: the same architecture's name stands for both.
+                force_quick_gelu=quick_gelu,
+                force_preprocess_cfg=wanted or None,
+            )
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, AssertionError, ImportError) as error:
         # What open_clip and timm make of a configuration that doesn't hold together, or of a missing package.
         kind: Kind = "missing" if isinstance(error, ImportError) else "invalid"
