@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -24,6 +25,12 @@ PHOTOS = Path(__file__).parents[2] / "shared" / "photos"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the folders and files that take longest, so that no worker is left with one of them at the end."""
     items.sort(key=lambda item: not (item.path.parent.name == "stress" or item.path.name.startswith("test_docs")))
+
+
+def pytest_collection_finish() -> None:
+    """Have collections of garbage pass over what the tests' modules have imported: it lives to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
