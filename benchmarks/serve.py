@@ -26,7 +26,7 @@ from measure import alternate, report, seconds
 
 import clipdb
 import queries
-from clipdb.explorer.asking import ask
+from clipdb.explorer.answering import ask
 from clipdb.explorer.pages.head import IMAGES
 from clipdb.explorer.pages.image import NEIGHBOURS
 from clipdb.explorer.pages.images import ON_A_PAGE

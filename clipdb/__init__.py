@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from clipdb.api.exporting_embeddings import export_embeddings
     from clipdb.api.exporting_weights import export_weights
     from clipdb.api.importing import import_artefact, import_labels, import_reviews, import_spans
+    from clipdb.api.index_copies import export_index
     from clipdb.api.indexing import drop_vector_indexes, index_vectors
     from clipdb.api.naming import judge, label
     from clipdb.api.opening import open
     from clipdb.api.pairing import ingest_pairs
-    from clipdb.api.publishing import export_index
     from clipdb.api.reviewing import export_reviews, review, review_cards
     from clipdb.api.segmentation_scores import segmentation_scores
     from clipdb.api.segmenting import segment
     from clipdb.api.sharing import export, upgrade, verify
     from clipdb.api.spanning import span
     from clipdb.errors import ClipdbError
-    from clipdb.explorer.frozen.exporting import export_pages
+    from clipdb.explorer.frozen.page_export import export_pages
     from clipdb.explorer.serving import serve
     from clipdb.ingest.names.llm.server import Server
     from clipdb.queries.index import Index
@@ -79,8 +79,8 @@ _FROM = {
     "ablate": "clipdb.api.ablating",
     "align": "clipdb.api.aligning",
     "export_embeddings": "clipdb.api.exporting_embeddings",
-    "export_index": "clipdb.api.publishing",
-    "export_pages": "clipdb.explorer.frozen.exporting",
+    "export_index": "clipdb.api.index_copies",
+    "export_pages": "clipdb.explorer.frozen.page_export",
     "export_weights": "clipdb.api.exporting_weights",
     "ingest_pairs": "clipdb.api.pairing",
     "open": "clipdb.api.opening",

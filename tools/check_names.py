@@ -32,7 +32,7 @@ from clipdb.ingest.names.labellers import zero_shot as by_zero_shot
 from clipdb.models.decomposition import Decomposer
 from clipdb.models.loading import load
 from clipdb.models.model import Model
-from clipdb.schema.layers import parse_layers
+from clipdb.schema.layer_choice import parse_layers
 from clipdb.schema.names import Head
 
 SCENES_SEED, PAIRS_SEED, RANDOM_SEED = 551234, 551235, 3

@@ -7,7 +7,7 @@
     DIR/thumbnails/00000.parquet           small pictures, where they were asked for
 
 Nothing in it is executed, and every file has the one place that its kind and name give it. The columns of the files
-are in `clipdb.artefact.columns`, and what is believed of a manifest in `clipdb.artefact.manifest`.
+are in `clipdb.artefact.parquet_columns`, and what is believed of a manifest in `clipdb.artefact.manifest`.
 """
 
 from __future__ import annotations

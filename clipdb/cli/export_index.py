@@ -27,7 +27,7 @@ def index(index: Path | StoreAddress, place: str, storage_options: dict[str, str
     With -i ADDRESS, PLACE is a new directory on this machine: an index that can be written to. It is there when all of
     it is, and the same command goes on after a failure.
     """
-    from clipdb.api.publishing import export_index
+    from clipdb.api.index_copies import export_index
 
     done = export_index(index, place, storage_options=storage_options)
     there = f", {counted(done.there, 'file')} there already" if done.there else ""

@@ -11,7 +11,7 @@ from clipdb._util.text import counted
 from clipdb.cli.options.common import readable_option
 from clipdb.cli.show.messages import say
 from clipdb.errors import ClipdbError
-from clipdb.explorer.frozen.exporting import IMAGES, export_pages
+from clipdb.explorer.frozen.page_export import IMAGES, export_pages
 
 
 @click.command()

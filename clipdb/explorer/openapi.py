@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clipdb import __version__
-from clipdb.explorer.asking import MOST_ROWS
+from clipdb.explorer.answering import MOST_ROWS
 from clipdb.queries.named.parameters import Parameter
 from clipdb.queries.named.sql_files import NamedQuery, find_query, query_names
 

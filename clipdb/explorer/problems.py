@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from clipdb.errors import ClipdbError
 from clipdb.explorer.decisions import NotWritten
-from clipdb.explorer.models import ModelBusy
+from clipdb.explorer.model_client import ModelBusy
 from clipdb.explorer.site import Site
 
 STATUS = {"absent": 404, "invalid": 422, "busy": 503, "missing": 501, "newer": 501}

@@ -15,10 +15,10 @@ from starlette.responses import HTMLResponse, Response
 from clipdb.api.opening import open_with
 from clipdb.errors import ClipdbError
 from clipdb.explorer.access import Access
-from clipdb.explorer.asking import MOST_ROWS, Answer, ask
+from clipdb.explorer.answering import MOST_ROWS, Answer, ask
 from clipdb.explorer.decisions import Decisions
-from clipdb.explorer.kept import Kept
-from clipdb.explorer.models import Models
+from clipdb.explorer.kept_answers import Kept
+from clipdb.explorer.model_client import Models
 from clipdb.explorer.readers import MOST_SECONDS, Readers
 from clipdb.explorer.templating import environment, file_name
 from clipdb.explorer.thumbnails import Thumbnails
@@ -158,7 +158,7 @@ class Site:
             yield index
 
     def ask(self, index: Index, name: str, limit: int = MOST_ROWS, offset: int = 0, /, **given: Any) -> Answer:
-        """Ask a named query, whose image may be one that was brought: see `clipdb.explorer.asking.ask`."""
+        """Ask a named query, whose image may be one that was brought: see `clipdb.explorer.answering.ask`."""
         brought = {}
         query = find_query(name, index.folders)
         for parameter in query.parameters:

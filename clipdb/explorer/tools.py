@@ -15,8 +15,8 @@ import duckdb
 from clipdb._util.json_values import as_json
 from clipdb._util.text import first_line
 from clipdb.errors import ClipdbError
-from clipdb.explorer.asking import MOST_ROWS, check_names, whole_number
-from clipdb.explorer.models import ModelBusy
+from clipdb.explorer.answering import MOST_ROWS, check_names, whole_number
+from clipdb.explorer.model_client import ModelBusy
 from clipdb.explorer.openapi import parameter_schema, remote_help
 from clipdb.explorer.site import Site
 from clipdb.queries.named.sql_files import NamedQuery, find_query, query_names

@@ -20,7 +20,7 @@ from clipdb.models.checkpoint import tensor_shapes
 from clipdb.models.hub import weights_file
 from clipdb.models.hugging_face.description import is_description
 from clipdb.models.hugging_face.reading import read_model
-from clipdb.models.hugging_face.texts import TransformersTexts
+from clipdb.models.hugging_face.transformers_texts import TransformersTexts
 from clipdb.models.model import DTYPES, Model
 from clipdb.models.model_config import Config, fetched_config, register
 from clipdb.models.model_name import HUGGING_FACE, OPEN_CLIP_HUB, nearest, on_hub, refuse_unknown

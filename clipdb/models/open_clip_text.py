@@ -13,7 +13,7 @@ from torch import nn
 from clipdb.errors import ClipdbError
 from clipdb.models.tracing.open_clip_blocks import are_known, block_operations, exposed_blocks
 from clipdb.models.tracing.operations import Linear, Norm, Take
-from clipdb.models.tracing.text import TracedText
+from clipdb.models.tracing.traced_text import TracedText
 
 
 def traced_text(tower: Any, encode: nn.Module, tokens: torch.Tensor, model_id: str) -> TracedText:

@@ -89,7 +89,7 @@ def _block(adapter: Any, layer: int) -> tuple[Any, Any, bool]:
     """Return a layer's block, its attention, and whether the block normalises what its attention reads."""
     from clipdb.models.towers.open_clip_class_token import OpenClipClassToken
     from clipdb.models.tracing.operations import Heads, Norm
-    from clipdb.models.tracing.tower import TracedTower
+    from clipdb.models.tracing.traced_tower import TracedTower
 
     if isinstance(adapter, OpenClipClassToken):
         block = adapter.blocks[layer]

@@ -19,7 +19,7 @@ from clipdb.demo.captions import known_words, words
 from clipdb.errors import ClipdbError
 from clipdb.models.open_clip_text import traced_text
 from clipdb.models.text_shares import TextShares
-from clipdb.models.tracing.text import TracedText, split_text
+from clipdb.models.tracing.traced_text import TracedText, split_text
 
 PROOF_TEXTS = 16
 LARGEST_DIFFERENCE = 1e-5
@@ -109,7 +109,7 @@ class TextTower:
 
     @torch.inference_mode()
     def split(self, text: str, along: np.ndarray) -> TextShares:
-        """Split the cosine of a text and a direction by heads and tokens: see `clipdb.models.tracing.text`.
+        """Split the cosine of a text and a direction by heads and tokens: see `clipdb.models.tracing.traced_text`.
 
         Parameters
         ----------

@@ -70,7 +70,7 @@ class CapturedTokens:
 class Adapter(Protocol):
     """A family of image towers: how to read heads and rest off any tower of the family.
 
-    `clipdb.models.tracing.tower.TracedTower` is one for all families that are described as a list of operations.
+    `clipdb.models.tracing.traced_tower.TracedTower` is one for all families that are described as a list of operations.
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from clipdb.errors import ClipdbError
 from clipdb.queries.index import Index
-from clipdb.queries.vectors.tables import Kind
+from clipdb.queries.vectors.vector_tables import Kind
 from clipdb.queries.whole_sum import sum_problem
 from clipdb.schema.catalog import committed_versions
 from clipdb.schema.names import PARTS, head_name

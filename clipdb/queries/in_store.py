@@ -15,7 +15,7 @@ from clipdb.stores.failures import explained, is_of_lance
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from clipdb.queries.vectors.tables import Vectors
+    from clipdb.queries.vectors.vector_tables import Vectors
 
 _ASKED_EVERY = 10.0  # seconds between two looks for a newer state, each of which is a request
 

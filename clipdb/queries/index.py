@@ -16,7 +16,7 @@ from clipdb.queries.opened import OpenIndex
 if TYPE_CHECKING:
     from lancedb.table import LanceTable
 
-    from clipdb.queries.vectors.tables import Kind
+    from clipdb.queries.vectors.vector_tables import Kind
 
 _T = TypeVar("_T")
 

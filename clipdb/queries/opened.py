@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from clipdb.models.embedder import Embedder
     from clipdb.queries.functions.base.context import Context
     from clipdb.queries.vectors.cache import VectorStore
-    from clipdb.queries.vectors.tables import Vectors
+    from clipdb.queries.vectors.vector_tables import Vectors
 
 _T = TypeVar("_T")
 
@@ -184,7 +184,7 @@ class OpenIndex:
     def _show_vectors(self) -> None:
         """Let SQL see the vectors as tables."""
         if not self._shown:
-            from clipdb.queries.vectors.tables import register_vectors
+            from clipdb.queries.vectors.vector_tables import register_vectors
 
             register_vectors(self.bare_connection, self.vectors, self._model)
             self._shown = True

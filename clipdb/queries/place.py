@@ -15,7 +15,7 @@ from clipdb.schema.vectors_place import vectors_place
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from clipdb.queries.vectors.tables import Vectors
+    from clipdb.queries.vectors.vector_tables import Vectors
 
 
 class Place(Protocol):

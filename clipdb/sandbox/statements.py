@@ -17,7 +17,7 @@ from clipdb._util.text import quoted
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions import functions
 from clipdb.queries.named.parameters import require_utf8
-from clipdb.queries.vectors.tables import SHORT
+from clipdb.queries.vectors.vector_tables import SHORT
 from clipdb.sandbox.limits import LETTERS
 from clipdb.schema import views
 

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from vector_files import same, table, written
 
-from clipdb.artefact.columns import vectors_schema
 from clipdb.artefact.format import File, Manifest
 from clipdb.artefact.merge.bounded_parquet import plain
 from clipdb.artefact.merge.checked_vectors import TheirVectors
 from clipdb.artefact.merge.verified_files import Artefact
+from clipdb.artefact.parquet_columns import vectors_schema
 from clipdb.errors import ClipdbError
 
 HEADS = {(1, 0): 4, (1, 1): 1}

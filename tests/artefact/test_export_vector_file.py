@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vector_files import same, table, written
 
-from clipdb.artefact.columns import vectors_schema
 from clipdb.artefact.format import VectorKind
+from clipdb.artefact.parquet_columns import vectors_schema
 
 
 @given(

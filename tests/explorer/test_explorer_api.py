@@ -14,8 +14,8 @@ from page_parts import Client, client_of
 from support import MODEL
 
 import clipdb
-from clipdb.explorer.asking import filled
-from clipdb.explorer.files import as_file
+from clipdb.explorer.answering import filled
+from clipdb.explorer.downloads import as_file
 from clipdb.explorer.site import Site
 from clipdb.queries.named.sql_files import query_names
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from page_parts import Client, client_of
 from schemathesis.generation import GenerationMode
 
-from clipdb.explorer import models
+from clipdb.explorer import model_client
 from clipdb.explorer.site import Site
 
 EXAMPLES = {GenerationMode.POSITIVE: 2, GenerationMode.NEGATIVE: 1}
@@ -18,7 +18,7 @@ EXAMPLES = {GenerationMode.POSITIVE: 2, GenerationMode.NEGATIVE: 1}
 
 
 def test_no_question_fails_the_server(shown_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "PATIENCE_SECONDS", 0.01)  # most words are new: nobody waits for the model
+    monkeypatch.setattr(model_client, "PATIENCE_SECONDS", 0.01)  # most words are new: nobody waits for the model
     with client_of(Site(shown_index, device="cpu", thumbnails=tmp_path / "t.db")) as client:
         asked = ask_all(client)
     assert len(asked) > 100 and {200, 404, 422} <= {status for *_, status in asked}

@@ -18,7 +18,7 @@ from PIL import Image
 from support import MODEL
 
 import clipdb
-from clipdb.explorer.models import Models
+from clipdb.explorer.model_client import Models
 from clipdb.explorer.site import Site
 from clipdb.explorer.uploads import MOST, Uploads
 

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from built_index import EMBED, HEAD_DIM, HEADS, LAYERS, Built
 
-from clipdb.artefact.columns import relation_schema, vectors_schema
 from clipdb.artefact.format import (
     CARD,
     RELATIONS,
@@ -30,6 +29,7 @@ from clipdb.artefact.format import (
     relations_of,
     vectors_path,
 )
+from clipdb.artefact.parquet_columns import relation_schema, vectors_schema
 from clipdb.schema.migrations import SCHEMA_VERSION
 from clipdb.schema.names import MANIFEST
 

@@ -153,7 +153,8 @@ def test_pixels_that_are_far_from_pillows_are_refused(monkeypatch: pytest.Monkey
             batch.result()
 
 
-def test_how_far_they_are_is_noted_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_how_far_they_are_is_noted_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clipdb._util.notes._on_stderr", False)  # as it is where no command ran before
     jpegs = DeviceJpegs(WANTED, torch.device("cpu"))
     with DeviceDecoders(DecodePool(WANTED, 0), jpegs) as decoders:
         for batch in ([picture(90, 80, form="PNG")], [picture(200, 100)] * 3, [picture(210, 100)]):

@@ -17,7 +17,7 @@ from clipdb.errors import ClipdbError
 from clipdb.models.hugging_face import traced_texts
 from clipdb.models.hugging_face.network import Network
 from clipdb.models.text_tower import TextTower
-from clipdb.models.tracing.text import TracedText, split_text
+from clipdb.models.tracing.traced_text import TracedText, split_text
 
 BOUND = 5e-6
 PLACES = 12

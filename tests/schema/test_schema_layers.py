@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clipdb.errors import ClipdbError
-from clipdb.schema.layers import parse_layers
+from clipdb.schema.layer_choice import parse_layers
 from clipdb.schema.names import POOL, head_column, head_name, parse_head
 
 

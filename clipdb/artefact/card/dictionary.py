@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from clipdb.artefact.card.configs import Config
 from clipdb.artefact.card.markdown_text import table
-from clipdb.artefact.columns import DESCRIPTION
+from clipdb.artefact.parquet_columns import DESCRIPTION
 from clipdb.schema.names import MLP
 from clipdb.schema.vectors import component_columns, head_columns
 

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clipdb.artefact.columns import DESCRIPTION, relation_schema
 from clipdb.artefact.export.embeddings import FACTS, EditedEmbeddings
+from clipdb.artefact.parquet_columns import DESCRIPTION, relation_schema
 from clipdb.errors import ClipdbError
 from clipdb.schema.leftovers import replacing
 from clipdb.schema.names import Head

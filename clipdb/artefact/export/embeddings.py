@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clipdb.artefact.columns import relation_schema
 from clipdb.artefact.export.selectors import select_heads
 from clipdb.artefact.format import GROUP_ROWS
+from clipdb.artefact.parquet_columns import relation_schema
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.ablation import require_means
 from clipdb.queries.index import Index
-from clipdb.queries.vectors.tables import Table
+from clipdb.queries.vectors.vector_tables import Table
 from clipdb.schema.names import head_column, head_name
 from clipdb.schema.vectors import embed_dim
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import duckdb
 from sqlalchemy import JSON
 
-from clipdb.artefact.columns import relation_schema
 from clipdb.artefact.export.parquet_writer import HashedFile, regroup, write_parquet
 from clipdb.artefact.export.selection import Choice
 from clipdb.artefact.format import File, relation_path
+from clipdb.artefact.parquet_columns import relation_schema
 from clipdb.schema import tables
 
 _GROUP_ROWS = 65_536

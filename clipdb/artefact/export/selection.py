@@ -12,8 +12,8 @@ from clipdb.errors import ClipdbError
 from clipdb.queries.resolve import one_model
 from clipdb.queries.vectors.lance_tables import VectorTable
 from clipdb.queries.vectors.store_table import StoreTable
-from clipdb.queries.vectors.tables import Kind
-from clipdb.schema.layers import parse_layers
+from clipdb.queries.vectors.vector_tables import Kind
+from clipdb.schema.layer_choice import parse_layers
 from clipdb.schema.names import POOL, TRUNK, layer_name
 
 if TYPE_CHECKING:

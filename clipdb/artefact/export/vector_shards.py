@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clipdb.artefact.columns import group_rows, vectors_schema
 from clipdb.artefact.export.parquet_writer import HashedFile, regroup, write_parquet
 from clipdb.artefact.format import SHARD_ROWS, File, vectors_path
+from clipdb.artefact.parquet_columns import group_rows, vectors_schema
 from clipdb.queries.vectors.store_table import StoreTable
-from clipdb.queries.vectors.tables import Kind
+from clipdb.queries.vectors.vector_tables import Kind
 from clipdb.schema import vectors
 from clipdb.schema.names import TRUNK
 

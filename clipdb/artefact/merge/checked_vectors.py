@@ -10,7 +10,6 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from clipdb.artefact.columns import row_bytes, vectors_schema
 from clipdb.artefact.format import File, VectorKind
 from clipdb.artefact.merge.bounded_parquet import (
     arrow_schema,
@@ -21,6 +20,7 @@ from clipdb.artefact.merge.bounded_parquet import (
     require_schema,
 )
 from clipdb.artefact.merge.verified_files import Artefact
+from clipdb.artefact.parquet_columns import row_bytes, vectors_schema
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.vector_arrays import vector_matrix
 from clipdb.schema.names import Head, head_name

@@ -5,11 +5,11 @@ from __future__ import annotations
 import duckdb
 
 from clipdb._util.text import first_line
-from clipdb.artefact.columns import relation_schema
 from clipdb.artefact.format import RELATIONS, RUN_ARGUMENTS, File, columns_since, derived
 from clipdb.artefact.merge.bounded_parquet import open_parquet, read_batches, require_schema
 from clipdb.artefact.merge.row_values import short
 from clipdb.artefact.merge.verified_files import Artefact
+from clipdb.artefact.parquet_columns import relation_schema
 from clipdb.errors import ClipdbError
 
 ROWS_AT_ONCE = 8192

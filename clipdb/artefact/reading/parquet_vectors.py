@@ -14,7 +14,7 @@ import pyarrow as pa
 from clipdb.artefact.format import File, Manifest
 from clipdb.artefact.reading.parquet_sql import parquet
 from clipdb.errors import ClipdbError
-from clipdb.queries.vectors.tables import Held, Key, Kind
+from clipdb.queries.vectors.vector_tables import Held, Key, Kind
 from clipdb.schema.names import Head
 from clipdb.schema.vector_indexes import VectorIndex
 from clipdb.schema.vectors import embed_dim, images_schema, part_dims, texts_schema
@@ -153,18 +153,18 @@ class ParquetVectors:
 
     @property
     def keys(self) -> Sequence[Key]:
-        """See `clipdb.queries.vectors.tables.Vectors`."""
+        """See `clipdb.queries.vectors.vector_tables.Vectors`."""
         return sorted(self._files)
 
     def open(self, model_id: str, kind: Kind) -> ParquetTable:
-        """See `clipdb.queries.vectors.tables.Vectors`."""
+        """See `clipdb.queries.vectors.vector_tables.Vectors`."""
         key = (model_id, kind)
         if key not in self._tables:
             self._tables[key] = ParquetTable(self._artefact, kind, self._files[key])
         return self._tables[key]
 
     def show(self, connection: duckdb.DuckDBPyConnection, name: str, model_id: str, kind: Kind) -> None:
-        """See `clipdb.queries.vectors.tables.Vectors`."""
+        """See `clipdb.queries.vectors.vector_tables.Vectors`."""
         connection.execute(f"create or replace temp view {name} as {self.open(model_id, kind).sql}")
 
     def lancedb(self, model_id: str, kind: Kind) -> NoReturn:
@@ -181,11 +181,11 @@ class ParquetVectors:
         )
 
     def indexes(self, model_id: str) -> dict[Head, tuple[VectorIndex, int]]:
-        """See `clipdb.queries.vectors.tables.Vectors`; an artefact has none."""
+        """See `clipdb.queries.vectors.vector_tables.Vectors`; an artefact has none."""
         return {}
 
     def held(self) -> dict[Key, Held]:
-        """See `clipdb.queries.vectors.tables.Vectors`; an artefact doesn't tell which run wrote them."""
+        """See `clipdb.queries.vectors.vector_tables.Vectors`; an artefact doesn't tell which run wrote them."""
         return {key: Held(sum(file.rows for file in files), None) for key, files in self._files.items()}
 
 

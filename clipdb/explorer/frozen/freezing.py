@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from clipdb.explorer.frozen.folder import Folder
 from clipdb.explorer.frozen.frozen_site import Frozen, FrozenSite
 from clipdb.explorer.frozen.nearest import add_nearest
+from clipdb.explorer.frozen.page_folder import Folder
 from clipdb.explorer.frozen.plan import plan
 from clipdb.queries.index import Index
 

@@ -15,8 +15,8 @@ from starlette.routing import Match
 
 from clipdb.api.opening import open_with, without_models
 from clipdb.errors import ClipdbError
+from clipdb.explorer.answering import MOST_ROWS, Answer
 from clipdb.explorer.app import create_app
-from clipdb.explorer.asking import MOST_ROWS, Answer
 from clipdb.explorer.guard import POLICY
 from clipdb.explorer.site import CACHE_BYTES, Site
 from clipdb.queries.index import Index

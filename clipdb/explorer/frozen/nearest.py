@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clipdb.explorer.frozen.folder import Folder
 from clipdb.explorer.frozen.frozen_site import FrozenSite
+from clipdb.explorer.frozen.page_folder import Folder
 from clipdb.explorer.frozen.plan import nearest_file, vectors_file
 from clipdb.explorer.frozen.vector_file import write_vectors
 from clipdb.explorer.pages.image import SUREST

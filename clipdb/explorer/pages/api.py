@@ -11,8 +11,8 @@ from starlette.routing import Route
 
 from clipdb._util.json_values import as_json
 from clipdb.errors import ClipdbError
-from clipdb.explorer.asking import MOST_ROWS, check_names, whole_number
-from clipdb.explorer.files import FILES, as_file
+from clipdb.explorer.answering import MOST_ROWS, check_names, whole_number
+from clipdb.explorer.downloads import FILES, as_file
 from clipdb.explorer.openapi import described
 from clipdb.explorer.pages.console import in_sandbox, rows_of
 from clipdb.explorer.site import Site, page

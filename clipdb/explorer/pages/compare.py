@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from clipdb.errors import ClipdbError
-from clipdb.explorer.asking import Answer
+from clipdb.explorer.answering import Answer
 from clipdb.explorer.likeness import likeness_images
 from clipdb.explorer.problems import STATUS
 from clipdb.explorer.site import Site, asked, page, tried

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from clipdb.errors import ClipdbError
-from clipdb.explorer.asking import Answer
+from clipdb.explorer.answering import Answer
 from clipdb.explorer.site import Site, aligner_of, asked, page, tried
 from clipdb.queries.index import Index
 

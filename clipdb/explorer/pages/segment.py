@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from clipdb.errors import ClipdbError
-from clipdb.explorer.models import Chosen
+from clipdb.explorer.model_client import Chosen
 from clipdb.explorer.pages.image import described
 from clipdb.explorer.site import Site, asked, page
 from clipdb.queries.index import Index

@@ -26,7 +26,7 @@ from clipdb.models.loading import device_name
 from clipdb.models.model_config import named
 from clipdb.models.rank_cut import RankCut
 from clipdb.models.tower import Adapter
-from clipdb.schema.layers import parse_layers
+from clipdb.schema.layer_choice import parse_layers
 from clipdb.schema.names import MLP, POOL, REST, Head
 from clipdb.schema.vectors_place import VectorsPlace
 

@@ -15,7 +15,7 @@ from clipdb._util.text import quoted
 from clipdb.errors import ClipdbError
 from clipdb.ingest.store.rows import put
 from clipdb.pools.tabular import PARQUET, read_bytes, text_rows
-from clipdb.schema.layers import heads_there_are
+from clipdb.schema.layer_choice import heads_there_are
 from clipdb.schema.names import MOST_NAME, POOL, head_name, is_name, model_slug
 
 _MODEL = ("model", "pretrained")

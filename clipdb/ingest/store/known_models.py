@@ -12,7 +12,7 @@ from clipdb.models.hugging_face.description import checked, is_description
 from clipdb.models.loading import load
 from clipdb.models.model import Model
 from clipdb.models.model_config import Named, check
-from clipdb.schema.layers import heads_there_are
+from clipdb.schema.layer_choice import heads_there_are
 
 
 def _difference(reader: Reader, model: Model) -> str | None:

@@ -39,7 +39,7 @@ def begin(adapter: Adapter, images: torch.Tensor, layers: Collection[int], every
     from clipdb.models.ablation.class_token import ClassTokenRun
     from clipdb.models.ablation.traced import TracedRun
     from clipdb.models.towers.open_clip_class_token import OpenClipClassToken
-    from clipdb.models.tracing.tower import TracedTower
+    from clipdb.models.tracing.traced_tower import TracedTower
 
     if isinstance(adapter, OpenClipClassToken):
         return ClassTokenRun(adapter, images, layers, every_token)

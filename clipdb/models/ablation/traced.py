@@ -11,7 +11,7 @@ from torch import nn
 
 from clipdb.models.ablation.edit import Edit
 from clipdb.models.tracing.operations import Heads, Stem
-from clipdb.models.tracing.tower import TracedTower
+from clipdb.models.tracing.traced_tower import TracedTower
 
 
 class TracedRun:

@@ -72,7 +72,7 @@ def _projections(adapter: Adapter) -> list[Any]:
     """Return the output projection of each layer's heads."""
     from clipdb.models.towers.open_clip_class_token import OpenClipClassToken
     from clipdb.models.tracing.operations import Heads
-    from clipdb.models.tracing.tower import TracedTower
+    from clipdb.models.tracing.traced_tower import TracedTower
 
     if isinstance(adapter, OpenClipClassToken):
         return [block.attn.out_proj for block in adapter.blocks]

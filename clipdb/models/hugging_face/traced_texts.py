@@ -10,7 +10,7 @@ from torch import nn
 
 from clipdb.models.hugging_face.network import Network
 from clipdb.models.tracing.operations import Heads, Linear, Norm, Operation, Own, Stem, Take
-from clipdb.models.tracing.text import TracedText
+from clipdb.models.tracing.traced_text import TracedText
 
 
 def traced_text(network: Network, tokens: torch.Tensor) -> TracedText:

@@ -8,7 +8,7 @@ from typing import Any
 from clipdb.models.hugging_face.network import ImageSide
 from clipdb.models.tower import unread
 from clipdb.models.tracing.operations import Heads, Norm, Operation, Own, Scale, Stem, Take
-from clipdb.models.tracing.tower import Geometry, TracedTower
+from clipdb.models.tracing.traced_tower import Geometry, TracedTower
 
 
 class Dinov2(TracedTower):

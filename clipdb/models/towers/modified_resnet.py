@@ -9,7 +9,7 @@ import torch
 
 from clipdb.models.tower import unread
 from clipdb.models.tracing.operations import AttentionPool, Operation
-from clipdb.models.tracing.tower import Geometry, TracedTower
+from clipdb.models.tracing.traced_tower import Geometry, TracedTower
 
 
 class ModifiedResNet(TracedTower):

@@ -10,7 +10,7 @@ from clipdb.models.tower import unread
 from clipdb.models.tracing.families import multihead_pool, norms
 from clipdb.models.tracing.open_clip_blocks import are_known, block_operations, exposed_blocks
 from clipdb.models.tracing.operations import Linear, Mean, Operation, Take
-from clipdb.models.tracing.tower import Geometry, TracedTower
+from clipdb.models.tracing.traced_tower import Geometry, TracedTower
 
 
 class OpenClipTransformer(TracedTower):

@@ -11,7 +11,7 @@ from torch import nn
 from clipdb.models.tower import unread
 from clipdb.models.tracing.families import fixed_query, is_norm, norm_or_none, norms, scales
 from clipdb.models.tracing.operations import AttentionPool, Heads, Linear, Mean, Operation, Own, Stem, Take
-from clipdb.models.tracing.tower import Geometry, TracedTower
+from clipdb.models.tracing.traced_tower import Geometry, TracedTower
 
 _POOLINGS = {"token": "tok", "avg": "avg", "map": "attention"}
 _TRUNKS = ("VisionTransformer", "VisionTransformerRelPos", "Eva")

@@ -11,7 +11,7 @@ from clipdb.models.hugging_face.network import ImageSide
 from clipdb.models.tower import unread
 from clipdb.models.tracing.families import multihead_pool
 from clipdb.models.tracing.operations import Heads, Linear, Norm, Operation, Own, Stem, Take
-from clipdb.models.tracing.tower import Geometry, TracedTower
+from clipdb.models.tracing.traced_tower import Geometry, TracedTower
 
 
 class TransformersModel(TracedTower):

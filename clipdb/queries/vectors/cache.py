@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from clipdb._util.half_floats import widened
 from clipdb.errors import ClipdbError
-from clipdb.queries.vectors.columns import dense
 from clipdb.queries.vectors.halves import Halves, Matrix, each_block
 from clipdb.queries.vectors.kept import Kept, Thing
 from clipdb.queries.vectors.row_order import RowOrder
-from clipdb.queries.vectors.tables import Key, Kind, Table, Vectors
+from clipdb.queries.vectors.vector_columns import dense
+from clipdb.queries.vectors.vector_tables import Key, Kind, Table, Vectors
 from clipdb.schema.names import Head, head_column, head_name, layer_name
 from clipdb.schema.vector_indexes import VectorIndex
 from clipdb.schema.vectors import head_columns, part_columns

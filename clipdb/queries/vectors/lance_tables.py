@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 
 from clipdb.errors import ClipdbError, require
 from clipdb.queries.vectors.store_table import StoreTable
-from clipdb.queries.vectors.tables import Held, Key, Kind
+from clipdb.queries.vectors.vector_tables import Held, Key, Kind
 from clipdb.schema.catalog import committed_versions
 from clipdb.schema.names import Head, vectors_file
 from clipdb.schema.vector_indexes import VectorIndex, vector_indexes
@@ -57,19 +57,19 @@ class LanceVectors:
 
     @property
     def keys(self) -> Sequence[Key]:
-        """See `clipdb.queries.vectors.tables.Vectors`."""
+        """See `clipdb.queries.vectors.vector_tables.Vectors`."""
         return list(self._versions)
 
     def open(self, model_id: str, kind: Kind) -> lance.LanceDataset | StoreTable:
-        """See `clipdb.queries.vectors.tables.Vectors`."""
+        """See `clipdb.queries.vectors.vector_tables.Vectors`."""
         return open_vectors(self._index, table_in(self._place, model_id, kind), self._versions[model_id, kind])
 
     def show(self, connection: duckdb.DuckDBPyConnection, name: str, model_id: str, kind: Kind) -> None:
-        """See `clipdb.queries.vectors.tables.Vectors`."""
+        """See `clipdb.queries.vectors.vector_tables.Vectors`."""
         connection.register(name, VectorTable(self.open(model_id, kind)))
 
     def lancedb(self, model_id: str, kind: Kind) -> LanceTable:
-        """See `clipdb.queries.vectors.tables.Vectors`."""
+        """See `clipdb.queries.vectors.vector_tables.Vectors`."""
         table = (
             require("lancedb", "lancedb")
             .connect(str(self._place), storage_options=lance_options(self._place))
@@ -79,12 +79,12 @@ class LanceVectors:
         return table
 
     def indexes(self, model_id: str) -> dict[Head, tuple[VectorIndex, int]]:
-        """See `clipdb.queries.vectors.tables.Vectors`. In a store every image is compared."""
+        """See `clipdb.queries.vectors.vector_tables.Vectors`. In a store every image is compared."""
         table = self.open(model_id, "images")
         return {} if isinstance(table, StoreTable) else vector_indexes(table)
 
     def held(self) -> dict[Key, Held]:
-        """See `clipdb.queries.vectors.tables.Vectors`.
+        """See `clipdb.queries.vectors.vector_tables.Vectors`.
 
         Batches count what they wrote; an image that was run again for another layer is in two.
         """

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from clipdb.queries.vectors.store_table import StoreTable
-from clipdb.queries.vectors.tables import Table
+from clipdb.queries.vectors.vector_tables import Table
 from clipdb.schema.property_index import ROW_COLUMNS, PropertyIndex, property_indexes, rows_sha256
 
 _IS_INDEX = "select 1 from duckdb_tables() where table_name = 'property_indexes'"  # which an artefact lacks

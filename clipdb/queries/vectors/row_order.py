@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from clipdb._util.half_floats import widened
-from clipdb.queries.vectors.columns import ascending, ascii_ids, dense
-from clipdb.queries.vectors.tables import Table
+from clipdb.queries.vectors.vector_columns import ascending, ascii_ids, dense
+from clipdb.queries.vectors.vector_tables import Table
 
 
 @dataclass(frozen=True)

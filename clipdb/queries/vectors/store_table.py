@@ -66,7 +66,7 @@ class StoreTable:
         return insisting(self._address, self._table.count_rows)
 
     def to_table(self, columns: list[str], *, offset: int | None = None, limit: int | None = None) -> pa.Table:
-        """Read some columns: see `clipdb.queries.vectors.tables.Table`."""
+        """Read some columns: see `clipdb.queries.vectors.vector_tables.Table`."""
         return insisting(self._address, lambda: self._table.to_table(columns, offset=offset, limit=limit))
 
     def to_batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:

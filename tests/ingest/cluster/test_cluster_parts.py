@@ -15,7 +15,7 @@ from support import refused
 from clipdb import demo
 from clipdb.errors import ClipdbError
 from clipdb.ingest.images.cluster import connection, nodes
-from clipdb.ingest.images.cluster.messages import Look
+from clipdb.ingest.images.cluster.protocol import Look
 from clipdb.ingest.images.cluster.ray_options import Plan, RayOptions, plan, ray_options
 from clipdb.ingest.images.cluster.shards import Shards, Window
 from clipdb.ingest.images.sources import Sources, open_sources, source

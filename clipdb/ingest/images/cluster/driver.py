@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from clipdb._util.notes import note
-from clipdb.ingest.images.cluster.messages import Answer, Stored
+from clipdb.ingest.images.cluster.actors import AHEAD, Actor, Actors, Call
+from clipdb.ingest.images.cluster.protocol import Answer, Stored
 from clipdb.ingest.images.cluster.shards import LIVES, Shard, Shards, Window
-from clipdb.ingest.images.cluster.workers import AHEAD, Call, Worker, Workers
 from clipdb.ingest.images.session import COMMIT_BATCHES, COMMIT_SECONDS, Session
 
 _TOLD_SECONDS = 30.0
@@ -28,14 +28,14 @@ class Driver:
     ----------
     session
         Commits, and counts.
-    workers
+    actors
         The actors.
     shards
         What they read.
     """
 
-    def __init__(self, session: Session, workers: Workers, shards: Shards) -> None:
-        self._session, self._workers, self._shards = session, workers, shards
+    def __init__(self, session: Session, actors: Actors, shards: Shards) -> None:
+        self._session, self._actors, self._shards = session, actors, shards
         self._claimed: set[str] = set()
         self._broken: dict[str, str] = {}
         self._waiting: list[Stored] = []
@@ -49,7 +49,7 @@ class Driver:
         """Read all shards; what actors wrote until it breaks off is committed too."""
         try:
             while not self._done():
-                if came := self._workers.wait(0.2):
+                if came := self._actors.wait(0.2):
                     self._take(*came)
                 self._tell_if_idle()
                 full = len(self._to_commit) >= COMMIT_BATCHES * self._batch_size
@@ -61,24 +61,24 @@ class Driver:
 
     def _done(self) -> bool:
         """Give work to all that can take some; return whether none is left."""
-        for worker in self._workers.all:
-            if worker.ready is not None:
-                self._answer(worker)
-                self._look_ahead(worker)
+        for actor in self._actors.all:
+            if actor.ready is not None:
+                self._answer(actor)
+                self._look_ahead(actor)
         return self._shards.finished
 
-    def _look_ahead(self, worker: Worker) -> None:
-        if worker.looking or len(worker.windows) >= AHEAD:
+    def _look_ahead(self, actor: Actor) -> None:
+        if actor.looking or len(actor.windows) >= AHEAD:
             return
-        begin = worker.shard is None
-        if begin and not any(shard.deaths for shard in worker.shards):
-            worker.shard = self._shards.next(alone=not worker.windows)
-        if worker.shard is not None:
-            self._workers.look(worker, worker.shard, begin)
+        begin = actor.shard is None
+        if begin and not any(shard.deaths for shard in actor.shards):
+            actor.shard = self._shards.next(alone=not actor.windows)
+        if actor.shard is not None:
+            self._actors.look(actor, actor.shard, begin)
 
-    def _answer(self, worker: Worker) -> None:
+    def _answer(self, actor: Actor) -> None:
         """Have the windows of an actor embedded, in order, as far as nobody else has claimed their images."""
-        for window in worker.windows:
+        for window in actor.windows:
             ids = [one for one in window.look.ids if one is not None]
             if window.asked:
                 continue
@@ -92,24 +92,24 @@ class Driver:
             window.claimed = frozenset(wanted)
             broken = {one: self._broken[one] for one in ids if one in self._broken}
             batch = self._session.table.next_batch()
-            self._workers.embed(worker, window, Answer(worker.asked, wanted, again, broken, batch))
+            self._actors.embed(actor, window, Answer(actor.asked, wanted, again, broken, batch))
 
     def _take(self, call: Call, came: Any) -> None:
-        worker = call.worker
+        actor = call.actor
         if isinstance(came, Exception):
-            self._bury(worker)
+            self._bury(actor)
         elif call.kind == "look":
-            assert worker.shard is not None
-            worker.looking = False
-            worker.windows.append(Window(worker.shard, call.ticket, came))
+            assert actor.shard is not None
+            actor.looking = False
+            actor.windows.append(Window(actor.shard, call.ticket, came))
             if came.last:
-                worker.shard = None
+                actor.shard = None
         elif call.kind == "embed":
-            next(window for window in worker.windows if window.ticket == call.ticket).stored = came
-            while worker.windows and worker.windows[0].stored is not None:  # in order, as a shard is dealt with
-                self._accept(worker.windows.popleft())
+            next(window for window in actor.windows if window.ticket == call.ticket).stored = came
+            while actor.windows and actor.windows[0].stored is not None:  # in order, as a shard is dealt with
+                self._accept(actor.windows.popleft())
         else:
-            self._session.writer.device = ", ".join(sorted(card for _, card in self._workers.cards))
+            self._session.writer.device = ", ".join(sorted(card for _, card in self._actors.cards))
             self._session.tell(len(self._to_commit))
         self._told_at = time.monotonic()
 
@@ -135,16 +135,16 @@ class Driver:
             self.left_out += window.look.left_out
         session.tell(len(self._to_commit))
 
-    def _bury(self, worker: Worker) -> None:
+    def _bury(self, actor: Actor) -> None:
         """Hand out again what a dead actor had, and ask for another."""
-        for window in worker.windows:
+        for window in actor.windows:
             self._claimed -= window.claimed
-        for shard in worker.shards:
+        for shard in actor.shards:
             self._shards.died(shard)
             if shard in self._shards.given_up:
                 self._session.failures.add(shard.name, gave_up(shard))
         note("ray: an actor died; what it had is handed out again", warns=False)
-        self._workers.start()
+        self._actors.start()
 
     def _commit(self) -> None:
         began = time.monotonic()
@@ -173,8 +173,8 @@ class Driver:
 
     def _tell_if_idle(self) -> None:
         if time.monotonic() - self._told_at > _TOLD_SECONDS:
-            here = sum(worker.ready is not None for worker in self._workers.all)
-            note(f"ray: {here} of {len(self._workers.all)} actors are there; nothing came for {_TOLD_SECONDS:.0f} s")
+            here = sum(actor.ready is not None for actor in self._actors.all)
+            note(f"ray: {here} of {len(self._actors.all)} actors are there; nothing came for {_TOLD_SECONDS:.0f} s")
             self._told_at = time.monotonic()
 
 

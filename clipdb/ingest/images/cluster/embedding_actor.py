@@ -16,8 +16,8 @@ from lance.fragment import write_fragments
 
 from clipdb._util.disk import sync
 from clipdb.errors import ClipdbError
-from clipdb.ingest.images.cluster.messages import Answer, Look, Ready, Stored, Task
 from clipdb.ingest.images.cluster.nodes import require_seen
+from clipdb.ingest.images.cluster.protocol import Answer, Look, Ready, Stored, Task
 from clipdb.ingest.images.embedded import Embedded, vector_rows
 from clipdb.ingest.images.embedding import Embedding, source_facts
 from clipdb.ingest.images.sources import Source, SourceItem

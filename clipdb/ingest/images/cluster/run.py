@@ -7,9 +7,9 @@ from pathlib import Path
 
 from clipdb._util.notes import note
 from clipdb.ingest.images.cluster.connection import cluster
-from clipdb.ingest.images.cluster.messages import Task
 from clipdb.ingest.images.cluster.moments import halves_on
 from clipdb.ingest.images.cluster.nodes import alive, marked, to_be_seen
+from clipdb.ingest.images.cluster.protocol import Task
 from clipdb.ingest.images.cluster.ray_options import RayOptions, described, plan
 from clipdb.ingest.images.cluster.shards import Shards
 from clipdb.ingest.images.embedded import vector_schema
@@ -44,8 +44,8 @@ def run_on(options: RayOptions, session: Session, model: Named, sources: Sources
     """
     writer, table = session.writer, session.table
     with cluster(options), marked(writer.index) as marker:
+        from clipdb.ingest.images.cluster.actors import Actors
         from clipdb.ingest.images.cluster.driver import Driver
-        from clipdb.ingest.images.cluster.workers import Workers
 
         chosen = plan([node["Resources"] for node in alive()], options, session.options.device)
         note(f"ray: {described(chosen)}", warns=False)
@@ -66,13 +66,13 @@ def run_on(options: RayOptions, session: Session, model: Named, sources: Sources
             threads=chosen.threads,
         )
         shards = Shards(sources)
-        workers = Workers(task, chosen)
+        actors = Actors(task, chosen)
         writer.fragments_under_way = True
-        driver = Driver(session, workers, shards)
+        driver = Driver(session, actors, shards)
         try:
             driver.run()
         finally:
-            workers.stop()
+            actors.stop()
             table.drop_if_empty()
         writer.fragments_under_way = False
         session.close(halves_on(chosen, marker))

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from clipdb.ingest.images.cluster.messages import Look, Stored
+from clipdb.ingest.images.cluster.protocol import Look, Stored
 from clipdb.ingest.images.sources import Source, Sources
 from clipdb.ingest.images.sources.item import clean
 

@@ -12,7 +12,7 @@ from clipdb.queries.functions.base.classification import Task
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.partition import in_partition_of, one_partition
 from clipdb.queries.resolve import no_names, spelled, unknown_property
-from clipdb.schema.layers import parse_layers
+from clipdb.schema.layer_choice import parse_layers
 from clipdb.schema.names import Head, layer_name, parse_head
 
 NOTE = "direct effects only"

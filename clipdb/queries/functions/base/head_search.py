@@ -12,7 +12,7 @@ from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.indexed_search import indexed, note_index
 from clipdb.queries.functions.base.similarity import check_k, check_measure, head_candidates, mean_of
 from clipdb.queries.functions.base.table_function import Rows
-from clipdb.queries.vectors.tables import Kind
+from clipdb.queries.vectors.vector_tables import Kind
 from clipdb.schema.names import Head, parse_head
 
 

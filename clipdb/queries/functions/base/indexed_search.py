@@ -10,8 +10,8 @@ from clipdb._util.half_floats import widened
 from clipdb._util.notes import note
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.functions.base.table_function import Rows
-from clipdb.queries.vectors.columns import dense
-from clipdb.queries.vectors.tables import Kind
+from clipdb.queries.vectors.vector_columns import dense
+from clipdb.queries.vectors.vector_tables import Kind
 from clipdb.schema.names import Head, head_column, head_name
 from clipdb.schema.vector_indexes import AT, VectorIndex, candidates
 

@@ -11,7 +11,7 @@ import numpy as np
 from clipdb.errors import ClipdbError
 from clipdb.queries.functions.base.context import Context
 from clipdb.queries.vectors.halves import Matrix, each_block
-from clipdb.queries.vectors.tables import Kind
+from clipdb.queries.vectors.vector_tables import Kind
 from clipdb.schema.names import Head
 
 MEASURES = ("cosine", "dot", "centred")

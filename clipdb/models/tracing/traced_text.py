@@ -16,7 +16,7 @@ import torch
 from clipdb.errors import ClipdbError
 from clipdb.models.text_shares import TextShares
 from clipdb.models.tracing.operations import Operation
-from clipdb.models.tracing.tower import Geometry, TracedTower
+from clipdb.models.tracing.traced_tower import Geometry, TracedTower
 
 _LARGEST_ERROR = 1e-4  # of the norm of the embedding
 

@@ -16,7 +16,7 @@ from clipdb.models.hugging_face.library import from_folder
 from clipdb.models.hugging_face.network import Network
 from clipdb.models.hugging_face.traced_texts import traced_text
 from clipdb.models.text_tower import TextTower, cut_note
-from clipdb.models.tracing.text import TracedText
+from clipdb.models.tracing.traced_text import TracedText
 
 _NEEDED = "its folder has to have tokenizer.json or the files that it is made from"
 

@@ -11,7 +11,7 @@ import ray
 
 from clipdb.errors import ClipdbError
 from clipdb.ingest.images.cluster.embedding_actor import EmbeddingActor
-from clipdb.ingest.images.cluster.messages import Answer, Ready, Task
+from clipdb.ingest.images.cluster.protocol import Answer, Ready, Task
 from clipdb.ingest.images.cluster.ray_options import Plan
 from clipdb.ingest.images.cluster.shards import Shard, Window
 
@@ -21,10 +21,10 @@ _END_SECONDS = 5.0
 
 
 @dataclass(eq=False)
-class Worker:
+class Actor:
     """An actor, what it has ``shard`` open, and the windows that it holds."""
 
-    actor: Any
+    handle: Any
     ready: Ready | None = None
     shard: Shard | None = None
     looking: bool = False
@@ -41,12 +41,12 @@ class Worker:
 class Call:
     """A call of an actor that has not come back: ``load``, ``look`` or ``embed``."""
 
-    worker: Worker
+    actor: Actor
     kind: str
     ticket: int = -1
 
 
-class Workers:
+class Actors:
     """Start actors, call them, and say what came back or which of them died.
 
     Parameters
@@ -65,29 +65,29 @@ class Workers:
         self._calls: dict[Any, Call] = {}
         self._tickets = itertools.count()
         self._deaths = 0  # since an actor got ready
-        self.all: list[Worker] = []
+        self.all: list[Actor] = []
         self.cards: set[tuple[str, str]] = set()
         for _ in range(plan.actors):
             self.start()
 
     def start(self) -> None:
         """Ask for an actor, which is made when the cluster has room."""
-        worker = Worker(self._class.remote())
-        self.all.append(worker)
-        self._calls[worker.actor.load.remote(self._task)] = Call(worker, "load")
+        actor = Actor(self._class.remote())
+        self.all.append(actor)
+        self._calls[actor.handle.load.remote(self._task)] = Call(actor, "load")
 
-    def look(self, worker: Worker, shard: Shard, begin: bool) -> None:
+    def look(self, actor: Actor, shard: Shard, begin: bool) -> None:
         """Have an actor read the next window."""
-        worker.looking, ticket = True, next(self._tickets)
-        method = worker.actor.look.options(concurrency_group="look")
+        actor.looking, ticket = True, next(self._tickets)
+        method = actor.handle.look.options(concurrency_group="look")
         reference = method.remote(ticket, shard.source if begin else None, shard.done)
-        self._calls[reference] = Call(worker, "look", ticket)
+        self._calls[reference] = Call(actor, "look", ticket)
 
-    def embed(self, worker: Worker, window: Window, answer: Answer) -> None:
+    def embed(self, actor: Actor, window: Window, answer: Answer) -> None:
         """Have an actor embed a window."""
-        window.asked, worker.asked = True, worker.asked + 1
-        reference = worker.actor.embed.options(concurrency_group="embed").remote(window.ticket, answer)
-        self._calls[reference] = Call(worker, "embed", window.ticket)
+        window.asked, actor.asked = True, actor.asked + 1
+        reference = actor.handle.embed.options(concurrency_group="embed").remote(window.ticket, answer)
+        self._calls[reference] = Call(actor, "embed", window.ticket)
 
     def wait(self, seconds: float) -> tuple[Call, Any] | None:
         """Wait for a call; return what came back, or the error by which its actor died.
@@ -110,15 +110,15 @@ class Workers:
                 raise ClipdbError(str(error.cause), kind=error.cause.kind) from error
             raise
         except ray.exceptions.RayError as error:
-            self._bury(call.worker, error)
+            self._bury(call.actor, error)
             return call, error
         if call.kind == "load":
-            self._greet(call.worker, result)
+            self._greet(call.actor, result)
         return call, result
 
-    def _greet(self, worker: Worker, ready: Ready) -> None:
+    def _greet(self, actor: Actor, ready: Ready) -> None:
         self._deaths = 0
-        worker.ready = ready
+        actor.ready = ready
         self.cards.add((ready.device, ready.card))
         kinds = sorted({kind for kind, _ in self.cards})
         if len(kinds) > 1:
@@ -126,20 +126,20 @@ class Workers:
                 f"some actors run on {kinds[0]} and some on {kinds[1]}: choose with --device, so that vectors are alike"
             )
 
-    def _bury(self, worker: Worker, error: Exception) -> None:
+    def _bury(self, actor: Actor, error: Exception) -> None:
         """Forget an actor and what it was asked; make sure that it is gone."""
-        ray.kill(worker.actor)
-        self.all.remove(worker)
-        self._calls = {reference: call for reference, call in self._calls.items() if call.worker is not worker}
-        self._deaths += worker.ready is None
+        ray.kill(actor.handle)
+        self.all.remove(actor)
+        self._calls = {reference: call for reference, call in self._calls.items() if call.actor is not actor}
+        self._deaths += actor.ready is None
         if self._deaths >= _DEATHS_BEFORE_READY:
             why = " ".join(str(error).split())
             raise ClipdbError(f"{self._deaths} actors died before they had loaded the model: {why}")
 
     def stop(self) -> None:
         """End all actors."""
-        for worker in self.all:
-            ray.kill(worker.actor)
+        for actor in self.all:
+            ray.kill(actor.handle)
         if self._calls:  # which fail when their actors are gone, who may be writing still
             ray.wait(list(self._calls), num_returns=len(self._calls), timeout=_END_SECONDS)
         self.all, self._calls = [], {}

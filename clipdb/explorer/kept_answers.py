@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-from clipdb.explorer.asking import Answer
+from clipdb.explorer.answering import Answer
 
 MOST = 500
 """Answers kept, those used last."""
