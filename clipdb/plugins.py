@@ -58,7 +58,7 @@ def modules(kind: str, package: str) -> dict[str, str]:
     Raises
     ------
     ClipdbError
-        If an entry point has the name of one of clipdb's own.
+        If an entry point has the name of another or of one of clipdb's own.
     """
     spec = find_spec(package)
     assert spec is not None and spec.submodule_search_locations, package
@@ -67,8 +67,10 @@ def modules(kind: str, package: str) -> dict[str, str]:
     found = {stem.replace("_", "-"): f"{package}.{stem}" for stem in files}
     for entry in entries(kind):
         if entry.name in found:
+            where = entry.dist.name if entry.dist else entry.value
             raise ClipdbError(
-                f"the entry point {entry.name} of clipdb.{kind} ({entry.value}) has the name of another: rename it"
+                f"the entry point {entry.name} of clipdb.{kind} ({entry.value}) has the name of another, "
+                f"{found[entry.name]}: rename it in {where}, or uninstall that"
             )
         found[entry.name] = entry.value
     return found

@@ -148,4 +148,5 @@ def test_a_name_that_is_taken_is_refused(installed: Path, own_index: Path, tmp_p
     finally:
         entries.write_text(written)
     assert ran.returncode == 1 and len(ran.stderr.splitlines()) == 1, ran.stderr
-    assert "the entry point vote of clipdb.labellers (clipdb_mine.keyword) has the name of another" in ran.stderr
+    taken = "the entry point vote of clipdb.labellers (clipdb_mine.keyword) has the name of another, "
+    assert f"{taken}clipdb.ingest.names.labellers.vote: rename it in clipdb-mine, or uninstall that" in ran.stderr

@@ -152,10 +152,9 @@ def create(
             for statement in view.statements(temporary) + (view.comments() if comments else []):
                 connection.execute(statement)
         except duckdb.Error as error:
-            if (
-                view_files.FOLDER / f"{view.name}.sql"
-            ).exists():  # clipdb's own: then something is wrong with the tables
-                raise
+            own = view_files.FOLDER / f"{view.name}.sql"
+            if own.exists():  # then something is wrong with the tables, or with a file that was added to a clone
+                raise type(error)(f"view {view.name}: {error}") from error
             raise ClipdbError(f"the view {view.name} can't be made, {first_line(error)}: correct its file") from error
     if not temporary and only is None:
         connection.execute(f"create or replace macro views_hash() as '{view_files.digest()}'")

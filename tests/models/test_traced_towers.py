@@ -16,6 +16,7 @@ from clipdb.models.tower import POOL, partitions
 from clipdb.models.towers import adapt
 from clipdb.models.towers.open_clip_class_token import OpenClipClassToken
 from clipdb.models.towers.open_clip_transformer import OpenClipTransformer
+from clipdb.models.tracing.traced_tower import TracedTower
 from clipdb.schema.names import REST, TRUNK, belongs_to
 
 BOUND = 5e-6
@@ -161,3 +162,16 @@ def test_a_tower_whose_weights_are_not_those_of_its_list_is_refused(part: str) -
     decomposer = Decomposer(adapt(Network(visual), "small"), [POOL])
     with pytest.raises(ClipdbError, match="small is refused: the components differ"):
         prove(decomposer, images, Network(visual).encode_image(images), "fp32", "small")
+
+
+def test_a_module_that_the_model_goes_past_is_named() -> None:
+    """As torch's attention goes past its output projection, where the family doesn't expose it."""
+
+    class Hidden(OpenClipTransformer):
+        exposed = TracedTower.exposed
+
+    tower = Hidden(small_clip("gelu").visual)
+    with pytest.raises(
+        ClipdbError, match=r"never calls the module of one of its operations, Heads: override .*exposed"
+    ):
+        tower.capture(pictures(tower.visual), [0])

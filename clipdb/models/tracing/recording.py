@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.nn.functional import softmax
 
+from clipdb.errors import ClipdbError
 from clipdb.models.tracing.composition import Composition, Part
 from clipdb.models.tracing.operations import AttentionPool, Heads, Mean, Norm, Own, Stem, Take, linear_part
 
@@ -46,13 +47,30 @@ class Recording:
         self._tokens = 1
 
     def run(self, forward: Callable[[], Any]) -> Recording:
-        """Run the model."""
+        """Run the model.
+
+        Raises
+        ------
+        ClipdbError
+            If its own code goes past a module of the list of operations.
+        """
         with ExitStack() as stack:
             for hook in self._hooks():
                 stack.callback(hook.remove)
             found = forward()
+        self._require_called()
         self.embedding = (found[0] if isinstance(found, tuple) else found).float()
         return self
+
+    def _require_called(self) -> None:
+        norms = {norm for part in self.parts for norm in (*part.by_token, *part.once)}
+        lacking: list[Any] = [norm for norm in norms if norm not in self._sigma]
+        lacking += [part.source for part in self.parts if part.source and self._key(part) not in self._written]
+        if lacking:
+            raise ClipdbError(
+                f"the model's own code never calls the module of one of its operations, {type(lacking[0]).__name__}: "
+                "override the family's method `exposed`, so that it does"
+            )
 
     def _hooks(self) -> Iterable[Any]:
         by_token = {norm for part in self.parts for norm in part.by_token}
