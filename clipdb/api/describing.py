@@ -86,8 +86,9 @@ def ingest_images(
     workers
         Processes that decode; 0 for threads. Default: one per core.
     draft
-        Whether JPEGs of six times the model's size and more are decoded at 1/2, 1/4 or 1/8 of theirs, which is 2.5 to 3
-        times as fast for photographs of 12 megapixels. Their pixels differ by .4 of a grey level on average.
+        Whether JPEGs whose shorter side has six times the model's size or more are decoded at 1/2, 1/4 or 1/8 of
+        theirs, which is 2.5 to 3 times as fast for photographs of 12 megapixels. Their pixels differ by .4 of a grey
+        level on average.
     gpu_decode
         Whether the GPU decodes JPEGs and resizes them (torchvision, NVIDIA's nvJPEG), so that the processor doesn't
         keep it waiting. The first pictures are compared with Pillow's: how far pixels are from those is logged, and

@@ -164,10 +164,10 @@ def test_how_far_they_are_is_noted_once(caplog: pytest.LogCaptureFixture, monkey
 
 
 def test_where_no_gpu_is_it_is_refused(pictures: list[Path], model: tuple[object, ...], tmp_path: Path) -> None:
-    index = tmp_path / "none.clipdb"
-    line = refused("ingest", "images", pictures[0], *model, "--gpu-decode", "-i", index)
-    assert line == "--gpu-decode needs an NVIDIA GPU, and this runs on cpu: leave it out"
-    assert not index.exists()
+    for index, how in ((tmp_path / "no" / "folder" / "x.clipdb", []), (tmp_path / "x.clipdb", ["--ray"])):
+        line = refused("ingest", "images", pictures[0], *model, "--gpu-decode", "-i", index, *how)
+        assert line == "--gpu-decode needs an NVIDIA GPU, and this runs on cpu: leave it out"
+        assert not list(tmp_path.iterdir())
 
 
 def test_pictures_in_their_own_shape_are_refused() -> None:

@@ -22,7 +22,7 @@ from clipdb.ingest.store.known_models import load_for, remembered
 from clipdb.ingest.store.model_tables import ModelTables
 from clipdb.ingest.store.writer import Writer
 from clipdb.models.decomposition import Decomposer
-from clipdb.models.loading import device_name
+from clipdb.models.loading import device_name, pick_device
 from clipdb.models.model_config import named
 from clipdb.models.rank_cut import RankCut
 from clipdb.models.tower import Adapter
@@ -77,6 +77,8 @@ def ingest_images(
     arguments = {"sources": list(paths), "model": wanted.model_id, **asdict(options), "checkpoint": checkpoint}
     if ray is not None:
         arguments["ray"] = asdict(ray)
+    if ray is None or options.device == "cpu":  # else the nodes know
+        options.require_gpu(pick_device(options.device))
     writer = Writer(index, "ingest images", arguments, create=True, vectors=vectors)
     with stopped(lambda: f"{writer.added + writer.skipped} images are in" if writer.added else ""), writer:
         # A cluster's driver runs the model over nothing but what `rank_cut` needs.

@@ -43,6 +43,11 @@ class ImageOptions:
         """Return how many images a forward pass takes."""
         return self.batch_size or (BATCH_ON_CPU if device.type == "cpu" else BATCH_ON_GPU)
 
+    def require_gpu(self, device: torch.device) -> None:
+        """Refuse to decode on a GPU where the model doesn't run on one of NVIDIA's."""
+        if self.gpu_decode and device.type != "cuda":
+            raise ClipdbError(f"--gpu-decode needs an NVIDIA GPU, and this runs on {device}: leave it out")
+
     def decoders(self, preprocess: Preprocess, device: torch.device) -> DecodePool | DeviceDecoders:
         """Start what decodes images for a model on a device.
 
@@ -51,11 +56,8 @@ class ImageOptions:
         ClipdbError
             If a GPU is to decode and there is none, or it can't.
         """
-        jpegs = None
-        if self.gpu_decode:
-            if device.type != "cuda":
-                raise ClipdbError(f"--gpu-decode needs an NVIDIA GPU, and this runs on {device}: leave it out")
-            jpegs = DeviceJpegs(preprocess, device)
+        self.require_gpu(device)
+        jpegs = DeviceJpegs(preprocess, device) if self.gpu_decode else None
         room = partial(pixel_memory, device=device)
         pool = DecodePool(replace(preprocess, draft=self.draft), self.workers, room)
         return pool if jpegs is None else DeviceDecoders(pool, jpegs)

@@ -157,7 +157,7 @@ def test_a_node_that_doesnt_see_the_index_or_a_source_is_named(
 def test_the_commands_of_the_page_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parents[3] / "docs" / "cluster.md").read_text(encoding="utf-8")
     commands = re.findall(r"^\$ clipdb (.+)$", page, re.MULTILINE)
-    assert len(commands) == 3
+    assert len(commands) == 4
     monkeypatch.chdir(tmp_path)
     for command in commands:  # as far as they go without shards and without an index
         said = r"no index at index\.clipdb.*|no such file or folder: (/data/)?shards/"
