@@ -24,9 +24,9 @@ def upright(image: Image.Image, pixels: Image.Image) -> Image.Image:
     return pixels.transpose(_UPRIGHT[turn]) if turn in _UPRIGHT else pixels
 
 
-def upright_size(image: Image.Image, size: tuple[int, int]) -> tuple[int, int]:
-    """Return what becomes of a width and height when the loaded `image` is turned upright."""
-    return size[::-1] if orientation(image) in (5, 6, 7, 8) else size
+def upright_size(turn: Any, size: tuple[int, int]) -> tuple[int, int]:
+    """Return what becomes of a width and height when a picture of an EXIF orientation is turned upright."""
+    return size[::-1] if turn in (5, 6, 7, 8) else size
 
 
 def orientation(image: Image.Image) -> Any:

@@ -20,7 +20,7 @@ from clipdb.errors import ClipdbError
 from clipdb.models.file_check import problem_of
 from clipdb.models.image_formats import FORMATS, heic_hint, is_heic
 from clipdb.models.patches import patch_grid, to_patches
-from clipdb.models.pixels import eight_bits, on_white, upright, upright_size
+from clipdb.models.pixels import eight_bits, on_white, orientation, upright, upright_size
 
 MAX_BYTES = 512 * 2**20
 """Largest image file that is read, in bytes."""
@@ -227,7 +227,7 @@ def _finished(
                 (across, down), _ = layout(*whole, draft_for)
                 image.draft(None, (_DRAFT * across, _DRAFT * down))
             image.load()
-            size = upright_size(image, whole)
+            size = upright_size(orientation(image), whole)
             return finish(upright(image, eight_bits(image)), size, image.format or "unknown")
     except Image.UnidentifiedImageError:
         if "HEIF" not in FORMATS and is_heic(data):

@@ -77,7 +77,7 @@ def ingest_images(
     arguments = {"sources": list(paths), "model": wanted.model_id, **asdict(options), "checkpoint": checkpoint}
     if ray is not None:
         arguments["ray"] = asdict(ray)
-    if ray is None or options.device == "cpu":  # else the nodes know
+    if options.gpu_decode and (ray is None or options.device == "cpu"):  # else the nodes know
         options.require_gpu(pick_device(options.device))
     writer = Writer(index, "ingest images", arguments, create=True, vectors=vectors)
     with stopped(lambda: f"{writer.added + writer.skipped} images are in" if writer.added else ""), writer:

@@ -16,6 +16,7 @@ from clipdb.ingest.images.decoding.worker_process import try_decode
 from clipdb.ingest.images.decoding.workers import DecodedBatch, DecodePool
 from clipdb.models.device_jpeg import DeviceJpegs, PlainJpeg, plain_jpeg
 from clipdb.models.loading import out_of_memory
+from clipdb.models.pixels import upright_size
 from clipdb.models.preprocess import ImageFacts
 
 COMPARED = 32
@@ -111,5 +112,4 @@ class DeviceDecoders:
 
 
 def _facts(header: PlainJpeg) -> ImageFacts:
-    sides = (header.width, header.height)
-    return ImageFacts(*(sides[::-1] if header.orientation >= 5 else sides), "JPEG")
+    return ImageFacts(*upright_size(header.orientation, (header.width, header.height)), "JPEG")
